@@ -1,0 +1,112 @@
+"""Orders: what a shop sends us, as columns.
+
+Everything that counts purchases reads `Orders`, whether the purchases came from a log file or from Kafka.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+PURCHASE, RETURN, ERASE = 0, 1, 2
+
+LONGEST_ID_BYTES = 512
+EARLIEST_MS = 631_152_000_000  # 1990-01-01: anything earlier is a broken clock, not a purchase
+DAY_MS = 86_400_000
+
+
+class OrderError(Exception):
+    """A log or a record that cannot be read as orders. The message says where, what, and what was expected."""
+
+
+class Rejection(NamedTuple):
+    """A line or record that was not counted, kept whole so that it can be mended and sent again."""
+
+    position: int
+    """Where it stands in its log: row of the file from 0, or Kafka offset."""
+    reason: str
+    record: str
+    """The line as text: JSON where its fields are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """A stretch of a purchase log in log order: m orders with n order lines, as columns.
+
+    `customers` and `items` hold the distinct ids of the stretch; the columns hold indices into them.
+    """
+
+    customers: list[str]
+    items: list[str]
+    customer: npt.NDArray[np.uint32]
+    """(m,) who ordered."""
+    time: npt.NDArray[np.int64]
+    """(m,) event time, milliseconds since 1970 UTC."""
+    kind: npt.NDArray[np.uint8]
+    """(m,) PURCHASE, RETURN or ERASE."""
+    key: npt.NDArray[np.uint64]
+    """(m,) `order_key` of the order id, 0 where there is none."""
+    start: npt.NDArray[np.int64]
+    """(m + 1,) first line of each order, and n."""
+    after: npt.NDArray[np.int64]
+    """(m,) log position from which to go on once the order is counted."""
+    item: npt.NDArray[np.uint32]
+    """(n,)"""
+    quantity: npt.NDArray[np.int64]
+    """(n,) at least 1."""
+    position: npt.NDArray[np.int64]
+    """(n,) where each line stands in its log."""
+
+    def __len__(self) -> int:
+        return len(self.customer)
+
+    def cut(self, first: int, last: int) -> Orders:
+        """Orders `first` up to, not including, `last`; the id lists are shared, not copied."""
+        lines = slice(int(self.start[first]), int(self.start[last]))
+        return Orders(
+            customers=self.customers,
+            items=self.items,
+            customer=self.customer[first:last],
+            time=self.time[first:last],
+            kind=self.kind[first:last],
+            key=self.key[first:last],
+            start=self.start[first : last + 1] - self.start[first],
+            after=self.after[first:last],
+            item=self.item[lines],
+            quantity=self.quantity[lines],
+            position=self.position[lines],
+        )
+
+
+def order_key(order_id: str) -> int:
+    """64 bits that stand for an order id among one customer's orders; never 0, which means "no order id".
+
+    >>> order_key("31198570044") == order_key("31198570044") != order_key("31198570045")
+    True
+    """
+    return xxhash.xxh3_64_intdigest(order_id.encode()) or 1
+
+
+def erasure(customer_id: str, time_ms: int, position: int) -> Orders:
+    """The order that erases a customer.
+
+    >>> erasure("ann", 0, 7).kind.tolist(), erasure("ann", 0, 7).after.tolist()
+    ([2], [8])
+    """
+    return Orders(
+        customers=[customer_id],
+        items=[],
+        customer=np.zeros(1, np.uint32),
+        time=np.array([time_ms], np.int64),
+        kind=np.array([ERASE], np.uint8),
+        key=np.zeros(1, np.uint64),
+        start=np.zeros(2, np.int64),
+        after=np.array([position + 1], np.int64),
+        item=np.zeros(0, np.uint32),
+        quantity=np.zeros(0, np.int64),
+        position=np.zeros(0, np.int64),
+    )

@@ -1,0 +1,28 @@
+"""What can go wrong in the stores. Each message says where, what, what was expected and what to do.
+
+    StateError                 the state directory cannot be used as asked
+    |-- StateLocked            another process has it open
+    |-- StateDamaged           RocksDB or a record in it is corrupt
+    |-- SettingsMismatch       it was written with other counting settings or another format
+    `-- StorageFailed          the disk is full or failing; the state is as of its last commit
+"""
+
+
+class StateError(Exception):
+    """The state directory cannot be used as asked."""
+
+
+class StateLocked(StateError):
+    """Another process has the state directory open."""
+
+
+class StateDamaged(StateError):
+    """RocksDB, or a record in it, is corrupt."""
+
+
+class SettingsMismatch(StateError):
+    """The state was written with other counting settings, or in another format."""
+
+
+class StorageFailed(StateError):
+    """The disk is full or failing; the state is as of its last commit."""
