@@ -1,0 +1,102 @@
+"""Columns of integers and lists of ids as bytes: the one encoding of every record we store or send.
+
+A record is a count of columns, then for each its element type and length, then the elements, little-endian.
+Integers travel in the narrowest type that holds them, so a column of small numbers costs a byte each.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from state.errors import StateDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+_COLUMN = struct.Struct("<2sI")
+_UNSIGNED = (np.uint8, np.uint16, np.uint32, np.uint64)
+_SIGNED = (np.int8, np.int16, np.int32, np.int64)
+
+
+def _narrow(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if column.size == 0 or column.dtype.kind not in "iu":
+        return column
+    low, high = int(column.min()), int(column.max())
+    kinds = _UNSIGNED if low >= 0 else _SIGNED
+    for kind in kinds:
+        info = np.iinfo(kind)
+        if info.min <= low and high <= info.max:
+            return column.astype(kind, copy=False)
+    return column
+
+
+def pack(columns: Sequence[npt.NDArray[Any]]) -> bytes:
+    """Columns, each one-dimensional and of integers, as one record.
+
+    >>> [column.tolist() for column in unpack(pack([np.array([1, -2]), np.array([2**40])]), [np.int8, np.int64])]
+    [[1, -2], [1099511627776]]
+    """
+    narrowed = [_narrow(column) for column in columns]
+    head = b"".join(_COLUMN.pack(column.dtype.str[1:].encode(), column.size) for column in narrowed)
+    return bytes([len(columns)]) + head + b"".join([column.tobytes() for column in narrowed])
+
+
+def unpack(record: bytes, types: Sequence[npt.DTypeLike]) -> list[npt.NDArray[Any]]:
+    """The columns of a record, as fresh arrays of `types`.
+
+    Raises:
+        StateDamaged: the record is cut off, or has another number of columns.
+    """
+    if not record or record[0] != len(types):
+        found = record[0] if record else "none"
+        raise StateDamaged(f"a record of {len(types)} columns was expected, this one has {found}")
+    try:
+        heads = list(_COLUMN.iter_unpack(record[1 : 1 + len(types) * _COLUMN.size]))
+        offset = 1 + len(types) * _COLUMN.size
+        columns = []
+        for (kind, length), wanted in zip(heads, types, strict=True):
+            column = np.frombuffer(record, np.dtype("<" + kind.decode()), length, offset)
+            offset += column.nbytes
+            columns.append(column.astype(wanted))
+    except (ValueError, TypeError, struct.error) as error:
+        raise StateDamaged(f"a record of {len(record)} bytes is cut off or garbled: {error}") from None
+    if offset != len(record):
+        raise StateDamaged(f"a record has {len(record) - offset} bytes too many")
+    return columns
+
+
+def pack_ids(ids: Sequence[str]) -> bytes:
+    r"""Ids as bytes; an id never holds a NUL character, the orders' validation sees to that.
+
+    >>> unpack_ids(pack_ids(["tea", "milk"])), unpack_ids(pack_ids([]))
+    (['tea', 'milk'], [])
+    """
+    return "\0".join(ids).encode()
+
+
+def unpack_ids(record: bytes) -> list[str]:
+    """The ids of `pack_ids`."""
+    return record.decode().split("\0") if record else []
+
+
+def join_records(records: Sequence[bytes]) -> bytes:
+    """Several records as one.
+
+    >>> split_records(join_records([b"a", b"", b"bcd"]))
+    [b'a', b'', b'bcd']
+    """
+    return pack([np.array([len(record) for record in records], np.int64)]) + b"".join(records)
+
+
+def split_records(joined: bytes) -> list[bytes]:
+    """The records of `join_records`."""
+    kind, count = _COLUMN.unpack_from(joined, 1)
+    body = 1 + _COLUMN.size + count * np.dtype(kind.decode()).itemsize
+    (lengths,) = unpack(joined[:body], [np.int64])
+    ends = body + np.cumsum(lengths)
+    return [joined[end - length : end] for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)]

@@ -1,0 +1,21 @@
+"""Compiled loops: a typed name for numba's decorator, so that the type checker sees through it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numba
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., object]")
+
+
+def compiled(loop: F) -> F:
+    """Compile `loop` to machine code on first call and keep the result on disk.
+
+    No fast-math: equal state must give equal bytes, so floats are added in the order written.
+    """
+    kernel: F = numba.njit(cache=True, nogil=True)(loop)
+    return kernel

@@ -1,0 +1,328 @@
+"""Rows of counts: how they are keyed, encoded and added up. Pure functions over arrays.
+
+A row belongs to an item and an epoch and holds (neighbour, customers) pairs by rising neighbour; the exposure histogram
+of an item is one more row, in the epoch EXPOSURES, whose "neighbours" are buckets. The rows of BUNDLE adjacent items
+share one stored value, and SLICES of bundles take turns at being written.
+
+In memory a count travels as a *pair key*, item and neighbour in one uint64, so that sorting makes rows:
+
+    | slice 6 | bundle of the slice 21 | item of the bundle 4 | neighbour 32 | sign 1 |
+
+A *signed* key stands for a change by one, +1 or -1; a key without its sign bit comes with a count.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from state.compiled import compiled
+from state.journal import SLICES
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Keys = npt.NDArray[np.uint64]
+    Counts = npt.NDArray[np.int64]
+
+BUNDLE = 16
+"""Items whose rows share a stored value: one RocksDB entry costs as much as decoding a hundred counts."""
+EXPOSURES = 0xFFFF
+"""The epoch under which exposure histograms are kept."""
+EXACT_EXPOSURES = 256
+"""Exposures up to this have a bucket each; above, eight buckets an octave."""
+
+_ROW_KEY = struct.Struct(">cHHI")
+
+
+def row_key(epoch: int, slice_number: int, bundle: int) -> bytes:
+    """RocksDB key of a bundle: old epochs lie together and are left alone by compaction; a slice is contiguous."""
+    return _ROW_KEY.pack(b"c", epoch, slice_number, bundle)
+
+
+def parse_row_key(key: bytes) -> tuple[int, int, int]:
+    """Epoch, slice and bundle of a `row_key`."""
+    _, epoch, slice_number, bundle = _ROW_KEY.unpack(key)
+    return epoch, slice_number, bundle
+
+
+def epoch_prefix(epoch: int, slice_number: int) -> bytes:
+    """What the keys of one slice's bundles in an epoch begin with."""
+    return _ROW_KEY.pack(b"c", epoch, slice_number, 0)[:5]
+
+
+def slice_of(items: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The slice of each item.
+
+    >>> slice_of(np.array([0, 15, 16, 1024])).tolist()
+    [0, 0, 1, 0]
+    """
+    return (items.astype(np.int64) // BUNDLE) % SLICES
+
+
+def places_of(items: npt.NDArray[Any]) -> Keys:
+    """(n,) uint64 item part of the pair keys: items in the order in which they are stored.
+
+    >>> places = places_of(np.array([5, 17, 1030]))
+    >>> items_at(places).tolist(), np.argsort(places).tolist()
+    ([5, 17, 1030], [0, 2, 1])
+    """
+    wide = items.astype(np.uint64)
+    bundle = wide >> np.uint64(4)
+    return (bundle & np.uint64(63)) << np.uint64(25) | (bundle >> np.uint64(6)) << np.uint64(4) | wide & np.uint64(15)
+
+
+def items_at(places: Keys) -> npt.NDArray[np.uint32]:
+    """The items of `places_of`."""
+    bundle = (places >> np.uint64(4) & np.uint64((1 << 21) - 1)) << np.uint64(6) | places >> np.uint64(25)
+    return (bundle << np.uint64(4) | places & np.uint64(15)).astype(np.uint32)
+
+
+def bucket_of(exposure: int) -> int:
+    """Histogram bucket of an exposure.
+
+    >>> [bucket_of(e) for e in (0, 256, 257, 287, 288, 512)]
+    [0, 256, 257, 257, 258, 265]
+    """
+    return int(bucket(exposure))
+
+
+@compiled
+def bucket(exposure: int) -> int:
+    """`bucket_of`, for compiled loops."""
+    if exposure <= EXACT_EXPOSURES:
+        return exposure
+    octave = 0
+    while exposure >> (octave + 9) > 0:
+        octave += 1
+    return 257 + 8 * octave + ((exposure >> (octave + 5)) & 7)
+
+
+def bucket_exposures(buckets: int) -> npt.NDArray[np.float64]:
+    """(buckets,) float64 exposure that each bucket stands for: the middle of what falls into it.
+
+    >>> bucket_exposures(259)[[0, 256, 257, 258]].tolist()
+    [0.0, 256.0, 272.0, 303.0]
+    """
+    number = np.arange(max(buckets - 257, 0))
+    octave, eighth = number // 8, number % 8
+    low = (8 + eighth) << (octave + 5)
+    low[:1] = 257  # 256 has a bucket of its own
+    high = ((9 + eighth) << (octave + 5)) - 1
+    return np.concatenate([np.arange(min(buckets, 257), dtype=np.float64), (low + high) // 2])
+
+
+def net(signed: Keys) -> tuple[Keys, Counts]:
+    """Distinct keys of sorted signed keys, without their sign bit, and the sum of their signs; zeros are dropped.
+
+    >>> keys, changes = net(np.array([4, 4, 5, 8, 9], np.uint64))
+    >>> keys.tolist(), changes.tolist()
+    ([2], [1])
+    """
+    keys = np.empty(len(signed), np.uint64)
+    changes = np.empty(len(signed), np.int64)
+    count = _net(signed, keys, changes)
+    return keys[:count], changes[:count]
+
+
+@compiled
+def _net(signed: Keys, keys: Keys, changes: Counts) -> int:
+    count = 0
+    at = 0
+    while at < len(signed):
+        key = signed[at] >> np.uint64(1)
+        change = 0
+        while at < len(signed) and signed[at] >> np.uint64(1) == key:
+            change += 1 - 2 * np.int64(signed[at] & np.uint64(1))
+            at += 1
+        if change != 0:
+            keys[count] = key
+            changes[count] = change
+            count += 1
+    return count
+
+
+def add(keys: Keys, counts: Counts, more_keys: Keys, changes: Counts) -> tuple[Keys, Counts]:
+    """Sum of two lists of counts by rising key; zeros are dropped.
+
+    >>> keys, counts = add(
+    ...     np.array([1, 3], np.uint64), np.array([2, 1]), np.array([2, 3], np.uint64), np.array([5, -1])
+    ... )
+    >>> keys.tolist(), counts.tolist()
+    ([1, 2], [2, 5])
+    """
+    if not len(more_keys):
+        return keys, counts
+    if not len(keys):
+        return more_keys, changes
+    out_keys = np.empty(len(keys) + len(more_keys), np.uint64)
+    out_counts = np.empty(len(out_keys), np.int64)
+    length = _add(keys, counts, more_keys, changes, out_keys, out_counts)
+    return out_keys[:length], out_counts[:length]
+
+
+@compiled
+def _add(
+    keys: Keys, counts: Counts, more_keys: Keys, changes: Counts, out_keys: Keys, out_counts: Counts
+) -> int:
+    out = 0
+    left = 0
+    right = 0
+    while left < len(keys) or right < len(more_keys):
+        if right >= len(more_keys) or (left < len(keys) and keys[left] < more_keys[right]):
+            key, count = keys[left], counts[left]
+            left += 1
+        elif left >= len(keys) or keys[left] > more_keys[right]:
+            key, count = more_keys[right], changes[right]
+            right += 1
+        else:
+            key, count = keys[left], counts[left] + changes[right]
+            left += 1
+            right += 1
+        if count != 0:
+            out_keys[out] = key
+            out_counts[out] = count
+            out += 1
+    return out
+
+
+def bundles_of(keys: Keys) -> npt.NDArray[np.uint64]:
+    """(b,) the distinct bundles of rising keys: places without their last four bits, rising."""
+    bundles = keys >> np.uint64(36)
+    return bundles[np.flatnonzero(np.diff(bundles, prepend=np.uint64(0xFFFFFFFFFFFFFFFF)))]
+
+
+def encode(keys: Keys, counts: Counts) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Counts by rising key as one stored value per bundle.
+
+    A value is BUNDLE row lengths in bytes, then the rows. A row is a varint per neighbour: the gap to the one before,
+    shifted by a flag that says whether its count, less two, follows; most counts are one.
+
+    Returns:
+        (b,) uint64 bundles, each the place of its first item without the last four bits; the values end to end as
+        (bytes,) uint8; their (b + 1,) boundaries.
+    """
+    bundles = bundles_of(keys)
+    out = np.empty(20 * len(keys) + 5 * BUNDLE * len(bundles), np.uint8)
+    row = np.empty(20 * len(keys), np.uint8)
+    ends = np.zeros(len(bundles) + 1, np.int64)
+    size = _encode(keys, counts, bundles, row, out, ends)
+    return bundles, out[:size], ends
+
+
+@compiled
+def _varint(out: npt.NDArray[np.uint8], at: int, number: int) -> int:
+    while number >= 128:
+        out[at] = (number & 127) | 128
+        number >>= 7
+        at += 1
+    out[at] = number
+    return at + 1
+
+
+@compiled
+def _encode(
+    keys: Keys,
+    counts: Counts,
+    bundles: npt.NDArray[np.uint64],
+    row: npt.NDArray[np.uint8],
+    out: npt.NDArray[np.uint8],
+    ends: npt.NDArray[np.int64],
+) -> int:
+    size = 0
+    at = 0
+    for number in range(len(bundles)):
+        filled = 0
+        for member in range(BUNDLE):
+            place = bundles[number] << np.uint64(4) | np.uint64(member)
+            previous = np.int64(-1)
+            begin = filled
+            while at < len(keys) and keys[at] >> np.uint64(32) == place:
+                neighbour = np.int64(keys[at] & np.uint64(0xFFFFFFFF))
+                gap = neighbour - previous - 1
+                previous = neighbour
+                if counts[at] == 1:
+                    filled = _varint(row, filled, gap << 1)
+                else:
+                    filled = _varint(row, filled, gap << 1 | 1)
+                    filled = _varint(row, filled, counts[at] - 2)
+                at += 1
+            size = _varint(out, size, filled - begin)
+        for byte in range(filled):
+            out[size + byte] = row[byte]
+        size += filled
+        ends[number + 1] = size
+    return size
+
+
+def decode(
+    places: Keys, values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64], *, whole: bool
+) -> tuple[Keys, Counts]:
+    """Counts by rising key from stored values.
+
+    Args:
+        places: (v,) uint64 rising; of each value the place of the one item whose row is wanted, or any of its items.
+        values: the values end to end.
+        ends: (v + 1,) their boundaries.
+        whole: all rows of each value are wanted.
+    """
+    keys = np.empty(len(values), np.uint64)
+    counts = np.empty(len(values), np.int64)
+    length = _decode(places, values, ends, whole, keys, counts)
+    return keys[:length], counts[:length]
+
+
+@compiled
+def _decode(
+    places: Keys,
+    values: npt.NDArray[np.uint8],
+    ends: npt.NDArray[np.int64],
+    whole: bool,
+    keys: Keys,
+    counts: Counts,
+) -> int:
+    out = 0
+    lengths = np.empty(BUNDLE, np.int64)
+    for number in range(len(places)):
+        at = ends[number]
+        for row in range(BUNDLE):
+            length = np.int64(0)
+            shift = 0
+            while values[at] >= 128:
+                length |= np.int64(values[at] & 127) << shift
+                shift += 7
+                at += 1
+            lengths[row] = length | np.int64(values[at]) << shift
+            at += 1
+        for row in range(BUNDLE):
+            end = at + lengths[row]
+            if not whole and row != np.int64(places[number] & np.uint64(15)):
+                at = end
+                continue
+            high = (places[number] >> np.uint64(4) << np.uint64(4) | np.uint64(row)) << np.uint64(32)
+            neighbour = np.int64(-1)
+            while at < end:
+                number_read = np.int64(values[at] & 127)
+                shift = 7
+                while values[at] >= 128:
+                    at += 1
+                    number_read |= np.int64(values[at] & 127) << shift
+                    shift += 7
+                at += 1
+                count = np.int64(1)
+                if number_read & 1:
+                    count = np.int64(values[at] & 127)
+                    shift = 7
+                    while values[at] >= 128:
+                        at += 1
+                        count |= np.int64(values[at] & 127) << shift
+                        shift += 7
+                    at += 1
+                    count += 2
+                neighbour += (number_read >> 1) + 1
+                keys[out] = high | np.uint64(neighbour)
+                counts[out] = count
+                out += 1
+    return out

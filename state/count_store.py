@@ -1,0 +1,354 @@
+"""Co-purchase counts of one item partition in one RocksDB directory."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_ids
+from state.count_rows import EXPOSURES, add, bundles_of, decode, encode, epoch_prefix, net, parse_row_key, places_of, row_key
+from state.errors import StateDamaged
+from state.journal import SLICES, Journal
+from state.names import Names
+from state.popularity_table import PopularityTable
+from state.rocks import Rocks, WriteBatch
+from state.settings import CountingSettings, check_settings, put_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from state.count_rows import Counts, Keys
+
+KIND = "co-purchase counts"
+_PAIRS_PER_SLICE = 1 << 19  # pair updates that pay for writing one slice whole: a sixty-fourth waits in memory, 300 MB
+_NAMES = struct.Struct(">cI")
+_POSITION = b"mcounts"
+
+
+class CountChange(NamedTuple):
+    """What a record of deltas changes here, with items as this store's numbers."""
+
+    source: int
+    end: int
+    totals: npt.NDArray[np.int64]
+    """(4,) lines, duplicates and rejected lines read, and the change in customers who hold anything."""
+    newest: int
+    keys: dict[int, Keys]
+    """Sorted signed pair keys by epoch."""
+    holder_item: npt.NDArray[np.uint32]
+    holder_epoch: npt.NDArray[np.int64]
+    holder_change: npt.NDArray[np.int64]
+    purchase_item: npt.NDArray[np.uint32]
+    purchase_day: npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Counts that wait for their slices' turns: those of the commits up to `commit`, between two turns."""
+
+    commit: int
+    keys: dict[int, Keys] = field(default_factory=dict)
+
+    def merge(self, keys: dict[int, Keys]) -> None:
+        for epoch, more in keys.items():
+            mine = self.keys.get(epoch)
+            self.keys[epoch] = more if mine is None else np.sort(np.concatenate([mine, more]))
+
+
+class CountStore:
+    """Co-purchase counts and exposures of one partition's items, and the popularity of all items.
+
+    State and the offsets it stands for share a write batch: a commit that returned survives SIGKILL; after a power cut
+    the last commits may be missing, offsets and counts together.
+
+    Args:
+        path: the directory; made if missing.
+        partition: which partition of the items this is.
+        settings: what is counted.
+        owns: (item id) whether an item belongs to this partition.
+        read_only: open without taking the directory's lock.
+
+    Attributes:
+        offsets: purchases partition -> log position up to which it is counted.
+        lines, duplicates, rejected: order lines read, by what became of them.
+        newest: event time in milliseconds of the newest purchase; -1 before the first.
+        holding: customers who hold anything.
+
+    Raises:
+        SettingsMismatch: the state was written with other settings.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        partition: int,
+        settings: CountingSettings,
+        owns: Callable[[str], bool],
+        *,
+        read_only: bool = False,
+    ) -> None:
+        self.partition = partition
+        self.settings = settings
+        self._owns = owns
+        self._rocks = Rocks(path, read_only=read_only)
+        check_settings(self._rocks, KIND, settings)
+        self.names = Names()
+        self.owned = np.zeros(1024, np.bool_)
+        self.popularity = PopularityTable()
+        self.offsets: dict[int, int] = {}
+        self.newest = -1
+        self._totals = np.zeros(4, np.int64)
+        self._stored_names = 0
+        self._pending: list[_Pending] = []
+        self.journal = Journal(self._rocks, _PAIRS_PER_SLICE)
+        self._load()
+
+    @property
+    def path(self) -> Path:
+        """Where the state is kept."""
+        return self._rocks.path
+
+    @property
+    def lines(self) -> int:
+        """Order lines read."""
+        return int(self._totals[0])
+
+    @property
+    def duplicates(self) -> int:
+        """Order lines ignored because they came again."""
+        return int(self._totals[1])
+
+    @property
+    def rejected(self) -> int:
+        """Order lines rejected."""
+        return int(self._totals[2])
+
+    @property
+    def holding(self) -> int:
+        """Customers who hold anything."""
+        return int(self._totals[3])
+
+    def _load(self) -> None:
+        for key, record in self._rocks.scan(b"n"):
+            if _NAMES.unpack(key)[1] != len(self.names):
+                raise StateDamaged(f"{self.path}: item ids from number {len(self.names)} on are missing")
+            self._number(unpack_ids(record))
+        self._stored_names = len(self.names)
+        position = self._rocks.get(_POSITION)
+        if position is None:
+            return
+        sources, ends, self._totals, newest = unpack(position, [np.int64] * 4)
+        self.offsets = dict(zip(sources.tolist(), ends.tolist(), strict=True))
+        self.newest = int(newest[0])
+        self.popularity.load(self._rocks, len(self.names), self.newest // 86_400_000 if self.newest >= 0 else -1)
+
+    def recover(self, change_of: Callable[[bytes, npt.NDArray[np.bool_]], CountChange]) -> None:
+        """Apply the journal to the slices that have not seen it; to be called once, after opening.
+
+        Args:
+            change_of: the change that a record makes to the items for which the given (items,) bool holds.
+        """
+        for commit, joined in self.journal.records():
+            stale = np.repeat(self.journal.written < commit, 16)
+            for record in split_records(joined):
+                change = change_of(record, self.owned & np.resize(stale, len(self.owned)))
+                self._count(commit, change, np.resize(stale, len(self.names)))
+
+    def number(self, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
+        """(n,) numbers of n item ids; new ones are written with the next commit."""
+        return self._number(ids)
+
+    def _number(self, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
+        known = len(self.names)
+        numbers = self.names.number(ids)
+        if len(self.names) > len(self.owned):
+            room = -(-len(self.names) * 3 // 2 // 1024) * 1024
+            self.owned = np.concatenate([self.owned, np.zeros(room - len(self.owned), np.bool_)])
+        for number in range(known, len(self.names)):
+            self.owned[number] = self._owns(self.names.text(number))
+        self.popularity.grow_to(len(self.names))
+        return numbers
+
+    def commit(self, records: Sequence[bytes], changes: Sequence[CountChange]) -> None:
+        """Count `changes`, and make them durable together with the offsets they stand for.
+
+        Args:
+            records: the packed deltas behind the changes, kept in the journal until every slice was rewritten.
+            changes: one for each record, with `number`ed items.
+        """
+        batch = WriteBatch(raw_mode=True)
+        if self.journal.commit == 0:
+            put_settings(batch, KIND, self.settings)
+        work = sum(len(keys) for change in changes for keys in change.keys.values())
+        turns = self.journal.begin(batch, join_records(records), work)
+        for change in changes:
+            self._count(self.journal.commit, change, None)
+            self.offsets[change.source] = change.end
+            self.newest = max(self.newest, change.newest)
+            self._totals += change.totals
+        for number, since in turns:
+            self._write_slice(batch, number, since)
+        self._forget_written()
+        if self._stored_names < len(self.names):
+            fresh = self.names.texts(range(self._stored_names, len(self.names)))
+            batch.put(_NAMES.pack(b"n", self._stored_names), pack_ids(fresh))
+            self._stored_names = len(self.names)
+        batch.put(
+            _POSITION,
+            pack(
+                [
+                    np.array(list(self.offsets), np.int64),
+                    np.array(list(self.offsets.values()), np.int64),
+                    self._totals,
+                    np.array([self.newest]),
+                ]
+            ),
+        )
+        self._rocks.write(batch)
+
+    def _count(self, commit: int, change: CountChange, only: npt.NDArray[np.bool_] | None) -> None:
+        """Add a change to what is in memory; with `only`, for the items for which it holds."""
+        holder_item, holder_epoch, holder_change = change.holder_item, change.holder_epoch, change.holder_change
+        purchase_item, purchase_day = change.purchase_item, change.purchase_day
+        if only is not None:
+            here = only[holder_item]
+            holder_item, holder_epoch, holder_change = holder_item[here], holder_epoch[here], holder_change[here]
+            here = only[purchase_item]
+            purchase_item, purchase_day = purchase_item[here], purchase_day[here]
+        if change.newest >= 0:
+            self.popularity.advance(change.newest // 86_400_000)
+        self.popularity.add_holders(commit, holder_item, holder_epoch, holder_change)
+        self.popularity.add_purchases(commit, purchase_item, purchase_day)
+        last = self._pending[-1] if self._pending else None
+        written = self.journal.written
+        if last is not None and not ((last.commit <= written) & (written < commit)).any():
+            last.commit = commit  # no slice took its turn in between: one sorted run serves for both
+            last.merge(change.keys)
+        else:
+            self._pending.append(_Pending(commit, dict(change.keys)))
+
+    def _waiting(self, epoch: int, number: int, since: int) -> list[Keys]:
+        """Signed keys of a slice and epoch that wait since a commit."""
+        low, high = np.uint64(number << 58), np.uint64(((number + 1) << 58) - 1)
+        parts = []
+        for pending in self._pending:
+            keys = pending.keys.get(epoch)
+            if keys is not None and pending.commit > since:
+                begin, end = np.searchsorted(keys, low), np.searchsorted(keys, high, "right")
+                if begin < end:
+                    parts.append(keys[begin:end])
+        return parts
+
+    def _write_slice(self, batch: WriteBatch, number: int, since: int) -> None:
+        """Put into `batch` every row of a slice that changed since a commit."""
+        self.popularity.write_slice(batch, number, since)
+        for epoch in sorted({epoch for pending in self._pending for epoch in pending.keys}):
+            parts = self._waiting(epoch, number, since)
+            if not parts:
+                continue
+            keys, changes = net(np.sort(np.concatenate(parts)))
+            bundles = bundles_of(keys)
+            old_keys, old_counts = self._stored(epoch, bundles << np.uint64(4), whole=True)
+            keys, counts = self._sum(old_keys, old_counts, keys, changes)
+            left, values, ends = encode(keys, counts)
+            blob = values.tobytes()
+            bounds = ends.tolist()
+            for bundle, begin, end in zip(left.tolist(), bounds, bounds[1:], strict=False):
+                batch.put(_key(epoch, bundle), blob[begin:end])
+            if len(left) < len(bundles):
+                for bundle in np.setdiff1d(bundles, left).tolist():
+                    batch.delete(_key(epoch, bundle))
+
+    def _sum(self, keys: Keys, counts: Counts, more: Keys, changes: Counts) -> tuple[Keys, Counts]:
+        keys, counts = add(keys, counts, more, changes)
+        if len(counts) and counts.min() < 0:
+            raise StateDamaged(f"{self.path}: a count would fall below zero; restore a snapshot, or replay the log")
+        return keys, counts
+
+    def _forget_written(self) -> None:
+        written = int(self.journal.written.min())
+        self._pending = [pending for pending in self._pending if pending.commit > written]
+
+    def _stored(self, epoch: int, places: Keys, *, whole: bool) -> tuple[Keys, Counts]:
+        """Rows as they are on disk: whole bundles, or those of single items; `places` rise."""
+        values = self._rocks.get_many([_key(epoch, bundle) for bundle in (places >> np.uint64(4)).tolist()])
+        return _decoded(places, values, whole=whole)
+
+    def epochs(self) -> list[int]:
+        """Every epoch of which there may be pairs, oldest first."""
+        return sorted(self.popularity.holders)
+
+    def rows(self, items: npt.NDArray[Any]) -> dict[int, tuple[Keys, Counts]]:
+        """The rows of some of this partition's items: epoch -> pair keys and counts by rising key.
+
+        Args:
+            items: (n,) distinct numbers.
+        """
+        places = np.sort(places_of(items))
+        lows = places << np.uint64(33)
+        highs = lows | np.uint64((1 << 33) - 1)
+        slices = (places >> np.uint64(25)).astype(np.int64)
+        rows = {}
+        for epoch in [*self.epochs(), EXPOSURES]:
+            parts = []
+            for pending in self._pending:
+                keys = pending.keys.get(epoch)
+                if keys is None:
+                    continue
+                begins, ends = np.searchsorted(keys, lows), np.searchsorted(keys, highs, "right")
+                here = np.flatnonzero((begins < ends) & (self.journal.written[slices] < pending.commit))
+                parts += [keys[begins[at] : ends[at]] for at in here.tolist()]
+            stored, counts = self._stored(epoch, places, whole=False)
+            if parts:
+                stored, counts = self._sum(stored, counts, *net(np.sort(np.concatenate(parts))))
+            rows[epoch] = stored, counts
+        return rows
+
+    def slice_rows(self, number: int) -> dict[int, tuple[Keys, Counts]]:
+        """The rows of every item of a slice, as `rows` gives them."""
+        since = int(self.journal.written[number])
+        rows = {}
+        for epoch in [*self.epochs(), EXPOSURES]:
+            entries = list(self._rocks.scan(epoch_prefix(epoch, number)))
+            places = np.array([parse_row_key(key)[2] for key, _ in entries], np.uint64) << np.uint64(4)
+            stored, counts = _decoded(places, [value for _, value in entries], whole=True)
+            parts = self._waiting(epoch, number, since)
+            if parts:
+                stored, counts = self._sum(stored, counts, *net(np.sort(np.concatenate(parts))))
+            rows[epoch] = stored, counts
+        return rows
+
+    def all_rows(self) -> Iterator[dict[int, tuple[Keys, Counts]]]:
+        """The rows of every slice in turn."""
+        for number in range(SLICES):
+            yield self.slice_rows(number)
+
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        return self._rocks.size_bytes()
+
+    def compact(self) -> None:
+        """Compact the directory: what deletions left behind is gone afterwards."""
+        self._rocks.compact()
+
+    def close(self) -> None:
+        """Release the directory."""
+        self._rocks.close()
+
+
+def _key(epoch: int, bundle: int) -> bytes:
+    return row_key(epoch, bundle >> 21, bundle)
+
+
+def _decoded(places: Keys, values: Iterable[bytes | None], *, whole: bool) -> tuple[Keys, Counts]:
+    found = [(place, value) for place, value in zip(places.tolist(), values, strict=True) if value is not None]
+    blob = np.frombuffer(b"".join([value for _, value in found]), np.uint8)
+    ends = np.zeros(len(found) + 1, np.int64)
+    np.cumsum([len(value) for _, value in found], out=ends[1:])
+    return decode(np.array([place for place, _ in found], np.uint64), blob, ends, whole=whole)

@@ -1,0 +1,190 @@
+"""Customers' histories of one purchases partition in one RocksDB directory."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from state.columns import pack, pack_ids, unpack, unpack_ids
+from state.errors import StateDamaged
+from state.history_table import ENTRY, HistoryTable
+from state.journal import SLICES, Journal
+from state.names import Names
+from state.rocks import Rocks, WriteBatch
+from state.settings import CountingSettings, check_settings, put_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+KIND = "histories"
+_LINES_PER_SLICE = 4096
+_NUMBER = struct.Struct(">cI")
+_ROW = struct.Struct(">cHI")  # slice first: what a turn writes is adjacent
+_ROW_HEAD = struct.Struct("<IBII")
+_OUTBOX = struct.Struct(">cQ")
+_POSITION = b"mhistories"
+
+
+class HistoryStore:
+    """Histories of one partition's customers, and the outbox of deltas that stage B may not have yet.
+
+    A commit writes the orders it counts, the position they end at and the deltas they make in one batch. So what a
+    commit tells stage B survives SIGKILL with it, and is sent again, byte for byte, until it is known to have arrived.
+
+    Args:
+        path: the directory; made if missing.
+        settings: what is counted.
+        read_only: open without taking the directory's lock.
+
+    Attributes:
+        table: the histories, by store number of the customer.
+        customers, items: ids and numbers.
+        position: log position up to which orders are counted.
+        sources: what else the caller wants to know of its log, written with each commit: name -> number.
+
+    Raises:
+        SettingsMismatch: the state was written with other settings.
+    """
+
+    def __init__(self, path: Path, settings: CountingSettings, *, read_only: bool = False) -> None:
+        self.settings = settings
+        self._rocks = Rocks(path, read_only=read_only)
+        check_settings(self._rocks, KIND, settings)
+        self.table = HistoryTable()
+        self.customers = Names()
+        self.items = Names()
+        self.position = 0
+        self.sources: dict[str, int] = {}
+        self._stored_customers = 0
+        self._stored_items = 0
+        self.journal = Journal(self._rocks, _LINES_PER_SLICE)
+        self._load()
+
+    @property
+    def path(self) -> Path:
+        """Where the state is kept."""
+        return self._rocks.path
+
+    def _load(self) -> None:
+        for key, record in self._rocks.scan(b"i"):
+            if _NUMBER.unpack(key)[1] != len(self.items):
+                raise StateDamaged(f"{self.path}: item ids from number {len(self.items)} on are missing")
+            self.items.number(unpack_ids(record))
+        for key, record in self._rocks.scan(b"n"):
+            self.customers.skip_to(_NUMBER.unpack(key)[1])
+            self.customers.add(record.decode())
+        position = self._rocks.get(_POSITION)
+        if position is None:
+            return
+        numbers, names = unpack(position, [np.int64, np.uint8])
+        self.position, customers, *values = numbers.tolist()
+        self.sources = dict(zip(unpack_ids(names.tobytes()), values, strict=True))
+        self.customers.skip_to(customers)
+        self._stored_customers, self._stored_items = customers, len(self.items)
+        self.table.grow_to(customers)
+        for key, record in self._rocks.scan(b"h"):
+            self._place(_ROW.unpack(key)[2], record)
+
+    def _place(self, customer: int, record: bytes) -> None:
+        """Put a stored row into the table."""
+        next_seq, orders, held, remembered = _ROW_HEAD.unpack_from(record)
+        offset = _ROW_HEAD.size
+        columns = []
+        for kind, length in ((np.uint32, held), (ENTRY, held), (np.uint64, remembered), (np.uint32, remembered)):
+            column = np.frombuffer(record, kind, length, offset)
+            offset += column.nbytes
+            columns.append(column)
+        self.table.next_seq[customer] = next_seq
+        self.table.orders[customer] = orders
+        self.table.history.place(customer, *columns[:2])
+        self.table.remembered.place(customer, *columns[2:])
+
+    def _row(self, customer: int) -> bytes:
+        columns = [*self.table.history.row(customer), *self.table.remembered.row(customer)]
+        head = _ROW_HEAD.pack(
+            self.table.next_seq[customer], self.table.orders[customer], len(columns[0]), len(columns[2])
+        )
+        return head + b"".join([column.tobytes() for column in columns])
+
+    def recover(self, apply: Callable[[bytes, npt.NDArray[np.bool_]], None]) -> None:
+        """Apply the journal to the slices that have not seen it; to be called once, after opening.
+
+        Args:
+            apply: carries the orders of a record into the table for the customers for which the given (customers,)
+                bool holds.
+        """
+        for commit, record in self.journal.records():
+            apply(record, np.resize(self.journal.written < commit, max(len(self.customers), 1)))
+
+    def commit(
+        self, record: bytes, lines: int, position: int, outbox: bytes, erased: Sequence[int], sources: dict[str, int]
+    ) -> int:
+        """Make durable what was carried into the table, with the log position it stands for.
+
+        Args:
+            record: the orders, for the journal.
+            lines: how many order lines that is.
+            position: log position after them.
+            outbox: the deltas they make, kept until `acknowledge`d.
+            erased: customers whose ids are to be forgotten.
+            sources: numbers that replace those of the same name in `sources`.
+
+        Returns:
+            The commit's number, by which the outbox knows its deltas.
+        """
+        batch = WriteBatch(raw_mode=True)
+        if self.journal.commit == 0:
+            put_settings(batch, KIND, self.settings)
+        turns = self.journal.begin(batch, record, lines)
+        for number in range(self._stored_customers, len(self.customers)):
+            batch.put(_NUMBER.pack(b"n", number), self.customers.text(number).encode())
+        for number in erased:
+            self.customers.forget(number)
+            batch.delete(_NUMBER.pack(b"n", number))
+            batch.delete(_ROW.pack(b"h", number % SLICES, number))
+        self._stored_customers = len(self.customers)
+        if self._stored_items < len(self.items):
+            fresh = self.items.texts(range(self._stored_items, len(self.items)))
+            batch.put(_NUMBER.pack(b"i", self._stored_items), pack_ids(fresh))
+            self._stored_items = len(self.items)
+        changed = self.table.changed
+        for number, _ in turns:
+            for customer in (np.flatnonzero(changed[number::SLICES]) * SLICES + number).tolist():
+                batch.put(_ROW.pack(b"h", number, customer), self._row(customer))
+            changed[number::SLICES] = False
+        batch.put(_OUTBOX.pack(b"o", self.journal.commit), outbox)
+        self.position = position
+        self.sources |= sources
+        numbers = np.array([position, len(self.customers), *self.sources.values()], np.int64)
+        batch.put(_POSITION, pack([numbers, np.frombuffer(pack_ids(list(self.sources)), np.uint8)]))
+        self._rocks.write(batch)
+        return self.journal.commit
+
+    def outbox(self) -> Iterator[tuple[int, bytes]]:
+        """Commit numbers and deltas that were not yet acknowledged, oldest first."""
+        for key, record in self._rocks.scan(b"o"):
+            yield _OUTBOX.unpack(key)[1], record
+
+    def acknowledge(self, commits: Sequence[int]) -> None:
+        """Drop the deltas of `commits` from the outbox: stage B has them for good."""
+        batch = WriteBatch(raw_mode=True)
+        for commit in commits:
+            batch.delete(_OUTBOX.pack(b"o", commit))
+        self._rocks.write(batch)
+
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        return self._rocks.size_bytes()
+
+    def compact(self) -> None:
+        """Compact the directory: what deletions left behind is gone afterwards."""
+        self._rocks.compact()
+
+    def close(self) -> None:
+        """Release the directory."""
+        self._rocks.close()

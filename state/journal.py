@@ -1,0 +1,77 @@
+"""The commit journal: how large state is kept durable without rewriting it.
+
+State is cut into slices. A commit writes its input as one journal record and, in rotation, a few slices whole; what is
+on disk is those slices plus the records newer than each. Reopening reads the slices and applies to each the records it
+has not seen. Nothing is ever folded or stalled: the work of a commit is bounded, and so is the journal.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from state.columns import pack, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rocksdict import WriteBatch
+
+    from state.rocks import Rocks
+
+SLICES = 64
+_RECORD = b"j"
+_POSITION = b"mjournal"
+_NUMBER = struct.Struct(">Q")  # big-endian, so that records are read in the order of their commits
+
+
+class Journal:
+    """The journal of one store.
+
+    Args:
+        rocks: where it is kept.
+        work_per_slice: how much work (the store's unit: lines, pair updates) pays for writing one slice whole.
+
+    Attributes:
+        commit: number of the last commit, from 1; 0 before the first.
+        written: (SLICES,) int64 commit that last wrote each slice whole.
+    """
+
+    def __init__(self, rocks: Rocks, work_per_slice: int) -> None:
+        self._rocks = rocks
+        self._work_per_slice = work_per_slice
+        self.commit = 0
+        self.written = np.zeros(SLICES, np.int64)
+        self._next_slice = 0
+        self._work = 0
+        position = rocks.get(_POSITION)
+        if position is not None:
+            self.written, state = unpack(position, [np.int64, np.int64])
+            self.commit, self._next_slice, self._work = (int(number) for number in state)
+
+    def begin(self, batch: WriteBatch, record: bytes, work: int) -> list[tuple[int, int]]:
+        """Start the next commit in `batch`: journal its `record`.
+
+        Returns:
+            The slices that the commit has to write whole, each with the commit that wrote it last.
+        """
+        oldest = int(self.written.min())
+        self.commit += 1
+        batch.put(_RECORD + _NUMBER.pack(self.commit), record)
+        due, self._work = divmod(self._work + work, self._work_per_slice)
+        due = min(due, SLICES)
+        slices = [(self._next_slice + turn) % SLICES for turn in range(due)]
+        self._next_slice = (self._next_slice + due) % SLICES
+        turns = [(number, int(self.written[number])) for number in slices]
+        self.written[slices] = self.commit
+        for commit in range(oldest + 1, int(self.written.min()) + 1):
+            batch.delete(_RECORD + _NUMBER.pack(commit))
+        batch.put(_POSITION, pack([self.written, np.array([self.commit, self._next_slice, self._work])]))
+        return turns
+
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """Commit number and record of every commit that some slice has not seen, oldest first."""
+        for key, record in self._rocks.scan(_RECORD):
+            yield _NUMBER.unpack(key[1:])[0], record

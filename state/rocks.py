@@ -1,0 +1,107 @@
+"""RocksDB as we use it: how it is opened, its options, and its errors in words a person can act on."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
+
+from state.errors import StateDamaged, StateError, StateLocked, StorageFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Rocks", "WriteBatch"]
+
+_MIB = 1 << 20
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_write_buffer_size(32 * _MIB)
+    options.set_max_write_buffer_number(3)
+    options.set_target_file_size_base(32 * _MIB)
+    # journal records are deleted soon after they are written: one more file before compaction lets them die young
+    options.set_level_zero_file_num_compaction_trigger(4)
+    options.set_max_background_jobs(2)
+    options.set_keep_log_file_num(2)
+    return options
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn what RocksDB raises, plain `Exception`s, into ours."""
+    try:
+        yield
+    except StateError:
+        raise
+    except Exception as error:  # rocksdict raises nothing more specific
+        text = str(error)
+        if "lock" in text.lower() and ("hold" in text or "LOCK" in text):
+            raise StateLocked(f"{path} is open in another process; stop it, or use another --state-dir") from error
+        if "No space left" in text or "IO error" in text:
+            raise StorageFailed(f"{path}: {text}; the state is as of its last commit: free space and go on") from error
+        if "Corruption" in text or "checksum" in text or "Invalid argument" in text:
+            raise StateDamaged(f"{path} is damaged: {text}; restore a snapshot, or delete it and replay") from error
+        raise StateError(f"{path}: {text}") from error
+
+
+class Rocks:
+    """One RocksDB directory with raw byte keys, open for one writer, or for reading only.
+
+    A batch that was written survives SIGKILL. After a power cut the last ones may be missing, but only from the end
+    and never in part.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        if read_only and not (path / "CURRENT").exists():
+            raise StateError(f"{path} holds no state; name the --state-dir of a replay")
+        path.mkdir(parents=True, exist_ok=True)
+        access = AccessType.read_only() if read_only else AccessType.read_write()
+        with _translated(path):
+            self._db = Rdict(str(path), _options(), access_type=access)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value at `key`, or None."""
+        with _translated(self.path):
+            value: bytes | None = self._db.get(key)
+            return value
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values at `keys`, None where there is none."""
+        with _translated(self.path):
+            values: list[bytes | None] = self._db.get(keys)
+            return values
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Entries whose key begins with `prefix`, in key order."""
+        with _translated(self.path):
+            for key, value in self._db.items(from_key=prefix):
+                if not key.startswith(prefix):
+                    return
+                yield key, value
+
+    def write(self, batch: WriteBatch) -> None:
+        """Write `batch` whole or not at all; it is consumed."""
+        with _translated(self.path):
+            self._db.write(batch)
+
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
+
+    def compact(self) -> None:
+        """Flush what is in memory and compact everything."""
+        with _translated(self.path):
+            self._db.flush()
+            self._db.compact_range(None, None)
+
+    def close(self) -> None:
+        """Flush and release the directory."""
+        with _translated(self.path):
+            self._db.close()
