@@ -190,8 +190,19 @@ def _add(
 
 def bundles_of(keys: Keys) -> npt.NDArray[np.uint64]:
     """(b,) the distinct bundles of rising keys: places without their last four bits, rising."""
-    bundles = keys >> np.uint64(36)
-    return bundles[np.flatnonzero(np.diff(bundles, prepend=np.uint64(0xFFFFFFFFFFFFFFFF)))]
+    bundles = np.empty(len(keys), np.uint64)
+    return bundles[: _bundles(keys, bundles)].copy()
+
+
+@compiled
+def _bundles(keys: Keys, bundles: npt.NDArray[np.uint64]) -> int:
+    count = 0
+    for key in keys:
+        bundle = key >> np.uint64(36)
+        if count == 0 or bundles[count - 1] != bundle:
+            bundles[count] = bundle
+            count += 1
+    return count
 
 
 def encode(keys: Keys, counts: Counts) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 KIND = "co-purchase counts"
 _PAIRS_PER_SLICE = 1 << 19  # pair updates that pay for writing one slice whole: a sixty-fourth waits in memory, 300 MB
 _NAMES = struct.Struct(">cI")
+_NUMBERS = struct.Struct(">cII")
 _POSITION = b"mcounts"
 
 
@@ -104,6 +105,8 @@ class CountStore:
         self.offsets: dict[int, int] = {}
         self.newest = -1
         self._totals = np.zeros(4, np.int64)
+        self._numbers_of: dict[int, npt.NDArray[np.uint32]] = {}
+        self._stored_numbers: dict[int, int] = {}
         self._stored_names = 0
         self._pending: list[_Pending] = []
         self.journal = Journal(self._rocks, _PAIRS_PER_SLICE)
@@ -140,6 +143,13 @@ class CountStore:
                 raise StateDamaged(f"{self.path}: item ids from number {len(self.names)} on are missing")
             self._number(unpack_ids(record))
         self._stored_names = len(self.names)
+        for key, record in self._rocks.scan(b"t"):
+            _, source, first = _NUMBERS.unpack(key)
+            table = self._numbers_of.get(source, np.zeros(0, np.uint32))
+            if first != len(table):
+                raise StateDamaged(f"{self.path}: item numbers of partition {source} from {len(table)} on are missing")
+            self._numbers_of[source] = np.concatenate([table, *unpack(record, [np.uint32])])
+            self._stored_numbers[source] = len(self._numbers_of[source])
         position = self._rocks.get(_POSITION)
         if position is None:
             return
@@ -160,9 +170,24 @@ class CountStore:
                 change = change_of(record, self.owned & np.resize(stale, len(self.owned)))
                 self._count(commit, change, np.resize(stale, len(self.names)))
 
-    def number(self, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
-        """(n,) numbers of n item ids; new ones are written with the next commit."""
-        return self._number(ids)
+    def numbers_of(self, source: int, first: int, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
+        """(n,) this store's numbers of a purchases partition's items, by their number there.
+
+        Args:
+            source: the purchases partition.
+            first: number there of the first of `ids`, which may be new here; they are written with the next commit.
+            ids: the items numbered there from `first` on.
+
+        Raises:
+            StateDamaged: items numbered before `first` were never told.
+        """
+        table = self._numbers_of.get(source, np.zeros(0, np.uint32))
+        if first > len(table):
+            raise StateDamaged(f"{self.path}: purchases partition {source} has {first} items, here {len(table)} are known")
+        if first + len(ids) > len(table):
+            table = np.concatenate([table[:first], self._number(ids)])
+            self._numbers_of[source] = table
+        return table
 
     def _number(self, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
         known = len(self.names)
@@ -199,6 +224,11 @@ class CountStore:
             fresh = self.names.texts(range(self._stored_names, len(self.names)))
             batch.put(_NAMES.pack(b"n", self._stored_names), pack_ids(fresh))
             self._stored_names = len(self.names)
+        for source, table in self._numbers_of.items():
+            stored = self._stored_numbers.get(source, 0)
+            if stored < len(table):
+                batch.put(_NUMBERS.pack(b"t", source, stored), pack([table[stored:]]))
+                self._stored_numbers[source] = len(table)
         batch.put(
             _POSITION,
             pack(

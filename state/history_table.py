@@ -58,7 +58,9 @@ class Rows:
         places = ends - room
         if ends[-1] > len(self.columns[0]):
             size = max(int(ends[-1]), len(self.columns[0]) * 2, 1 << 16)
-            self.columns = [_extended(column, size) for column in self.columns]
+            for place, column in enumerate(self.columns):
+                self.columns[place] = np.empty(size, column.dtype)
+                self.columns[place][: self._end] = column[: self._end]
         for column in self.columns:
             _move(column, self.start[rows], places, self.length[rows])
         self.start[rows] = places

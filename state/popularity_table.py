@@ -47,7 +47,7 @@ class PopularityTable:
         room = self.days.shape[1]
         if items <= room:
             return
-        room = -(-max(items, room * 3 // 2) // _STRIDE) * _STRIDE
+        room = -(-max(items, 2 * room) // _STRIDE) * _STRIDE
         for table in (self.holders, self.purchases):
             for epoch, column in table.items():
                 table[epoch] = _widened(column, room)

@@ -1,7 +1,8 @@
 """Deltas: what stage A tells stage B, one packed record per commit, and the pair keys that B makes of it.
 
-A record speaks for a range of one purchases partition, names items by their ids and no customer, and is a function of
-the log prefix and the counting settings alone. It holds runs rather than pairs: a window of 100 items and 9 new ones
+A record speaks for a range of one purchases partition, names no customer, and is a function of the log prefix and the
+counting settings alone: items go by the numbers of their first appearance in the partition, and the ids behind new
+numbers travel with the record in which they appear. It holds runs rather than pairs: a window of 100 items and 9 new ones
 stand for 1,872 counts.
 """
 
@@ -18,8 +19,6 @@ from state.count_rows import EXPOSURES, bucket, places_of
 from streams.histories import COUNTED, DUPLICATE, NOT_HELD, Runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy.typing as npt
 
     from state.count_rows import Keys
@@ -27,10 +26,7 @@ if TYPE_CHECKING:
 
 
 class Deltas(NamedTuple):
-    """The change that positions `begin` up to `end` of one purchases partition make to every count.
-
-    Item numbers in `runs` and `purchase_item` index `items`.
-    """
+    """The change that positions `begin` up to `end` of one purchases partition make to every count."""
 
     source: int
     """The purchases partition."""
@@ -44,7 +40,10 @@ class Deltas(NamedTuple):
     """Event time in milliseconds of the newest purchase counted; -1 if there is none."""
     holding: int
     """Change in the number of customers who hold anything."""
+    first_item: int
+    """Number of the first item that appears here for the first time in the partition."""
     items: list[str]
+    """Ids of the items numbered from there."""
     runs: Runs
     purchase_item: npt.NDArray[np.uint32]
     """(p,) item of each purchase counted, repeats included."""
@@ -59,7 +58,8 @@ def make_deltas(
     rejected: int,
     orders: NumberedOrders,
     changes: HistoryChanges,
-    texts: Sequence[str],
+    first_item: int,
+    items: list[str],
 ) -> Deltas:
     """The deltas of a stretch of orders.
 
@@ -70,14 +70,13 @@ def make_deltas(
         rejected: lines of the stretch that were rejected before they became orders.
         orders: the stretch.
         changes: what `apply_orders` made of it.
-        texts: item ids by store number.
+        first_item: number of the first item that appears in it for the first time.
+        items: ids of those items.
     """
     order_of_line = np.repeat(np.arange(len(orders.customer)), np.diff(orders.start))
     purchases = np.flatnonzero((changes.status == COUNTED) & (orders.kind[order_of_line] == PURCHASE))
     bought = orders.item[purchases]
     times = orders.time[order_of_line[purchases]]
-    named, place = np.unique(np.concatenate([bought, changes.runs.item]), return_inverse=True)
-    place = place.astype(np.uint32)
     not_held = int((changes.status == NOT_HELD).sum())
     return Deltas(
         source=source,
@@ -88,9 +87,10 @@ def make_deltas(
         rejected=rejected + not_held,
         newest=int(times.max(initial=-1)),
         holding=changes.holding,
-        items=[texts[number] for number in named.tolist()],
-        runs=changes.runs._replace(item=place[len(bought) :]),
-        purchase_item=place[: len(bought)],
+        first_item=first_item,
+        items=items,
+        runs=changes.runs,
+        purchase_item=bought,
         purchase_day=times // DAY_MS,
     )
 
@@ -105,7 +105,7 @@ def pack_deltas(deltas: Deltas) -> bytes:
     low_epoch = int(runs.epoch.min(initial=0)) if len(runs.epoch) else 0
     low_day = int(deltas.purchase_day.min()) if len(deltas.purchase_day) else 0
     head = [deltas.source, deltas.begin, deltas.end, deltas.lines, deltas.duplicates, deltas.rejected]
-    head += [deltas.newest, deltas.holding, low_epoch, low_day]
+    head += [deltas.newest, deltas.holding, deltas.first_item, low_epoch, low_day]
     return pack(
         [
             np.array(head, np.int64),
@@ -131,7 +131,9 @@ def unpack_deltas(record: bytes) -> Deltas:
     """
     types = [np.int64, np.uint8, np.int8, np.int64, np.int64, np.uint32, np.int64, np.int64, np.int64, np.uint32, np.int64]
     head, ids, sign, window, active, item, seq, epoch, exposure, purchase_item, purchase_day = unpack(record, types)
-    source, begin, end, lines, duplicates, rejected, newest, holding, low_epoch, low_day = (int(x) for x in head)
+    source, begin, end, lines, duplicates, rejected, newest, holding, first_item, low_epoch, low_day = (
+        int(number) for number in head
+    )
     return Deltas(
         source,
         begin,
@@ -141,6 +143,7 @@ def unpack_deltas(record: bytes) -> Deltas:
         rejected,
         newest,
         holding,
+        first_item,
         unpack_ids(ids.tobytes()),
         Runs(sign, window, active, item, seq, epoch + low_epoch, exposure),
         purchase_item,

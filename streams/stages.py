@@ -95,6 +95,7 @@ def count_orders(
     Returns:
         The commit's number, its packed deltas, and the positions of returned lines whose item was not held.
     """
+    first_item = len(store.items)
     numbered = NumberedOrders(
         customer=_numbers(store.customers.number, orders.customers, orders.customer),
         time=orders.time,
@@ -105,7 +106,7 @@ def count_orders(
         quantity=orders.quantity,
     )
     changes = apply_orders(store.table, numbered, store.settings.pair_window)
-    deltas = make_deltas(source, store.position, end, rejected, numbered, changes, store.items.every)
+    deltas = make_deltas(source, store.position, end, rejected, numbered, changes, first_item, store.items.texts(range(first_item, len(store.items))))
     packed = pack_deltas(deltas)
     erased = np.unique(numbered.customer[numbered.kind == ERASE])
     erased = erased[store.table.next_seq[erased] == 0]  # the others have bought again since
@@ -154,8 +155,9 @@ def count_deltas(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.
 def _numbers(
     number: Callable[[list[str]], npt.NDArray[np.uint32]], ids: list[str], codes: npt.NDArray[np.uint32]
 ) -> npt.NDArray[np.uint32]:
-    """Store numbers behind indices into a list of ids, of which only those that occur are numbered."""
-    used = np.unique(codes)
+    """Store numbers behind indices into a list of ids; new ids are numbered in the order in which they occur."""
+    used, first = np.unique(codes, return_index=True)
+    used = used[np.argsort(first)]
     numbers = np.zeros(len(ids), np.uint32)
     numbers[used] = number([ids[code] for code in used.tolist()])
     return numbers[codes]
@@ -163,7 +165,7 @@ def _numbers(
 
 def _change(store: CountStore, deltas: Deltas, wanted: npt.NDArray[np.bool_] | None = None) -> CountChange:
     """What deltas change in the rows of the partition's own items, or the `wanted` of them, and in popularity."""
-    numbers = store.number(deltas.items)
+    numbers = store.numbers_of(deltas.source, deltas.first_item, deltas.items)
     runs = deltas.runs._replace(item=numbers[deltas.runs.item])
     sizes = runs.window + runs.active
     active = np.arange(len(runs.item)) - np.repeat(np.cumsum(sizes) - sizes, sizes) >= np.repeat(runs.window, sizes)
