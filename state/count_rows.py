@@ -14,7 +14,7 @@ A *signed* key stands for a change by one, +1 or -1; a key without its sign bit 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,22 @@ EXPOSURES = 0xFFFF
 """The epoch under which exposure histograms are kept."""
 EXACT_EXPOSURES = 256
 """Exposures up to this have a bucket each; above, eight buckets an octave."""
+
+class Addends(NamedTuple):
+    """Rows of n items as they are kept: encoded as on disk, and the changes that wait in memory beside them."""
+
+    blob: npt.NDArray[np.uint8]
+    """Encoded rows."""
+    begin: npt.NDArray[np.int64]
+    """(epochs + 1, n) where each item's row of each epoch begins in `blob`; last, its exposure histogram."""
+    end: npt.NDArray[np.int64]
+    """(epochs + 1, n) where it ends; where it begins, if there is none."""
+    keys: Keys
+    """Pair keys of the changes, those of the epochs end to end, rising in each."""
+    changes: Counts
+    start: npt.NDArray[np.int64]
+    """(epochs + 2,) where each epoch's changes begin, and the end."""
+
 
 _ROW_KEY = struct.Struct(">cHHI")
 
@@ -100,18 +116,18 @@ def bucket(exposure: int) -> int:
     return 257 + 8 * octave + ((exposure >> (octave + 5)) & 7)
 
 
-def bucket_exposures(buckets: int) -> npt.NDArray[np.float64]:
-    """(buckets,) float64 exposure that each bucket stands for: the middle of what falls into it.
+def bucket_exposures(buckets: int) -> npt.NDArray[np.int64]:
+    """(buckets,) int64 exposure that each bucket stands for: the middle of what falls into it.
 
     >>> bucket_exposures(259)[[0, 256, 257, 258]].tolist()
-    [0.0, 256.0, 272.0, 303.0]
+    [0, 256, 272, 303]
     """
     number = np.arange(max(buckets - 257, 0))
     octave, eighth = number // 8, number % 8
     low = (8 + eighth) << (octave + 5)
     low[:1] = 257  # 256 has a bucket of its own
     high = ((9 + eighth) << (octave + 5)) - 1
-    return np.concatenate([np.arange(min(buckets, 257), dtype=np.float64), (low + high) // 2])
+    return np.concatenate([np.arange(min(buckets, 257)), (low + high) // 2])
 
 
 def net(signed: Keys) -> tuple[Keys, Counts]:
@@ -269,71 +285,93 @@ def _encode(
 
 
 def decode(
-    places: Keys, values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64], *, whole: bool
+    bundles: npt.NDArray[np.uint64], values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]
 ) -> tuple[Keys, Counts]:
-    """Counts by rising key from stored values.
-
-    Args:
-        places: (v,) uint64 rising; of each value the place of the one item whose row is wanted, or any of its items.
-        values: the values end to end.
-        ends: (v + 1,) their boundaries.
-        whole: all rows of each value are wanted.
-    """
+    """What `encode` encoded: counts by rising key."""
+    places = np.repeat(bundles << np.uint64(4), BUNDLE) + np.tile(np.arange(BUNDLE, dtype=np.uint64), len(bundles))
+    begin, end = locate(places, bundles, values, ends)
     keys = np.empty(len(values), np.uint64)
     counts = np.empty(len(values), np.int64)
-    length = _decode(places, values, ends, whole, keys, counts)
+    length = _decode(places, values, begin, end, keys, counts)
     return keys[:length], counts[:length]
+
+
+def locate(
+    places: Keys, bundles: npt.NDArray[np.uint64], values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(n,) where the row of each of n rising places begins and ends among the stored values; nowhere: 0 and 0."""
+    begin = np.zeros(len(places), np.int64)
+    end = np.zeros(len(places), np.int64)
+    _locate(places, bundles, values, ends, begin, end)
+    return begin, end
+
+
+@compiled
+def _locate(
+    places: Keys,
+    bundles: npt.NDArray[np.uint64],
+    values: npt.NDArray[np.uint8],
+    ends: npt.NDArray[np.int64],
+    begin: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+) -> None:
+    starts = np.empty(BUNDLE + 1, np.int64)
+    read = -1
+    number = 0
+    for at in range(len(places)):
+        bundle = places[at] >> np.uint64(4)
+        while number < len(bundles) and bundles[number] < bundle:
+            number += 1
+        if number == len(bundles):
+            return
+        if bundles[number] != bundle:
+            continue
+        if read != number:
+            position = ends[number]
+            starts[0] = 0
+            for member in range(BUNDLE):
+                length, position = read_varint(values, position)
+                starts[member + 1] = starts[member] + length
+            starts += position
+            read = number
+        member = np.int64(places[at] & np.uint64(15))
+        begin[at], end[at] = starts[member], starts[member + 1]
+
+
+@compiled
+def read_varint(blob: npt.NDArray[np.uint8], at: int) -> tuple[int, int]:
+    """The varint at a place, and the place after it; for compiled loops."""
+    number = np.int64(blob[at] & 127)
+    shift = 7
+    while blob[at] >= 128:
+        at += 1
+        number |= np.int64(blob[at] & 127) << shift
+        shift += 7
+    return number, at + 1
 
 
 @compiled
 def _decode(
     places: Keys,
     values: npt.NDArray[np.uint8],
-    ends: npt.NDArray[np.int64],
-    whole: bool,
+    begin: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
     keys: Keys,
     counts: Counts,
 ) -> int:
     out = 0
-    lengths = np.empty(BUNDLE, np.int64)
-    for number in range(len(places)):
-        at = ends[number]
-        for row in range(BUNDLE):
-            length = np.int64(0)
-            shift = 0
-            while values[at] >= 128:
-                length |= np.int64(values[at] & 127) << shift
-                shift += 7
-                at += 1
-            lengths[row] = length | np.int64(values[at]) << shift
-            at += 1
-        for row in range(BUNDLE):
-            end = at + lengths[row]
-            if not whole and row != np.int64(places[number] & np.uint64(15)):
-                at = end
-                continue
-            high = (places[number] >> np.uint64(4) << np.uint64(4) | np.uint64(row)) << np.uint64(32)
-            neighbour = np.int64(-1)
-            while at < end:
-                number_read = np.int64(values[at] & 127)
-                shift = 7
-                while values[at] >= 128:
-                    at += 1
-                    number_read |= np.int64(values[at] & 127) << shift
-                    shift += 7
-                at += 1
-                count = np.int64(1)
-                if number_read & 1:
-                    count = np.int64(values[at] & 127)
-                    shift = 7
-                    while values[at] >= 128:
-                        at += 1
-                        count |= np.int64(values[at] & 127) << shift
-                        shift += 7
-                    at += 1
-                    count += 2
-                neighbour += (number_read >> 1) + 1
-                keys[out] = high | np.uint64(neighbour)
-                counts[out] = count
-                out += 1
+    for row in range(len(places)):
+        at = begin[row]
+        high = places[row] << np.uint64(32)
+        neighbour = np.int64(-1)
+        while at < end[row]:
+            gap, at = read_varint(values, at)
+            count = np.int64(1)
+            if gap & 1:
+                count, at = read_varint(values, at)
+                count += 2
+            neighbour += (gap >> 1) + 1
+            keys[out] = high | np.uint64(neighbour)
+            counts[out] = count
+            out += 1
     return out

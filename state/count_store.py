@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_ids
-from state.count_rows import EXPOSURES, add, bundles_of, decode, encode, epoch_prefix, net, parse_row_key, places_of, row_key
+from state.count_rows import (
+    EXPOSURES,
+    Addends,
+    add,
+    bundles_of,
+    decode,
+    encode,
+    epoch_prefix,
+    locate,
+    net,
+    parse_row_key,
+    row_key,
+)
 from state.errors import StateDamaged
 from state.journal import SLICES, Journal
 from state.names import Names
@@ -282,10 +294,9 @@ class CountStore:
             parts = self._waiting(epoch, number, since)
             if not parts:
                 continue
-            keys, changes = net(np.sort(np.concatenate(parts)))
+            keys, changes = net(_sorted(parts))
             bundles = bundles_of(keys)
-            old_keys, old_counts = self._stored(epoch, bundles << np.uint64(4), whole=True)
-            keys, counts = self._sum(old_keys, old_counts, keys, changes)
+            keys, counts = self._sum(*decode(*self._stored(epoch, bundles)), keys, changes)
             left, values, ends = encode(keys, counts)
             blob = values.tobytes()
             bounds = ends.tolist()
@@ -305,59 +316,56 @@ class CountStore:
         written = int(self.journal.written.min())
         self._pending = [pending for pending in self._pending if pending.commit > written]
 
-    def _stored(self, epoch: int, places: Keys, *, whole: bool) -> tuple[Keys, Counts]:
-        """Rows as they are on disk: whole bundles, or those of single items; `places` rise."""
-        values = self._rocks.get_many([_key(epoch, bundle) for bundle in (places >> np.uint64(4)).tolist()])
-        return _decoded(places, values, whole=whole)
+    def _stored(self, epoch: int, bundles: npt.NDArray[np.uint64]) -> _Values:
+        """The values of some bundles as they are on disk; `bundles` rise."""
+        values = self._rocks.get_many([_key(epoch, bundle) for bundle in bundles.tolist()])
+        return _Values.of([(bundle, value) for bundle, value in zip(bundles.tolist(), values, strict=True) if value])
+
+    def _stored_slice(self, epoch: int, number: int) -> _Values:
+        """The values of all bundles of a slice as they are on disk."""
+        return _Values.of([(parse_row_key(key)[2], value) for key, value in self._rocks.scan(epoch_prefix(epoch, number))])
 
     def epochs(self) -> list[int]:
         """Every epoch of which there may be pairs, oldest first."""
         return sorted(self.popularity.holders)
 
-    def rows(self, items: npt.NDArray[Any]) -> dict[int, tuple[Keys, Counts]]:
-        """The rows of some of this partition's items: epoch -> pair keys and counts by rising key.
-
-        Args:
-            items: (n,) distinct numbers.
-        """
-        places = np.sort(places_of(items))
+    def addends(self, places: Keys) -> Addends:
+        """The rows of some of this partition's items, by their rising places."""
+        bundles = bundles_of(places << np.uint64(32))
         lows = places << np.uint64(33)
         highs = lows | np.uint64((1 << 33) - 1)
-        slices = (places >> np.uint64(25)).astype(np.int64)
-        rows = {}
+        since = self.journal.written[(places >> np.uint64(25)).astype(np.int64)]
+        stored, waiting = [], []
         for epoch in [*self.epochs(), EXPOSURES]:
             parts = []
             for pending in self._pending:
                 keys = pending.keys.get(epoch)
-                if keys is None:
-                    continue
-                begins, ends = np.searchsorted(keys, lows), np.searchsorted(keys, highs, "right")
-                here = np.flatnonzero((begins < ends) & (self.journal.written[slices] < pending.commit))
-                parts += [keys[begins[at] : ends[at]] for at in here.tolist()]
-            stored, counts = self._stored(epoch, places, whole=False)
-            if parts:
-                stored, counts = self._sum(stored, counts, *net(np.sort(np.concatenate(parts))))
-            rows[epoch] = stored, counts
-        return rows
+                if keys is not None:
+                    begins, ends = np.searchsorted(keys, lows), np.searchsorted(keys, highs, "right")
+                    here = np.flatnonzero((begins < ends) & (since < pending.commit))
+                    parts += [keys[begins[at] : ends[at]] for at in here.tolist()]
+            stored.append(self._stored(epoch, bundles))
+            waiting.append(parts)
+        return _added(places, stored, waiting)
+
+    def slice_addends(self, number: int, places: Keys) -> Addends:
+        """The rows of a slice's items, by their rising places."""
+        since = int(self.journal.written[number])
+        epochs = [*self.epochs(), EXPOSURES]
+        return _added(
+            places,
+            [self._stored_slice(epoch, number) for epoch in epochs],
+            [self._waiting(epoch, number, since) for epoch in epochs],
+        )
 
     def slice_rows(self, number: int) -> dict[int, tuple[Keys, Counts]]:
-        """The rows of every item of a slice, as `rows` gives them."""
-        since = int(self.journal.written[number])
+        """Every count of a slice: epoch -> pair keys and counts by rising key."""
         rows = {}
         for epoch in [*self.epochs(), EXPOSURES]:
-            entries = list(self._rocks.scan(epoch_prefix(epoch, number)))
-            places = np.array([parse_row_key(key)[2] for key, _ in entries], np.uint64) << np.uint64(4)
-            stored, counts = _decoded(places, [value for _, value in entries], whole=True)
-            parts = self._waiting(epoch, number, since)
-            if parts:
-                stored, counts = self._sum(stored, counts, *net(np.sort(np.concatenate(parts))))
-            rows[epoch] = stored, counts
+            keys, counts = decode(*self._stored_slice(epoch, number))
+            parts = self._waiting(epoch, number, int(self.journal.written[number]))
+            rows[epoch] = self._sum(keys, counts, *net(_sorted(parts)))
         return rows
-
-    def all_rows(self) -> Iterator[dict[int, tuple[Keys, Counts]]]:
-        """The rows of every slice in turn."""
-        for number in range(SLICES):
-            yield self.slice_rows(number)
 
     def size_bytes(self) -> int:
         """Bytes on disk."""
@@ -376,9 +384,39 @@ def _key(epoch: int, bundle: int) -> bytes:
     return row_key(epoch, bundle >> 21, bundle)
 
 
-def _decoded(places: Keys, values: Iterable[bytes | None], *, whole: bool) -> tuple[Keys, Counts]:
-    found = [(place, value) for place, value in zip(places.tolist(), values, strict=True) if value is not None]
-    blob = np.frombuffer(b"".join([value for _, value in found]), np.uint8)
-    ends = np.zeros(len(found) + 1, np.int64)
-    np.cumsum([len(value) for _, value in found], out=ends[1:])
-    return decode(np.array([place for place, _ in found], np.uint64), blob, ends, whole=whole)
+class _Values(NamedTuple):
+    """Stored values of bundles, end to end."""
+
+    bundles: npt.NDArray[np.uint64]
+    blob: npt.NDArray[np.uint8]
+    ends: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, entries: list[tuple[int, bytes]]) -> _Values:
+        ends = np.zeros(len(entries) + 1, np.int64)
+        np.cumsum([len(value) for _, value in entries], out=ends[1:])
+        blob = np.frombuffer(b"".join([value for _, value in entries]), np.uint8)
+        return cls(np.array([bundle for bundle, _ in entries], np.uint64), blob, ends)
+
+
+def _sorted(parts: list[Keys]) -> Keys:
+    return np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.uint64)
+
+
+def _added(places: Keys, stored: list[_Values], waiting: list[list[Keys]]) -> Addends:
+    """Rows as kept: `stored` and `waiting` by epoch, the exposures last."""
+    offset = 0
+    bounds = []
+    for values in stored:
+        begin, end = locate(places, *values)
+        bounds.append((begin + offset, end + offset))
+        offset += len(values.blob)
+    changes = [net(_sorted(parts)) for parts in waiting]
+    return Addends(
+        blob=np.concatenate([values.blob for values in stored]),
+        begin=np.stack([begin for begin, _ in bounds]),
+        end=np.stack([end for _, end in bounds]),
+        keys=np.concatenate([keys for keys, _ in changes]),
+        changes=np.concatenate([change for _, change in changes]),
+        start=np.cumsum([0] + [len(keys) for keys, _ in changes]),
+    )

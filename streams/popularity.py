@@ -1,0 +1,82 @@
+"""Popularity as relatedness needs it: shares of first purchases and of purchases, and the trend. Floats from integers.
+
+Every sum runs over epochs or days in order, and over items as integers, so equal counts give equal floats.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from state.popularity_table import DAYS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from state.popularity_table import PopularityTable
+
+    Floats = npt.NDArray[np.float64]
+
+EPOCH_DAYS = 30
+TREND_HALF_LIFE_DAYS = 7
+_RECENT_SMOOTHING = 1e-7
+_SHARE_SMOOTHING = 1e-6
+
+
+class Popularity(NamedTuple):
+    """Popularity of n items under one half-life."""
+
+    chance: Floats
+    """(n,) P of the design: the chance that a random first purchase is the item."""
+    trend: Floats
+    """(n,) how much more often it is bought of late than its share of all purchases says."""
+
+
+def epoch_weights(epochs: list[int], newest_day: int, half_life_days: float | None) -> Floats:
+    """(epochs,) weight of each epoch: half every `half_life_days` before the newest; 1 without half-life.
+
+    >>> epoch_weights([0, 1, 2], 60, 30).tolist(), epoch_weights([0, 1], 60, None).tolist()
+    ([0.25, 0.5, 1.0], [1.0, 1.0])
+    """
+    if half_life_days is None:
+        return np.ones(len(epochs))
+    age = newest_day // EPOCH_DAYS - np.array(epochs, np.float64)
+    weights: Floats = 0.5 ** (EPOCH_DAYS * age / half_life_days)
+    return weights
+
+
+def weighted_share(columns: dict[int, npt.NDArray[np.int64]], weights: Floats, items: int) -> Floats:
+    """(items,) each item's share of the weighted sum of all; `columns` by rising epoch, one for each weight."""
+    share = np.zeros(items)
+    total = 0.0
+    for weight, (_, column) in zip(weights.tolist(), sorted(columns.items()), strict=True):
+        share += weight * column[:items]
+        total += weight * int(column.sum())
+    return share / total if total > 0 else share
+
+
+def decayed_share(table: PopularityTable, items: int, half_life_days: float) -> Floats:
+    """(items,) each item's share of the purchases of the days kept, halved every `half_life_days` before the newest."""
+    first = max(table.newest_day - DAYS + 1, 0)
+    days = {day: table.days[day % DAYS] for day in range(first, table.newest_day + 1)}
+    weights = 0.5 ** ((table.newest_day - np.array(list(days), np.float64)) / half_life_days)
+    return weighted_share(days, weights, items)
+
+
+def popularity(table: PopularityTable, items: int, half_life_days: float | None, *, trend: bool = True) -> Popularity:
+    """Popularity of the first `items` items.
+
+    Args:
+        table: the counts.
+        items: how many items there are.
+        half_life_days: of the epochs' weights; None: all count alike.
+        trend: False sets every trend to 1.
+    """
+    weights = epoch_weights(sorted(table.holders), table.newest_day, half_life_days)
+    chance = weighted_share(table.holders, weights, items)
+    if not trend:
+        return Popularity(chance, np.ones(items))
+    recent = decayed_share(table, items, TREND_HALF_LIFE_DAYS)
+    share = weighted_share(table.purchases, weights, items)
+    return Popularity(chance, (recent + _RECENT_SMOOTHING) / (share + _SHARE_SMOOTHING))

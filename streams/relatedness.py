@@ -1,0 +1,631 @@
+"""How related two items are: expected co-purchases, the scores, and the best of them. Pure functions over arrays.
+
+Smith & Linden 2017, "Two Decades of Recommender Systems at Amazon.com"; Linden, Smith & York 2003, "Amazon.com
+Recommendations: Item-to-Item Collaborative Filtering".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from state.compiled import compiled
+from state.count_rows import read_varint
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from state.count_rows import Addends, Keys
+
+    Floats = npt.NDArray[np.float64]
+
+LIST_LENGTH = 50
+DIFFERENCE, SIGNIFICANCE, LIFT, NAIVE, RAW, COSINE = range(6)
+LANES = 8
+_SIGNIFICANCE_SUPPORT = 2.0
+_LIFT_SUPPORT = 20.0
+
+
+def expected_copurchases(exposures: Floats, buyers: Floats, popularity: Floats) -> Floats:
+    """Co-purchases of one item with each of n others that heavy buying alone explains.
+
+    A buyer with e other purchases misses an item of popularity P with probability (1 - P)^e. The powers are taken by
+    multiplication from bucket to bucket: exact to a few units in the last place, and a tenth of the cost of an
+    exponential per bucket.
+
+    Args:
+        exposures: (b,) float64, other purchases a buyer could have paired with the item, one per histogram bucket;
+            >= 0, rising, whole numbers.
+        buyers: (b,) float64, buyers of the item in each bucket; >= 0.
+        popularity: (n,) float64 in [0, 1], each other item's share of all first purchases.
+
+    Returns:
+        (n,) float64, between 0 and buyers.sum().
+
+    Smith & Linden 2017, the correction for heavy buyers.
+
+    >>> expected_copurchases(np.array([1.0, 2.0]), np.array([3.0, 1.0]), np.array([0.5]))
+    array([2.25])
+    """
+    expected = np.empty(len(popularity))
+    lanes = np.zeros(LANES)
+    for first in range(0, len(popularity), LANES):
+        several = popularity[first : first + LANES]
+        lanes[: len(several)] = several
+        _expected(exposures.astype(np.int64), buyers, len(exposures), lanes)
+        expected[first : first + LANES] = lanes[: len(several)]
+    return expected
+
+
+@compiled
+def _expected(exposures: npt.NDArray[np.int64], buyers: Floats, buckets: int, lanes: Floats) -> None:
+    """Replace LANES chances by the co-purchases expected of them; side by side, so that one instruction serves all."""
+    kept = np.empty(LANES)
+    missed = np.ones(LANES)
+    power = np.empty(LANES)
+    for lane in range(LANES):
+        kept[lane] = 1.0 - lanes[lane]
+        lanes[lane] = 0.0
+    reached = 0
+    for bucket in range(buckets):
+        gap = exposures[bucket] - reached
+        reached = exposures[bucket]
+        if gap == 1:
+            for lane in range(LANES):
+                missed[lane] *= kept[lane]
+        else:
+            for lane in range(LANES):
+                power[lane] = kept[lane]
+            while gap > 0:
+                if gap & 1:
+                    for lane in range(LANES):
+                        missed[lane] *= power[lane]
+                for lane in range(LANES):
+                    power[lane] *= power[lane]
+                gap >>= 1
+        for lane in range(LANES):
+            lanes[lane] += buyers[bucket] * (1.0 - missed[lane])
+
+
+class Components(NamedTuple):
+    """The one score, or the two halves of a blend, by which items are ranked; c components."""
+
+    kind: npt.NDArray[np.int64]
+    """(c,) DIFFERENCE to COSINE."""
+    weight: Floats
+    """(c, epochs) weight of each epoch's counts."""
+    facts: Floats
+    """(items, 2 c) chance and trend under each component, so that one cache line tells all of a neighbour."""
+
+
+class Catalogue(NamedTuple):
+    """What is known of all items."""
+
+    holders: npt.NDArray[np.int64]
+    """(items,) customers who hold each."""
+    purchases: npt.NDArray[np.int64]
+    """(items,) purchases of each, which break ties."""
+    id_bytes: npt.NDArray[np.uint8]
+    id_ends: npt.NDArray[np.int64]
+    """The items' ids, end to end, and their (items + 1,) boundaries, which break the last ties."""
+    customers: int
+    """Customers who hold anything."""
+
+
+class RelatedLists(NamedTuple):
+    """Related lists of n items, best first; row i holds `length[i]` entries."""
+
+    item: npt.NDArray[np.uint32]
+    """(n, LIST_LENGTH)"""
+    score: Floats
+    together: Floats
+    """N: co-purchases, weighted if the score has a half-life; without half-life for a blend."""
+    expected: Floats
+    """E, likewise."""
+    trend: Floats
+    length: npt.NDArray[np.int64]
+
+
+def rank(
+    items: npt.NDArray[np.uint32],
+    places: Keys,
+    addends: Addends,
+    buckets: npt.NDArray[np.int64],
+    components: Components,
+    catalogue: Catalogue,
+) -> RelatedLists:
+    """The related list of each of n items.
+
+    Args:
+        items: (n,) the items, in the order of their places.
+        places: (n,) their places, rising.
+        addends: their rows.
+        buckets: (b,) exposure that each histogram bucket stands for.
+        components: one score, or the two halves of a blend.
+        catalogue: of all items.
+    """
+    size = len(items), LIST_LENGTH
+    lists = RelatedLists(
+        item=np.zeros(size, np.uint32),
+        score=np.zeros(size),
+        together=np.zeros(size),
+        expected=np.zeros(size),
+        trend=np.zeros(size),
+        length=np.zeros(len(items), np.int64),
+    )
+    _rank(items, places, addends, buckets, components, catalogue, lists)
+    return lists
+
+
+@compiled
+def _score(kind: int, together: float, expected: float, holders: float, other: float, customers: float) -> float:
+    """A score before trend; falls as `expected` rises."""
+    if kind == DIFFERENCE:
+        return together - expected
+    if kind == SIGNIFICANCE:
+        return (together - expected) / np.sqrt(expected + _SIGNIFICANCE_SUPPORT)
+    if kind == LIFT:
+        return (together - expected) / (expected + _LIFT_SUPPORT)
+    if kind == NAIVE:
+        return together - holders * other / customers
+    if kind == RAW:
+        return together
+    return together / np.sqrt(holders * other)
+
+
+@compiled
+def _before(catalogue: Catalogue, score: float, item: int, than_score: float, than: int) -> bool:
+    """Whether an item is listed before another: by score, then purchases, then id."""
+    if score != than_score:
+        return score > than_score
+    if catalogue.purchases[item] != catalogue.purchases[than]:
+        return catalogue.purchases[item] > catalogue.purchases[than]
+    at, end = catalogue.id_ends[item], catalogue.id_ends[item + 1]
+    other, other_end = catalogue.id_ends[than], catalogue.id_ends[than + 1]
+    while at < end and other < other_end:
+        if catalogue.id_bytes[at] != catalogue.id_bytes[other]:
+            return catalogue.id_bytes[at] < catalogue.id_bytes[other]
+        at += 1
+        other += 1
+    return end - at < other_end - other
+
+
+@compiled
+def _insert(catalogue: Catalogue, scores: Floats, best: npt.NDArray[np.int64], count: int, score: float, item: int) -> int:
+    """Put an item in its place among the best so far; return how many there are."""
+    if count == LIST_LENGTH:
+        if not _before(catalogue, score, item, scores[count - 1], best[count - 1]):
+            return count
+        count -= 1
+    at = count
+    while at > 0 and _before(catalogue, score, item, scores[at - 1], best[at - 1]):
+        scores[at] = scores[at - 1]
+        best[at] = best[at - 1]
+        at -= 1
+    scores[at] = score
+    best[at] = item
+    return count + 1
+
+
+@compiled
+def _top(bounds: Floats, count: int, scores: Floats, best: npt.NDArray[np.int64]) -> int:
+    """Places of the LIST_LENGTH greatest positive `bounds`, in any order among equals; return how many there are."""
+    listed = 0
+    for number in range(count):
+        bound = bounds[number]
+        if bound <= 0.0 or (listed == LIST_LENGTH and bound <= scores[LIST_LENGTH - 1]):
+            continue
+        at = listed if listed < LIST_LENGTH else LIST_LENGTH - 1
+        while at > 0 and scores[at - 1] < bound:
+            scores[at] = scores[at - 1]
+            best[at] = best[at - 1]
+            at -= 1
+        scores[at] = bound
+        best[at] = number
+        listed = min(listed + 1, LIST_LENGTH)
+    return listed
+
+
+class _Item(NamedTuple):
+    """One item's neighbours while its list is made; (c, items) arrays go by place among the neighbours."""
+
+    sums: Floats
+    """(items, c) where rows are added up, by item number; zeros in between."""
+    neighbours: npt.NDArray[np.int64]
+    """(items,) the neighbours' numbers."""
+    together: Floats
+    """(c, items) N."""
+    bounds: Floats
+    """(c, items) the most each neighbour's score can be; the score itself once evaluated."""
+    evaluated: npt.NDArray[np.bool_]
+    """(c, items)"""
+    scale: Floats
+    """(c,) what E is multiplied by: the share of the item's pairs that the half-life leaves."""
+    exposures: npt.NDArray[np.int64]
+    buyers: Floats
+
+
+@compiled
+def _rank(
+    items: npt.NDArray[np.uint32],
+    places: Keys,
+    addends: Addends,
+    buckets: npt.NDArray[np.int64],
+    components: Components,
+    catalogue: Catalogue,
+    lists: RelatedLists,
+) -> None:
+    """Fill `lists`.
+
+    Of every neighbour's score an upper bound is taken first. The best by bound are evaluated, then those whose bound
+    reaches the last of them: of thousands of neighbours some sixty, and the list is exact all the same.
+    """
+    parts = len(components.kind)
+    known = len(catalogue.holders)
+    item = _Item(
+        np.zeros((known, parts)),
+        np.empty(known, np.int64),
+        np.empty((parts, known)),
+        np.empty((parts, known)),
+        np.empty((parts, known), np.bool_),
+        np.empty(parts),
+        np.empty(len(buckets), np.int64),
+        np.empty(len(buckets)),
+    )
+    cursor = addends.start[:-1].copy()
+    greatest = np.zeros(parts)
+    for part in range(parts):
+        greatest[part] = components.facts[:, 2 * part].max()
+    total = np.empty(known)
+    scores = np.empty(LIST_LENGTH)
+    best = np.empty(LIST_LENGTH, np.int64)
+    share = np.zeros(parts)
+    wanted = np.empty(known, np.int64)
+    for row in range(len(items)):
+        held = np.float64(catalogue.holders[items[row]])
+        filled = _exposures(item, row, places[row], addends, cursor, buckets)
+        count = _gather(item, row, places[row], addends, cursor, components)
+        _bound(item, count, filled, held, greatest, components, catalogue)
+        listed = 0
+        for part in range(parts):
+            first = _top(item.bounds[part], count, scores, best)
+            wanted[:first] = best[:first]
+            least = _evaluate(item, part, filled, held, wanted, 0, first, components, catalogue)
+            if first < LIST_LENGTH:
+                least = 0.0
+            # the 50th best of those is at most the 50th best of all: what can't reach it need not be evaluated
+            more = first
+            for number in range(count):
+                if item.bounds[part, number] >= least and not item.evaluated[part, number]:
+                    wanted[more] = number
+                    more += 1
+            _evaluate(item, part, filled, held, wanted, first, more, components, catalogue)
+            listed = 0
+            for at in range(more):
+                score = item.bounds[part, wanted[at]]
+                if score > 0.0 and score >= least:
+                    listed = _insert(catalogue, scores, best, listed, score, item.neighbours[wanted[at]])
+            mass = 0.0
+            for at in range(listed):
+                mass += scores[at]
+            share[part] = 0.5 / np.sqrt(mass) if mass > 0.0 else 0.0
+        if parts == 2:
+            for number in range(count):
+                total[number] = share[0] * item.bounds[0, number] + share[1] * item.bounds[1, number]
+            first = _top(total, count, scores, best)
+            wanted[:first] = best[:first]
+            least = _blend(item, filled, held, share, wanted, 0, first, total, components, catalogue)
+            if first < LIST_LENGTH:
+                least = 0.0
+            more = first
+            for number in range(count):
+                if total[number] >= least and not (item.evaluated[0, number] and item.evaluated[1, number]):
+                    wanted[more] = number
+                    more += 1
+            _blend(item, filled, held, share, wanted, first, more, total, components, catalogue)
+            # a neighbour evaluated for its half alone may be in both halves' lists, and outside the first fifty
+            listed = 0
+            for number in range(count):
+                if total[number] > 0.0 and total[number] >= least:
+                    listed = _insert(catalogue, scores, best, listed, total[number], item.neighbours[number])
+        _fill(lists, row, listed, scores, best, count, item, filled, held, components, catalogue)
+
+
+@compiled
+def _exposures(
+    item: _Item,
+    row: int,
+    place: int,
+    addends: Addends,
+    cursor: npt.NDArray[np.int64],
+    buckets: npt.NDArray[np.int64],
+) -> int:
+    """Read an item's histogram; return how many buckets are filled."""
+    last = len(cursor) - 1
+    at, end = addends.begin[last, row], addends.end[last, row]
+    change, change_end = cursor[last], addends.start[last + 1]
+    while change < change_end and addends.keys[change] >> np.uint64(32) < place:
+        change += 1
+    bucket = np.int64(-1)
+    filled = 0
+    customers = np.int64(0)
+    waiting = False
+    while True:
+        if not waiting and at < end:
+            gap, at = read_varint(addends.blob, at)
+            bucket += (gap >> 1) + 1
+            customers = np.int64(1)
+            if gap & 1:
+                customers, at = read_varint(addends.blob, at)
+                customers += 2
+            waiting = True
+        changed = change < change_end and addends.keys[change] >> np.uint64(32) == place
+        if not waiting and not changed:
+            break
+        changed_bucket = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF)) if changed else np.int64(1) << 40
+        if waiting and bucket < changed_bucket:
+            item.exposures[filled], item.buyers[filled] = buckets[bucket], customers
+            waiting = False
+        elif waiting and bucket == changed_bucket:
+            item.exposures[filled], item.buyers[filled] = buckets[bucket], customers + addends.changes[change]
+            waiting = False
+            change += 1
+        else:
+            item.exposures[filled], item.buyers[filled] = buckets[changed_bucket], addends.changes[change]
+            change += 1
+        if item.buyers[filled] != 0:
+            filled += 1
+    cursor[last] = change
+    return filled
+
+
+@compiled
+def _gather(
+    item: _Item,
+    row: int,
+    place: int,
+    addends: Addends,
+    cursor: npt.NDArray[np.int64],
+    components: Components,
+) -> int:
+    """Add up an item's rows, those on disk merged with the changes that wait; return how many neighbours it has.
+
+    Counts of an epoch are summed as integers before they are weighed, so that the floats do not tell which were
+    written already.
+    """
+    parts = len(components.kind)
+    count = 0
+    total = np.int64(0)
+    item.scale[:] = 0.0
+    for epoch in range(len(cursor) - 1):
+        at, end = addends.begin[epoch, row], addends.end[epoch, row]
+        change, change_end = cursor[epoch], addends.start[epoch + 1]
+        while change < change_end and addends.keys[change] >> np.uint64(32) < place:
+            change += 1
+        pairs = np.int64(0)
+        changed_other = np.int64(1) << 40
+        if change < change_end and addends.keys[change] >> np.uint64(32) == place:
+            changed_other = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF))
+        other = np.int64(-1)
+        customers = np.int64(0)
+        waiting = False
+        while at < end or waiting or changed_other < np.int64(1) << 40:
+            if not waiting and at < end:
+                byte = np.int64(addends.blob[at])
+                at += 1
+                gap = byte & 127
+                shift = 7
+                while byte >= 128:
+                    byte = np.int64(addends.blob[at])
+                    at += 1
+                    gap |= (byte & 127) << shift
+                    shift += 7
+                other += (gap >> 1) + 1
+                customers = np.int64(1)
+                if gap & 1:
+                    customers, at = read_varint(addends.blob, at)
+                    customers += 2
+                waiting = True
+            if waiting and other < changed_other:
+                neighbour, together = other, customers
+                waiting = False
+            else:
+                neighbour, together = changed_other, addends.changes[change]
+                if waiting and other == changed_other:
+                    together += customers
+                    waiting = False
+                change += 1
+                changed_other = np.int64(1) << 40
+                if change < change_end and addends.keys[change] >> np.uint64(32) == place:
+                    changed_other = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF))
+            if together == 0:
+                continue
+            if item.sums[neighbour, 0] == 0.0:
+                item.neighbours[count] = neighbour
+                count += 1
+            pairs += together
+            for part in range(parts):
+                item.sums[neighbour, part] += components.weight[part, epoch] * together
+        cursor[epoch] = change
+        total += pairs
+        for part in range(parts):
+            item.scale[part] += components.weight[part, epoch] * pairs
+    for part in range(parts):
+        item.scale[part] = item.scale[part] / total if total > 0 else 0.0
+    return count
+
+
+@compiled
+def _bound(
+    item: _Item,
+    count: int,
+    filled: int,
+    held: float,
+    greatest: Floats,
+    components: Components,
+    catalogue: Catalogue,
+) -> None:
+    """Set N and the bounds of an item's neighbours, and zero the sums.
+
+    1 - (1 - P)^e is at least e P - e (e - 1) / 2 P^2, which is close while e P is small; and, being concave in P, at
+    least its chord from 0 to the greatest P there is.
+    """
+    parts = len(components.kind)
+    slope = 0.0
+    bend = 0.0
+    for bucket in range(filled):
+        slope += item.buyers[bucket] * item.exposures[bucket]
+        bend += item.buyers[bucket] * item.exposures[bucket] * (item.exposures[bucket] - 1) / 2
+    turn = slope / (2 * bend) if bend > 0.0 else 1.0
+    chord = np.zeros(LANES)
+    chord[:parts] = greatest
+    _expected(item.exposures, item.buyers, filled, chord)
+    for part in range(parts):
+        chord[part] = chord[part] / greatest[part] if greatest[part] > 0.0 else 0.0
+        scale = item.scale[part] * (1.0 - 1e-9)  # rounding never lifts it above
+        kind = components.kind[part]
+        for number in range(count):
+            other = item.neighbours[number]
+            together = item.sums[other, part]
+            item.together[part, number] = together
+            chance = components.facts[other, 2 * part]
+            trend = components.facts[other, 2 * part + 1]
+            near = min(chance, turn)
+            least = scale * max(near * (slope - near * bend), chance * chord[part])
+            if kind == DIFFERENCE:
+                item.bounds[part, number] = trend * (together - least)
+            else:
+                also = np.float64(catalogue.holders[other])
+                item.bounds[part, number] = trend * _score(kind, together, least, held, also, catalogue.customers)
+        item.evaluated[part, :count] = False
+    for number in range(count):
+        item.sums[item.neighbours[number]] = 0.0
+
+
+@compiled
+def _top(bounds: Floats, count: int, scores: Floats, best: npt.NDArray[np.int64]) -> int:
+    """Places of the LIST_LENGTH greatest positive `bounds`, any among equals; return how many there are."""
+    listed = 0
+    least = 0.0
+    for number in range(count):
+        bound = bounds[number]
+        if bound <= least:
+            continue
+        at = listed if listed < LIST_LENGTH else LIST_LENGTH - 1
+        while at > 0 and scores[at - 1] < bound:
+            scores[at] = scores[at - 1]
+            best[at] = best[at - 1]
+            at -= 1
+        scores[at] = bound
+        best[at] = number
+        listed = min(listed + 1, LIST_LENGTH)
+        if listed == LIST_LENGTH:
+            least = scores[LIST_LENGTH - 1]
+    return listed
+
+
+@compiled
+def _evaluate(
+    item: _Item,
+    part: int,
+    filled: int,
+    held: float,
+    wanted: npt.NDArray[np.int64],
+    begin: int,
+    end: int,
+    components: Components,
+    catalogue: Catalogue,
+) -> float:
+    """Score the neighbours at places `wanted[begin:end]`; return the least score, at least 0."""
+    kind = components.kind[part]
+    lanes = np.zeros(LANES)
+    lowest = np.inf
+    for first in range(begin, end, LANES):
+        last = min(first + LANES, end)
+        if kind <= LIFT:
+            for at in range(first, last):
+                lanes[at - first] = components.facts[item.neighbours[wanted[at]], 2 * part]
+            _expected(item.exposures, item.buyers, filled, lanes)
+        for at in range(first, last):
+            number = wanted[at]
+            other = item.neighbours[number]
+            item.evaluated[part, number] = True
+            item.bounds[part, number] = components.facts[other, 2 * part + 1] * _score(
+                kind,
+                item.together[part, number],
+                item.scale[part] * lanes[at - first],
+                held,
+                np.float64(catalogue.holders[other]),
+                catalogue.customers,
+            )
+            lowest = min(lowest, item.bounds[part, number])
+    return max(lowest, 0.0)
+
+
+@compiled
+def _blend(
+    item: _Item,
+    filled: int,
+    held: float,
+    share: Floats,
+    wanted: npt.NDArray[np.int64],
+    begin: int,
+    end: int,
+    total: Floats,
+    components: Components,
+    catalogue: Catalogue,
+) -> float:
+    """Set `total` of the neighbours at places `wanted[begin:end]` to their score; return the least, at least 0."""
+    missing = np.empty(max(end - begin, 0), np.int64)
+    for part in range(len(share)):
+        more = 0
+        for at in range(begin, end):
+            if not item.evaluated[part, wanted[at]]:
+                missing[more] = wanted[at]
+                more += 1
+        _evaluate(item, part, filled, held, missing, 0, more, components, catalogue)
+    lowest = np.inf
+    for at in range(begin, end):
+        number = wanted[at]
+        total[number] = share[0] * item.bounds[0, number] + share[1] * item.bounds[1, number]
+        lowest = min(lowest, total[number])
+    return max(lowest, 0.0)
+
+
+@compiled
+def _fill(
+    lists: RelatedLists,
+    row: int,
+    listed: int,
+    scores: Floats,
+    best: npt.NDArray[np.int64],
+    count: int,
+    item: _Item,
+    filled: int,
+    held: float,
+    components: Components,
+    catalogue: Catalogue,
+) -> None:
+    """Write one list; N, E and trend are those of the first component."""
+    for number in range(count):
+        item.sums[item.neighbours[number], 0] = item.together[0, number]
+    lists.length[row] = listed
+    lanes = np.zeros(LANES)
+    for first in range(0, listed, LANES):
+        last = min(first + LANES, listed)
+        for at in range(first, last):
+            lanes[at - first] = components.facts[best[at], 0]
+        _expected(item.exposures, item.buyers, filled, lanes)
+        for at in range(first, last):
+            other = best[at]
+            lists.item[row, at] = other
+            lists.score[row, at] = scores[at]
+            lists.together[row, at] = item.sums[other, 0]
+            lists.trend[row, at] = components.facts[other, 1]
+            if components.kind[0] == NAIVE:
+                lists.expected[row, at] = held * catalogue.holders[other] / catalogue.customers
+            else:
+                lists.expected[row, at] = item.scale[0] * lanes[at - first]
+    for number in range(count):
+        item.sums[item.neighbours[number], 0] = 0.0
