@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LIST_LENGTH = 50
 DIFFERENCE, SIGNIFICANCE, LIFT, NAIVE, RAW, COSINE = range(6)
 LANES = 8
+_NOTHING = np.int64(1 << 40)
+_GROUPS = 128
+_JUST_BELOW = 1.0 - 1e-9  # of a lower bound: rounding never lifts it above what it bounds
 _SIGNIFICANCE_SUPPORT = 2.0
 _LIFT_SUPPORT = 20.0
 
@@ -175,10 +178,8 @@ def _score(kind: int, together: float, expected: float, holders: float, other: f
 
 
 @compiled
-def _before(catalogue: Catalogue, score: float, item: int, than_score: float, than: int) -> bool:
-    """Whether an item is listed before another: by score, then purchases, then id."""
-    if score != than_score:
-        return score > than_score
+def _wins_tie(catalogue: Catalogue, item: int, than: int) -> bool:
+    """Whether of two items of equal score the first is listed first: by purchases, then id."""
     if catalogue.purchases[item] != catalogue.purchases[than]:
         return catalogue.purchases[item] > catalogue.purchases[than]
     at, end = catalogue.id_ends[item], catalogue.id_ends[item + 1]
@@ -192,38 +193,35 @@ def _before(catalogue: Catalogue, score: float, item: int, than_score: float, th
 
 
 @compiled
-def _insert(catalogue: Catalogue, scores: Floats, best: npt.NDArray[np.int64], count: int, score: float, item: int) -> int:
-    """Put an item in its place among the best so far; return how many there are."""
-    if count == LIST_LENGTH:
-        if not _before(catalogue, score, item, scores[count - 1], best[count - 1]):
-            return count
-        count -= 1
-    at = count
-    while at > 0 and _before(catalogue, score, item, scores[at - 1], best[at - 1]):
-        scores[at] = scores[at - 1]
-        best[at] = best[at - 1]
-        at -= 1
-    scores[at] = score
-    best[at] = item
-    return count + 1
-
-
-@compiled
-def _top(bounds: Floats, count: int, scores: Floats, best: npt.NDArray[np.int64]) -> int:
-    """Places of the LIST_LENGTH greatest positive `bounds`, in any order among equals; return how many there are."""
+def _sort(
+    catalogue: Catalogue,
+    neighbours: npt.NDArray[np.int64],
+    values: Floats,
+    wanted: npt.NDArray[np.int64],
+    count: int,
+    scores: Floats,
+    best: npt.NDArray[np.int64],
+) -> int:
+    """List the best of the neighbours at places `wanted[:count]` that score above 0; return how many are listed."""
     listed = 0
-    for number in range(count):
-        bound = bounds[number]
-        if bound <= 0.0 or (listed == LIST_LENGTH and bound <= scores[LIST_LENGTH - 1]):
+    for candidate in range(count):
+        number = wanted[candidate]
+        score = values[number]
+        if score <= 0.0 or (listed == LIST_LENGTH and score < scores[LIST_LENGTH - 1]):
             continue
-        at = listed if listed < LIST_LENGTH else LIST_LENGTH - 1
-        while at > 0 and scores[at - 1] < bound:
-            scores[at] = scores[at - 1]
-            best[at] = best[at - 1]
+        at = listed
+        while at > 0 and (
+            scores[at - 1] < score
+            or (scores[at - 1] == score and _wins_tie(catalogue, neighbours[number], neighbours[best[at - 1]]))
+        ):
+            if at < LIST_LENGTH:
+                scores[at] = scores[at - 1]
+                best[at] = best[at - 1]
             at -= 1
-        scores[at] = bound
-        best[at] = number
-        listed = min(listed + 1, LIST_LENGTH)
+        if at < LIST_LENGTH:
+            scores[at] = score
+            best[at] = number
+            listed = min(listed + 1, LIST_LENGTH)
     return listed
 
 
@@ -231,9 +229,9 @@ class _Item(NamedTuple):
     """One item's neighbours while its list is made; (c, items) arrays go by place among the neighbours."""
 
     sums: Floats
-    """(items, c) where rows are added up, by item number; zeros in between."""
+    """(items, 2) where rows are added up, by item number; zeros in between."""
     neighbours: npt.NDArray[np.int64]
-    """(items,) the neighbours' numbers."""
+    """(items + 1,) the neighbours' numbers."""
     together: Floats
     """(c, items) N."""
     bounds: Floats
@@ -264,8 +262,8 @@ def _rank(
     parts = len(components.kind)
     known = len(catalogue.holders)
     item = _Item(
-        np.zeros((known, parts)),
-        np.empty(known, np.int64),
+        np.zeros((known, 2)),
+        np.empty(known + 1, np.int64),
         np.empty((parts, known)),
         np.empty((parts, known)),
         np.empty((parts, known), np.bool_),
@@ -301,11 +299,7 @@ def _rank(
                     wanted[more] = number
                     more += 1
             _evaluate(item, part, filled, held, wanted, first, more, components, catalogue)
-            listed = 0
-            for at in range(more):
-                score = item.bounds[part, wanted[at]]
-                if score > 0.0 and score >= least:
-                    listed = _insert(catalogue, scores, best, listed, score, item.neighbours[wanted[at]])
+            listed = _sort(catalogue, item.neighbours, item.bounds[part], wanted, more, scores, best)
             mass = 0.0
             for at in range(listed):
                 mass += scores[at]
@@ -318,18 +312,14 @@ def _rank(
             least = _blend(item, filled, held, share, wanted, 0, first, total, components, catalogue)
             if first < LIST_LENGTH:
                 least = 0.0
-            more = first
+            more = 0
             for number in range(count):
-                if total[number] >= least and not (item.evaluated[0, number] and item.evaluated[1, number]):
+                if total[number] >= least:
                     wanted[more] = number
                     more += 1
-            _blend(item, filled, held, share, wanted, first, more, total, components, catalogue)
-            # a neighbour evaluated for its half alone may be in both halves' lists, and outside the first fifty
-            listed = 0
-            for number in range(count):
-                if total[number] > 0.0 and total[number] >= least:
-                    listed = _insert(catalogue, scores, best, listed, total[number], item.neighbours[number])
-        _fill(lists, row, listed, scores, best, count, item, filled, held, components, catalogue)
+            _blend(item, filled, held, share, wanted, 0, more, total, components, catalogue)
+            listed = _sort(catalogue, item.neighbours, total, wanted, more, scores, best)
+        _fill(lists, row, listed, scores, best, item, filled, held, components, catalogue)
 
 
 @compiled
@@ -398,55 +388,58 @@ def _gather(
     count = 0
     total = np.int64(0)
     item.scale[:] = 0.0
+    sums, neighbours, blob = item.sums, item.neighbours, addends.blob
     for epoch in range(len(cursor) - 1):
         at, end = addends.begin[epoch, row], addends.end[epoch, row]
         change, change_end = cursor[epoch], addends.start[epoch + 1]
         while change < change_end and addends.keys[change] >> np.uint64(32) < place:
             change += 1
         pairs = np.int64(0)
-        changed_other = np.int64(1) << 40
+        weight, other_weight = components.weight[0, epoch], components.weight[parts - 1, epoch]
+        changed_other = _NOTHING
         if change < change_end and addends.keys[change] >> np.uint64(32) == place:
             changed_other = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF))
         other = np.int64(-1)
         customers = np.int64(0)
         waiting = False
-        while at < end or waiting or changed_other < np.int64(1) << 40:
+        while at < end or waiting or changed_other != _NOTHING:
             if not waiting and at < end:
-                byte = np.int64(addends.blob[at])
+                byte = np.int64(blob[at])
                 at += 1
                 gap = byte & 127
                 shift = 7
                 while byte >= 128:
-                    byte = np.int64(addends.blob[at])
+                    byte = np.int64(blob[at])
                     at += 1
                     gap |= (byte & 127) << shift
                     shift += 7
                 other += (gap >> 1) + 1
                 customers = np.int64(1)
                 if gap & 1:
-                    customers, at = read_varint(addends.blob, at)
+                    customers, at = read_varint(blob, at)
                     customers += 2
                 waiting = True
-            if waiting and other < changed_other:
-                neighbour, together = other, customers
+            neighbour, together = other, customers
+            if changed_other == _NOTHING or (waiting and other < changed_other):
                 waiting = False
             else:
-                neighbour, together = changed_other, addends.changes[change]
+                together = addends.changes[change]
+                neighbour = changed_other
                 if waiting and other == changed_other:
                     together += customers
                     waiting = False
                 change += 1
-                changed_other = np.int64(1) << 40
+                changed_other = _NOTHING
                 if change < change_end and addends.keys[change] >> np.uint64(32) == place:
                     changed_other = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF))
-            if together == 0:
-                continue
-            if item.sums[neighbour, 0] == 0.0:
-                item.neighbours[count] = neighbour
-                count += 1
+                if together == 0:
+                    continue
+            before = sums[neighbour, 0]
+            neighbours[count] = neighbour
+            count += before == 0.0
+            sums[neighbour, 0] = before + weight * together
+            sums[neighbour, 1] += other_weight * together
             pairs += together
-            for part in range(parts):
-                item.sums[neighbour, part] += components.weight[part, epoch] * together
         cursor[epoch] = change
         total += pairs
         for part in range(parts):
@@ -483,32 +476,40 @@ def _bound(
     _expected(item.exposures, item.buyers, filled, chord)
     for part in range(parts):
         chord[part] = chord[part] / greatest[part] if greatest[part] > 0.0 else 0.0
-        scale = item.scale[part] * (1.0 - 1e-9)  # rounding never lifts it above
-        kind = components.kind[part]
-        for number in range(count):
-            other = item.neighbours[number]
+        item.evaluated[part, :count] = False
+    for number in range(count):
+        other = item.neighbours[number]
+        for part in range(parts):
             together = item.sums[other, part]
             item.together[part, number] = together
             chance = components.facts[other, 2 * part]
-            trend = components.facts[other, 2 * part + 1]
             near = min(chance, turn)
-            least = scale * max(near * (slope - near * bend), chance * chord[part])
-            if kind == DIFFERENCE:
-                item.bounds[part, number] = trend * (together - least)
-            else:
+            least = item.scale[part] * max(near * (slope - near * bend), chance * chord[part])
+            score = together - least * _JUST_BELOW
+            if components.kind[part] != DIFFERENCE:
                 also = np.float64(catalogue.holders[other])
-                item.bounds[part, number] = trend * _score(kind, together, least, held, also, catalogue.customers)
-        item.evaluated[part, :count] = False
-    for number in range(count):
-        item.sums[item.neighbours[number]] = 0.0
+                score = _score(
+                    components.kind[part], together, least * _JUST_BELOW, held, also, catalogue.customers
+                )
+            item.bounds[part, number] = components.facts[other, 2 * part + 1] * score
+        item.sums[other, 0] = 0.0
+        item.sums[other, 1] = 0.0
 
 
 @compiled
 def _top(bounds: Floats, count: int, scores: Floats, best: npt.NDArray[np.int64]) -> int:
-    """Places of the LIST_LENGTH greatest positive `bounds`, any among equals; return how many there are."""
+    """Places of LIST_LENGTH great positive `bounds`, nearly the greatest; return how many there are.
+
+    The greatest of each of some groups are sorted, rather than all.
+    """
+    size = max(count // _GROUPS, 1)
     listed = 0
     least = 0.0
-    for number in range(count):
+    for begin in range(0, count, size):
+        number = begin
+        for other in range(begin + 1, min(begin + size, count)):
+            if bounds[other] > bounds[number]:
+                number = other
         bound = bounds[number]
         if bound <= least:
             continue
@@ -600,7 +601,6 @@ def _fill(
     listed: int,
     scores: Floats,
     best: npt.NDArray[np.int64],
-    count: int,
     item: _Item,
     filled: int,
     held: float,
@@ -608,24 +608,20 @@ def _fill(
     catalogue: Catalogue,
 ) -> None:
     """Write one list; N, E and trend are those of the first component."""
-    for number in range(count):
-        item.sums[item.neighbours[number], 0] = item.together[0, number]
     lists.length[row] = listed
     lanes = np.zeros(LANES)
     for first in range(0, listed, LANES):
         last = min(first + LANES, listed)
         for at in range(first, last):
-            lanes[at - first] = components.facts[best[at], 0]
+            lanes[at - first] = components.facts[item.neighbours[best[at]], 0]
         _expected(item.exposures, item.buyers, filled, lanes)
         for at in range(first, last):
-            other = best[at]
+            other = item.neighbours[best[at]]
             lists.item[row, at] = other
             lists.score[row, at] = scores[at]
-            lists.together[row, at] = item.sums[other, 0]
+            lists.together[row, at] = item.together[0, best[at]]
             lists.trend[row, at] = components.facts[other, 1]
             if components.kind[0] == NAIVE:
                 lists.expected[row, at] = held * catalogue.holders[other] / catalogue.customers
             else:
                 lists.expected[row, at] = item.scale[0] * lanes[at - first]
-    for number in range(count):
-        item.sums[item.neighbours[number], 0] = 0.0
