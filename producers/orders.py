@@ -5,7 +5,8 @@ Everything that counts purchases reads `Orders`, whether the purchases came from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import xxhash
 PURCHASE, RETURN, ERASE = 0, 1, 2
 
 LONGEST_ID_BYTES = 512
+LARGEST_QUANTITY = 1_000_000_000  # so that sums of quantities stay far inside 64 bits
 EARLIEST_MS = 631_152_000_000  # 1990-01-01: anything earlier is a broken clock, not a purchase
 DAY_MS = 86_400_000
 
@@ -80,6 +82,59 @@ class Orders:
             quantity=self.quantity[lines],
             position=self.position[lines],
         )
+
+
+def concatenated(first: Orders, second: Orders) -> Orders:
+    """The orders of two stretches of one log, `second` right behind `first`.
+
+    >>> both = concatenated(erasure("ann", 0, 7), erasure("bob", 5, 8))
+    >>> both.customers, both.customer.tolist(), both.after.tolist()
+    (['ann', 'bob'], [0, 1], [8, 9])
+    """
+    customers, customer = _united(first.customers, second.customers)
+    items, item = _united(first.items, second.items)
+    return Orders(
+        customers=customers,
+        items=items,
+        customer=np.concatenate((first.customer, customer[second.customer])),
+        time=np.concatenate((first.time, second.time)),
+        kind=np.concatenate((first.kind, second.kind)),
+        key=np.concatenate((first.key, second.key)),
+        start=np.concatenate((first.start, second.start[1:] + first.start[-1])),
+        after=np.concatenate((first.after, second.after)),
+        item=np.concatenate((first.item, item[second.item])),
+        quantity=np.concatenate((first.quantity, second.quantity)),
+        position=np.concatenate((first.position, second.position)),
+    )
+
+
+def compacted(orders: Orders) -> Orders:
+    """The same orders without the ids that none of them uses.
+
+    >>> both = concatenated(erasure("ann", 0, 7), erasure("bob", 5, 8))
+    >>> compacted(both.cut(1, 2)).customers
+    ['bob']
+    """
+    customers, customer = _used(orders.customers, orders.customer)
+    items, item = _used(orders.items, orders.item)
+    return replace(orders, customers=customers, customer=customer, items=items, item=item)
+
+
+def _united(first: list[str], second: list[str]) -> tuple[list[str], npt.NDArray[np.uint32]]:
+    """The ids of both, and where each of `second` stands among them."""
+    index = {name: place for place, name in enumerate(first)}
+    places = [index.setdefault(name, len(index)) for name in second]
+    return list(index), np.array(places, np.uint32)
+
+
+def _used(names: list[str], column: npt.NDArray[np.uint32]) -> tuple[list[str], npt.NDArray[np.uint32]]:
+    """The ids that `column` refers to, in their order, and the column referring to them."""
+    used = np.zeros(len(names), bool)
+    used[column] = True
+    if used.all():
+        return names, column
+    places = np.cumsum(used, dtype=np.uint32) - np.uint32(1)
+    return list(compress(names, used.tolist())), places[column]
 
 
 def order_key(order_id: str) -> int:

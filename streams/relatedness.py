@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.count_rows import Addends, Keys
+    from state.names import Names
 
     Floats = npt.NDArray[np.float64]
 
@@ -128,6 +129,23 @@ class RelatedLists(NamedTuple):
     """E, likewise."""
     trend: Floats
     length: npt.NDArray[np.int64]
+
+    def entries(self, row: int, names: Names) -> list[RelatedItem]:
+        """One list, with the items' ids."""
+        length = int(self.length[row])
+        columns = [column[row, :length].tolist() for column in self[1:5]]
+        ids = names.texts(self.item[row, :length].tolist())
+        return [RelatedItem(*entry) for entry in zip(ids, *columns, strict=True)]
+
+
+class RelatedItem(NamedTuple):
+    """An entry of a related list; `score` can be checked by hand from the rest."""
+
+    item_id: str
+    score: float
+    together: float
+    expected: float
+    trend: float
 
 
 def rank(

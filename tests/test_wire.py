@@ -1,0 +1,187 @@
+"""Orders as JSON records."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.orders import DAY_MS, ERASE, PURCHASE, RETURN, order_key
+from producers.wire import decode_orders, encode_order
+
+NEW_YEAR_MS = 1_483_228_800_000  # 2017-01-01 00:00 UTC
+
+ids = st.text(min_size=1, max_size=128).filter(lambda text: text.isprintable())
+lines = st.lists(st.tuples(ids, st.integers(1, 1_000_000_000)), min_size=1, max_size=5)
+
+
+def reason(record: bytes | dict[str, object], latest_ms: int | None = None) -> str:
+    """Why the record is rejected."""
+    text = record if isinstance(record, bytes) else json.dumps(record).encode()
+    orders, rejected = decode_orders([text], [41], latest_ms)
+    assert len(orders) == 0
+    assert [rejection.position for rejection in rejected] == [41]
+    return rejected[0].reason
+
+
+def record(**fields: object) -> dict[str, object]:
+    return {"customer_id": "ann", "timestamp": NEW_YEAR_MS, "item_id": "milk"} | fields
+
+
+@given(
+    customer=ids,
+    time_ms=st.integers(NEW_YEAR_MS, NEW_YEAR_MS + 4000 * DAY_MS),
+    bought=lines,
+    order_id=st.none() | ids,
+    kind=st.sampled_from([PURCHASE, RETURN]),
+)
+def test_what_is_encoded_is_decoded(
+    customer: str, time_ms: int, bought: list[tuple[str, int]], order_id: str | None, kind: int
+) -> None:
+    """A producer and a worker of this project agree, whatever the ids hold."""
+    encoded = encode_order(customer, time_ms, bought, order_id=order_id, kind=kind)
+
+    orders, rejected = decode_orders([encoded], [7])
+
+    assert rejected == []
+    assert [orders.customers[place] for place in orders.customer] == [customer]
+    assert orders.time.tolist() == [time_ms]
+    assert orders.kind.tolist() == [kind]
+    assert orders.key.tolist() == [order_key(order_id) if order_id is not None else 0]
+    assert orders.after.tolist() == [8]
+    assert [orders.items[place] for place in orders.item] == [item for item, _ in bought]
+    assert orders.quantity.tolist() == [quantity for _, quantity in bought]
+    assert orders.position.tolist() == [7] * len(bought)
+
+
+def test_the_short_form_is_an_order_of_one_line() -> None:
+    orders, rejected = decode_orders([json.dumps(record(quantity=3, order_id=9)).encode()], [0])
+
+    assert rejected == []
+    assert orders.items == ["milk"]
+    assert orders.quantity.tolist() == [3]
+    assert orders.key.tolist() == [order_key("9")]
+
+
+def test_an_erasure_has_no_lines_and_needs_none() -> None:
+    orders, rejected = decode_orders([encode_order("ann", NEW_YEAR_MS, [], kind=ERASE)], [0])
+
+    assert rejected == []
+    assert orders.kind.tolist() == [ERASE]
+    assert orders.start.tolist() == [0, 0]
+
+
+def test_numbers_as_ids_are_the_same_ids_as_text() -> None:
+    """Shops whose ids are numbers send them now as numbers, now as text."""
+    records = [
+        record(customer_id=12, item_id=7),
+        record(customer_id="12", item_id="7"),
+        record(customer_id=12.0, item_id=7),
+    ]
+
+    orders, _ = decode_orders([json.dumps(each).encode() for each in records], range(3))
+
+    assert orders.customers == ["12"]
+    assert orders.items == ["7"]
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        NEW_YEAR_MS,
+        NEW_YEAR_MS // 1000,
+        1_483_228_800.0,
+        "2017-01-01",
+        "2017-01-01T00:00:00Z",
+        "2017-01-01 01:00:00+01:00",
+        "1483228800",
+    ],
+)
+def test_a_timestamp_may_be_written_in_many_ways(timestamp: object) -> None:
+    orders, rejected = decode_orders([json.dumps(record(timestamp=timestamp)).encode()], [0])
+
+    assert rejected == []
+    assert orders.time.tolist() == [NEW_YEAR_MS]
+
+
+def test_fields_of_null_are_fields_left_out() -> None:
+    orders, rejected = decode_orders(
+        [json.dumps(record(quantity=None, order_id=None, type=None, lines=None)).encode()], [0]
+    )
+
+    assert rejected == []
+    assert (orders.quantity.tolist(), orders.key.tolist(), orders.kind.tolist()) == ([1], [0], [PURCHASE])
+
+
+def test_unknown_fields_are_ignored() -> None:
+    """Producers add fields before workers learn of them."""
+    assert decode_orders([json.dumps(record(price=1.5, tags=["a"])).encode()], [0])[1] == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (b"", "not JSON: Input data was truncated"),
+        (b"milk", "not JSON: JSON is malformed: invalid character (byte 0)"),
+        (b'{"customer_id":"ann"', "not JSON: Input data was truncated"),
+        (b'{"customer_id":"caf\xe9"}', "not JSON: 'utf-8' codec can't decode byte 0xe9"),
+        (b'{"x":' + b"[" * 100_000, "not JSON: maximum recursion depth exceeded"),
+        (b"[1]", "not an order: Expected `object`, got `array`"),
+        (b"null", "not an order: Expected `object`, got `null`"),
+        (record(customer_id=[]), "not an order: Expected `int | float | str | null`, got `array` - at `$.customer_id`"),
+        (record(item_id=None, lines="milk"), "not an order: Expected `array | null`, got `str` - at `$.lines`"),
+        (record(item_id=None, lines=["milk"]), "not an order: Expected `object`, got `str` - at `$.lines[0]`"),
+        (record(quantity=True), "not an order: Expected `int | float | str | null`, got `bool` - at `$.quantity`"),
+        ({}, "customer_id is missing"),
+        (record(customer_id=""), "customer_id is missing"),
+        (record(customer_id="x" * 513), "customer_id has 513 bytes, more than 512"),
+        (record(customer_id="ü" * 257), "customer_id has 514 bytes, more than 512"),
+        (record(customer_id=1.5), "customer_id '1.5' is not a whole number"),
+        (record(item_id=None), "item_id is missing"),
+        (record(item_id="x" * 513), "item_id has 513 bytes, more than 512"),
+        (record(order_id="x" * 513), "order_id has 513 bytes, more than 512"),
+        (record(lines=[{"item_id": "eggs"}]), "has both item_id and lines"),
+        (record(item_id=None, lines=[]), "lines is empty"),
+        (record(item_id=None, lines=[{"item_id": "eggs"}, {}]), "item_id is missing"),
+        (record(item_id=None, lines=[{"item_id": "eggs", "quantity": 0}]), "quantity '0' is below 1"),
+        (record(quantity=1.5), "quantity '1.5' is not a whole number"),
+        (record(quantity="two"), "quantity 'two' is not a whole number"),
+        (record(quantity=-1), "quantity '-1' is below 1"),
+        (record(quantity=10**10), "quantity '10000000000' is above 1,000,000,000"),
+        (record(quantity=10**400), "quantity '1000"),
+        (record(type="refund"), "type 'refund' is none of purchase, return, erase"),
+        (record(type="erase"), "type 'erase' erases a whole customer and takes no items"),
+        (record(timestamp=None), "timestamp is missing"),
+        (record(timestamp="soon"), "timestamp 'soon' is not a date"),
+        (record(timestamp="2017-13-01"), "timestamp '2017-13-01' is not a date"),
+        (record(timestamp=0), "timestamp '0' is before 1990"),
+        (record(timestamp="1989-12-31"), "timestamp '1989-12-31' is before 1990"),
+        (record(timestamp=10**30), "timestamp '1000000000000000000000000000000' is after"),
+    ],
+)  # fmt: skip
+def test_a_bad_record_is_rejected_with_what_is_wrong(bad: bytes | dict[str, object], why: str) -> None:
+    assert reason(bad).startswith(why)
+
+
+def test_a_record_from_the_future_is_rejected() -> None:
+    """One wrong clock would move every trend, which counts back from the newest purchase."""
+    late = reason(record(timestamp=NEW_YEAR_MS + 1), latest_ms=NEW_YEAR_MS)
+
+    assert late == "timestamp '1483228800001' is after 2017-01-01 00:00:00Z, later than an order can be"
+    assert decode_orders([json.dumps(record()).encode()], [0], latest_ms=NEW_YEAR_MS)[1] == []
+
+
+def test_a_bad_record_leaves_nothing_of_itself_among_the_good_ones() -> None:
+    """Its first lines may have been read before its last was found bad."""
+    bad = record(item_id=None, customer_id="eve", lines=[{"item_id": "ghost"}, {"item_id": ""}])
+    good = encode_order("ann", NEW_YEAR_MS, [("milk", 2)])
+
+    orders, rejected = decode_orders([good, json.dumps(bad).encode(), good], [5, 6, 9])
+
+    assert (orders.customers, orders.items) == (["ann"], ["milk"])
+    assert orders.start.tolist() == [0, 1, 2]
+    assert orders.after.tolist() == [6, 10]
+    assert rejected[0].position == 6
+    assert json.loads(rejected[0].record) == bad
