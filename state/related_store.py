@@ -1,0 +1,82 @@
+"""Related lists of one item partition as they were last published, in one RocksDB directory."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from state.columns import pack, unpack
+from state.rocks import Rocks, WriteBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+_LIST = struct.Struct(">cI")
+_CURRENT = b"mcurrent"
+
+
+class StoredList(NamedTuple):
+    """One related list of k entries, best first."""
+
+    item: npt.NDArray[np.uint32]
+    score: npt.NDArray[np.float64]
+    together: npt.NDArray[np.float64]
+    expected: npt.NDArray[np.float64]
+    trend: npt.NDArray[np.float64]
+
+
+class RelatedStore:
+    """Related lists by item number, and the log prefix of which all of them are exact.
+
+    Lists can be made again from the counts at any time; what is kept here is what readers were told. A write that
+    returned survives SIGKILL.
+
+    Args:
+        path: the directory; made if missing.
+        read_only: open without taking the directory's lock.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._rocks = Rocks(path, read_only=read_only)
+
+    @property
+    def current(self) -> int:
+        """Order lines after which every list was exact; -1 if lists were written since, or none ever were."""
+        record = self._rocks.get(_CURRENT)
+        return -1 if record is None else int(unpack(record, [np.int64])[0][0])
+
+    def write(self, lists: Iterable[tuple[int, StoredList]], current: int = -1) -> None:
+        """Keep the lists of some items, by number, in one batch; `current` says for which prefix all lists are exact."""
+        batch = WriteBatch(raw_mode=True)
+        for number, stored in lists:
+            batch.put(_LIST.pack(b"l", number), pack(stored))
+        batch.put(_CURRENT, pack([np.array([current])]))
+        self._rocks.write(batch)
+
+    def get(self, number: int) -> StoredList | None:
+        """An item's list, or None if none was ever written."""
+        record = self._rocks.get(_LIST.pack(b"l", number))
+        return None if record is None else _unpacked(record)
+
+    def every(self) -> Iterator[tuple[int, StoredList]]:
+        """All lists by rising item number."""
+        for key, record in self._rocks.scan(b"l"):
+            yield _LIST.unpack(key)[1], _unpacked(record)
+
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        return self._rocks.size_bytes()
+
+    def close(self) -> None:
+        """Release the directory."""
+        self._rocks.close()
+
+
+def _unpacked(record: bytes) -> StoredList:
+    types: list[Any] = [np.uint32, np.float64, np.float64, np.float64, np.float64]
+    return StoredList(*unpack(record, types))
