@@ -34,7 +34,7 @@ def read_id(field: str, value: Value) -> str:
     """An id as text. Whole floats are ids too, since pandas turns a column of whole numbers with gaps into floats.
 
     Raises:
-        OrderError: the id is missing, over 512 bytes, not UTF-8, or a number that is not whole.
+        OrderError: the id is missing, over 512 bytes, not UTF-8, holds a NUL character, or is a number that is not whole.
 
     >>> read_id("item_id", "B000"), read_id("item_id", 42), read_id("item_id", 42.0)
     ('B000', '42', '42')
@@ -54,6 +54,8 @@ def read_id(field: str, value: Value) -> str:
         except UnicodeDecodeError:
             raise OrderError(f"{field} {shown(value)} is not UTF-8") from None
     text = str(value)
+    if "\0" in text:
+        raise OrderError(f"{field} holds a NUL character")
     if (size := len(text.encode())) > LONGEST_ID_BYTES:
         raise OrderError(f"{field} has {size:,} bytes, more than {LONGEST_ID_BYTES}")
     return text
