@@ -117,7 +117,9 @@ def _all_valid(distinct: pa.Array) -> bool:
     if not pa.types.is_binary(distinct.type):
         return False
     size = pc.min_max(pc.binary_length(distinct)).as_py()
-    return 0 < size["min"] <= size["max"] <= LONGEST_ID_BYTES and not texts(distinct).null_count
+    if not 0 < size["min"] <= size["max"] <= LONGEST_ID_BYTES or texts(distinct).null_count:
+        return False
+    return not pc.any(pc.match_substring(distinct, "\0")).as_py()
 
 
 def _times(column: pa.Array, timestamps: TimestampReader) -> tuple[Whole, Mask]:

@@ -325,6 +325,10 @@ class CountStore:
         """The values of all bundles of a slice as they are on disk."""
         return _Values.of([(parse_row_key(key)[2], value) for key, value in self._rocks.scan(epoch_prefix(epoch, number))])
 
+    def bought(self, number: int) -> bool:
+        """Whether an item was ever bought, rather than only named."""
+        return any(column[number] for column in self.popularity.purchases.values())
+
     def epochs(self) -> list[int]:
         """Every epoch of which there may be pairs, oldest first."""
         return sorted(self.popularity.holders)

@@ -67,6 +67,11 @@ class PopularityTable:
             self.purchases[epoch] = np.zeros(self.days.shape[1], np.int64)
         return self.holders[epoch], self.purchases[epoch]
 
+    def totals(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(n,) holders and (n,) purchases of each item, of all epochs."""
+        nothing = np.zeros(self.days.shape[1], np.int64)
+        return sum(self.holders.values(), nothing), sum(self.purchases.values(), nothing)
+
     def add_holders(
         self, commit: int, items: npt.NDArray[Any], epochs: npt.NDArray[np.int64], change: npt.NDArray[np.int64]
     ) -> None:

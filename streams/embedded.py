@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from producers.orders import Rejection
+from state.errors import StateError
+from state.related_store import RelatedStore, StoredList
 from state.rocks import Rocks
-from state.settings import stored_settings
-from streams.stages import count_deltas, count_orders, open_counts, open_histories
+from state.settings import CountingSettings, stored_settings
+from streams.lists import Ranker, Scoring
+from streams.stages import count_deltas, count_orders, item_partition, open_counts, open_histories
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    import numpy as np
     import numpy.typing as npt
 
     from producers.orders import Orders
-    from state.settings import CountingSettings
+    from state.count_store import CountStore
+    from state.history_store import HistoryStore
 
 
 class Embedded:
@@ -25,16 +28,27 @@ class Embedded:
 
     Args:
         state_dir: where the partitions' directories are, or will be.
-        settings: what is counted.
-        read_only: open without locking, for queries.
+        settings: what is counted; by default what an existing state was counted with.
+        read_only: open without locking, for queries; the state must exist.
+
+    Attributes:
+        histories: of all customers.
+        counts: of each item partition.
+        related: published lists of each item partition.
+
+    Raises:
+        StateError: the directory is locked, damaged, of other settings, or, to be read, not there.
     """
 
-    def __init__(self, state_dir: Path, settings: CountingSettings, *, read_only: bool = False) -> None:
+    def __init__(self, state_dir: Path, settings: CountingSettings | None = None, *, read_only: bool = False) -> None:
+        settings = settings or settings_of(state_dir) or CountingSettings()
+        self.settings = settings
         self.histories = open_histories(state_dir / "histories-0", settings, read_only=read_only)
+        partitions = range(settings.item_partitions)
         self.counts = [
-            open_counts(state_dir / f"counts-{partition}", partition, settings, read_only=read_only)
-            for partition in range(settings.item_partitions)
+            open_counts(state_dir / f"counts-{number}", number, settings, read_only=read_only) for number in partitions
         ]
+        self.related = [RelatedStore(state_dir / f"related-{number}", read_only=read_only) for number in partitions]
         if not read_only:
             self._deliver()
 
@@ -43,8 +57,16 @@ class Embedded:
         """Log position up to which orders are counted."""
         return self.histories.position
 
-    def count(self, orders: Orders, end: int, rejected: int, sources: dict[str, int]) -> npt.NDArray[np.int64]:
+    def count(
+        self, orders: Orders, end: int, rejected: int = 0, sources: dict[str, int] | None = None
+    ) -> npt.NDArray[np.int64]:
         """Count orders through both stages; afterwards they are durable.
+
+        Args:
+            orders: what comes next in the log.
+            end: log position after them.
+            rejected: lines of this stretch that were rejected before they became orders.
+            sources: numbers to remember with the commit.
 
         Returns:
             Positions of the returned lines whose item was not held.
@@ -57,16 +79,92 @@ class Embedded:
 
     def _deliver(self) -> None:
         """Count what a run before this one committed in stage A, but perhaps not in stage B."""
-        sent = []
-        for commit, deltas in self.histories.outbox():
+        for commit, deltas in list(self.histories.outbox()):
             for counts in self.counts:
                 count_deltas(counts, [deltas])
-            sent.append(commit)
-        if sent:
-            self.histories.acknowledge(sent)
+            self.histories.acknowledge([commit])
+
+    def publish(self) -> Iterator[int]:
+        """Bring every related list up to date; yields how many were written, slice by slice."""
+        for counts, related in zip(self.counts, self.related, strict=True):
+            if related.current != counts.lines:
+                yield from publish_lists(counts, related)
+
+    def compact(self) -> None:
+        """Compact every store, so that what was deleted is gone from the disk too."""
+        for store in (self.histories, *self.counts):
+            store.compact()
 
     def close(self) -> None:
         """Release the directories."""
-        self.histories.close()
-        for counts in self.counts:
-            counts.close()
+        for store in (self.histories, *self.counts, *self.related):
+            store.close()
+
+
+def publish_lists(counts: CountStore, related: RelatedStore, scoring: Scoring = Scoring()) -> Iterator[int]:  # noqa: B008 - frozen
+    """Write the list of every item of a partition; yields how many were written, slice by slice."""
+    for items, lists in Ranker(counts, scoring).every():
+        columns = lists[:5]
+        written = [
+            (item, StoredList(*[column[row, :length] for column in columns]))
+            for row, (item, length) in enumerate(zip(items.tolist(), lists.length.tolist(), strict=True))
+        ]
+        related.write(written)
+        yield len(written)
+    related.write([], current=counts.lines)
+
+
+def settings_of(state_dir: Path) -> CountingSettings | None:
+    """What a state directory was counted with, or None if there is none."""
+    path = state_dir / "histories-0"
+    if not (path / "CURRENT").exists():
+        return None
+    rocks = Rocks(path, read_only=True)
+    settings = stored_settings(rocks)
+    rocks.close()
+    return settings
+
+
+def _stored_settings(state_dir: Path) -> CountingSettings:
+    settings = settings_of(state_dir)
+    if settings is None:
+        raise StateError(f"{state_dir} holds no state; name the --state-dir of a replay")
+    return settings
+
+
+def open_to_read(state_dir: Path) -> Embedded:
+    """Open a state directory for queries.
+
+    Raises:
+        StateError: there is no state in it, or it can't be read.
+    """
+    return Embedded(state_dir, _stored_settings(state_dir), read_only=True)
+
+
+def open_to_write(state_dir: Path) -> Embedded:
+    """Open an existing state directory to change it.
+
+    Raises:
+        StateError: there is no state in it, or it is locked.
+    """
+    return Embedded(state_dir, _stored_settings(state_dir))
+
+
+def open_counts_of(state_dir: Path, item_id: str) -> CountStore:
+    """Open for queries the counts of the partition that an item belongs to.
+
+    Raises:
+        StateError: there is no state, or it can't be read.
+    """
+    settings = _stored_settings(state_dir)
+    partition = item_partition(item_id, settings.item_partitions)
+    return open_counts(state_dir / f"counts-{partition}", partition, settings, read_only=True)
+
+
+def open_histories_of(state_dir: Path) -> HistoryStore:
+    """Open the histories for queries.
+
+    Raises:
+        StateError: there is no state, or it can't be read.
+    """
+    return open_histories(state_dir / "histories-0", _stored_settings(state_dir), read_only=True)

@@ -88,9 +88,10 @@ class Ranker:
             ),
             facts=np.stack([fact for view in views for fact in view], axis=1),
         )
+        holders, purchases = table.totals()
         self._catalogue = Catalogue(
-            sum(table.holders.values(), np.zeros(1, np.int64))[:known],
-            sum(table.purchases.values(), np.zeros(1, np.int64))[:known],
+            holders[:known],
+            purchases[:known],
             *store.names.encoded(),
             customers=store.holding,
         )

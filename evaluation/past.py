@@ -1,0 +1,169 @@
+"""What is known at a cutoff; systems see nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from evaluation.states import States
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from evaluation.protocol import Protocol
+    from evaluation.purchases import Purchases
+    from state.history_store import HistoryStore
+
+    Floats = npt.NDArray[np.float64]
+
+
+class History(NamedTuple):
+    """What each customer with history holds, as rows in shared columns; the last row, the stranger's, is empty."""
+
+    start: npt.NDArray[np.int64]
+    """(c + 2,) where each row begins."""
+    item: npt.NDArray[np.int64]
+    """Numbers in the engine's state."""
+    seq: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    """Milliseconds of its first purchase."""
+    last: npt.NDArray[np.int64]
+    """Milliseconds of its last purchase."""
+
+    @property
+    def row(self) -> npt.NDArray[np.int64]:
+        """The row of each element."""
+        return np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
+
+
+class Bought(NamedTuple):
+    """Purchases before the cutoff by rising time, of customers with history and items of the universe."""
+
+    row: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]
+    time: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Past:
+    """A log up to a cutoff.
+
+    Candidates are called by their place in the universe, which is sorted by purchases, then id: so of equal scores
+    the lower place wins, and who scores nothing recommends the most bought. Customers with history are called by
+    their row; the row `stranger` stands for any customer without.
+
+    Attributes:
+        cutoff_ms: everything here is strictly before it.
+        horizon_ms: how long after it purchases are targets.
+        items: (U,) ids of the universe.
+        customers: (c,) ids of those with history.
+        history: what they hold, inside the universe or not.
+        bought: their purchases.
+        place: (known,) place in the universe of each item by its number in the engine's state, -1 outside.
+        states: the engine's state.
+    """
+
+    cutoff_ms: int
+    horizon_ms: int
+    items: list[str]
+    customers: list[str]
+    history: History
+    bought: Bought
+    place: npt.NDArray[np.int64]
+    states: States
+
+    @property
+    def stranger(self) -> int:
+        """The row of a customer without history."""
+        return len(self.customers)
+
+    @cached_property
+    def held(self) -> sparse.csr_array:
+        """(c + 1, U) float32, 1 where a customer holds an item of the universe."""
+        return self.matrix(np.ones(len(self.history.item), np.float32))
+
+    def matrix(self, values: npt.NDArray[np.floating]) -> sparse.csr_array:
+        """(c + 1, U) with a value for each element of the history."""
+        place = self.place[self.history.item]
+        inside = place >= 0
+        return sparse.csr_array(
+            (values[inside], (self.history.row[inside], place[inside])), (self.stranger + 1, len(self.items))
+        )
+
+    def decayed(self, half_life_days: float) -> sparse.csr_array:
+        """(c + 1, U) purchases, halved every `half_life_days` before the cutoff."""
+        age = (self.cutoff_ms - self.bought.time) / 86_400_000
+        shape = self.stranger + 1, len(self.items)
+        return sparse.csr_array((0.5 ** (age / half_life_days), (self.bought.row, self.bought.place)), shape)
+
+    def rows_of(self, purchases: Purchases) -> npt.NDArray[np.int64]:
+        """Row of each of a log's customers."""
+        row = {customer: number for number, customer in enumerate(self.customers)}
+        return np.array([row.get(customer, self.stranger) for customer in purchases.customers], np.int64)
+
+    def places_of(self, purchases: Purchases) -> npt.NDArray[np.int64]:
+        """Place of each of a log's items, -1 outside the universe."""
+        place = {item: number for number, item in enumerate(self.items)}
+        return np.array([place.get(item, -1) for item in purchases.items], np.int64)
+
+    def held_pairs(self, purchases: Purchases) -> npt.NDArray[np.int64]:
+        """What is held, as `customer << 32 | item` by a log's numbers."""
+        customers = {customer: number for number, customer in enumerate(purchases.customers)}
+        items = {item: number for number, item in enumerate(purchases.items)}
+        customer = np.array([customers[name] for name in self.customers] + [0], np.int64)
+        item = np.array([items.get(name, -1) for name in self.states.shipped.histories.items.every], np.int64)
+        return customer[self.history.row] << 32 | item[self.history.item]
+
+
+def past_at(
+    cutoff_ms: int, purchases: Purchases, paths: Sequence[Path], columns: Mapping[str, str], protocol: Protocol
+) -> Past:
+    """What is known at a cutoff: the engine replays the log before it. `states.close()` when done."""
+    states = States(paths, columns, cutoff_ms)
+    store = states.shipped.counts[0]
+    known = len(store.names)
+    amount = sum(store.popularity.purchases.values(), np.zeros(1, np.int64))[:known]
+    ids = store.names.every
+    ranked = sorted(np.flatnonzero(amount).tolist(), key=lambda item: (-int(amount[item]), ids[item]))
+    ranked = ranked[: protocol.universe or None]
+    place = np.full(known, -1, np.int64)
+    place[ranked] = np.arange(len(ranked))
+    customers, history = _histories(states.shipped.histories, store.names)
+    past = Past(
+        cutoff_ms=cutoff_ms,
+        horizon_ms=protocol.horizon_ms,
+        items=[ids[item] for item in ranked],
+        customers=customers,
+        history=history,
+        bought=Bought(*[np.zeros(0, np.int64)] * 3),
+        place=place,
+        states=states,
+    )
+    before = purchases.between(0, cutoff_ms)
+    row, where = past.rows_of(purchases)[before.customer], past.places_of(purchases)[before.item]
+    inside = (where >= 0) & (row < past.stranger)
+    object.__setattr__(past, "bought", Bought(row[inside], where[inside], before.time[inside]))
+    return past
+
+
+def _histories(store: HistoryStore, names: Mapping[str, int]) -> tuple[list[str], History]:
+    """Ids of the customers who hold anything, and what they hold, by the numbers of the counts."""
+    rows = [(customer, *store.table.history.row(number)) for number, customer in enumerate(store.customers.every)]
+    rows = [row for row in rows if row[0] and len(row[1])]
+    number = np.array([names[item] for item in store.items.every], np.int64)
+    entries = np.concatenate([entry for _, _, entry in rows])
+    sizes = [len(items) for _, items, _ in rows]
+    history = History(
+        start=np.cumsum([0, *sizes, 0]),
+        item=number[np.concatenate([items for _, items, _ in rows])],
+        **{field: entries[field].astype(np.int64) for field in ("seq", "first", "last")},
+    )
+    return [customer for customer, _, _ in rows], history

@@ -1,0 +1,141 @@
+"""The purchases of a whole log as columns: what was bought before and after a cutoff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evaluation.errors import EvaluationError
+from producers.logs import open_log
+from producers.orders import PURCHASE
+from state.names import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from producers.orders import Orders
+    from streams.embedded import Embedded
+
+
+@dataclass(frozen=True, slots=True)
+class Purchases:
+    """Purchased order lines by rising time; returns and erasures are not among them. 16 bytes a line.
+
+    Attributes:
+        customers, items: distinct ids.
+        customer, item: (n,) uint32 indices into them.
+        time: (n,) int64 milliseconds since 1970 UTC.
+    """
+
+    customers: Sequence[str]
+    items: Sequence[str]
+    customer: npt.NDArray[np.uint32]
+    item: npt.NDArray[np.uint32]
+    time: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def between(self, begin_ms: int, end_ms: int) -> Purchases:
+        """Those from `begin_ms` up to, not including, `end_ms`; views, not copies."""
+        here = slice(*np.searchsorted(self.time, [begin_ms, end_ms]).tolist())
+        return Purchases(self.customers, self.items, self.customer[here], self.item[here], self.time[here])
+
+
+def read_purchases(
+    paths: Iterable[Path], columns: Mapping[str, str], on_progress: Callable[[float], None] = lambda _: None
+) -> Purchases:
+    """The purchases of log files.
+
+    Args:
+        paths: the files.
+        columns: field -> column.
+        on_progress: told how much of a file is read, 0 to 1.
+
+    Raises:
+        OrderError: a file can't be read.
+        EvaluationError: there is nothing to evaluate on.
+    """
+    customers, items = Names(), Names()
+    parts: list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.int64]]] = []
+    for path in paths:
+        log = open_log(path, columns)
+        for batch in log:
+            orders = batch.orders
+            lines = np.diff(orders.start)
+            bought = np.repeat(orders.kind == PURCHASE, lines)
+            parts.append(
+                (
+                    customers.number(orders.customers)[np.repeat(orders.customer, lines)[bought]],
+                    items.number(orders.items)[orders.item[bought]],
+                    np.repeat(orders.time, lines)[bought],
+                )
+            )
+            on_progress(log.fraction)
+    if not sum(len(time) for _, _, time in parts):
+        raise EvaluationError("the log has no purchase: is --columns right?")
+    customer, item, time = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(time, kind="stable")
+    purchases = Purchases(customers.every, items.every, customer[order], item[order], time[order])
+    _check_variety(purchases)
+    return purchases
+
+
+def _check_variety(purchases: Purchases) -> None:
+    what = "recommendations can only be scored on a log with"
+    if len(purchases.customers) == 1:
+        raise EvaluationError(
+            f"all {len(purchases):,} purchases are of one customer, {purchases.customers[0]!r}: {what} several; "
+            "is the right column customer_id (--columns)?"
+        )
+    if len(purchases.items) == 1:
+        raise EvaluationError(
+            f"all {len(purchases):,} purchases are of one item, {purchases.items[0]!r}: {what} several; "
+            "is the right column item_id (--columns)?"
+        )
+    if purchases.time[0] == purchases.time[-1]:
+        raise EvaluationError(
+            f"all {len(purchases):,} purchases have the same timestamp: {what} a before and an after; "
+            "is the right column timestamp (--columns)?"
+        )
+
+
+def count_prefix(embedded: Embedded, paths: Iterable[Path], columns: Mapping[str, str], before_ms: int) -> None:
+    """Count every order strictly before a time, in log order.
+
+    Args:
+        embedded: an empty state.
+        paths: the log files.
+        columns: field -> column.
+        before_ms: milliseconds since 1970 UTC.
+    """
+    for path in paths:
+        for batch in open_log(path, columns):
+            end = embedded.position + batch.end - batch.begin
+            embedded.count(_before(batch.orders, before_ms), end, len(batch.rejected), {})
+
+
+def _before(orders: Orders, before_ms: int) -> Orders:
+    here = orders.time < before_ms
+    if here.all():
+        return orders
+    sizes = np.diff(orders.start)
+    lines = np.repeat(here, sizes)
+    return type(orders)(
+        customers=orders.customers,
+        items=orders.items,
+        customer=orders.customer[here],
+        time=orders.time[here],
+        kind=orders.kind[here],
+        key=orders.key[here],
+        start=np.concatenate([[0], np.cumsum(sizes[here])]),
+        after=orders.after[here],
+        item=orders.item[lines],
+        quantity=orders.quantity[lines],
+        position=orders.position[lines],
+    )

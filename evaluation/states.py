@@ -1,0 +1,70 @@
+"""The project's own engine at a cutoff: the log before it replayed into a temporary state."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from evaluation.purchases import count_prefix
+from state.settings import CountingSettings
+from streams.embedded import Embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+@dataclass(slots=True)
+class States:
+    """Replays of a log up to a cutoff, one for each pair window; that of the shipped pair window is kept.
+
+    Attributes:
+        paths: the log files.
+        columns: field -> column.
+        cutoff_ms: orders strictly before it are counted.
+        seconds: pair window -> how long its replay took.
+    """
+
+    paths: Sequence[Path]
+    columns: Mapping[str, str]
+    cutoff_ms: int
+    seconds: dict[int, float] = field(default_factory=dict)
+    _shipped: Embedded | None = None
+    _directory: TemporaryDirectory[str] | None = None
+
+    @contextmanager
+    def counted(self, pair_window: int) -> Iterator[Embedded]:
+        """The state with a pair window; gone afterwards unless it is the shipped one."""
+        if self._shipped is not None and self._shipped.settings.pair_window == pair_window:
+            yield self._shipped
+            return
+        with TemporaryDirectory(prefix="alsobought-") as directory:
+            embedded = self._replayed(Path(directory), pair_window)
+            yield embedded
+            embedded.close()
+
+    @property
+    def shipped(self) -> Embedded:
+        """The state with the shipped pair window."""
+        if self._shipped is None:
+            self._directory = TemporaryDirectory(prefix="alsobought-")
+            self._shipped = self._replayed(Path(self._directory.name), CountingSettings().pair_window)
+        return self._shipped
+
+    def _replayed(self, directory: Path, pair_window: int) -> Embedded:
+        started = time.perf_counter()
+        embedded = Embedded(directory, CountingSettings(pair_window=pair_window))
+        count_prefix(embedded, self.paths, self.columns, self.cutoff_ms)
+        self.seconds[pair_window] = time.perf_counter() - started
+        return embedded
+
+    def close(self) -> None:
+        """Delete what was replayed."""
+        if self._shipped is not None:
+            self._shipped.close()
+        if self._directory is not None:
+            self._directory.cleanup()
+        self._shipped = self._directory = None

@@ -1,0 +1,225 @@
+"""Replaying log files into a state directory: where each file stands, what was rejected, when to commit."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from producers.logs import Log, fingerprint, open_log, same_log
+from producers.orders import DAY_MS, OrderError, Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from producers.logs import LogBatch
+    from streams.embedded import Embedded
+
+_HOPELESS_LINES = 1000
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a replay has come; what a person watching wants to know.
+
+    Attributes:
+        path: the file being read.
+        fraction: how much of it has been read, 0 to 1.
+        lines: order lines read in this run, whatever became of them.
+        rejected: of those, how many were rejected.
+        skipped: lines that were counted before.
+        utc_assumed: whether a timestamp without zone was taken for UTC.
+        commits_ms: how long each commit took.
+    """
+
+    path: Path | None = None
+    fraction: float = 0.0
+    lines: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    utc_assumed: bool = False
+    commits_ms: list[float] = field(default_factory=list)
+
+    def joined(self, later: Progress) -> Progress:
+        """This and what a run over the next file came to."""
+        return Progress(
+            later.path,
+            later.fraction,
+            self.lines + later.lines,
+            self.rejected + later.rejected,
+            self.skipped + later.skipped,
+            self.utc_assumed or later.utc_assumed,
+            self.commits_ms + later.commits_ms,
+        )
+
+
+class RejectsFile:
+    """Rejected lines as JSON lines, each once, however often the replay is interrupted."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def keep_before(self, positions: Mapping[str, int]) -> None:
+        """Drop what was written of rows that the state does not stand for: they will be read, and rejected, again.
+
+        Args:
+            positions: fingerprint of a log -> rows of it that are counted.
+        """
+        if not self._path.exists():
+            return
+        lines = [line for line in self._path.read_bytes().splitlines() if line]
+        kept = [line for line in lines if _counted(line, positions)]
+        if len(kept) < len(lines):
+            self._path.write_bytes(b"".join(line + b"\n" for line in kept))
+
+    def write(self, log: Log, digest: str, rejections: Iterable[Rejection]) -> None:
+        """Append rejections of a log."""
+        encoded = [
+            msgspec.json.encode(
+                {
+                    "file": str(log.path),
+                    "place": log.place(rejection.position),
+                    "reason": rejection.reason,
+                    "record": rejection.record,
+                    "row": rejection.position,
+                    "log": digest,
+                }
+            )
+            for rejection in rejections
+        ]
+        if encoded:
+            with self._path.open("ab") as file:
+                file.write(b"\n".join(encoded) + b"\n")
+
+
+def _counted(line: bytes, positions: Mapping[str, int]) -> bool:
+    try:
+        entry = msgspec.json.decode(line)
+        return bool(entry["row"] < positions.get(entry["log"], 0))
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return False  # cut off by a crash; its row is not counted, or it was written whole before
+
+
+def replay(
+    embedded: Embedded,
+    paths: Iterable[Path],
+    columns: Mapping[str, str],
+    *,
+    commit_lines: int,
+    rejects: Path,
+    on_commit: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Progress:
+    """Count log files from where the state stands with each; a file that was counted before is passed over.
+
+    Args:
+        embedded: the state.
+        paths: the files, in order.
+        columns: field -> column of the files.
+        commit_lines: order lines a commit takes; an order is never divided.
+        rejects: where rejected lines are kept.
+        on_commit: told after each commit.
+        stop: asked after each commit whether to stop.
+
+    Raises:
+        OrderError: a file can't be read; what came before it is counted.
+    """
+    progress = Progress()
+    file = RejectsFile(rejects)
+    sources = embedded.histories.sources
+    file.keep_before({name.split(":")[0]: rows for name, rows in sources.items()})
+    latest_ms = int(time.time() * 1000) + DAY_MS
+    for path in paths:
+        source = _known(path, sources) or ":".join(map(str, fingerprint(path)))
+        digest = source.split(":")[0]
+        begin = sources.get(source, 0)
+        progress.skipped += begin
+        log = open_log(path, columns, begin, latest_ms, max(65_536, commit_lines))
+        progress.path, progress.fraction = path, 0.0
+        for batch in log:
+            _check_hope(log, batch)
+            for stretch in _commits(batch, commit_lines):
+                started = time.perf_counter()
+                file.write(log, digest, stretch.rejected)
+                rows = stretch.end - stretch.begin
+                not_held = embedded.count(
+                    stretch.orders, embedded.position + rows, len(stretch.rejected), {source: stretch.end}
+                )
+                file.write(log, digest, [_not_held(stretch, position) for position in not_held.tolist()])
+                progress.commits_ms.append((time.perf_counter() - started) * 1000)
+                progress.lines += len(stretch.orders.item) + len(stretch.rejected)
+                progress.rejected += len(stretch.rejected) + len(not_held)
+                progress.fraction, progress.utc_assumed = log.fraction, log.utc_assumed
+                on_commit(progress)
+                if stop():
+                    return progress
+        progress.fraction = 1.0
+    return progress
+
+
+def _known(path: Path, sources: Mapping[str, int]) -> str | None:
+    """The name under which a log is known: that of a file which begins alike."""
+    for name in sources:
+        digest, _, length = name.partition(":")
+        if length.isdigit() and same_log(path, digest, int(length)):
+            return name
+    return None
+
+
+def _check_hope(log: Log, batch: LogBatch) -> None:
+    """Refuse a log of which most of the first lines are bad.
+
+    Raises:
+        OrderError: more than half of its first 1,000 lines were rejected.
+    """
+    if batch.begin > 0 or not batch.rejected:
+        return
+    head = [rejection for rejection in batch.rejected if rejection.position < _HOPELESS_LINES]
+    lines = len(head) + int((batch.orders.position < _HOPELESS_LINES).sum())
+    if lines and len(head) > lines / 2:
+        reasons = [rejection.reason for rejection in head]
+        often = max(set(reasons), key=reasons.count)
+        raise OrderError(
+            f"{log.path}: {len(head)} of the first {lines} lines are bad, the first at {log.place(head[0].position)}, "
+            f"most often because: {often}; nothing was counted: is --columns right?"
+        )
+
+
+def _commits(batch: LogBatch, commit_lines: int) -> Iterator[LogBatch]:
+    """Cut a batch into commits of at least `commit_lines` lines, at the ends of orders."""
+    orders = batch.orders
+    first = 0
+    begin = batch.begin
+    positions = np.array([rejection.position for rejection in batch.rejected], np.int64)
+    while first < len(orders):
+        last = int(np.searchsorted(orders.start, orders.start[first] + commit_lines))
+        last = min(max(last, first + 1), len(orders))
+        end = int(orders.after[last - 1]) if last < len(orders) else batch.end
+        low, high = np.searchsorted(positions, [begin, end])
+        yield batch._replace(
+            orders=orders.cut(first, last), rejected=batch.rejected[low:high], begin=begin, end=end
+        )
+        first, begin = last, end
+    if begin < batch.end:  # no order at all, or none that was whole: rejected and empty lines
+        yield batch._replace(
+            orders=orders.cut(len(orders), len(orders)), rejected=batch.rejected, begin=begin, end=batch.end
+        )
+
+
+def _not_held(stretch: LogBatch, position: int) -> Rejection:
+    """The rejection of a return of something the customer does not hold."""
+    orders = stretch.orders
+    line = int(np.searchsorted(orders.position, position))
+    order = int(np.searchsorted(orders.start, line, "right")) - 1
+    record = {
+        "customer_id": orders.customers[orders.customer[order]],
+        "item_id": orders.items[orders.item[line]],
+        "timestamp": int(orders.time[order]),
+        "quantity": int(orders.quantity[line]),
+        "type": "return",
+    }
+    return Rejection(position, "return of an item not held", msgspec.json.encode(record).decode())
