@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from evaluation.states import States
+from state.history_table import ENTRY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evaluation.protocol import Protocol
     from evaluation.purchases import Purchases
     from state.history_store import HistoryStore
+    from state.names import Names
 
     Floats = npt.NDArray[np.float64]
 
@@ -66,7 +67,7 @@ class Past:
         items: (U,) ids of the universe.
         customers: (c,) ids of those with history.
         history: what they hold, inside the universe or not.
-        bought: their purchases.
+        before: all purchases before the cutoff, those of customers without history and of other items included.
         place: (known,) place in the universe of each item by its number in the engine's state, -1 outside.
         states: the engine's state.
     """
@@ -76,7 +77,7 @@ class Past:
     items: list[str]
     customers: list[str]
     history: History
-    bought: Bought
+    before: Purchases
     place: npt.NDArray[np.int64]
     states: States
 
@@ -86,9 +87,23 @@ class Past:
         return len(self.customers)
 
     @cached_property
+    def bought(self) -> Bought:
+        """What customers with history bought of the universe."""
+        row = self.rows_of(self.before)[self.before.customer]
+        place = self.places_of(self.before)[self.before.item]
+        here = (row < self.stranger) & (place >= 0)
+        return Bought(row[here], place[here], self.before.time[here])
+
+    @cached_property
     def held(self) -> sparse.csr_array:
         """(c + 1, U) float32, 1 where a customer holds an item of the universe."""
         return self.matrix(np.ones(len(self.history.item), np.float32))
+
+    def of_universe(self, values: Floats) -> Floats:
+        """(U,) of a value for each item that the engine knows, those of the universe."""
+        found = np.zeros(len(self.items))
+        found[self.place[self.place >= 0]] = values[self.place >= 0]
+        return found
 
     def matrix(self, values: npt.NDArray[np.floating]) -> sparse.csr_array:
         """(c + 1, U) with a value for each element of the history."""
@@ -137,33 +152,28 @@ def past_at(
     place = np.full(known, -1, np.int64)
     place[ranked] = np.arange(len(ranked))
     customers, history = _histories(states.shipped.histories, store.names)
-    past = Past(
+    return Past(
         cutoff_ms=cutoff_ms,
         horizon_ms=protocol.horizon_ms,
         items=[ids[item] for item in ranked],
         customers=customers,
         history=history,
-        bought=Bought(*[np.zeros(0, np.int64)] * 3),
+        before=purchases.between(0, cutoff_ms),
         place=place,
         states=states,
     )
-    before = purchases.between(0, cutoff_ms)
-    row, where = past.rows_of(purchases)[before.customer], past.places_of(purchases)[before.item]
-    inside = (where >= 0) & (row < past.stranger)
-    object.__setattr__(past, "bought", Bought(row[inside], where[inside], before.time[inside]))
-    return past
 
 
-def _histories(store: HistoryStore, names: Mapping[str, int]) -> tuple[list[str], History]:
+def _histories(store: HistoryStore, names: Names) -> tuple[list[str], History]:
     """Ids of the customers who hold anything, and what they hold, by the numbers of the counts."""
     rows = [(customer, *store.table.history.row(number)) for number, customer in enumerate(store.customers.every)]
     rows = [row for row in rows if row[0] and len(row[1])]
     number = np.array([names[item] for item in store.items.every], np.int64)
-    entries = np.concatenate([entry for _, _, entry in rows])
+    entries = np.concatenate([np.zeros(0, ENTRY), *[entry for _, _, entry in rows]])
     sizes = [len(items) for _, items, _ in rows]
     history = History(
         start=np.cumsum([0, *sizes, 0]),
-        item=number[np.concatenate([items for _, items, _ in rows])],
+        item=number[np.concatenate([np.zeros(0, np.uint32), *[items for _, items, _ in rows]])],
         **{field: entries[field].astype(np.int64) for field in ("seq", "first", "last")},
     )
     return [customer for customer, _, _ in rows], history

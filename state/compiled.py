@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numba
 
@@ -17,5 +17,4 @@ def compiled(loop: F) -> F:
 
     No fast-math: equal state must give equal bytes, so floats are added in the order written.
     """
-    kernel: F = numba.njit(cache=True, nogil=True)(loop)
-    return kernel
+    return cast("F", numba.njit(cache=True, nogil=True)(loop))

@@ -34,6 +34,7 @@ EXPOSURES = 0xFFFF
 EXACT_EXPOSURES = 256
 """Exposures up to this have a bucket each; above, eight buckets an octave."""
 
+
 class Addends(NamedTuple):
     """Rows of n items as they are kept: encoded as on disk, and the changes that wait in memory beside them."""
 
@@ -180,9 +181,7 @@ def add(keys: Keys, counts: Counts, more_keys: Keys, changes: Counts) -> tuple[K
 
 
 @compiled
-def _add(
-    keys: Keys, counts: Counts, more_keys: Keys, changes: Counts, out_keys: Keys, out_counts: Counts
-) -> int:
+def _add(keys: Keys, counts: Counts, more_keys: Keys, changes: Counts, out_keys: Keys, out_counts: Counts) -> int:
     out = 0
     left = 0
     right = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,14 +23,14 @@ from state.count_rows import (
     row_key,
 )
 from state.errors import StateDamaged
-from state.journal import SLICES, Journal
+from state.journal import Journal
 from state.names import Names
 from state.popularity_table import PopularityTable
 from state.rocks import Rocks, WriteBatch
 from state.settings import CountingSettings, check_settings, put_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -92,6 +92,7 @@ class CountStore:
         lines, duplicates, rejected: order lines read, by what became of them.
         newest: event time in milliseconds of the newest purchase; -1 before the first.
         holding: customers who hold anything.
+        read_to: where the caller goes on reading deltas; whatever it was set to is written with the next commit.
 
     Raises:
         SettingsMismatch: the state was written with other settings.
@@ -116,6 +117,7 @@ class CountStore:
         self.popularity = PopularityTable()
         self.offsets: dict[int, int] = {}
         self.newest = -1
+        self.read_to = 0
         self._totals = np.zeros(4, np.int64)
         self._numbers_of: dict[int, npt.NDArray[np.uint32]] = {}
         self._stored_numbers: dict[int, int] = {}
@@ -165,9 +167,9 @@ class CountStore:
         position = self._rocks.get(_POSITION)
         if position is None:
             return
-        sources, ends, self._totals, newest = unpack(position, [np.int64] * 4)
+        sources, ends, self._totals, log = unpack(position, [np.int64] * 4)
         self.offsets = dict(zip(sources.tolist(), ends.tolist(), strict=True))
-        self.newest = int(newest[0])
+        self.newest, self.read_to = log.tolist()
         self.popularity.load(self._rocks, len(self.names), self.newest // 86_400_000 if self.newest >= 0 else -1)
 
     def recover(self, change_of: Callable[[bytes, npt.NDArray[np.bool_]], CountChange]) -> None:
@@ -195,7 +197,9 @@ class CountStore:
         """
         table = self._numbers_of.get(source, np.zeros(0, np.uint32))
         if first > len(table):
-            raise StateDamaged(f"{self.path}: purchases partition {source} has {first} items, here {len(table)} are known")
+            raise StateDamaged(
+                f"{self.path}: purchases partition {source} has {first} items, here {len(table)} are known"
+            )
         if first + len(ids) > len(table):
             table = np.concatenate([table[:first], self._number(ids)])
             self._numbers_of[source] = table
@@ -248,7 +252,7 @@ class CountStore:
                     np.array(list(self.offsets), np.int64),
                     np.array(list(self.offsets.values()), np.int64),
                     self._totals,
-                    np.array([self.newest]),
+                    np.array([self.newest, self.read_to]),
                 ]
             ),
         )
@@ -323,7 +327,9 @@ class CountStore:
 
     def _stored_slice(self, epoch: int, number: int) -> _Values:
         """The values of all bundles of a slice as they are on disk."""
-        return _Values.of([(parse_row_key(key)[2], value) for key, value in self._rocks.scan(epoch_prefix(epoch, number))])
+        return _Values.of(
+            [(parse_row_key(key)[2], value) for key, value in self._rocks.scan(epoch_prefix(epoch, number))]
+        )
 
     def bought(self, number: int) -> bool:
         """Whether an item was ever bought, rather than only named."""
@@ -378,6 +384,10 @@ class CountStore:
     def compact(self) -> None:
         """Compact the directory: what deletions left behind is gone afterwards."""
         self._rocks.compact()
+
+    def checkpoint(self, to: Path) -> None:
+        """Write the state as of the last commit to `to`, which must not exist."""
+        self._rocks.checkpoint(to)
 
     def close(self) -> None:
         """Release the directory."""

@@ -1,10 +1,10 @@
 """What can go wrong in the stores. Each message says where, what, what was expected and what to do.
 
-    StateError                 the state directory cannot be used as asked
-    |-- StateLocked            another process has it open
-    |-- StateDamaged           RocksDB or a record in it is corrupt
-    |-- SettingsMismatch       it was written with other counting settings or another format
-    `-- StorageFailed          the disk is full or failing; the state is as of its last commit
+StateError                 the state directory cannot be used as asked
+|-- StateLocked            another process has it open
+|-- StateDamaged           RocksDB or a record in it is corrupt
+|-- SettingsMismatch       it was written with other counting settings or another format
+`-- StorageFailed          the disk is full or failing; the state is as of its last commit
 """
 
 

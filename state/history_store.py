@@ -122,7 +122,14 @@ class HistoryStore:
             apply(record, np.resize(self.journal.written < commit, max(len(self.customers), 1)))
 
     def commit(
-        self, record: bytes, lines: int, position: int, outbox: bytes, erased: Sequence[int], sources: dict[str, int]
+        self,
+        record: bytes,
+        lines: int,
+        position: int,
+        outbox: bytes,
+        refused: npt.NDArray[np.int64],
+        erased: Sequence[int],
+        sources: dict[str, int],
     ) -> int:
         """Make durable what was carried into the table, with the log position it stands for.
 
@@ -131,6 +138,7 @@ class HistoryStore:
             lines: how many order lines that is.
             position: log position after them.
             outbox: the deltas they make, kept until `acknowledge`d.
+            refused: log positions of lines among them that were refused, kept as long.
             erased: customers whose ids are to be forgotten.
             sources: numbers that replace those of the same name in `sources`.
 
@@ -158,6 +166,8 @@ class HistoryStore:
                 batch.put(_ROW.pack(b"h", number, customer), self._row(customer))
             changed[number::SLICES] = False
         batch.put(_OUTBOX.pack(b"o", self.journal.commit), outbox)
+        if len(refused):
+            batch.put(_OUTBOX.pack(b"r", self.journal.commit), pack([refused]))
         self.position = position
         self.sources |= sources
         numbers = np.array([position, len(self.customers), *self.sources.values()], np.int64)
@@ -170,11 +180,18 @@ class HistoryStore:
         for key, record in self._rocks.scan(b"o"):
             yield _OUTBOX.unpack(key)[1], record
 
+    def refused(self, commit: int) -> npt.NDArray[np.int64]:
+        """Log positions of the lines that a commit in the outbox refused."""
+        record = self._rocks.get(_OUTBOX.pack(b"r", commit))
+        positions: npt.NDArray[np.int64] = np.zeros(0, np.int64) if record is None else unpack(record, [np.int64])[0]
+        return positions
+
     def acknowledge(self, commits: Sequence[int]) -> None:
         """Drop the deltas of `commits` from the outbox: stage B has them for good."""
         batch = WriteBatch(raw_mode=True)
         for commit in commits:
             batch.delete(_OUTBOX.pack(b"o", commit))
+            batch.delete(_OUTBOX.pack(b"r", commit))
         self._rocks.write(batch)
 
     def size_bytes(self) -> int:
@@ -184,6 +201,10 @@ class HistoryStore:
     def compact(self) -> None:
         """Compact the directory: what deletions left behind is gone afterwards."""
         self._rocks.compact()
+
+    def checkpoint(self, to: Path) -> None:
+        """Write the state as of the last commit to `to`, which must not exist."""
+        self._rocks.checkpoint(to)
 
     def close(self) -> None:
         """Release the directory."""

@@ -36,6 +36,10 @@ class Names:
     def __getitem__(self, text: str) -> int:
         return self._numbers[text]
 
+    def get(self, text: str, default: int) -> int:
+        """The number of `text`, or `default` if it has none."""
+        return self._numbers.get(text, default)
+
     def text(self, number: int) -> str:
         """The string behind a number; empty if it was forgotten."""
         return self._texts[number]

@@ -139,4 +139,3 @@ def _of_slice(column: npt.NDArray[np.int64], number: int) -> npt.NDArray[np.int6
 def _put_slice(column: npt.NDArray[np.int64], number: int, part: npt.NDArray[np.int64]) -> None:
     """Set the elements of one slice's items; later ones, unknown when it was written, stay 0."""
     column.reshape(-1, SLICES, BUNDLE)[: len(part) // BUNDLE, number] = part.reshape(-1, BUNDLE)
-

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LIST = struct.Struct(">cI")
 _CURRENT = b"mcurrent"
+_POSITION = b"mrelated"
 
 
 class StoredList(NamedTuple):
@@ -39,10 +40,15 @@ class RelatedStore:
     Args:
         path: the directory; made if missing.
         read_only: open without taking the directory's lock.
+
+    Attributes:
+        read_to: up to where the caller knows what readers were told; whatever it was set to is written with the lists.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._rocks = Rocks(path, read_only=read_only)
+        position = self._rocks.get(_POSITION)
+        self.read_to = 0 if position is None else int(unpack(position, [np.int64])[0][0])
 
     @property
     def current(self) -> int:
@@ -51,11 +57,12 @@ class RelatedStore:
         return -1 if record is None else int(unpack(record, [np.int64])[0][0])
 
     def write(self, lists: Iterable[tuple[int, StoredList]], current: int = -1) -> None:
-        """Keep the lists of some items, by number, in one batch; `current` says for which prefix all lists are exact."""
+        """Keep the lists of some items, by number, in one batch; `current`: as of how many lines all are exact."""
         batch = WriteBatch(raw_mode=True)
         for number, stored in lists:
             batch.put(_LIST.pack(b"l", number), pack(stored))
         batch.put(_CURRENT, pack([np.array([current])]))
+        batch.put(_POSITION, pack([np.array([self.read_to])]))
         self._rocks.write(batch)
 
     def get(self, number: int) -> StoredList | None:
@@ -71,6 +78,10 @@ class RelatedStore:
     def size_bytes(self) -> int:
         """Bytes on disk."""
         return self._rocks.size_bytes()
+
+    def checkpoint(self, to: Path) -> None:
+        """Write the lists as of the last write to `to`, which must not exist."""
+        self._rocks.checkpoint(to)
 
     def close(self) -> None:
         """Release the directory."""

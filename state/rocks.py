@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import AccessType, Checkpoint, DBCompressionType, Options, Rdict, WriteBatch
 
 from state.errors import StateDamaged, StateError, StateLocked, StorageFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["Rocks", "WriteBatch"]
 
@@ -69,19 +69,17 @@ class Rocks:
     def get(self, key: bytes) -> bytes | None:
         """The value at `key`, or None."""
         with _translated(self.path):
-            value: bytes | None = self._db.get(key)
-            return value
+            return cast("bytes | None", self._db.get(key))
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """The values at `keys`, None where there is none."""
         with _translated(self.path):
-            values: list[bytes | None] = self._db.get(keys)
-            return values
+            return cast("list[bytes | None]", self._db.get(cast("list[Any]", keys)))
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Entries whose key begins with `prefix`, in key order."""
         with _translated(self.path):
-            for key, value in self._db.items(from_key=prefix):
+            for key, value in cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=prefix)):
                 if not key.startswith(prefix):
                     return
                 yield key, value
@@ -100,6 +98,12 @@ class Rocks:
         with _translated(self.path):
             self._db.flush()
             self._db.compact_range(None, None)
+
+    def checkpoint(self, to: Path) -> None:
+        """Write the directory as it is now to `to`, which must not exist; files are linked where they can be."""
+        with _translated(self.path):
+            # the handle is dropped at once: while one lives, `close` keeps the directory's lock
+            Checkpoint(self._db).create_checkpoint(str(to))
 
     def close(self) -> None:
         """Flush and release the directory."""

@@ -1,12 +1,13 @@
-"""What can be recommended: all items by number, how popular each is and whether it may be shown; as of one commit."""
+"""What can be recommended: every item by number, how popular it is and whether it may be shown; as of one commit."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from state.popularity_table import DAYS
+from streams.bestsellers import BESTSELLER_DAYS, recent_purchases
 from streams.leaders import leaders
 from streams.popularity import decayed_share
 
@@ -16,44 +17,69 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.popularity_table import PopularityTable
-    from streams.catalogue import Catalogue
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
-HALF_LIVES_DAYS = (1, 7)
-RECENT_DAYS = 14
-_FRONT = 1024
-"""Most popular items kept in order, from which almost every answer is filled up."""
+POPULARITY_HALF_LIVES_DAYS = (1, 7)
+_FRONT = 1024  # of the most popular items, kept in order: almost every list is filled up from these
 
 
+@dataclass(slots=True)
 class Assortment:
-    """All items by number: those of a count store, then those that only the catalogue knows.
-
-    Args:
-        table: popularity of the items bought.
-        bought: ids of those items, by number.
-        catalogue: what is known of items besides their purchases.
+    """All n items by number: those ever bought, numbered as in their count store, then those only the catalogue knows.
 
     Attributes:
-        ids: item ids by number.
-        bought: how many of them were ever in an order; the others come from the catalogue.
+        ids: item ids.
+        bought: how many of the items were ever in an order.
         popularity: (n,) mean of the shares of purchases decayed with half-lives of 1 and 7 days.
+        recent: (n,) purchases of the last two weeks.
         purchases: (n,) purchases in all.
         available: (n,) whether an item may be shown.
     """
 
-    def __init__(self, table: PopularityTable, bought: Sequence[str], catalogue: Catalogue) -> None:
-        known = len(bought)
-        numbers = catalogue.numbers_beyond(bought)
-        self.bought = known
-        self.ids = [*bought, *numbers]
-        self._catalogue = catalogue
-        self._table = table
-        self._numbers: dict[str, int] | None = None
-        shares = [decayed_share(table, known, half_life) for half_life in HALF_LIVES_DAYS]
-        self.popularity = _widened(np.mean(shares, axis=0), len(self.ids))
-        everything = sum((column[:known] for column in table.purchases.values()), np.zeros(known, np.int64))
-        self.purchases = _widened(everything, len(self.ids))
-        self._days: dict[int, Integers] = {}
+    ids: Sequence[str]
+    bought: int
+    popularity: Floats
+    recent: Integers
+    purchases: Integers
+    available: Mask
+    _fronts: dict[str, Integers] = field(default_factory=dict)
+
+    def front(self, column: str) -> Integers:
+        """The best items by `popularity`, `recent` or `purchases`, best first; perhaps not all of them."""
+        if column not in self._fronts:
+            everything = np.arange(len(self.ids))
+            self._fronts[column] = leaders(everything, getattr(self, column), self.purchases, self.ids, _FRONT)
+        return self._fronts[column]
+
+    def fillers(self, column: str, admitted: Mask, count: int) -> Integers:
+        """The best `count` items by `column` among those for which `admitted` holds."""
+        front = self.front(column)
+        here = front[admitted[front]]
+        if len(here) < count and len(front) < len(self.ids):
+            items = np.flatnonzero(admitted)
+            here = items[leaders(items, getattr(self, column)[items], self.purchases[items], self.ids, count)]
+        return here[:count]
+
+
+def take_stock(table: PopularityTable, bought: Sequence[str], unbought: Sequence[str]) -> Assortment:
+    """The assortment of now, with every item available.
+
+    Args:
+        table: popularity of the items bought.
+        bought: their ids, by number.
+        unbought: ids of items that were never in an order.
+    """
+    known, more = len(bought), len(unbought)
+    shares = [decayed_share(table, known, half_life) for half_life in POPULARITY_HALF_LIVES_DAYS]
+    recent = recent_purchases(table, known, BESTSELLER_DAYS)
+    return Assortment(
+        ids=[*bought, *unbought],
+        bought=known,
+        popularity=np.pad(np.mean(shares, axis=0), (0, more)),
+        recent=np.pad(recent, (0, more)),
+        purchases=np.pad(table.totals()[1][:known], (0, more)),
+        available=np.ones(known + more, np.bool_),
+    )

@@ -82,7 +82,7 @@ def audit(embedded: Embedded, findings: Findings) -> Iterator[float]:
 
 def _histories(store: HistoryStore, counts: CountStore) -> Histories:
     """Every history, with items as the count store numbers them."""
-    numbers = np.array([counts.names[item] if item in counts.names else -1 for item in store.items.every], np.int64)
+    numbers = np.array([counts.names.get(item, -1) for item in store.items.every], np.int64)
     parts: list[tuple[Any, ...]] = []
     for customer in range(len(store.customers)):
         items, entries = store.table.history.row(customer)

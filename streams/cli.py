@@ -131,7 +131,7 @@ def scoring_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
 
 
 def _scoring(score: str, half_life: float | None, no_trend: bool) -> Scoring:
-    from streams.lists import DECAYING_SCORES, Scoring  # noqa: PLC0415 - numpy and numba only where needed
+    from streams.lists import DECAYING_SCORES, Scoring
 
     if half_life is not None and score not in DECAYING_SCORES:
         raise click.UsageError(f"--half-life goes with {', '.join(DECAYING_SCORES)}, not with --score {score}")
@@ -166,7 +166,9 @@ def _interruptible() -> Iterator[list[bool]]:
     type=click.IntRange(0),
     help="Pair items of a customer at most this many first purchases apart; 0: always.  [default: 100]",
 )
-@click.option("--item-partitions", type=click.IntRange(1, 1024), help="Divide the items' counts among this many stores.")
+@click.option(
+    "--item-partitions", type=click.IntRange(1, 1024), help="Divide the items' counts among this many stores."
+)
 @click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="File for rejected lines.")
 @click.option("--commit-lines", default=5000, show_default=True, type=click.IntRange(1), help="Order lines per commit.")
 def replay(
@@ -190,11 +192,11 @@ def replay(
       alsobought replay january.parquet february.parquet --state-dir state \\
           --columns customer_id=household_id,item_id=product_id,timestamp=transaction_timestamp
     """
-    from streams.embedded import Embedded, settings_of  # noqa: PLC0415
-    from streams.progress import Watch  # noqa: PLC0415
-    from streams.replay import Progress  # noqa: PLC0415
-    from streams.replay import replay as run  # noqa: PLC0415
-    from state.settings import CountingSettings  # noqa: PLC0415
+    from state.settings import CountingSettings
+    from streams.embedded import Embedded, settings_of
+    from streams.progress import Watch
+    from streams.replay import Progress
+    from streams.replay import replay as run
 
     stored = settings_of(state_dir) or CountingSettings()
     settings = CountingSettings(
@@ -213,7 +215,12 @@ def replay(
             totals = Progress()
             for log in logs:
                 progress = run(
-                    embedded, [log], columns, commit_lines=commit_lines, rejects=rejects, on_commit=show,
+                    embedded,
+                    [log],
+                    columns,
+                    commit_lines=commit_lines,
+                    rejects=rejects,
+                    on_commit=show,
                     stop=lambda: bool(asked),
                 )
                 seen.append(log)
@@ -267,11 +274,11 @@ def related(
       alsobought related 1082185 --state-dir state
       alsobought related 1082185 --state-dir state --score lift --half-life 60 --json
     """
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from streams.documents import related_document  # noqa: PLC0415
-    from streams.embedded import open_counts_of  # noqa: PLC0415
-    from streams.lists import Ranker  # noqa: PLC0415
+    from streams.documents import related_document
+    from streams.embedded import open_counts_of
+    from streams.lists import Ranker
 
     scoring = _scoring(score, half_life, no_trend)
     counts = open_counts_of(state_dir, item)
@@ -292,8 +299,8 @@ def related(
 
 def print_related(document: dict[str, Any], title: str | None = None, titles: dict[str, str] | None = None) -> None:
     """Print a related list as a table."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     console = Console(highlight=False)
     stamp = f"as of {document['as_of']['timestamp']}, {document['as_of']['lines']:,} lines"
@@ -323,8 +330,8 @@ def customer(customer: str, state_dir: Path, as_json: bool) -> None:
 
     Exit code 1 if the customer is not known.
     """
-    from streams.documents import customer_document  # noqa: PLC0415
-    from streams.embedded import open_histories_of  # noqa: PLC0415
+    from streams.documents import customer_document
+    from streams.embedded import open_histories_of
 
     histories = open_histories_of(state_dir)
     try:
@@ -351,10 +358,10 @@ def erase(customer: str, state_dir: Path) -> None:
     The log is not touched: remove the customer there too before it is replayed into another state. Exit code 1 if the
     customer is not known.
     """
-    import time  # noqa: PLC0415
+    import time
 
-    from producers.orders import erasure  # noqa: PLC0415
-    from streams.embedded import open_to_write  # noqa: PLC0415
+    from producers.orders import erasure
+    from streams.embedded import open_to_write
 
     embedded = open_to_write(state_dir)
     try:
@@ -372,18 +379,16 @@ def erase(customer: str, state_dir: Path) -> None:
 
 @main.command()
 @state_dir
-@click.option(
-    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File, .jsonl or .parquet."
-)
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File, .jsonl or .parquet.")
 @scoring_options
 def export(state_dir: Path, out: Path, score: str, half_life: float | None, no_trend: bool) -> None:
     """Write every item's related list to a file, by rising item id.
 
     JSON lines in the form of `alsobought related --json`, or Parquet, by the ending. Equal counts give equal bytes.
     """
-    from streams.embedded import open_to_read  # noqa: PLC0415
-    from streams.export import export as run  # noqa: PLC0415
-    from streams.progress import Watch  # noqa: PLC0415
+    from streams.embedded import open_to_read
+    from streams.export import export as run
+    from streams.progress import Watch
 
     scoring = _scoring(score, half_life, no_trend)
     embedded = open_to_read(state_dir)
@@ -405,10 +410,10 @@ def audit(state_dir: Path, as_json: bool) -> None:
 
     Compares every pair count, exposure histogram, holder count and related list. Exit code 1 if anything differs.
     """
-    from streams.audit import Findings  # noqa: PLC0415
-    from streams.audit import audit as run  # noqa: PLC0415
-    from streams.embedded import open_to_read  # noqa: PLC0415
-    from streams.progress import Watch  # noqa: PLC0415
+    from streams.audit import Findings
+    from streams.audit import audit as run
+    from streams.embedded import open_to_read
+    from streams.progress import Watch
 
     embedded = open_to_read(state_dir)
     findings = Findings()

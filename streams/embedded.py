@@ -92,21 +92,33 @@ class Embedded:
 
     def compact(self) -> None:
         """Compact every store, so that what was deleted is gone from the disk too."""
-        for store in (self.histories, *self.counts):
-            store.compact()
+        self.histories.compact()
+        for counts in self.counts:
+            counts.compact()
 
     def close(self) -> None:
         """Release the directories."""
-        for store in (self.histories, *self.counts, *self.related):
-            store.close()
+        self.histories.close()
+        for counts, related in zip(self.counts, self.related, strict=True):
+            counts.close()
+            related.close()
+
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        return (
+            sum(
+                counts.size_bytes() + related.size_bytes()
+                for counts, related in zip(self.counts, self.related, strict=True)
+            )
+            + self.histories.size_bytes()
+        )
 
 
 def publish_lists(counts: CountStore, related: RelatedStore, scoring: Scoring = Scoring()) -> Iterator[int]:  # noqa: B008 - frozen
     """Write the list of every item of a partition; yields how many were written, slice by slice."""
     for items, lists in Ranker(counts, scoring).every():
-        columns = lists[:5]
         written = [
-            (item, StoredList(*[column[row, :length] for column in columns]))
+            (item, StoredList(*lists.cut(row, length)))
             for row, (item, length) in enumerate(zip(items.tolist(), lists.length.tolist(), strict=True))
         ]
         related.write(written)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import numpy as np
@@ -54,7 +54,11 @@ def export(embedded: Embedded, out: Path, scoring: Scoring) -> Iterator[tuple[in
     Raises:
         OrderError: the ending is neither.
     """
-    writers = {".jsonl": _JsonLines, ".ndjson": _JsonLines, ".parquet": _Parquet}
+    writers: dict[str, type[_JsonLines | _Parquet]] = {
+        ".jsonl": _JsonLines,
+        ".ndjson": _JsonLines,
+        ".parquet": _Parquet,
+    }
     if out.suffix not in writers:
         raise OrderError(f"{out} is of no known format: the name of an export ends in one of {', '.join(writers)}")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as directory:
@@ -108,7 +112,7 @@ class _JsonLines:
         self._counts = embedded.counts
         self._score = score
 
-    def __enter__(self) -> _JsonLines:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,7 +141,7 @@ class _Parquet:
         metadata = {"as_of_timestamp": newest, "as_of_lines": str(embedded.counts[0].lines)}
         self._file = pq.ParquetWriter(path, _SCHEMA.with_metadata(metadata), compression="zstd")
 
-    def __enter__(self) -> _Parquet:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

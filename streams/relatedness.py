@@ -6,7 +6,7 @@ Recommendations: Item-to-Item Collaborative Filtering".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -130,11 +130,14 @@ class RelatedLists(NamedTuple):
     trend: Floats
     length: npt.NDArray[np.int64]
 
+    def cut(self, row: int, length: int) -> list[npt.NDArray[Any]]:
+        """One list's columns, item to trend."""
+        return [column[row, :length] for column in self[:5]]
+
     def entries(self, row: int, names: Names) -> list[RelatedItem]:
         """One list, with the items' ids."""
-        length = int(self.length[row])
-        columns = [column[row, :length].tolist() for column in self[1:5]]
-        ids = names.texts(self.item[row, :length].tolist())
+        items, *columns = [column.tolist() for column in self.cut(row, int(self.length[row]))]
+        ids = names.texts(items)
         return [RelatedItem(*entry) for entry in zip(ids, *columns, strict=True)]
 
 
@@ -506,9 +509,7 @@ def _bound(
             score = together - least * _JUST_BELOW
             if components.kind[part] != DIFFERENCE:
                 also = np.float64(catalogue.holders[other])
-                score = _score(
-                    components.kind[part], together, least * _JUST_BELOW, held, also, catalogue.customers
-                )
+                score = _score(components.kind[part], together, least * _JUST_BELOW, held, also, catalogue.customers)
             item.bounds[part, number] = components.facts[other, 2 * part + 1] * score
         item.sums[other, 0] = 0.0
         item.sums[other, 1] = 0.0

@@ -200,9 +200,7 @@ def _commits(batch: LogBatch, commit_lines: int) -> Iterator[LogBatch]:
         last = min(max(last, first + 1), len(orders))
         end = int(orders.after[last - 1]) if last < len(orders) else batch.end
         low, high = np.searchsorted(positions, [begin, end])
-        yield batch._replace(
-            orders=orders.cut(first, last), rejected=batch.rejected[low:high], begin=begin, end=end
-        )
+        yield batch._replace(orders=orders.cut(first, last), rejected=batch.rejected[low:high], begin=begin, end=end)
         first, begin = last, end
     if begin < batch.end:  # no order at all, or none that was whole: rejected and empty lines
         yield batch._replace(

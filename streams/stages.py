@@ -12,7 +12,7 @@ from state.columns import pack, unpack
 from state.count_store import CountChange, CountStore
 from state.history_store import HistoryStore
 from streams.deltas import make_deltas, pack_deltas, pair_keys, unpack_deltas
-from streams.histories import COUNTED, NOT_HELD, NumberedOrders, apply_orders
+from streams.histories import NOT_HELD, NumberedOrders, apply_orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,19 +106,30 @@ def count_orders(
         quantity=orders.quantity,
     )
     changes = apply_orders(store.table, numbered, store.settings.pair_window)
-    deltas = make_deltas(source, store.position, end, rejected, numbered, changes, first_item, store.items.texts(range(first_item, len(store.items))))
+    deltas = make_deltas(
+        source,
+        store.position,
+        end,
+        rejected,
+        numbered,
+        changes,
+        first_item,
+        store.items.texts(range(first_item, len(store.items))),
+    )
     packed = pack_deltas(deltas)
     erased = np.unique(numbered.customer[numbered.kind == ERASE])
     erased = erased[store.table.next_seq[erased] == 0]  # the others have bought again since
+    refused = orders.position[changes.status == NOT_HELD]
     commit = store.commit(
         record=pack(numbered),
         lines=len(numbered.item),
         position=end,
         outbox=packed,
+        refused=refused,
         erased=erased.tolist(),
         sources=sources or {},
     )
-    return commit, packed, orders.position[changes.status == NOT_HELD]
+    return commit, packed, refused
 
 
 def count_deltas(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.uint32]:

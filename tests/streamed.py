@@ -75,7 +75,7 @@ def streamed_facts(embedded: Embedded) -> dict[str, Any]:
 
 def histories(store: HistoryStore) -> dict[str, dict[str, tuple[int, ...]]]:
     """Customers' histories by id."""
-    found = {}
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
     for number, customer in enumerate(store.customers.every):
         items, entries = store.table.history.row(number)
         if customer and len(items):

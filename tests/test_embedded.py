@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from state import count_store, history_store
 from state.settings import CountingSettings
 from streams.embedded import Embedded
-from streams.lists import DECAYING_SCORES, SCORES, Ranker, Scoring
-from tests.batch_definition import NOT_HELD, Order, batch, related
+from streams.lists import DECAYING_SCORES, Ranker, Scoring
+from tests.batch_definition import NOT_HELD, Order, Score, batch, related
 from tests.log_strategies import ITEMS, as_orders, logs, long_logs
 from tests.streamed import facts, spread_order, streamed_facts
 
@@ -80,12 +80,12 @@ def test_the_last_64_orders_of_a_customer_are_remembered_and_no_more(log: list[O
 @given(
     log=logs(min_size=5),
     window=WINDOWS,
-    score=st.sampled_from(SCORES),
+    score=st.sampled_from(get_args(Score)),
     half_life=st.sampled_from([None, 30.0, 60.0]),
     trend=st.booleans(),
 )
 def test_lists_are_those_of_the_batch_definition(
-    log: list[Order], window: int, score: str, half_life: float | None, trend: bool
+    log: list[Order], window: int, score: Score, half_life: float | None, trend: bool
 ) -> None:
     """Bounds and merged rows are there for speed; they must not change a list."""
     if score not in DECAYING_SCORES or score == "blend":

@@ -1,0 +1,47 @@
+"""The same for everybody: the most bought, of two weeks, of all time, or decayed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evaluation.systems.system import Fitted
+from producers.orders import DAY_MS
+from streams.popularity import decayed_share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evaluation.past import Past
+    from evaluation.systems.system import Floats, Rows
+
+
+def bestsellers(days: float) -> Callable[[Past, int], Fitted]:
+    """The most bought in the `days` before the cutoff; infinite days: ever."""
+
+    def fit(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
+        since = past.cutoff_ms - days * DAY_MS
+        place = past.places_of(past.before)[past.before.item[past.before.time >= since]]
+        return everybody(np.bincount(place[place >= 0], minlength=len(past.items)).astype(np.float64))
+
+    return fit
+
+
+def decayed(half_life_days: float) -> Callable[[Past, int], Fitted]:
+    """Purchases halved every `half_life_days`, as the engine keeps them."""
+
+    def fit(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
+        table = past.states.shipped.counts[0].popularity
+        return everybody(past.of_universe(decayed_share(table, len(past.place), half_life_days)))
+
+    return fit
+
+
+def everybody(score: Floats) -> Fitted:
+    """The same (U,) score for every customer."""
+
+    def scores(rows: Rows) -> Floats:
+        return np.tile(score, (len(rows), 1))
+
+    return Fitted(scores)

@@ -1,0 +1,29 @@
+"""Item nearest neighbours by BM25 weights, from `implicit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from implicit.nearest_neighbours import BM25Recommender
+from scipy import sparse
+
+from evaluation.systems.system import Fitted
+
+if TYPE_CHECKING:
+    from evaluation.past import Past
+    from evaluation.systems.system import Floats, Rows
+
+NEIGHBOURS = 50
+
+
+def bm25(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
+    """The neighbours of what a customer holds."""
+    model = BM25Recommender(K=NEIGHBOURS, num_threads=1)
+    model.fit(sparse.csr_matrix(past.held), show_progress=False)
+    similarity = sparse.csr_array(model.similarity)
+
+    def scores(rows: Rows) -> Floats:
+        found: Floats = (past.held[rows] @ similarity).toarray()
+        return found
+
+    return Fitted(scores)

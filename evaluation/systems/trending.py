@@ -1,0 +1,31 @@
+"""Any system's scores times the trend that related lists are multiplied by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evaluation.systems.system import Fitted
+from streams.popularity import popularity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evaluation.past import Past
+    from evaluation.systems.system import Floats, Rows
+
+
+def times_trend(fit: Callable[[Past, int], Fitted]) -> Callable[[Past, int], Fitted]:
+    """A system whose positive scores are multiplied by trend; the others become 0."""
+
+    def fit_with_trend(past: Past, seed: int) -> Fitted:
+        plain = fit(past, seed)
+        trend = past.of_universe(popularity(past.states.shipped.counts[0].popularity, len(past.place), None).trend)
+
+        def scores(rows: Rows) -> Floats:
+            return np.maximum(plain.scores(rows), 0) * trend
+
+        return Fitted(scores, plain.build_lookups, plain.serve_lookups, plain.shared_seconds)
+
+    return fit_with_trend
