@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from evaluation.states import States
 from state.history_table import ENTRY
+from streams.assortment import take_stock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from evaluation.purchases import Purchases
     from state.history_store import HistoryStore
     from state.names import Names
+    from streams.assortment import Assortment
 
     Floats = npt.NDArray[np.float64]
 
@@ -38,6 +40,7 @@ class History(NamedTuple):
     """Milliseconds of its first purchase."""
     last: npt.NDArray[np.int64]
     """Milliseconds of its last purchase."""
+    purchases: npt.NDArray[np.int64]
 
     @property
     def row(self) -> npt.NDArray[np.int64]:
@@ -68,6 +71,8 @@ class Past:
         customers: (c,) ids of those with history.
         history: what they hold, inside the universe or not.
         before: all purchases before the cutoff, those of customers without history and of other items included.
+        held_too: whether items that the customer holds may be recommended.
+        depth: how many recommendations are looked at.
         place: (known,) place in the universe of each item by its number in the engine's state, -1 outside.
         states: the engine's state.
     """
@@ -78,6 +83,8 @@ class Past:
     customers: list[str]
     history: History
     before: Purchases
+    held_too: bool
+    depth: int
     place: npt.NDArray[np.int64]
     states: States
 
@@ -85,6 +92,12 @@ class Past:
     def stranger(self) -> int:
         """The row of a customer without history."""
         return len(self.customers)
+
+    @cached_property
+    def assortment(self) -> Assortment:
+        """Popularity of all items, as recommendations use it."""
+        store = self.states.shipped.counts[0]
+        return take_stock(store.popularity, store.names.every, [])
 
     @cached_property
     def bought(self) -> Bought:
@@ -99,7 +112,7 @@ class Past:
         """(c + 1, U) float32, 1 where a customer holds an item of the universe."""
         return self.matrix(np.ones(len(self.history.item), np.float32))
 
-    def of_universe(self, values: Floats) -> Floats:
+    def of_universe(self, values: npt.NDArray[Any]) -> Floats:
         """(U,) of a value for each item that the engine knows, those of the universe."""
         found = np.zeros(len(self.items))
         found[self.place[self.place >= 0]] = values[self.place >= 0]
@@ -159,6 +172,8 @@ def past_at(
         customers=customers,
         history=history,
         before=purchases.between(0, cutoff_ms),
+        held_too=protocol.target == "all",
+        depth=protocol.depth,
         place=place,
         states=states,
     )
@@ -174,6 +189,6 @@ def _histories(store: HistoryStore, names: Names) -> tuple[list[str], History]:
     history = History(
         start=np.cumsum([0, *sizes, 0]),
         item=number[np.concatenate([np.zeros(0, np.uint32), *[items for _, items, _ in rows]])],
-        **{field: entries[field].astype(np.int64) for field in ("seq", "first", "last")},
+        **{field: entries[field].astype(np.int64) for field in ("seq", "first", "last", "purchases")},
     )
     return [customer for customer, _, _ in rows], history

@@ -51,6 +51,11 @@ class Protocol:
         """The horizon in milliseconds."""
         return self.horizon_days * DAY_MS
 
+    @property
+    def depth(self) -> int:
+        """How many recommendations are looked at."""
+        return max(self.at, DEPTH)
+
 
 def day_text(milliseconds: int) -> str:
     """The UTC day of a time.

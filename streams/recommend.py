@@ -78,7 +78,7 @@ class Reason(NamedTuple):
     seed: int = -1
     """The item bought, of a seed."""
     together: float = 0.0
-    """N of seed and item."""
+    """N of seed and item; of repeats, how often the visitor bought the item."""
     expected: float = 0.0
     """E of seed and item."""
 
@@ -190,7 +190,7 @@ class _Merged(NamedTuple):
     source: Integers
     """(m,) which seed it comes from; -1: own repeats."""
     entry: Integers
-    """(m,) where in the seed's list."""
+    """(m,) where in the seed's list; of repeats, the purchases."""
     seeds: Seeds
     lists: Sequence[StoredList | None]
 

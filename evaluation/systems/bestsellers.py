@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.systems.system import Fitted
-from producers.orders import DAY_MS
 from streams.popularity import decayed_share
 
 if TYPE_CHECKING:
@@ -17,15 +16,14 @@ if TYPE_CHECKING:
     from evaluation.systems.system import Floats, Rows
 
 
-def bestsellers(days: float) -> Callable[[Past, int], Fitted]:
-    """The most bought in the `days` before the cutoff; infinite days: ever."""
+def two_weeks(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
+    """The most bought of the last two weeks: what the engine shows a stranger."""
+    return everybody(past.of_universe(past.assortment.recent))
 
-    def fit(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
-        since = past.cutoff_ms - days * DAY_MS
-        place = past.places_of(past.before)[past.before.item[past.before.time >= since]]
-        return everybody(np.bincount(place[place >= 0], minlength=len(past.items)).astype(np.float64))
 
-    return fit
+def of_all_time(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
+    """The most bought ever."""
+    return everybody(past.of_universe(past.assortment.purchases))
 
 
 def decayed(half_life_days: float) -> Callable[[Past, int], Fitted]:

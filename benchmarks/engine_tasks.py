@@ -1,0 +1,228 @@
+"""What the engine's benchmarks measure, one task per process: prints a line of JSON.
+
+    python -m benchmarks.engine_tasks TASK DIRECTORY
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.figures import peak_mib
+from producers.orders import Orders, order_key
+from state.count_rows import EXPOSURES
+from state.journal import SLICES
+from streams.demo import GROCERY_COLUMNS, grocery_file
+from streams.embedded import Embedded
+from streams.export import export
+from streams.lists import Ranker, Scoring
+from streams.replay import Progress, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+COMMIT_LINES = 5000
+
+
+def _replay(directory: Path, on_commit: Callable[[Progress], None] = lambda _: None) -> tuple[Embedded, Progress]:
+    embedded = Embedded(directory)
+    rejects = directory / "rejected.jsonl"
+    log = grocery_file("transactions.parquet")
+    progress = replay(
+        embedded, [log], GROCERY_COLUMNS, commit_lines=COMMIT_LINES, rejects=rejects, on_commit=on_commit
+    )
+    return embedded, progress
+
+
+def _commit_figures(lines: int, seconds: float, commits_ms: list[float]) -> dict[str, Any]:
+    """Figures of a replay from the times of its commits."""
+    commits = np.array(commits_ms)
+    tenths = [lines / 10 / part.sum() * 1000 for part in np.array_split(commits, 10)]
+    p50, p99 = np.percentile(commits, [50, 99])
+    rate = lines / seconds
+    return {"rate": rate, "tenths": tenths, "p50": p50, "p99": p99, "max": commits.max(), "peak": peak_mib()}
+
+
+def warm(directory: Path) -> dict[str, Any]:
+    """Compile every loop, so that nothing measured does."""
+    embedded = Embedded(directory)
+    for begin, orders in _shop_orders(60_000, 5_000, 2_000):
+        embedded.count(orders, begin + len(orders.item))
+    for _ in embedded.publish():
+        pass
+    Ranker(embedded.counts[0], Scoring()).lists(np.arange(100))
+    embedded.close()
+    Embedded(directory).close()
+    return {}
+
+
+def replay_grocery(directory: Path) -> dict[str, Any]:
+    """The whole grocery log, with a commit every 5,000 lines."""
+
+    def mark(progress: Progress) -> None:
+        if progress.lines > 1_300_000:
+            (directory / "ninety").touch()
+
+    started = time.perf_counter()
+    embedded, progress = _replay(directory, mark)
+    found = _commit_figures(progress.lines, time.perf_counter() - started, progress.commits_ms)
+    for _ in embedded.publish():
+        pass
+    found["bytes"] = embedded.size_bytes()
+    found["pairs"] = _distinct_pairs(embedded)
+    embedded.close()
+    return found
+
+
+def _distinct_pairs(embedded: Embedded) -> int:
+    (counts,) = embedded.counts
+    distinct = 0
+    for number in range(SLICES):
+        keys = [keys for epoch, (keys, _) in counts.slice_rows(number).items() if epoch != EXPOSURES]
+        distinct += len(np.unique(np.concatenate(keys)))
+    return distinct
+
+
+def whole(directory: Path) -> dict[str, Any]:
+    """Log to durable state, with every list in it and in a Parquet file."""
+    started = time.perf_counter()
+    embedded, _ = _replay(directory)
+    replayed = time.perf_counter()
+    for _ in embedded.publish():
+        pass
+    listed = time.perf_counter()
+    for _ in export(embedded, directory / "related.parquet", Scoring()):
+        pass
+    ended = time.perf_counter()
+    embedded.close()
+    parts = {"replay": replayed - started, "lists": listed - replayed, "export": ended - listed}
+    return {"seconds": ended - started, **parts}
+
+
+def peer(_: Path) -> dict[str, Any]:
+    """The peer: the single-threaded fit of implicit's item-item cosine model on the same matrix."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - only this task needs them
+    from implicit.nearest_neighbours import CosineRecommender  # noqa: PLC0415
+    from scipy.sparse import csr_matrix  # noqa: PLC0415
+
+    log = pq.read_table(grocery_file("transactions.parquet"), columns=["household_id", "product_id", "quantity"])
+    rows, columns, quantity = (column.to_numpy() for column in log.columns)
+    _, row = np.unique(rows[quantity > 0], return_inverse=True)
+    _, column = np.unique(columns[quantity > 0], return_inverse=True)
+    matrix = csr_matrix((np.ones(len(row), np.float32), (row, column)))
+    matrix.data[:] = 1
+    model = CosineRecommender(K=50, num_threads=1)
+    started = time.perf_counter()
+    model.fit(matrix, show_progress=False)
+    return {"seconds": time.perf_counter() - started}
+
+
+def lists(directory: Path) -> dict[str, Any]:
+    """Default lists from a warm store: all of them, those of bought items, and one at a time."""
+    embedded = Embedded(directory)
+    (counts,) = embedded.counts
+    scoring = Scoring()
+    _, purchases = counts.popularity.totals()
+    weights = purchases[: len(counts.names)] / purchases.sum()
+    bought = np.random.default_rng(7).choice(len(weights), 3000, replace=False, p=weights)
+    sweeps, rates = [], []
+    for _ in range(3):
+        started = time.perf_counter()
+        swept = sum(len(items) for items, _ in Ranker(counts, scoring).every())
+        sweeps.append(swept / (time.perf_counter() - started))
+        started = time.perf_counter()
+        ranker = Ranker(counts, scoring)
+        for first in range(0, len(bought), 100):
+            ranker.lists(bought[first : first + 100])
+        rates.append(len(bought) / (time.perf_counter() - started))
+    times = []
+    ranker = Ranker(counts, scoring)
+    for number in bought:
+        started = time.perf_counter()
+        ranker.lists(np.array([number]))
+        times.append(1000 * (time.perf_counter() - started))
+    p50, p99 = np.percentile(times, [50, 99])
+    embedded.close()
+    return {"sweep": np.median(sweeps), "bought": np.median(rates), "p50": p50, "p99": p99}
+
+
+def open_state(directory: Path) -> dict[str, Any]:
+    """Open a state that was killed."""
+    started = time.perf_counter()
+    embedded = Embedded(directory)
+    seconds = time.perf_counter() - started
+    lines = embedded.counts[0].lines
+    embedded.close()
+    return {"seconds": seconds, "lines": lines}
+
+
+def shop(directory: Path) -> dict[str, Any]:
+    """A web shop: 10 million lines, 1 million customers, 100,000 items, Zipf popularity."""
+    embedded = Embedded(directory)
+    commits = []
+    lines = 0
+    started = time.perf_counter()
+    waited = 0.0
+    making = time.perf_counter()
+    for begin, orders in _shop_orders(10_000_000, 1_000_000, 100_000):
+        waited += time.perf_counter() - making
+        first = 0
+        while first < len(orders):
+            last = min(int(np.searchsorted(orders.start, orders.start[first] + COMMIT_LINES)), len(orders))
+            began = time.perf_counter()
+            embedded.count(orders.cut(first, last), begin + int(orders.start[last]))
+            commits.append(1000 * (time.perf_counter() - began))
+            first = last
+        lines = begin + len(orders.item)
+        making = time.perf_counter()
+    seconds = time.perf_counter() - started - waited
+    embedded.close()
+    return _commit_figures(lines, seconds, commits)
+
+
+def _shop_orders(lines: int, customers: int, items: int) -> Iterator[tuple[int, Orders]]:
+    """Orders of one to five lines over a year, by customers who come more or less often; seeded."""
+    random = np.random.default_rng(11)
+    weights = 1.0 / np.arange(1, items + 1) ** 0.9
+    edges = np.cumsum(weights / weights.sum())
+    names = [f"customer-{number}" for number in range(customers)]
+    things = [f"item-{number}" for number in range(items)]
+    begin = 0
+    while begin < lines:
+        sizes = random.integers(1, 6, 20_000)
+        start = np.concatenate([[0], np.cumsum(sizes)])
+        drawn = np.minimum((random.random(len(sizes)) ** 1.5 * customers).astype(np.uint32), customers - 1)
+        fraction = (begin + start[:-1]) / lines
+        keys = [order_key(f"{begin}-{number}") for number in range(len(sizes))]
+        position = begin + np.arange(start[-1])
+        yield (
+            begin,
+            Orders(
+                customers=names,
+                items=things,
+                customer=drawn,
+                time=(1_700_000_000_000 + fraction * 365 * 86_400_000).astype(np.int64),
+                kind=np.zeros(len(sizes), np.uint8),
+                key=np.array(keys, np.uint64),
+                start=start,
+                after=begin + start[1:],
+                item=np.searchsorted(edges, random.random(start[-1])).clip(0, items - 1).astype(np.uint32),
+                quantity=np.ones(start[-1], np.int64),
+                position=position,
+            ),
+        )
+        begin += int(start[-1])
+
+
+if __name__ == "__main__":
+    tasks = {task.__name__: task for task in (warm, replay_grocery, whole, peer, lists, shop)}
+    tasks["open"] = open_state
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    found = tasks[sys.argv[1]](Path(sys.argv[2]))
+    print(json.dumps({name: value if isinstance(value, list) else float(value) for name, value in found.items()}))

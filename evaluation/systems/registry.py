@@ -1,0 +1,111 @@
+"""Every system by name, in the order of the tables."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from itertools import product
+from typing import TYPE_CHECKING
+
+from evaluation.errors import EvaluationError
+from evaluation.systems import bestsellers
+from evaluation.systems.autoencoder import plain, time_aware
+from evaluation.systems.bm25 import bm25
+from evaluation.systems.buy_again import buy_again
+from evaluation.systems.calibrated import calibrated_difference
+from evaluation.systems.chance import chance
+from evaluation.systems.default import default
+from evaluation.systems.ease import ease
+from evaluation.systems.factors import als
+from evaluation.systems.neighbours import full_index, random_sample
+from evaluation.systems.related import Merging, item_to_item, merged
+from evaluation.systems.system import System
+from evaluation.systems.trending import times_trend
+from streams.lists import Scoring
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT = "default"
+PLAIN_SCORES = ("raw", "naive", "cosine")
+CORRECTED_SCORES = ("difference", "significance", "lift")
+HALF_LIVES_DAYS = (None, 30, 60, 120)
+WINDOWS = {"20": 20, "50": 50, "200": 200, "500": 500, "none": 0}
+
+
+def _scores() -> list[System]:
+    """Item-to-item by each score, with trend and ("-flat") without."""
+    scorings = [(score, None) for score in PLAIN_SCORES]
+    scorings += list(product(CORRECTED_SCORES, HALF_LIVES_DAYS))
+    scorings.append(("blend", None))
+    return [
+        System(
+            f"{score}{f'-{half_life}d' if half_life else ''}{'' if trend else '-flat'}",
+            "item-to-item",
+            item_to_item(Scoring(score, half_life, trend)),
+        )
+        for (score, half_life), trend in product(scorings, (True, False))
+    ]
+
+
+def _settings() -> list[System]:
+    """The shipped default with one setting changed."""
+    changes = {f"share-{share:g}": Merging(popularity=share) for share in (0.0, 0.2, 0.6, 0.8)}
+    changes |= {f"seeds-{seeds}": Merging(seeds=seeds) for seeds in (20, 50, 200)}
+    changes |= {f"seed-half-life-{days}d": Merging(half_life_days=days) for days in (30, 180)}
+    changes["seed-half-life-none"] = Merging(half_life_days=None)
+    systems = [System(name, "settings", item_to_item(Scoring(), merging)) for name, merging in changes.items()]
+    others = [(score, half_life) for score in CORRECTED_SCORES for half_life in (None, 60)]
+    for score, half_life in others:
+        name = f"with-{score}{f'-{half_life}d' if half_life else ''}"
+        systems.append(System(name, "settings", item_to_item(Scoring(score, half_life), Merging(root_mass=True))))
+    return systems
+
+
+SYSTEMS: tuple[System, ...] = (
+    System(DEFAULT, "default", default),
+    System("bestsellers-14d", "popularity", bestsellers.two_weeks),
+    System("bestsellers-all", "popularity", bestsellers.of_all_time),
+    System("popularity-7d", "popularity", bestsellers.decayed(7)),
+    System("chance", "popularity", chance),
+    System("buy-again", "popularity", buy_again),
+    *_scores(),
+    System("difference-calibrated", "item-to-item", merged(calibrated_difference, Merging(popularity=0))),
+    *[System(f"window-{name}", "windows", item_to_item(Scoring(), Merging(), days)) for name, days in WINDOWS.items()],
+    *_settings(),
+    System("customers-full", "user-based", full_index),
+    System("customers-sample", "user-based", random_sample),
+    System("als", "peers", als),
+    System("als-trend", "peers", times_trend(als)),
+    System("bm25", "peers", bm25),
+    System("bm25-trend", "peers", times_trend(bm25)),
+    System("ease", "peers", ease),
+    System("ease-trend", "peers", times_trend(ease)),
+    System("autoencoder", "peers", plain),
+    System("autoencoder-time", "peers", time_aware),
+)
+
+
+def systems_named(wanted: Sequence[str]) -> list[System]:
+    """The systems of some names, groups and patterns, and the default, which the others are compared with.
+
+    Raises:
+        EvaluationError: there is none of a name.
+    """
+    names = [system.name for system in SYSTEMS]
+    groups = list(dict.fromkeys(system.group for system in SYSTEMS))
+    for one in wanted:
+        if not any(one == system.group or fnmatchcase(system.name, one) for system in SYSTEMS):
+            near = get_close_matches(one, [*names, *groups], n=3)
+            hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+            raise EvaluationError(
+                f"there is no system {one!r}{hint}; --systems takes groups: {', '.join(groups)}; "
+                f"patterns like 'difference*'; and names: {', '.join(names)}"
+            )
+    return [
+        system
+        for system in SYSTEMS
+        if not wanted
+        or system.name == DEFAULT
+        or any(one == system.group or fnmatchcase(system.name, one) for one in wanted)
+    ]

@@ -1,0 +1,62 @@
+"""The state directory of one worker: which store lies where, and one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import TYPE_CHECKING, Self
+
+from state.errors import StateLocked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+HISTORIES, COUNTS, RELATED = KINDS = ("histories", "counts", "related")
+
+
+class StateDirectory:
+    """`<root>/<generation>`, with a directory for each partition's store: histories-0, counts-0, related-0, ...
+
+    Args:
+        root: the --state-dir; made if missing.
+        generation: which of the states built side by side this is.
+
+    Attributes:
+        path: the generation's directory.
+    """
+
+    def __init__(self, root: Path, generation: str) -> None:
+        self.path = root / generation
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / "worker.lock").open("ab")
+
+    def lock(self) -> None:
+        """Keep other processes out, until `close` or the end of this one, however it ends.
+
+        Raises:
+            StateLocked: another process has it.
+        """
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StateLocked(
+                f"{self.path} is in use by another worker; stop it, or give this one a --state-dir of its own"
+            ) from None
+
+    def store(self, kind: str, partition: int) -> Path:
+        """Where the store of one of KINDS lies for a partition, whether it exists or not."""
+        return self.path / f"{kind}-{partition}"
+
+    def stores(self) -> list[Path]:
+        """The stores that exist, by name."""
+        return sorted(path for kind in KINDS for path in self.path.glob(f"{kind}-*") if path.is_dir())
+
+    def close(self) -> None:
+        """Let others in."""
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

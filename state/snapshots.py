@@ -1,0 +1,82 @@
+"""Snapshots: RocksDB checkpoints of a worker's stores, each consistent with the offsets it stands for.
+
+The stores of a snapshot need not stand at the same place in the log: every store goes on from its own offset, so a
+worker started from a snapshot ends where one ends that never stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Protocol
+
+from state.errors import StateError
+from state.rocks import Rocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from state.directory import StateDirectory
+
+_UNFINISHED = ".unfinished"
+
+
+class Store(Protocol):
+    """What a snapshot needs of a store."""
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+
+    def checkpoint(self, to: Path) -> None:
+        """Write it as of its last commit to a directory that does not exist."""
+
+
+def snapshot_stores(stores: Iterable[Store], to: Path) -> list[Path]:
+    """Write open stores to `to`, a directory each; what was there of the same store is replaced.
+
+    Returns:
+        The directories written.
+    """
+    to.mkdir(parents=True, exist_ok=True)
+    written = []
+    for store in stores:
+        unfinished = to / f"{store.path.name}{_UNFINISHED}"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        store.checkpoint(unfinished)
+        target = to / store.path.name
+        shutil.rmtree(target, ignore_errors=True)
+        unfinished.rename(target)
+        written.append(target)
+    return written
+
+
+def snapshot_directory(directory: StateDirectory, to: Path) -> list[Path]:
+    """Write the stores of a stopped worker to `to`.
+
+    Raises:
+        StateLocked: the worker is running: ask it for the snapshot.
+        StateError: there are no stores.
+    """
+    directory.lock()
+    if not directory.stores():
+        raise StateError(f"{directory.path} holds no state; name the --state-dir and --generation of a worker")
+    written = []
+    for path in directory.stores():
+        rocks = Rocks(path)
+        try:
+            written += snapshot_stores([rocks], to)
+        finally:
+            rocks.close()
+    return written
+
+
+def restore_store(path: Path, snapshot: Path | None) -> bool:
+    """Put a store from a snapshot in its place if there is none there; tell whether that was done."""
+    if snapshot is None or path.exists() or not (snapshot / path.name / "CURRENT").exists():
+        return False
+    unfinished = path.with_name(f"{path.name}{_UNFINISHED}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(snapshot / path.name, unfinished)
+    unfinished.rename(path)
+    return True
