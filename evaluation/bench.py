@@ -64,13 +64,13 @@ def evaluate(
             asked = exam(past, purchases, protocol)
             for system in missing:
                 on_start(cutoff, system.name)
-                outcomes.save(cutoff, system.name, tested(past, asked, purchases, protocol, system))
+                outcomes.save(cutoff, system.name, tested(past, asked, protocol, system))
                 on_end()
         finally:
             past.states.close()
 
 
-def tested(past: Past, asked: Exam, purchases: Purchases, protocol: Protocol, system: System) -> Outcome:
+def tested(past: Past, asked: Exam, protocol: Protocol, system: System) -> Outcome:
     """The outcome of one system at one cutoff."""
     started = time.perf_counter()
     fitted = system.fit(past, protocol.seed)
@@ -82,9 +82,8 @@ def tested(past: Past, asked: Exam, purchases: Purchases, protocol: Protocol, sy
     cold = _marks(np.repeat(stranger, len(asked.cold.total), axis=0), asked.cold, protocol.at)
     first = recommended[:, : protocol.at]
     some = first != NOTHING
-    number = {customer: place for place, customer in enumerate(purchases.customers)}
     return Outcome(
-        customers=np.array([number[past.customers[row]] for row in asked.visitors.tolist()], np.int64),
+        customers=asked.customers,
         held=np.diff(past.history.start)[asked.visitors],
         hit=warm.hit,
         recall=warm.recall,

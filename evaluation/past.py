@@ -58,7 +58,7 @@ class Bought(NamedTuple):
 
 @dataclass(frozen=True)
 class Past:
-    """A log up to a cutoff.
+    """A log up to a cutoff: what was bought of the universe, the candidates.
 
     Candidates are called by their place in the universe, which is sorted by purchases, then id: so of equal scores
     the lower place wins, and who scores nothing recommends the most bought. Customers with history are called by
@@ -69,11 +69,11 @@ class Past:
         horizon_ms: how long after it purchases are targets.
         items: (U,) ids of the universe.
         customers: (c,) ids of those with history.
-        history: what they hold, inside the universe or not.
+        history: what they hold.
         before: all purchases before the cutoff, those of customers without history and of other items included.
         held_too: whether items that the customer holds may be recommended.
         depth: how many recommendations are looked at.
-        place: (known,) place in the universe of each item by its number in the engine's state, -1 outside.
+        place: (U,) place in the universe of each item by its number in the engine's state.
         states: the engine's state.
     """
 
@@ -113,18 +113,15 @@ class Past:
         return self.matrix(np.ones(len(self.history.item), np.float32))
 
     def of_universe(self, values: npt.NDArray[Any]) -> Floats:
-        """(U,) of a value for each item that the engine knows, those of the universe."""
-        found = np.zeros(len(self.items))
-        found[self.place[self.place >= 0]] = values[self.place >= 0]
+        """(U,) values of items by their place, from those by their number in the engine's state."""
+        found = np.empty(len(self.items))
+        found[self.place] = values
         return found
 
     def matrix(self, values: npt.NDArray[np.floating]) -> sparse.csr_array:
         """(c + 1, U) with a value for each element of the history."""
-        place = self.place[self.history.item]
-        inside = place >= 0
-        return sparse.csr_array(
-            (values[inside], (self.history.row[inside], place[inside])), (self.stranger + 1, len(self.items))
-        )
+        shape = self.stranger + 1, len(self.items)
+        return sparse.csr_array((values, (self.history.row, self.place[self.history.item])), shape)
 
     def decayed(self, half_life_days: float) -> sparse.csr_array:
         """(c + 1, U) purchases, halved every `half_life_days` before the cutoff."""
@@ -142,28 +139,33 @@ class Past:
         place = {item: number for number, item in enumerate(self.items)}
         return np.array([place.get(item, -1) for item in purchases.items], np.int64)
 
-    def held_pairs(self, purchases: Purchases) -> npt.NDArray[np.int64]:
-        """What is held, as `customer << 32 | item` by a log's numbers."""
-        customers = {customer: number for number, customer in enumerate(purchases.customers)}
-        items = {item: number for number, item in enumerate(purchases.items)}
-        customer = np.array([customers[name] for name in self.customers] + [0], np.int64)
-        item = np.array([items.get(name, -1) for name in self.states.shipped.histories.items.every], np.int64)
-        return customer[self.history.row] << 32 | item[self.history.item]
+    def held_pairs(self) -> npt.NDArray[np.int64]:
+        """What is held, as `customer << 32 | item` by the log's numbers; outside the universe, what was ever bought."""
+        outside = self.places_of(self.before)[self.before.item] < 0
+        customer, item = self.before.customer[outside].astype(np.int64), self.before.item[outside].astype(np.int64)
+        customers = {customer: number for number, customer in enumerate(self.before.customers)}
+        items = {item: number for number, item in enumerate(self.before.items)}
+        row = np.array([customers[name] for name in self.customers] + [0], np.int64)
+        known = np.array([items[name] for name in self.states.shipped.counts[0].names.every], np.int64)
+        pairs = row[self.history.row] << 32 | known[self.history.item]
+        return np.unique(np.concatenate([customer << 32 | item, pairs]))
 
 
 def past_at(
     cutoff_ms: int, purchases: Purchases, paths: Sequence[Path], columns: Mapping[str, str], protocol: Protocol
 ) -> Past:
     """What is known at a cutoff: the engine replays the log before it. `states.close()` when done."""
-    states = States(paths, columns, cutoff_ms)
+    before = purchases.between(0, cutoff_ms)
+    lines = np.bincount(before.item, minlength=len(before.items))
+    most = sorted(np.flatnonzero(lines).tolist(), key=lambda item: (-int(lines[item]), before.items[item]))
+    universe = frozenset(before.items[item] for item in most[: protocol.universe or None])
+    states = States(paths, columns, cutoff_ms, universe)
     store = states.shipped.counts[0]
-    known = len(store.names)
-    amount = sum(store.popularity.purchases.values(), np.zeros(1, np.int64))[:known]
     ids = store.names.every
-    ranked = sorted(np.flatnonzero(amount).tolist(), key=lambda item: (-int(amount[item]), ids[item]))
-    ranked = ranked[: protocol.universe or None]
-    place = np.full(known, -1, np.int64)
-    place[ranked] = np.arange(len(ranked))
+    amount = store.popularity.totals()[1]
+    ranked = sorted(range(len(ids)), key=lambda item: (-int(amount[item]), ids[item]))
+    place = np.empty(len(ids), np.int64)
+    place[ranked] = np.arange(len(ids))
     customers, history = _histories(states.shipped.histories, store.names)
     return Past(
         cutoff_ms=cutoff_ms,
@@ -171,7 +173,7 @@ def past_at(
         items=[ids[item] for item in ranked],
         customers=customers,
         history=history,
-        before=purchases.between(0, cutoff_ms),
+        before=before,
         held_too=protocol.target == "all",
         depth=protocol.depth,
         place=place,

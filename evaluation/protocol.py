@@ -107,8 +107,10 @@ class Targets(NamedTuple):
 class Exam(NamedTuple):
     """Who is asked at a cutoff, and what is right."""
 
+    customers: npt.NDArray[np.int64]
+    """(v,) numbers, in the log, of the customers with history who bought within the horizon."""
     visitors: npt.NDArray[np.int64]
-    """(v,) rows in the past of the customers with history who bought within the horizon."""
+    """(v,) their rows in the past: the stranger's for those who held nothing of the universe."""
     targets: Targets
     cold: Targets
     """Of those who bought within the horizon and have no history."""
@@ -129,18 +131,17 @@ def exam(past: Past, purchases: Purchases, protocol: Protocol) -> Exam:
     pairs = np.unique(after.customer.astype(np.int64) << 32 | after.item)
     buyers = np.unique(pairs >> 32)
     if protocol.target == "new":
-        pairs = pairs[~np.isin(pairs, past.held_pairs(purchases))]
-    rows = past.rows_of(purchases)
-    warm = buyers[rows[buyers] < past.stranger]
+        pairs = pairs[~np.isin(pairs, past.held_pairs())]
+    known = np.isin(buyers, past.before.customer)
+    warm, cold = buyers[known], buyers[~known]
     if not len(warm):
         when = f"the {protocol.horizon_days} days from {day_text(past.cutoff_ms)}"
         raise EvaluationError(
             f"no customer is eligible: of {len(buyers):,} who bought in {when} none had bought before; "
             "choose fewer --cutoffs (later ones) or a longer --horizon, or check that customer_id is not an order id"
         )
-    cold = buyers[rows[buyers] >= past.stranger]
     places = past.places_of(purchases)
-    return Exam(rows[warm], _targets(pairs, warm, places, past), _targets(pairs, cold, places, past))
+    return Exam(warm, past.rows_of(purchases)[warm], _targets(pairs, warm, places, past), _targets(pairs, cold, places, past))
 
 
 def _targets(

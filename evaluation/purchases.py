@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluation.errors import EvaluationError
 from producers.logs import open_log
-from producers.orders import PURCHASE
+from producers.orders import ERASE, PURCHASE
 from state.names import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
     from producers.orders import Orders
     from streams.embedded import Embedded
+
+_COMMIT_LINES = 8192  # without pair window a commit makes room for every pair it could bring
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +107,34 @@ def _check_variety(purchases: Purchases) -> None:
         )
 
 
-def count_prefix(embedded: Embedded, paths: Iterable[Path], columns: Mapping[str, str], before_ms: int) -> None:
-    """Count every order strictly before a time, in log order.
+def count_prefix(
+    embedded: Embedded, paths: Iterable[Path], columns: Mapping[str, str], before_ms: int, items: Container[str]
+) -> None:
+    """Count every order strictly before a time, in log order, without the lines of other items.
 
     Args:
         embedded: an empty state.
         paths: the log files.
         columns: field -> column.
         before_ms: milliseconds since 1970 UTC.
+        items: ids of the items to count.
     """
     for path in paths:
-        for batch in open_log(path, columns):
+        for batch in open_log(path, columns, batch_rows=_COMMIT_LINES):
             end = embedded.position + batch.end - batch.begin
-            embedded.count(_before(batch.orders, before_ms), end, len(batch.rejected), {})
+            embedded.count(_prefix(batch.orders, before_ms, items), end, len(batch.rejected), {})
 
 
-def _before(orders: Orders, before_ms: int) -> Orders:
-    here = orders.time < before_ms
-    if here.all():
-        return orders
+def _prefix(orders: Orders, before_ms: int, items: Container[str]) -> Orders:
+    """The orders before a time that are erasures or have lines of `items`, with these lines only."""
+    counted = np.array([item in items for item in orders.items] + [False])[orders.item]
     sizes = np.diff(orders.start)
-    lines = np.repeat(here, sizes)
-    return type(orders)(
-        customers=orders.customers,
-        items=orders.items,
+    order_of = np.repeat(np.arange(len(orders)), sizes)
+    sizes = np.bincount(order_of[counted], minlength=len(orders))
+    here = (orders.time < before_ms) & ((sizes > 0) | (orders.kind == ERASE))
+    lines = counted & here[order_of]
+    return replace(
+        orders,
         customer=orders.customer[here],
         time=orders.time[here],
         kind=orders.kind[here],

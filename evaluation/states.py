@@ -25,12 +25,14 @@ class States:
         paths: the log files.
         columns: field -> column.
         cutoff_ms: orders strictly before it are counted.
+        items: of those, the lines of these items.
         seconds: pair window -> how long its replay took.
     """
 
     paths: Sequence[Path]
     columns: Mapping[str, str]
     cutoff_ms: int
+    items: frozenset[str]
     seconds: dict[int, float] = field(default_factory=dict)
     _shipped: Embedded | None = None
     _directory: TemporaryDirectory[str] | None = None
@@ -57,7 +59,7 @@ class States:
     def _replayed(self, directory: Path, pair_window: int) -> Embedded:
         started = time.perf_counter()
         embedded = Embedded(directory, CountingSettings(pair_window=pair_window))
-        count_prefix(embedded, self.paths, self.columns, self.cutoff_ms)
+        count_prefix(embedded, self.paths, self.columns, self.cutoff_ms, self.items)
         self.seconds[pair_window] = time.perf_counter() - started
         return embedded
 

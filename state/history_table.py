@@ -35,6 +35,7 @@ class Rows:
         self.length = np.zeros(0, np.int64)
         self._room = np.zeros(0, np.int64)
         self._end = 0
+        self._free: dict[int, list[int]] = {}
         self.columns: list[npt.NDArray[Any]] = [np.zeros(0, kind) for kind in types]
 
     def grow_to(self, rows: int) -> None:
@@ -52,20 +53,31 @@ class Rows:
         rows = rows[tight]
         if rows.size == 0:
             return
-        # powers of two: a row moves seldom, and all its moves together cost what its last one does
+        # powers of two: a row moves seldom, and the place it leaves fits another
         room = np.maximum(4, 1 << np.ceil(np.log2(needed[tight])).astype(np.int64))
-        ends = self._end + np.cumsum(room)
-        places = ends - room
-        if ends[-1] > len(self.columns[0]):
-            size = max(int(ends[-1]), len(self.columns[0]) * 2, 1 << 16)
-            for place, column in enumerate(self.columns):
-                self.columns[place] = np.empty(size, column.dtype)
-                self.columns[place][: self._end] = column[: self._end]
+        places = self._places(room)
         for column in self.columns:
             _move(column, self.start[rows], places, self.length[rows])
+        for left, place in zip(self._room[rows].tolist(), self.start[rows].tolist(), strict=True):
+            if left:
+                self._free.setdefault(left, []).append(place)
         self.start[rows] = places
         self._room[rows] = room
-        self._end = int(ends[-1])
+
+    def _places(self, room: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Where rows of these sizes can go: places that others left, or the end, for which the columns grow."""
+        places = np.empty(len(room), np.int64)
+        for row, size in enumerate(room.tolist()):
+            left = self._free.get(size)
+            if left:
+                places[row] = left.pop()
+            else:
+                places[row] = self._end
+                self._end += size
+        if self._end > len(self.columns[0]):
+            size = max(self._end, len(self.columns[0]) * 3 // 2, 1 << 16)
+            self.columns = [_extended(column, size) for column in self.columns]
+        return places
 
     def row(self, number: int) -> list[npt.NDArray[Any]]:
         """The columns of one row, as views."""
@@ -83,7 +95,7 @@ class Rows:
 
 
 def _extended(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    longer = np.zeros(size, array.dtype)
+    longer = np.zeros(size, array.dtype)  # the system gives zeros lazily: only what is copied costs
     longer[: len(array)] = array
     return longer
 

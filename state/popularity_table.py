@@ -30,14 +30,14 @@ class PopularityTable:
     Attributes:
         holders: epoch -> (n,) int64 customers who hold each item, by the epoch of their first purchase.
         purchases: epoch -> (n,) int64 purchases of each item.
-        days: (DAYS, n) int64 purchases of the days up to `newest_day`; day d in row d % DAYS.
+        days: (DAYS, n) int32 purchases of the days up to `newest_day`; day d in row d % DAYS.
         newest_day: UTC day of the newest purchase; -1 before the first.
     """
 
     def __init__(self) -> None:
         self.holders: dict[int, npt.NDArray[np.int64]] = {}
         self.purchases: dict[int, npt.NDArray[np.int64]] = {}
-        self.days = np.zeros((DAYS, _STRIDE), np.int64)
+        self.days = np.zeros((DAYS, _STRIDE), np.int32)
         self.newest_day = -1
         self._touched: dict[tuple[bytes, int], int] = {}
         self._stored_days: list[set[int]] = [set() for _ in range(SLICES)]
@@ -47,11 +47,13 @@ class PopularityTable:
         room = self.days.shape[1]
         if items <= room:
             return
-        room = -(-max(items, 2 * room) // _STRIDE) * _STRIDE
+        room = -(-max(items, room * 3 // 2) // _STRIDE) * _STRIDE
         for table in (self.holders, self.purchases):
             for epoch, column in table.items():
                 table[epoch] = _widened(column, room)
-        self.days = np.stack([_widened(row, room) for row in self.days])
+        days = np.zeros((DAYS, room), np.int32)
+        days[:, : self.days.shape[1]] = self.days
+        self.days = days
 
     def advance(self, day: int) -> None:
         """Let `day` be the newest, if it is later: days that fall out of reach are emptied."""
@@ -137,5 +139,10 @@ def _of_slice(column: npt.NDArray[np.int64], number: int) -> npt.NDArray[np.int6
 
 
 def _put_slice(column: npt.NDArray[np.int64], number: int, part: npt.NDArray[np.int64]) -> None:
-    """Set the elements of one slice's items; later ones, unknown when it was written, stay 0."""
-    column.reshape(-1, SLICES, BUNDLE)[: len(part) // BUNDLE, number] = part.reshape(-1, BUNDLE)
+    """Set the elements of one slice's items; later ones, unknown when it was written, stay 0.
+
+    The column it was written from may have had more room for items to come: zeros, which are left out.
+    """
+    blocks = column.reshape(-1, SLICES, BUNDLE)[:, number]
+    stored = part.reshape(-1, BUNDLE)[: len(blocks)]
+    blocks[: len(stored)] = stored

@@ -245,7 +245,7 @@ class EmbeddedAnswers:
 
     def _known(self, item_id: str) -> int | None:
         """An item's number; None if only the catalogue knows it."""
-        if item_id in self._names:
+        if item_id in self._names and self._embedded.counts[0].bought(self._names[item_id]):
             return self._names[item_id]
         if item_id in self._catalogue.items:
             return None

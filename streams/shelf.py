@@ -60,7 +60,7 @@ class Shelf:
             self._taken_at, self._seen, self._version = self._clock(), seen, -1
         if self._version != self._catalogue.version:
             self._categories = {}
-            self._stock = replace(self._stock, available=~self.mask(self._catalogue.unavailable))
+            self._stock = replace(self._stock, available=self._offered() & ~self.mask(self._catalogue.unavailable))
             self._version = self._catalogue.version
         return self._stock
 
@@ -70,6 +70,14 @@ class Shelf:
             number = self._counts.names[item_id]
             return number if self._stock is None or number < self._stock.bought else None
         return self._beyond.get(item_id)
+
+    def _offered(self) -> Mask:
+        """(n,) which items were bought or are in the catalogue: a return alone makes none of an id."""
+        assert self._stock is not None
+        offered = self._stock.purchases > 0
+        for number in np.flatnonzero(~offered).tolist():
+            offered[number] = self._stock.ids[number] in self._catalogue.items
+        return offered
 
     def mask(self, item_ids: Iterable[str]) -> Mask:
         """(n,) which items of the assortment are among `item_ids`."""

@@ -25,12 +25,10 @@ def default(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is 
         item: StoredList(*[column[row, :length] for column in ranked[:5]])
         for row, (item, length) in enumerate(zip(items.tolist(), ranked.length.tolist(), strict=True))
     }
-    candidates = past.place >= 0
-
     def score(row: int) -> Floats:
         held = held_by(past, row)
         seeds = choose_seeds(held)
-        admitted = candidates.copy()
+        admitted = np.ones(len(past.items), np.bool_)
         admitted[held.item] &= past.held_too
         chosen = recommend(
             held, seeds, [lists.get(item) for item in seeds.item.tolist()], past.assortment, admitted, past.depth

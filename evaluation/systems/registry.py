@@ -12,10 +12,10 @@ from evaluation.systems import bestsellers
 from evaluation.systems.autoencoder import plain, time_aware
 from evaluation.systems.bm25 import bm25
 from evaluation.systems.buy_again import buy_again
-from evaluation.systems.calibrated import calibrated_difference
 from evaluation.systems.chance import chance
 from evaluation.systems.default import default
 from evaluation.systems.ease import ease
+from evaluation.systems.expectations import Expectation
 from evaluation.systems.factors import als
 from evaluation.systems.neighbours import full_index, random_sample
 from evaluation.systems.related import Merging, item_to_item, merged
@@ -48,6 +48,16 @@ def _scores() -> list[System]:
     ]
 
 
+def _expectations() -> list[System]:
+    """What the engine's expectation is worth against others."""
+    lists = {
+        "difference-calibrated": Expectation("calibrated"),
+        "significance-naive": Expectation("naive", 0.5),
+        "significance-naive-flat": Expectation("naive", 0.5, trend=False),
+    }
+    return [System(name, "item-to-item", merged(one.lists, Merging(popularity=0))) for name, one in lists.items()]
+
+
 def _settings() -> list[System]:
     """The shipped default with one setting changed."""
     changes = {f"share-{share:g}": Merging(popularity=share) for share in (0.0, 0.2, 0.6, 0.8)}
@@ -70,7 +80,7 @@ SYSTEMS: tuple[System, ...] = (
     System("chance", "popularity", chance),
     System("buy-again", "popularity", buy_again),
     *_scores(),
-    System("difference-calibrated", "item-to-item", merged(calibrated_difference, Merging(popularity=0))),
+    *_expectations(),
     *[System(f"window-{name}", "windows", item_to_item(Scoring(), Merging(), days)) for name, days in WINDOWS.items()],
     *_settings(),
     System("customers-full", "user-based", full_index),

@@ -49,7 +49,7 @@ class Lists(NamedTuple):
     score: sparse.csr_array
     """(known, U) of candidates."""
     mass: npt.NDArray[np.float64]
-    """(known,) sum of each whole list, items outside the universe included."""
+    """(known,) sum of each list."""
 
 
 def item_to_item(
@@ -100,9 +100,7 @@ def make_lists(
 ) -> Lists:
     """Lists from n entries: of each the item whose list it is in, the item listed and its score."""
     known = len(past.place)
-    place = past.place[item]
-    inside = place >= 0
-    candidates = sparse.csr_array((score[inside], (seed[inside], place[inside])), (known, len(past.items)))
+    candidates = sparse.csr_array((score, (seed, past.place[item])), (known, known))
     return Lists(candidates, np.bincount(seed, score, known))
 
 

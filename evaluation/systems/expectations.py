@@ -1,0 +1,94 @@
+"""Related lists by other expectations than the engine offers, from its counts: what the correction is worth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from evaluation.systems.related import make_lists
+from state.count_rows import EXPOSURES, bucket_exposures, items_at
+from state.journal import SLICES
+from streams.popularity import popularity
+from streams.relatedness import LIST_LENGTH, expected_copurchases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from evaluation.past import Past
+    from evaluation.systems.related import Lists
+    from state.count_store import CountStore
+    from streams.embedded import Embedded
+
+    Floats = npt.NDArray[np.float64]
+    Integers = npt.NDArray[np.int64]
+
+_EXPOSURE = bucket_exposures(1024).astype(np.float64)
+
+
+class Expectation(NamedTuple):
+    """How many co-purchases are expected, and the score made of it.
+
+    Attributes:
+        kind: `naive`: n_X n_Y / customers; `corrected`: for heavy buyers, as the engine; `calibrated`: that, times
+            what makes an item's E sum to its N.
+        power, support: the score is (N - E) / (E + support)^power: 0 the difference, 1/2 the significance.
+        trend: multiply by the trend.
+    """
+
+    kind: str
+    power: float = 0.0
+    support: float = 2.0
+    trend: bool = True
+
+    def lists(self, past: Past, embedded: Embedded) -> Lists:
+        """Related lists of all items, without half-life."""
+        store = embedded.counts[0]
+        known = len(past.place)
+        chance, trend = popularity(store.popularity, known, None, trend=self.trend)
+        holders = store.popularity.totals()[0][:known].astype(np.float64)
+        shares, share_of, amount = np.unique(chance, return_inverse=True, return_counts=True)
+        seeds, items, scores = [], [], []
+        for seed, neighbours, together, exposures, buyers in _rows(store):
+            if self.kind == "naive":
+                expected = holders[seed] * holders[neighbours] / store.holding
+            else:
+                expected_of_share = expected_copurchases(exposures, buyers, shares)
+                expected = expected_of_share[share_of[neighbours]]
+                if self.kind == "calibrated":
+                    others = float(expected_of_share @ amount - expected_of_share[share_of[seed]])
+                    expected *= together.sum() / max(others, 1e-9)
+            score = trend[neighbours] * (together - expected) / (expected + self.support) ** self.power
+            best = np.argsort(-score, kind="stable")[:LIST_LENGTH]
+            best = best[score[best] > 0]
+            seeds.append(np.full(len(best), seed))
+            items.append(neighbours[best])
+            scores.append(score[best])
+        return make_lists(past, np.concatenate(seeds), np.concatenate(items), np.concatenate(scores))
+
+
+def _rows(store: CountStore) -> Iterator[tuple[int, Integers, Floats, Floats, Floats]]:
+    """Every item with its neighbours, their N, and its histogram: exposures and how many buyers have each."""
+    for number in range(SLICES):
+        rows = store.slice_rows(number)
+        exposure_keys, buyers = rows.pop(EXPOSURES)
+        keys = np.concatenate([keys for keys, _ in rows.values()])
+        keys, place = np.unique(keys, return_inverse=True)
+        counts = np.bincount(place, np.concatenate([counts for _, counts in rows.values()]), len(keys))
+        places, first = np.unique(exposure_keys >> np.uint64(32), return_index=True)
+        ends = np.append(first[1:], len(exposure_keys))
+        bounds = np.searchsorted(keys >> np.uint64(32), places), np.searchsorted(keys >> np.uint64(32), places, "right")
+        neighbours = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        buckets = (exposure_keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        for item, begin, end, low, high in zip(items_at(places).tolist(), first, ends, *bounds, strict=True):
+            histogram = slice(int(begin), int(end))
+            row = slice(int(low), int(high))
+            yield (
+                item,
+                neighbours[row],
+                counts[row],
+                _EXPOSURE[buckets[histogram]],
+                buyers[histogram].astype(np.float64),
+            )

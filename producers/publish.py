@@ -1,0 +1,287 @@
+"""Orders onto Kafka: the only producer code that talks to a broker."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+from kafka.partitioner.default import murmur2
+
+from producers.connection import BrokerUnavailable, quieten_client, wait_for_broker
+from producers.logs import fingerprint, open_log, same_log
+from producers.orders import DAY_MS, OrderError, Rejection
+from producers.wire import encode_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from producers.orders import Orders
+
+LOG_HEADER = "log"
+_LONGEST_STRETCH = 1 << 16  # records looked at from the end of a partition for the last of a log
+
+
+class PublishingFailed(Exception):
+    """The broker did not take a record. What was acknowledged before is there; a replay goes on behind it."""
+
+
+class Publisher:
+    """An idempotent producer of one topic that waits for every acknowledgement before it closes.
+
+    Args:
+        broker: host:port.
+        topic: where to.
+        timeout_s: how long to wait for a broker, and for each acknowledgement.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+        OrderError: the topic is not there.
+    """
+
+    def __init__(self, broker: str, topic: str, timeout_s: float = 30) -> None:
+        wait_for_broker(broker, timeout_s)
+        quieten_client()
+        self.topic = topic
+        self._timeout_s = timeout_s
+        self._failure: Exception | None = None
+        try:
+            self._producer = KafkaProducer(
+                bootstrap_servers=broker.split(","),
+                enable_idempotence=True,
+                acks="all",
+                linger_ms=5,
+                batch_size=256 << 10,
+                buffer_memory=64 << 20,
+                max_block_ms=int(timeout_s * 1000),
+                delivery_timeout_ms=int(max(timeout_s, 35) * 1000),
+            )
+            partitions = self._producer.partitions_for(topic)
+        except KafkaError as error:
+            raise BrokerUnavailable(f"{broker}: {error}") from None
+        if not partitions:
+            raise OrderError(f"there is no topic {topic} at {broker}; make it: alsobought topics --partitions N")
+        self.partitions = len(partitions)
+
+    def partition_of(self, key: bytes) -> int:
+        """Where records with this key go: as every Kafka client divides keys."""
+        return int((murmur2(key) & 0x7FFFFFFF) % self.partitions)
+
+    def send(
+        self,
+        key: bytes | None,
+        value: bytes,
+        *,
+        partition: int,
+        headers: list[tuple[str, bytes]] | None = None,
+    ) -> None:
+        """Hand a record over; it is on its way, not there.
+
+        Raises:
+            PublishingFailed: an earlier one was not taken.
+        """
+        if self._failure is not None:
+            raise PublishingFailed(f"topic {self.topic}: {self._failure!r}") from self._failure
+        try:
+            # never the event's time: Kafka refuses records from the future, and judges retention by it
+            future = self._producer.send(self.topic, key=key, value=value, partition=partition, headers=headers or [])
+        except KafkaError as error:
+            raise PublishingFailed(f"topic {self.topic}: {error!r}") from error
+        future.add_errback(self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        self._failure = self._failure or error
+
+    def flush(self) -> None:
+        """Return once the broker has everything.
+
+        Raises:
+            PublishingFailed: it does not.
+        """
+        try:
+            self._producer.flush(timeout=self._timeout_s)
+        except KafkaError as error:
+            raise PublishingFailed(f"topic {self.topic}: {error!r}") from error
+        if self._failure is not None:
+            raise PublishingFailed(f"topic {self.topic}: {self._failure!r}") from self._failure
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._producer.close(timeout=self._timeout_s if kind is None else 1)
+
+
+class Published(NamedTuple):
+    """How far a replay onto a topic has come."""
+
+    path: Path
+    fraction: float
+    """Of the file, 0 to 1."""
+    orders: int
+    """Sent in this run, over all files."""
+    lines: int
+    rejected: list[Rejection]
+    """Lines rejected since the last report: they are not sent."""
+
+
+class Pace:
+    """Lets orders pass at a multiple of the speed at which they happened.
+
+    Args:
+        speed: seconds of event time to a second of ours; None: as fast as can be.
+        clock, sleep: of the real world, unless a test says otherwise.
+    """
+
+    def __init__(
+        self,
+        speed: float | None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._speed = speed
+        self._clock = clock
+        self._sleep = sleep
+        self._began: tuple[float, int] | None = None
+
+    def wait(self, time_ms: int) -> None:
+        """Return when it is the turn of an event of `time_ms`; those out of order pass at once.
+
+        >>> waits = []
+        >>> pace = Pace(60.0, clock=lambda: 100.0, sleep=waits.append)
+        >>> pace.wait(0), pace.wait(120_000), waits
+        (None, None, [2.0])
+        """
+        if self._speed is None:
+            return
+        if self._began is None:
+            self._began = (self._clock(), time_ms)
+        due = self._began[0] + (time_ms - self._began[1]) / 1000 / self._speed
+        left = due - self._clock()
+        if left > 0:
+            self._sleep(left)
+
+
+def publish_logs(
+    broker: str,
+    topic: str,
+    paths: Iterable[Path],
+    columns: Mapping[str, str],
+    *,
+    pace: Pace | None = None,
+    timeout_s: float = 30,
+    latest_ms: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Published]:
+    """Send logs to a topic; each goes on where the topic says that it stopped. Yields how far it has come.
+
+    Every record tells its log and row, so that the topic itself knows what of a log is there: a replay that was
+    interrupted, by whatever, and is started again sends the rest, each order once. Order ids travel as the numbers that
+    stand for them, `producers.orders.order_key`.
+
+    Args:
+        broker: host:port.
+        topic: of the orders.
+        paths: the log files, in order.
+        columns: field -> column of the files.
+        pace: how fast.
+        timeout_s: how long to wait for the broker.
+        latest_ms: lines later than this are rejected; by default a day from now.
+        stop: asked after each batch whether to stop.
+
+    Raises:
+        OrderError: a file or the topic can't be read; what came before it is sent.
+        PublishingFailed: the broker did not take a record.
+        BrokerUnavailable: no broker answers.
+    """
+    pace = pace or Pace(None)
+    latest = int(time.time() * 1000) + DAY_MS if latest_ms is None else latest_ms
+    sent = lines = 0
+    with Publisher(broker, topic, timeout_s) as publisher:
+        for path in paths:
+            name, rows = _rows_there(broker, publisher, path)
+            log = open_log(path, columns, min(rows), latest)
+            for batch in log:
+                for order in range(len(batch.orders)):
+                    pace.wait(int(batch.orders.time[order]))
+                    count = _send(publisher, batch.orders, order, name, rows)
+                    sent += count > 0
+                    lines += count
+                yield Published(path, log.fraction, sent, lines, batch.rejected)
+                if stop():
+                    return
+
+
+def _send(publisher: Publisher, orders: Orders, order: int, log: str, rows: list[int]) -> int:
+    """Send one order unless it is there; return how many lines it has."""
+    customer_id = orders.customers[orders.customer[order]]
+    key = customer_id.encode()
+    partition = publisher.partition_of(key)
+    after = int(orders.after[order])
+    if after <= rows[partition]:
+        return 0
+    begin, end = orders.start[order], orders.start[order + 1]
+    ids = [orders.items[item] for item in orders.item[begin:end].tolist()]
+    number = int(orders.key[order])
+    record = encode_order(
+        customer_id,
+        int(orders.time[order]),
+        zip(ids, orders.quantity[begin:end].tolist(), strict=True),
+        order_id=str(number) if number else None,
+        kind=int(orders.kind[order]),
+    )
+    publisher.send(key, record, partition=partition, headers=[(LOG_HEADER, f"{log}:{after}".encode())])
+    return len(ids) or 1
+
+
+def _rows_there(broker: str, publisher: Publisher, path: Path) -> tuple[str, list[int]]:
+    """The name by which the topic knows a log, and the row behind its last order in each partition; 0 where none is."""
+    digest, length = fingerprint(path)
+    name = f"{digest}:{length}"
+    consumer = KafkaConsumer(bootstrap_servers=broker.split(","), enable_auto_commit=False)
+    try:
+        rows = []
+        for number in range(publisher.partitions):
+            place = TopicPartition(publisher.topic, number)
+            consumer.assign([place])
+            found = _last_row(consumer, place, path)
+            if found is not None:
+                name = found[0]
+            rows.append(0 if found is None else found[1])
+        return name, rows
+    finally:
+        consumer.close()
+
+
+def _last_row(consumer: KafkaConsumer, place: TopicPartition, path: Path) -> tuple[str, int] | None:
+    """Name of the log and row behind its last order in a partition, looked for from the end on."""
+    begin, upper = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
+    known: dict[str, bool] = {}
+    stretch = 256
+    while upper > begin:
+        lower = max(begin, upper - stretch)
+        consumer.seek(place, lower)
+        found = None
+        while consumer.position(place) < upper:
+            for records in consumer.poll(timeout_ms=500).values():
+                for record in records:
+                    header = dict(record.headers).get(LOG_HEADER)
+                    if record.offset >= upper or header is None:
+                        continue
+                    digest, length, row = header.decode().split(":")
+                    name = f"{digest}:{length}"
+                    if name not in known:
+                        known[name] = same_log(path, digest, int(length))
+                    if known[name]:
+                        found = name, int(row)
+        if found is not None:
+            return found
+        upper, stretch = lower, min(4 * stretch, _LONGEST_STRETCH)
+    return None

@@ -1,0 +1,58 @@
+"""Problem documents: what went wrong with a request, as RFC 9457 has it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+PROBLEM = "application/problem+json"
+
+
+class Problem(Exception):
+    """A request that gets a problem document.
+
+    Args:
+        status: of the response.
+        detail: what is wrong with this request, what was expected, and what to do.
+        headers: more headers of the response.
+        parameter: which parameter is wrong, if one is.
+    """
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, parameter: str | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers or {}
+        self.parameter = parameter
+
+    def response(self, instance: str) -> web.Response:
+        """The response.
+
+        Args:
+            instance: path of the request.
+        """
+        document: dict[str, Any] = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": str(self),
+            "instance": instance,
+        }
+        if self.parameter is not None:
+            document["parameter"] = self.parameter
+        return web.Response(
+            body=msgspec.json.encode(document), status=self.status, content_type=PROBLEM, headers=self.headers
+        )
+
+
+def bad_parameter(name: str, detail: str) -> Problem:
+    """A parameter that cannot be used.
+
+    >>> str(bad_parameter("limit", "is 'many', not a whole number"))
+    "parameter limit is 'many', not a whole number"
+    """
+    return Problem(HTTPStatus.BAD_REQUEST, f"parameter {name} {detail}", parameter=name)

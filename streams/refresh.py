@@ -1,0 +1,77 @@
+"""Which lists to make next: of items just bought, then of the slice that waits longest, then of what is not yet exact."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from state.journal import SLICES
+
+
+class Refresh:
+    """The refreshing of one partition's lists.
+
+    A purchase changes the lists of the item bought most, those of the items around it a little, and through popularity
+    every list a trace. So items bought come first, and behind them the slices take turns, the one with the oldest
+    change first.
+
+    Args:
+        now: monotonic seconds; until every slice was looked at, its lists may be wrong since then.
+
+    >>> refresh = Refresh(now=0.0)
+    >>> refresh.changed(np.array([7, 3, 7]), commit=1, now=1.0)
+    >>> refresh.bought(most=2).tolist(), refresh.oldest(), refresh.age_s(now=5.0)
+    ([7, 3], 0, 5.0)
+    """
+
+    def __init__(self, now: float) -> None:
+        self._bought: dict[int, None] = {}
+        self._since = np.full(SLICES, now)
+        self._exact = np.full(SLICES, -1)
+        self._commit = 0
+
+    def changed(self, items: npt.NDArray[np.uint32], commit: int, now: float) -> None:
+        """Take note of a commit of the counts, and of the items bought in it."""
+        self._bought.update(dict.fromkeys(items.tolist()))
+        self._since[np.isinf(self._since)] = now
+        self._commit = commit
+
+    def bought(self, most: int) -> npt.NDArray[np.uint32]:
+        """The next items bought, at most so many; they are taken off the list."""
+        items = list(self._bought)[:most]
+        for item in items:
+            del self._bought[item]
+        return np.array(items, np.uint32)
+
+    def oldest(self) -> int | None:
+        """The slice whose oldest change waits longest; None if nothing has changed since they were looked at."""
+        number = int(self._since.argmin())
+        return None if math.isinf(self._since[number]) else number
+
+    def inexact(self) -> int | None:
+        """A slice of which lists may differ a trace from the counts; None if every list is exactly current."""
+        behind = np.flatnonzero(self._exact != self._commit)
+        return int(behind[0]) if len(behind) else None
+
+    def looked_at(self, number: int, *, exactly: bool) -> None:
+        """Take note that a slice's lists were made; `exactly`: and published if they differed at all."""
+        self._since[number] = math.inf
+        if exactly:
+            self._exact[number] = self._commit
+
+    def is_current(self, commit: int) -> None:
+        """Take note that every list is exact as of `commit`."""
+        self._commit = commit
+        self._since[:] = math.inf
+        self._exact[:] = commit
+        self._bought.clear()
+
+    def age_s(self, now: float) -> float:
+        """How long the oldest change has waited to be looked at, in seconds."""
+        return max(0.0, now - float(self._since.min())) if self.oldest() is not None else 0.0
+
+    def __len__(self) -> int:
+        """How many items bought wait."""
+        return len(self._bought)
