@@ -55,7 +55,6 @@ class Publisher:
                 acks="all",
                 linger_ms=5,
                 batch_size=256 << 10,
-                buffer_memory=64 << 20,
                 max_block_ms=int(timeout_s * 1000),
                 delivery_timeout_ms=int(max(timeout_s, 35) * 1000),
             )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _COLUMN = struct.Struct("<2sI")
 _UNSIGNED = (np.uint8, np.uint16, np.uint32, np.uint64)
 _SIGNED = (np.int8, np.int16, np.int32, np.int64)
+_KINDS = {np.dtype(kind).str[1:].encode() for kind in (*_UNSIGNED, *_SIGNED, np.float64, np.bool_)}
 
 
 def _narrow(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -60,6 +61,8 @@ def unpack(record: bytes, types: Sequence[npt.DTypeLike]) -> list[npt.NDArray[An
         offset = 1 + len(types) * _COLUMN.size
         columns = []
         for (kind, length), wanted in zip(heads, types, strict=True):
+            if kind not in _KINDS:
+                raise ValueError(f"{kind!r} is no element type")  # noqa: TRY301 - one message for all that is garbled
             column = np.frombuffer(record, np.dtype("<" + kind.decode()), length, offset)
             offset += column.nbytes
             columns.append(column.astype(wanted))
@@ -80,8 +83,15 @@ def pack_ids(ids: Sequence[str]) -> bytes:
 
 
 def unpack_ids(record: bytes) -> list[str]:
-    """The ids of `pack_ids`."""
-    return record.decode().split("\0") if record else []
+    """The ids of `pack_ids`.
+
+    Raises:
+        StateDamaged: the record is not UTF-8.
+    """
+    try:
+        return record.decode().split("\0") if record else []
+    except UnicodeDecodeError as error:
+        raise StateDamaged(f"a record of ids is garbled: {error}") from None
 
 
 def join_records(records: Sequence[bytes]) -> bytes:
@@ -94,9 +104,18 @@ def join_records(records: Sequence[bytes]) -> bytes:
 
 
 def split_records(joined: bytes) -> list[bytes]:
-    """The records of `join_records`."""
+    """The records of `join_records`.
+
+    Raises:
+        StateDamaged: the record is cut off or garbled.
+    """
+    head = 1 + _COLUMN.size
+    if len(joined) < head or joined[1:3] not in _KINDS:
+        raise StateDamaged(f"a record of {len(joined)} bytes is cut off or garbled")
     kind, count = _COLUMN.unpack_from(joined, 1)
-    body = 1 + _COLUMN.size + count * np.dtype(kind.decode()).itemsize
+    body = head + count * np.dtype(kind.decode()).itemsize
     (lengths,) = unpack(joined[:body], [np.int64])
     ends = body + np.cumsum(lengths)
+    if lengths.min(initial=0) < 0 or int(lengths.sum()) != len(joined) - body:
+        raise StateDamaged(f"a record of {len(joined)} bytes should have {body + int(lengths.sum())}")
     return [joined[end - length : end] for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)]

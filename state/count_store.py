@@ -132,6 +132,11 @@ class CountStore:
         return self._rocks.path
 
     @property
+    def position(self) -> int:
+        """Log positions counted, of all purchases partitions: more after every change, also after an erasure."""
+        return sum(self.offsets.values())
+
+    @property
     def lines(self) -> int:
         """Order lines read."""
         return int(self._totals[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -92,13 +92,15 @@ class HistoryStore:
 
     def _place(self, customer: int, record: bytes) -> None:
         """Put a stored row into the table."""
-        next_seq, orders, held, remembered = _ROW_HEAD.unpack_from(record)
-        offset = _ROW_HEAD.size
-        columns = []
-        for kind, length in ((np.uint32, held), (ENTRY, held), (np.uint64, remembered), (np.uint32, remembered)):
-            column = np.frombuffer(record, kind, length, offset)
-            offset += column.nbytes
-            columns.append(column)
+        columns: list[npt.NDArray[Any]] = []
+        try:
+            next_seq, orders, held, remembered = _ROW_HEAD.unpack_from(record)
+            offset = _ROW_HEAD.size
+            for kind, length in ((np.uint32, held), (ENTRY, held), (np.uint64, remembered), (np.uint32, remembered)):
+                columns.append(np.frombuffer(record, kind, length, offset))
+                offset += columns[-1].nbytes
+        except (struct.error, ValueError) as error:
+            raise StateDamaged(f"{self.path}: the history of customer {customer} is cut off: {error}") from None
         self.table.next_seq[customer] = next_seq
         self.table.orders[customer] = orders
         self.table.history.place(customer, *columns[:2])

@@ -51,13 +51,18 @@ class RelatedStore:
         self.read_to = 0 if position is None else int(unpack(position, [np.int64])[0][0])
 
     @property
+    def path(self) -> Path:
+        """Where the lists are kept."""
+        return self._rocks.path
+
+    @property
     def current(self) -> int:
-        """Order lines after which every list was exact; -1 if lists were written since, or none ever were."""
+        """Log positions after which every list was exact; -1 if lists were written since, or none ever were."""
         record = self._rocks.get(_CURRENT)
         return -1 if record is None else int(unpack(record, [np.int64])[0][0])
 
     def write(self, lists: Iterable[tuple[int, StoredList]], current: int = -1) -> None:
-        """Keep the lists of some items, by number, in one batch; `current`: as of how many lines all are exact."""
+        """Keep the lists of some items, by number, in one batch; `current`: log positions of which all are exact."""
         batch = WriteBatch(raw_mode=True)
         for number, stored in lists:
             batch.put(_LIST.pack(b"l", number), pack(stored))

@@ -41,12 +41,15 @@ def _translated(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # rocksdict raises nothing more specific
         text = str(error)
-        if "lock" in text.lower() and ("hold" in text or "LOCK" in text):
+        denied = any(reason in text for reason in ("Permission denied", "Operation not permitted", "Read-only file"))
+        if "lock" in text.lower() and ("hold" in text or "LOCK" in text) and not denied:
             raise StateLocked(f"{path} is open in another process; stop it, or use another --state-dir") from error
+        if "Corruption" in text or "checksum" in text or "Invalid argument" in text or "No such file" in text:
+            raise StateDamaged(f"{path} is damaged: {text}; restore a snapshot, or delete it and replay") from error
+        if denied:
+            raise StorageFailed(f"{path} can't be written to: {text}") from error
         if "No space left" in text or "IO error" in text:
             raise StorageFailed(f"{path}: {text}; the state is as of its last commit: free space and go on") from error
-        if "Corruption" in text or "checksum" in text or "Invalid argument" in text:
-            raise StateDamaged(f"{path} is damaged: {text}; restore a snapshot, or delete it and replay") from error
         raise StateError(f"{path}: {text}") from error
 
 
@@ -62,6 +65,9 @@ class Rocks:
         if read_only and not (path / "CURRENT").exists():
             raise StateError(f"{path} holds no state; name the --state-dir of a replay")
         path.mkdir(parents=True, exist_ok=True)
+        if not (path / "CURRENT").exists() and any(file.stat().st_size for file in path.glob("*.[sl][so][tg]")):
+            # RocksDB would begin anew and delete these
+            raise StateDamaged(f"{path} is damaged: it has no file CURRENT; restore a snapshot, or delete it and replay")
         access = AccessType.read_only() if read_only else AccessType.read_write()
         with _translated(path):
             self._db = Rdict(str(path), _options(), access_type=access)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from state.errors import SettingsMismatch
+from state.errors import SettingsMismatch, StateDamaged
 
 if TYPE_CHECKING:
     from state.rocks import Rocks, WriteBatch
@@ -37,7 +37,7 @@ def check_settings(rocks: Rocks, kind: str, settings: CountingSettings) -> None:
     stored = rocks.get(_KEY)
     if stored is None:
         return
-    found = json.loads(stored)
+    found = _found(rocks, stored)
     wanted = {"format": FORMAT, "kind": kind, **asdict(settings)}
     for name, value in wanted.items():
         if found.get(name) != value:
@@ -57,5 +57,27 @@ def stored_settings(rocks: Rocks) -> CountingSettings | None:
     stored = rocks.get(_KEY)
     if stored is None:
         return None
-    found = json.loads(stored)
+    found = _found(rocks, stored)
     return CountingSettings(pair_window=found["pair_window"], item_partitions=found["item_partitions"])
+
+
+def _found(rocks: Rocks, stored: bytes) -> dict[str, Any]:
+    """What a state says it was written with.
+
+    Raises:
+        SettingsMismatch: it is of another format.
+        StateDamaged: it is no record of settings.
+    """
+    try:
+        found = json.loads(stored)
+        written = found["format"]
+    except (ValueError, KeyError, TypeError):
+        raise StateDamaged(
+            f"{rocks.path} is damaged: {stored[:80]!r} are no settings; restore a snapshot, or delete it and replay"
+        ) from None
+    if written != FORMAT:
+        raise SettingsMismatch(
+            f"{rocks.path} was written in format {written}, this version of alsobought reads format {FORMAT}: "
+            "use the version that wrote it, or replay the log into a new --state-dir"
+        )
+    return dict(found)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from state.history_store import HistoryStore
     from state.names import Names
     from state.related_store import StoredList
-    from streams.answers import PartitionStatus
     from streams.assortment import Assortment
     from streams.bestsellers import Bestseller
     from streams.catalogue import Catalogue
@@ -77,18 +76,15 @@ def history_entries(store: HistoryStore, customer: int, catalogue: Catalogue, li
 
 
 def recommendation_entries(
-    chosen: Sequence[Recommendation], assortment: Assortment, catalogue: Catalogue, reasons: int
+    chosen: Sequence[Recommendation], assortment: Assortment, catalogue: Catalogue
 ) -> list[dict[str, Any]]:
-    """Recommendations with their first `reasons` reasons; the shares of all entries of one add up to its score."""
+    """Recommendations with their reasons; the shares of the reasons of one add up to its score."""
     entries = []
     for recommendation in chosen:
         entry = titled(assortment.ids[recommendation.item], catalogue)
         entry["score"] = recommendation.score
-        shown, rest = recommendation.because[:reasons], recommendation.because[reasons:]
         popularity = float(assortment.popularity[recommendation.item])
-        entry["because"] = [_reason(reason, popularity, assortment, catalogue) for reason in shown]
-        if rest:
-            entry["because"].append({"others": len(rest), "share": sum(reason.share for reason in rest)})
+        entry["because"] = [_reason(reason, popularity, assortment, catalogue) for reason in recommendation.because]
         entries.append(entry)
     return entries
 
@@ -96,8 +92,8 @@ def recommendation_entries(
 def _reason(reason: Reason, popularity: float, assortment: Assortment, catalogue: Catalogue) -> dict[str, Any]:
     if reason.kind == "popularity":
         return {"popularity": popularity, "share": reason.share}
-    if reason.kind == "repeats":
-        return {"repeats": int(reason.together), "share": reason.share}
+    if reason.kind in ("repeats", "others"):
+        return {reason.kind: int(reason.together), "share": reason.share}
     entry = titled(assortment.ids[reason.seed], catalogue)
     entry["share"] = reason.share
     entry["bought_together"] = whole(reason.together)
@@ -118,11 +114,6 @@ def bestseller_entries(
         }
         for seller in best
     ]
-
-
-def partition_entry(partition: PartitionStatus) -> dict[str, Any]:
-    """How a partition stands."""
-    return partition._asdict()
 
 
 def day_text(day: int) -> str:

@@ -68,7 +68,7 @@ def audit(embedded: Embedded, findings: Findings) -> Iterator[float]:
         histories = _histories(embedded.histories, counts)
         _compare_holders(counts, histories, findings)
         exposures = _exposures(histories, window)
-        lists_current = related.current == counts.lines
+        lists_current = related.current == counts.position
         for first in range(0, SLICES, _SLICES_AT_ONCE):
             slices = range(first, min(first + _SLICES_AT_ONCE, SLICES))
             pairs = _pairs(counts, histories, window, slices)

@@ -230,13 +230,18 @@ def replay(
         _tell_replay(totals, embedded.counts[0].lines, rejects, state_dir, interrupted=bool(asked))
         if asked:
             sys.exit(INTERRUPTED)
-        with Watch("related lists", "lists") as watch:
+        with _interruptible() as asked, Watch("related lists", "lists") as watch:
             done = 0
             for written in embedded.publish():
                 done += written
                 watch.show(min(1.0, done / max(len(embedded.counts[0].names), 1)), done)
+                if asked:
+                    break
         if done:
             click.echo(f"{done:,} related lists written")
+        if asked:
+            click.echo("stopped before every list was written; the same command writes them anew")
+            sys.exit(INTERRUPTED)
     finally:
         embedded.close()
 
@@ -301,18 +306,20 @@ def print_related(document: dict[str, Any], title: str | None = None, titles: di
     """Print a related list as a table."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # an id like "[b]:apple:" is what it is
     stamp = f"as of {document['as_of']['timestamp']}, {document['as_of']['lines']:,} lines"
-    console.print(f"[bold]{title or document['item_id']}[/]: {document['buyers']:,} customers; {stamp}")
+    heading = Text(f"{title or document['item_id']}", "bold").append(f": {document['buyers']:,} customers; {stamp}", "")
+    console.print(heading)
     table = Table(box=None, pad_edge=False)
-    table.add_column("also bought")
+    table.add_column("also bought", overflow="fold")
     for name in ("together", "expected", "trend", document["score"]):
         table.add_column(name, justify="right")
     for entry in document["related"]:
         name = entry["item_id"]
         table.add_row(
-            f"{(titles or {}).get(name, '')} {name}".strip(),
+            Text(f"{(titles or {}).get(name, '')} {name}".strip()),
             f"{entry['bought_together']:,.0f}",
             f"{entry['expected']:,.1f}",
             f"{entry['trend']:.2f}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from state.errors import StateError
+from state.errors import StateDamaged, StateError
 from state.related_store import RelatedStore, StoredList
 from state.rocks import Rocks
 from state.settings import CountingSettings, stored_settings
@@ -12,7 +12,7 @@ from streams.lists import Ranker, Scoring
 from streams.stages import count_deltas, count_orders, item_partition, open_counts, open_histories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -51,6 +51,7 @@ class Embedded:
         self.related = [RelatedStore(state_dir / f"related-{number}", read_only=read_only) for number in partitions]
         if not read_only:
             self._deliver()
+            self._check_positions()
 
     @property
     def position(self) -> int:
@@ -58,7 +59,12 @@ class Embedded:
         return self.histories.position
 
     def count(
-        self, orders: Orders, end: int, rejected: int = 0, sources: dict[str, int] | None = None
+        self,
+        orders: Orders,
+        end: int,
+        rejected: int = 0,
+        sources: dict[str, int] | None = None,
+        on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
     ) -> npt.NDArray[np.int64]:
         """Count orders through both stages; afterwards they are durable.
 
@@ -67,11 +73,12 @@ class Embedded:
             end: log position after them.
             rejected: lines of this stretch that were rejected before they became orders.
             sources: numbers to remember with the commit.
+            on_refused: told, before anything is durable, what is returned.
 
         Returns:
             Positions of the returned lines whose item was not held.
         """
-        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, sources)
+        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, sources, on_refused)
         for counts in self.counts:
             count_deltas(counts, [deltas])
         self.histories.acknowledge([commit])
@@ -84,10 +91,23 @@ class Embedded:
                 count_deltas(counts, [deltas])
             self.histories.acknowledge([commit])
 
+    @property
+    def settled(self) -> bool:
+        """Whether every partition has counted what the histories hold; not so while a replay runs, or after a crash."""
+        return all(counts.position == self.position for counts in self.counts)
+
+    def _check_positions(self) -> None:
+        for counts in self.counts:
+            if counts.position != self.position:
+                raise StateDamaged(
+                    f"{counts.path} stands at log position {counts.position}, {self.histories.path} at "
+                    f"{self.position}: one of them lost commits; restore a snapshot, or delete both and replay"
+                )
+
     def publish(self) -> Iterator[int]:
         """Bring every related list up to date; yields how many were written, slice by slice."""
         for counts, related in zip(self.counts, self.related, strict=True):
-            if related.current != counts.lines:
+            if related.current != counts.position:
                 yield from publish_lists(counts, related)
 
     def compact(self) -> None:
@@ -123,7 +143,7 @@ def publish_lists(counts: CountStore, related: RelatedStore, scoring: Scoring = 
         ]
         related.write(written)
         yield len(written)
-    related.write([], current=counts.lines)
+    related.write([], current=counts.position)
 
 
 def settings_of(state_dir: Path) -> CountingSettings | None:
@@ -145,12 +165,18 @@ def _stored_settings(state_dir: Path) -> CountingSettings:
 
 
 def open_to_read(state_dir: Path) -> Embedded:
-    """Open a state directory for queries.
+    """Open a state directory for queries about all of its stores, which all stand at one log position.
 
     Raises:
-        StateError: there is no state in it, or it can't be read.
+        StateError: there is no state in it, it can't be read, or a replay into it is going on.
     """
-    return Embedded(state_dir, _stored_settings(state_dir), read_only=True)
+    settings = _stored_settings(state_dir)
+    embedded = Embedded(state_dir, settings, read_only=True)
+    if embedded.settled:
+        return embedded
+    embedded.close()
+    Embedded(state_dir, settings).close()  # a run before this one was killed inside a commit: finish it
+    return Embedded(state_dir, settings, read_only=True)
 
 
 def open_to_write(state_dir: Path) -> Embedded:

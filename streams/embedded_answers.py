@@ -134,13 +134,13 @@ class EmbeddedAnswers:
         if not (wishes.keep_held or wishes.blend.repeats > 0):
             mine = np.concatenate([held.item, np.fromiter(basket.values(), np.int64, len(basket))])
             admitted[mine[mine < stock.bought]] = False
-        chosen = recommend(held, seeds, lists, stock, admitted, wishes.limit, wishes.blend)
+        chosen = recommend(held, seeds, lists, stock, admitted, wishes.limit, wishes.blend, wishes.reasons)
         document: dict[str, Any] = {} if customer_id is None else {"customer_id": customer_id}
         document["known"] = len(seeds.item) > 0
         unknown = [item_id for item_id in wishes.basket if item_id not in basket]
         if unknown:
             document["ignored"] = unknown
-        document["recommendations"] = recommendation_entries(chosen, stock, self._catalogue, wishes.reasons)
+        document["recommendations"] = recommendation_entries(chosen, stock, self._catalogue)
         return {**document, **self._stamp()}
 
     async def bestsellers(self, days: int, category: str | None, limit: int) -> Document:
@@ -271,7 +271,7 @@ class EmbeddedAnswers:
 
     def _swept(self, counts: CountStore) -> bool:
         """Whether every published list of a partition is that of the counts."""
-        return self._embedded.related[counts.partition].current == counts.lines
+        return self._embedded.related[counts.partition].current == counts.position
 
     def _read_list(self, number: int) -> StoredList | None:
         """A list as it was published; computed where none was, as after a run that was cut short."""

@@ -98,7 +98,7 @@ class Ingest:
         return {partition: source.store.position for partition, source in self._sources.items()}
 
     async def open(self, partition: int) -> int:
-        """Open a partition's histories, shut earlier owners out, and send what a crash may have kept from being sent."""
+        """Open a partition's histories, shut earlier owners out, and send what a crash may have kept back."""
         source = self._sources.get(partition)
         if source is None:
             source = self._sources[partition] = Source(await asyncio.to_thread(self._open_store, partition))
@@ -140,16 +140,14 @@ class Ingest:
         return open_histories(path, self._counting)
 
     async def _told(self, reader: TopicReader, partition: int) -> int:
-        """Log position up to which stage B has deltas: deltas go to all its partitions or none, so one of them tells."""
+        """Log position up to which stage B has deltas; they go to all its partitions or none, so one tells."""
         mine = str(partition).encode()
         last = await reader.last(
             self._settings.topics.co_purchases, 0, lambda record: dict(record.headers)[SOURCE] == mine
         )
         return 0 if last is None else int(dict(last.headers)[END])
 
-    async def _send_again(
-        self, reader: TopicReader, partition: int, source: Source, waiting: list[_Waiting]
-    ) -> None:
+    async def _send_again(self, reader: TopicReader, partition: int, source: Source, waiting: list[_Waiting]) -> None:
         """Send the outbox from where stage B stands; what it has is acknowledged."""
         if source.deliveries is None:
             return
@@ -204,7 +202,7 @@ class Ingest:
         got = sum(map(len, records.values()))
         if got and lines:
             self._lines_per_record = max(1.0, 0.8 * self._lines_per_record + 0.2 * lines / got)
-        if behind and got:
+        if behind or not got:
             return Turn()
         return Turn(pause=max(0.0, begun + self._settings.commit_interval_ms / 1000 - time.monotonic()))
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from producers.fields import as_text
 from producers.orders import DAY_MS, Orders, Rejection
-from producers.wire import OrderDecoder
 from producers.timestamps import TimestampReader
+from producers.wire import OrderDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -77,5 +77,5 @@ class Deliveries:
     async def close(self) -> None:
         """Stop sending; what was not acknowledged stays in the store's outbox."""
         self._task.cancel()
-        await asyncio.wait([self._task])
+        await asyncio.gather(self._task, return_exceptions=True)
         await self._producer.close()

@@ -42,7 +42,8 @@ def epoch_weights(epochs: list[int], newest_day: int, half_life_days: float | No
     if half_life_days is None:
         return np.ones(len(epochs))
     age = newest_day // EPOCH_DAYS - np.array(epochs, np.float64)
-    weights: Floats = 0.5 ** (EPOCH_DAYS * age / half_life_days)
+    # never 0: a count of an epoch long gone must still tell that there is one
+    weights: Floats = np.maximum(0.5 ** (EPOCH_DAYS * age / half_life_days), 1e-200)
     return weights
 
 

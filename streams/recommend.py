@@ -73,12 +73,12 @@ class Reason(NamedTuple):
     """A part of a recommendation's score."""
 
     kind: str
-    """`seed`, `repeats` or `popularity`."""
+    """`seed`, `repeats`, `popularity`, or `others`: all those not named."""
     share: float
     seed: int = -1
     """The item bought, of a seed."""
     together: float = 0.0
-    """N of seed and item; of repeats, how often the visitor bought the item."""
+    """N of seed and item; of repeats, how often the visitor bought the item; of others, how many they are."""
     expected: float = 0.0
     """E of seed and item."""
 
@@ -89,7 +89,7 @@ class Recommendation(NamedTuple):
     item: int
     score: float
     because: list[Reason]
-    """Largest share first."""
+    """Largest share first; the others last."""
 
 
 NOTHING_HELD = Held(_NOBODY, _NOBODY, _NOBODY, _NOBODY)
@@ -113,7 +113,9 @@ def choose_seeds(held: Held, basket: Sequence[int] = ()) -> Seeds:
     """
     first = np.array(list(dict.fromkeys(basket)), np.int64)[:MOST_SEEDS]
     latest = np.lexsort((-held.seq, -held.last))
-    latest = latest[~np.isin(held.item[latest], first)][: MOST_SEEDS - len(first)]
+    if len(first):
+        latest = latest[~np.isin(held.item[latest], first)]
+    latest = latest[: MOST_SEEDS - len(first)]
     return Seeds(
         np.concatenate([first, held.item[latest].astype(np.int64)]),
         np.concatenate([np.ones(len(first)), _recency(held)[latest]]),
@@ -135,6 +137,7 @@ def recommend(
     admitted: Mask,
     limit: int,
     blend: Blend = Blend(),  # noqa: B008 - frozen
+    most_reasons: int = MOST_SEEDS + 2,
 ) -> list[Recommendation]:
     """The best `limit` items for a visitor; fewer only if fewer are admitted.
 
@@ -149,11 +152,12 @@ def recommend(
         admitted: (n,) which of them may be recommended.
         limit: how many are wanted.
         blend: shares of popularity and repeats.
+        most_reasons: how many reasons to name; what remains is one more.
     """
     if not len(seeds.item):
         return _for_a_stranger(assortment, admitted, limit)
     merged = _Merged.of(held, seeds, lists, assortment.bought, blend)
-    candidates, place = np.unique(merged.item, return_inverse=True)
+    candidates, place = _distinct(merged.item, len(assortment.ids))
     popular = (1.0 - blend.repeats) * blend.popularity
     score = np.bincount(place, merged.share, len(candidates)) + popular * assortment.popularity[candidates]
     others = admitted.copy()
@@ -164,13 +168,20 @@ def recommend(
     scores = np.concatenate([score[admissible], popular * assortment.popularity[fillers]])
     chosen = []
     for best in leaders(items, scores, assortment.purchases[items], assortment.ids, limit).tolist():
-        reasons = merged.reasons(np.flatnonzero(place == admissible[best])) if best < len(admissible) else []
-        share = float(popular * assortment.popularity[items[best]])
-        if share > 0:
-            reasons.append(Reason("popularity", share))
-        reasons.sort(key=lambda reason: -reason.share)
+        contributions = np.flatnonzero(place == admissible[best]) if best < len(admissible) else _NOBODY
+        reasons = merged.reasons(contributions, float(popular * assortment.popularity[items[best]]), most_reasons)
         chosen.append(Recommendation(int(items[best]), float(scores[best]), reasons))
     return chosen
+
+
+def _distinct(items: Integers, known: int) -> tuple[Integers, Integers]:
+    """Distinct item numbers, rising, and the place of each item among them; for few items a sort would cost more."""
+    there = np.zeros(known, np.bool_)
+    there[items] = True
+    distinct = np.flatnonzero(there)
+    places = np.empty(known, np.int64)
+    places[distinct] = np.arange(len(distinct))
+    return distinct, places[items]
 
 
 def _for_a_stranger(assortment: Assortment, admitted: Mask, limit: int) -> list[Recommendation]:
@@ -198,38 +209,49 @@ class _Merged(NamedTuple):
     def of(
         cls, held: Held, seeds: Seeds, lists: Sequence[StoredList | None], bought: int, blend: Blend
     ) -> _Merged:
-        full = [at for at, stored in enumerate(lists) if stored is not None and len(stored.item)]
-        found = [stored for stored in lists if stored is not None and len(stored.item)]
-        lengths = np.array([len(stored.item) for stored in found], np.int64)
-        item = np.concatenate([_NOBODY, *[stored.item for stored in found]]).astype(np.int64)
-        source = np.repeat(np.array(full, np.int64), lengths)
+        """All contributions, scaled so that each source has its share of the whole."""
+        found = [(at, stored) for at, stored in enumerate(lists) if stored is not None]
+        lengths = np.array([len(stored.item) for _, stored in found], np.int64)
+        item = np.concatenate([np.zeros(0, np.uint32), *[stored.item for _, stored in found]]).astype(np.int64)
+        source = np.repeat(np.array([at for at, _ in found], np.int64), lengths)
         entry = np.arange(len(item)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        share = np.concatenate([np.zeros(0), *[stored.score for stored in found]]) * seeds.weight[source]
+        share = np.concatenate([np.zeros(0), *[stored.score for _, stored in found]]) * seeds.weight[source]
         known = item < bought  # lists may name items that came after the assortment was taken stock of
         if not known.all():
             item, source, entry, share = item[known], source[known], entry[known], share[known]
         share = _scaled(share, (1.0 - blend.repeats) * (1.0 - blend.popularity))
         if blend.repeats > 0 and len(held.item):
             own = held.item < bought
-            item = np.concatenate([item, held.item[own].astype(np.int64)])
+            item = np.concatenate([item, held.item[own]])
             source = np.concatenate([source, np.full(int(own.sum()), -1)])
-            entry = np.concatenate([entry, held.purchases[own].astype(np.int64)])
-            repeats = _scaled((held.purchases * _recency(held))[own], blend.repeats)
-            share = np.concatenate([share, repeats])
+            entry = np.concatenate([entry, held.purchases[own]])
+            share = np.concatenate([share, _scaled((held.purchases * _recency(held))[own], blend.repeats)])
         return cls(item, share, source, entry, seeds, lists)
 
-    def reasons(self, contributions: Integers) -> list[Reason]:
-        """The reasons that some contributions are."""
-        reasons = []
-        for at in contributions.tolist():
-            seed, entry, share = int(self.source[at]), int(self.entry[at]), float(self.share[at])
-            stored = self.lists[seed] if seed >= 0 else None
-            if stored is None:
-                reasons.append(Reason("repeats", share, together=float(entry)))
-            else:
-                together, expected = float(stored.together[entry]), float(stored.expected[entry])
-                reasons.append(Reason("seed", share, int(self.seeds.item[seed]), together, expected))
-        return reasons
+    def reasons(self, contributions: Integers, popularity: float, most: int) -> list[Reason]:
+        """The reasons of one item, largest first.
+
+        Args:
+            contributions: which of the contributions are to this item.
+            popularity: share of its popularity.
+            most: how many to name.
+        """
+        shares = [*self.share[contributions].tolist(), popularity]
+        places = [*contributions.tolist(), -1]
+        order = sorted((at for at, share in enumerate(shares) if share > 0), key=lambda at: -shares[at])
+        named = [self._reason(places[at], shares[at]) for at in order[:most]]
+        rest = [shares[at] for at in order[most:]]
+        return [*named, Reason("others", sum(rest), together=len(rest))] if rest else named
+
+    def _reason(self, at: int, share: float) -> Reason:
+        if at < 0:
+            return Reason("popularity", share)
+        seed, entry = int(self.source[at]), int(self.entry[at])
+        stored = self.lists[seed] if seed >= 0 else None
+        if stored is None:
+            return Reason("repeats", share, together=entry)
+        together, expected = float(stored.together[entry]), float(stored.expected[entry])
+        return Reason("seed", share, int(self.seeds.item[seed]), together, expected)
 
 
 def _scaled(shares: Floats, total: float) -> Floats:

@@ -1,4 +1,4 @@
-"""Which lists to make next: of items just bought, then of the slice that waits longest, then of what is not yet exact."""
+"""Which lists to make next: of items just bought, of the slice that waits longest, of what is not yet exact."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ def _wins_tie(catalogue: Catalogue, item: int, than: int) -> bool:
 @compiled
 def _sort(
     catalogue: Catalogue,
-    neighbours: npt.NDArray[np.int64],
+    neighbours: npt.NDArray[np.uint64],
     values: Floats,
     wanted: npt.NDArray[np.int64],
     count: int,
@@ -251,14 +251,16 @@ class _Item(NamedTuple):
 
     sums: Floats
     """(items, 2) where rows are added up, by item number; zeros in between."""
-    neighbours: npt.NDArray[np.int64]
-    """(items + 1,) the neighbours' numbers."""
+    neighbours: npt.NDArray[np.uint64]
+    """(items + 1,) the neighbours' numbers; unsigned, as an index that need not be checked for being negative."""
     together: Floats
     """(c, items) N."""
     bounds: Floats
     """(c, items) the most each neighbour's score can be; the score itself once evaluated."""
     evaluated: npt.NDArray[np.bool_]
     """(c, items)"""
+    leaders: npt.NDArray[np.int64]
+    """(c, groups) place of the neighbour with the greatest bound in each of some groups."""
     scale: Floats
     """(c,) what E is multiplied by: the share of the item's pairs that the half-life leaves."""
     exposures: npt.NDArray[np.int64]
@@ -284,10 +286,11 @@ def _rank(
     known = len(catalogue.holders)
     item = _Item(
         np.zeros((known, 2)),
-        np.empty(known + 1, np.int64),
+        np.empty(known + 1, np.uint64),
         np.empty((parts, known)),
         np.empty((parts, known)),
         np.empty((parts, known), np.bool_),
+        np.empty((parts, 2 * _GROUPS), np.int64),
         np.empty(parts),
         np.empty(len(buckets), np.int64),
         np.empty(len(buckets)),
@@ -301,36 +304,44 @@ def _rank(
     best = np.empty(LIST_LENGTH, np.int64)
     share = np.zeros(parts)
     wanted = np.empty(known, np.int64)
+    wanted_1 = np.empty(known, np.int64)
     for row in range(len(items)):
         held = np.float64(catalogue.holders[items[row]])
         filled = _exposures(item, row, places[row], addends, cursor, buckets)
         count = _gather(item, row, places[row], addends, cursor, components)
-        _bound(item, count, filled, held, greatest, components, catalogue)
-        listed = 0
-        for part in range(parts):
-            first = _top(item.bounds[part], count, scores, best)
-            wanted[:first] = best[:first]
-            least = _evaluate(item, part, filled, held, wanted, 0, first, components, catalogue)
-            if first < LIST_LENGTH:
-                least = 0.0
-            # the 50th best of those is at most the 50th best of all: what can't reach it need not be evaluated
-            more = first
-            for number in range(count):
-                if item.bounds[part, number] >= least and not item.evaluated[part, number]:
-                    wanted[more] = number
-                    more += 1
-            _evaluate(item, part, filled, held, wanted, first, more, components, catalogue)
-            listed = _sort(catalogue, item.neighbours, item.bounds[part], wanted, more, scores, best)
-            mass = 0.0
-            for at in range(listed):
-                mass += scores[at]
-            share[part] = 0.5 / np.sqrt(mass) if mass > 0.0 else 0.0
+        groups = _bound(item, count, filled, held, greatest, components, catalogue)
+        size = max(count // _GROUPS, 1)
+        # the 50th best of those evaluated is at most the 50th best of all: what can't reach it need not be evaluated
+        first, least = _begin(item, 0, groups, filled, held, wanted, scores, best, components, catalogue)
+        first_1, least_1 = 0, 0.0
         if parts == 2:
-            for number in range(count):
-                total[number] = share[0] * item.bounds[0, number] + share[1] * item.bounds[1, number]
-            first = _top(total, count, scores, best)
-            wanted[:first] = best[:first]
-            least = _blend(item, filled, held, share, wanted, 0, first, total, components, catalogue)
+            first_1, least_1 = _begin(item, 1, groups, filled, held, wanted_1, scores, best, components, catalogue)
+        more, more_1 = first, first_1
+        for number in range(count):
+            if item.bounds[0, number] >= least and not item.evaluated[0, number]:
+                wanted[more] = number
+                more += 1
+            if parts == 2 and item.bounds[1, number] >= least_1 and not item.evaluated[1, number]:
+                wanted_1[more_1] = number
+                more_1 += 1
+        _evaluate(item, 0, filled, held, wanted, first, more, components, catalogue)
+        listed = _sort(catalogue, item.neighbours, item.bounds[0], wanted, more, scores, best)
+        if parts == 2:
+            share[0] = _half(scores, listed)
+            _evaluate(item, 1, filled, held, wanted_1, first_1, more_1, components, catalogue)
+            listed = _sort(catalogue, item.neighbours, item.bounds[1], wanted_1, more_1, scores, best)
+            share[1] = _half(scores, listed)
+            groups = 0
+            for begin in range(0, count, size):
+                leader = begin
+                for number in range(begin, min(begin + size, count)):
+                    total[number] = share[0] * item.bounds[0, number] + share[1] * item.bounds[1, number]
+                    if total[number] > total[leader]:
+                        leader = number
+                item.leaders[0, groups] = leader
+                groups += 1
+            first = _top(total, item.leaders[0], groups, scores, wanted)
+            least = _blend(item, filled, held, share, wanted, first, total, components, catalogue)
             if first < LIST_LENGTH:
                 least = 0.0
             more = 0
@@ -338,7 +349,7 @@ def _rank(
                 if total[number] >= least:
                     wanted[more] = number
                     more += 1
-            _blend(item, filled, held, share, wanted, 0, more, total, components, catalogue)
+            _blend(item, filled, held, share, wanted, more, total, components, catalogue)
             listed = _sort(catalogue, item.neighbours, total, wanted, more, scores, best)
         _fill(lists, row, listed, scores, best, item, filled, held, components, catalogue)
 
@@ -409,58 +420,20 @@ def _gather(
     count = 0
     total = np.int64(0)
     item.scale[:] = 0.0
-    sums, neighbours, blob = item.sums, item.neighbours, addends.blob
     for epoch in range(len(cursor) - 1):
         at, end = addends.begin[epoch, row], addends.end[epoch, row]
         change, change_end = cursor[epoch], addends.start[epoch + 1]
         while change < change_end and addends.keys[change] >> np.uint64(32) < place:
             change += 1
-        pairs = np.int64(0)
         weight, other_weight = components.weight[0, epoch], components.weight[parts - 1, epoch]
-        changed_other = _NOTHING
-        if change < change_end and addends.keys[change] >> np.uint64(32) == place:
-            changed_other = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF))
-        other = np.int64(-1)
-        customers = np.int64(0)
-        waiting = False
-        while at < end or waiting or changed_other != _NOTHING:
-            if not waiting and at < end:
-                byte = np.int64(blob[at])
-                at += 1
-                gap = byte & 127
-                shift = 7
-                while byte >= 128:
-                    byte = np.int64(blob[at])
-                    at += 1
-                    gap |= (byte & 127) << shift
-                    shift += 7
-                other += (gap >> 1) + 1
-                customers = np.int64(1)
-                if gap & 1:
-                    customers, at = read_varint(blob, at)
-                    customers += 2
-                waiting = True
-            neighbour, together = other, customers
-            if changed_other == _NOTHING or (waiting and other < changed_other):
-                waiting = False
-            else:
-                together = addends.changes[change]
-                neighbour = changed_other
-                if waiting and other == changed_other:
-                    together += customers
-                    waiting = False
-                change += 1
-                changed_other = _NOTHING
-                if change < change_end and addends.keys[change] >> np.uint64(32) == place:
-                    changed_other = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF))
-                if together == 0:
-                    continue
-            before = sums[neighbour, 0]
-            neighbours[count] = neighbour
-            count += before == 0.0
-            sums[neighbour, 0] = before + weight * together
-            sums[neighbour, 1] += other_weight * together
-            pairs += together
+        until = change
+        while until < change_end and addends.keys[until] >> np.uint64(32) == place:
+            until += 1
+        if until == change:
+            count, pairs = _add_row(addends.blob, at, end, item, count, weight, other_weight)
+        else:
+            count, pairs = _add_changed_row(addends, at, end, change, until, item, count, weight, other_weight)
+        change = until
         cursor[epoch] = change
         total += pairs
         for part in range(parts):
@@ -468,6 +441,99 @@ def _gather(
     for part in range(parts):
         item.scale[part] = item.scale[part] / total if total > 0 else 0.0
     return count
+
+
+@compiled
+def _add_row(
+    blob: npt.NDArray[np.uint8], begin: int, end: int, item: _Item, count: int, weight: float, other_weight: float
+) -> tuple[int, int]:
+    """Add up an encoded row; return how many neighbours there are by now, and the row's pairs.
+
+    The innermost loop of a list. Its integers are unsigned, since numba checks each signed index for being negative:
+    half the time.
+    """
+    sums, neighbours = item.sums, item.neighbours
+    one, seven, low, more = np.uint64(1), np.uint64(7), np.uint64(127), np.uint64(128)
+    at, last, found, other = np.uint64(begin), np.uint64(end), np.uint64(count), np.uint64(0)
+    pairs = np.uint64(0)
+    while at < last:
+        byte = np.uint64(blob[at])
+        gap = byte & low
+        at += one
+        shift = seven
+        while byte >= more:
+            byte = np.uint64(blob[at])
+            gap |= (byte & low) << shift
+            at += one
+            shift += seven
+        other += gap >> one
+        customers = one
+        if gap & one:
+            byte = np.uint64(blob[at])
+            customers = byte & low
+            at += one
+            shift = seven
+            while byte >= more:
+                byte = np.uint64(blob[at])
+                customers |= (byte & low) << shift
+                at += one
+                shift += seven
+            customers += np.uint64(2)
+        before = sums[other, 0]
+        neighbours[found] = other
+        if before == 0.0:
+            found += one
+        sums[other, 0] = before + weight * np.float64(customers)
+        sums[other, 1] += other_weight * np.float64(customers)
+        pairs += customers
+        other += one
+    return np.int64(found), np.int64(pairs)
+
+
+@compiled
+def _add_changed_row(
+    addends: Addends,
+    at: int,
+    end: int,
+    change: int,
+    until: int,
+    item: _Item,
+    count: int,
+    weight: float,
+    other_weight: float,
+) -> tuple[int, int]:
+    """Add up an encoded row merged with the changes `change` up to `until`; return what `_add_row` does."""
+    other = np.int64(-1)
+    customers = np.int64(0)
+    pairs = np.int64(0)
+    waiting = False
+    while at < end or waiting or change < until:
+        if not waiting and at < end:
+            gap, at = read_varint(addends.blob, at)
+            other += (gap >> 1) + 1
+            customers = np.int64(1)
+            if gap & 1:
+                customers, at = read_varint(addends.blob, at)
+                customers += 2
+            waiting = True
+        changed = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF)) if change < until else _NOTHING
+        neighbour = other if waiting and other <= changed else changed
+        together = np.int64(0)
+        if neighbour == changed:
+            together += addends.changes[change]
+            change += 1
+        if waiting and neighbour == other:
+            together += customers
+            waiting = False
+        if together == 0:
+            continue
+        if item.sums[neighbour, 0] == 0.0:
+            item.neighbours[count] = np.uint64(neighbour)
+            count += 1
+        item.sums[neighbour, 0] += weight * together
+        item.sums[neighbour, 1] += other_weight * together
+        pairs += together
+    return count, pairs
 
 
 @compiled
@@ -479,8 +545,8 @@ def _bound(
     greatest: Floats,
     components: Components,
     catalogue: Catalogue,
-) -> None:
-    """Set N and the bounds of an item's neighbours, and zero the sums.
+) -> int:
+    """Set N, the bounds and the leaders of an item's neighbours, and zero the sums; return how many groups there are.
 
     1 - (1 - P)^e is at least e P - e (e - 1) / 2 P^2, which is close while e P is small; and, being concave in P, at
     least its chord from 0 to the greatest P there is.
@@ -498,37 +564,73 @@ def _bound(
     for part in range(parts):
         chord[part] = chord[part] / greatest[part] if greatest[part] > 0.0 else 0.0
         item.evaluated[part, :count] = False
-    for number in range(count):
-        other = item.neighbours[number]
+    groups = 0
+    size = max(count // _GROUPS, 1)
+    leader = np.zeros(parts, np.int64)
+    for begin in range(0, count, size):
+        leader[:] = begin
+        for number in range(begin, min(begin + size, count)):
+            other = item.neighbours[number]
+            for part in range(parts):
+                together = item.sums[other, part]
+                item.together[part, number] = together
+                chance = components.facts[other, 2 * part]
+                near = min(chance, turn)
+                least = item.scale[part] * max(near * (slope - near * bend), chance * chord[part]) * _JUST_BELOW
+                score = together - least
+                if components.kind[part] != DIFFERENCE:
+                    also = np.float64(catalogue.holders[other])
+                    score = _score(components.kind[part], together, least, held, also, catalogue.customers)
+                bound = components.facts[other, 2 * part + 1] * score
+                item.bounds[part, number] = bound
+                if bound > item.bounds[part, leader[part]]:
+                    leader[part] = number
+            item.sums[other, 0] = 0.0
+            item.sums[other, 1] = 0.0
         for part in range(parts):
-            together = item.sums[other, part]
-            item.together[part, number] = together
-            chance = components.facts[other, 2 * part]
-            near = min(chance, turn)
-            least = item.scale[part] * max(near * (slope - near * bend), chance * chord[part])
-            score = together - least * _JUST_BELOW
-            if components.kind[part] != DIFFERENCE:
-                also = np.float64(catalogue.holders[other])
-                score = _score(components.kind[part], together, least * _JUST_BELOW, held, also, catalogue.customers)
-            item.bounds[part, number] = components.facts[other, 2 * part + 1] * score
-        item.sums[other, 0] = 0.0
-        item.sums[other, 1] = 0.0
+            item.leaders[part, groups] = leader[part]
+        groups += 1
+    return groups
 
 
 @compiled
-def _top(bounds: Floats, count: int, scores: Floats, best: npt.NDArray[np.int64]) -> int:
-    """Places of LIST_LENGTH great positive `bounds`, nearly the greatest; return how many there are.
+def _half(scores: Floats, listed: int) -> float:
+    """By what half of a blend is multiplied: half, over the square root of the sum of its list."""
+    mass = 0.0
+    for at in range(listed):
+        mass += scores[at]
+    return 0.5 / np.sqrt(mass) if mass > 0.0 else 0.0
 
-    The greatest of each of some groups are sorted, rather than all.
-    """
-    size = max(count // _GROUPS, 1)
+
+@compiled
+def _begin(
+    item: _Item,
+    part: int,
+    groups: int,
+    filled: int,
+    held: float,
+    wanted: npt.NDArray[np.int64],
+    scores: Floats,
+    best: npt.NDArray[np.int64],
+    components: Components,
+    catalogue: Catalogue,
+) -> tuple[int, float]:
+    """Evaluate the neighbours that promise most; return how many, and what others must reach to be listed."""
+    first = _top(item.bounds[part], item.leaders[part], groups, scores, best)
+    wanted[:first] = best[:first]
+    least = _evaluate(item, part, filled, held, wanted, 0, first, components, catalogue)
+    return first, least if first == LIST_LENGTH else 0.0
+
+
+@compiled
+def _top(
+    bounds: Floats, leaders: npt.NDArray[np.int64], groups: int, scores: Floats, best: npt.NDArray[np.int64]
+) -> int:
+    """The LIST_LENGTH leaders with the greatest positive bounds; return how many there are."""
     listed = 0
     least = 0.0
-    for begin in range(0, count, size):
-        number = begin
-        for other in range(begin + 1, min(begin + size, count)):
-            if bounds[other] > bounds[number]:
-                number = other
+    for group in range(groups):
+        number = leaders[group]
         bound = bounds[number]
         if bound <= least:
             continue
@@ -590,23 +692,22 @@ def _blend(
     held: float,
     share: Floats,
     wanted: npt.NDArray[np.int64],
-    begin: int,
-    end: int,
+    count: int,
     total: Floats,
     components: Components,
     catalogue: Catalogue,
 ) -> float:
-    """Set `total` of the neighbours at places `wanted[begin:end]` to their score; return the least, at least 0."""
-    missing = np.empty(max(end - begin, 0), np.int64)
+    """Set `total` of the neighbours at places `wanted[:count]` to their score; return the least, at least 0."""
+    missing = np.empty(count, np.int64)
     for part in range(len(share)):
         more = 0
-        for at in range(begin, end):
+        for at in range(count):
             if not item.evaluated[part, wanted[at]]:
                 missing[more] = wanted[at]
                 more += 1
         _evaluate(item, part, filled, held, missing, 0, more, components, catalogue)
     lowest = np.inf
-    for at in range(begin, end):
+    for at in range(count):
         number = wanted[at]
         total[number] = share[0] * item.bounds[0, number] + share[1] * item.bounds[1, number]
         lowest = min(lowest, total[number])

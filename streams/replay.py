@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from producers.logs import LogBatch
     from streams.embedded import Embedded
 
 _HOPELESS_LINES = 1000
+_BEGIN = b'{"file":'
+"""What a line of a rejects file begins with."""
 
 
 @dataclass(slots=True)
@@ -67,14 +71,21 @@ class RejectsFile:
         """Drop what was written of rows that the state does not stand for: they will be read, and rejected, again.
 
         Args:
-            positions: fingerprint of a log -> rows of it that are counted.
+            positions: fingerprint of a log -> rows of it that are counted; what is told of other logs stays.
+
+        Raises:
+            OrderError: the file holds something else.
         """
         if not self._path.exists():
             return
-        lines = [line for line in self._path.read_bytes().splitlines() if line]
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        if not all(_row(line) or _is_cut_off(line) for line in lines):
+            raise OrderError(f"{self._path} is not a file of rejected lines: name another one, --rejects FILE")
         kept = [line for line in lines if _counted(line, positions)]
         if len(kept) < len(lines):
-            self._path.write_bytes(b"".join(line + b"\n" for line in kept))
+            part = self._path.with_name(f".{self._path.name}.part")
+            part.write_bytes(b"".join(kept))
+            part.replace(self._path)  # at once: a crash in between must not lose what was kept
 
     def write(self, log: Log, digest: str, rejections: Iterable[Rejection]) -> None:
         """Append rejections of a log."""
@@ -97,11 +108,22 @@ class RejectsFile:
 
 
 def _counted(line: bytes, positions: Mapping[str, int]) -> bool:
+    entry = _row(line)
+    return entry is not None and line.endswith(b"\n") and (entry[0] not in positions or entry[1] < positions[entry[0]])
+
+
+def _is_cut_off(line: bytes) -> bool:
+    """Whether a crash may have ended the writing of a line here; its row is not counted then."""
+    return not line.endswith(b"\n") and (line.startswith(_BEGIN) or _BEGIN.startswith(line))
+
+
+def _row(line: bytes) -> tuple[str, int] | None:
+    """The log and the row that a line of a rejects file tells of; None if it is none."""
     try:
         entry = msgspec.json.decode(line)
-        return bool(entry["row"] < positions.get(entry["log"], 0))
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return False  # cut off by a crash; its row is not counted, or it was written whole before
+        return str(entry["log"]), int(entry["row"])
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def replay(
@@ -131,12 +153,12 @@ def replay(
     progress = Progress()
     file = RejectsFile(rejects)
     sources = embedded.histories.sources
-    file.keep_before({name.split(":")[0]: rows for name, rows in sources.items()})
     latest_ms = int(time.time() * 1000) + DAY_MS
     for path in paths:
         source = _known(path, sources) or ":".join(map(str, fingerprint(path)))
         digest = source.split(":")[0]
         begin = sources.get(source, 0)
+        file.keep_before({digest: begin, **{name.split(":")[0]: rows for name, rows in sources.items()}})
         progress.skipped += begin
         log = open_log(path, columns, begin, latest_ms, max(65_536, commit_lines))
         progress.path, progress.fraction = path, 0.0
@@ -147,9 +169,12 @@ def replay(
                 file.write(log, digest, stretch.rejected)
                 rows = stretch.end - stretch.begin
                 not_held = embedded.count(
-                    stretch.orders, embedded.position + rows, len(stretch.rejected), {source: stretch.end}
+                    stretch.orders,
+                    embedded.position + rows,
+                    len(stretch.rejected),
+                    {source: stretch.end},
+                    _writer(file, log, digest, stretch),
                 )
-                file.write(log, digest, [_not_held(stretch, position) for position in not_held.tolist()])
                 progress.commits_ms.append((time.perf_counter() - started) * 1000)
                 progress.lines += len(stretch.orders.item) + len(stretch.rejected)
                 progress.rejected += len(stretch.rejected) + len(not_held)
@@ -206,6 +231,13 @@ def _commits(batch: LogBatch, commit_lines: int) -> Iterator[LogBatch]:
         yield batch._replace(
             orders=orders.cut(len(orders), len(orders)), rejected=batch.rejected, begin=begin, end=batch.end
         )
+
+
+def _writer(
+    file: RejectsFile, log: Log, digest: str, stretch: LogBatch
+) -> Callable[[npt.NDArray[np.int64]], None]:
+    """Writes the returns of a stretch that are refused, at the positions it is told."""
+    return lambda refused: file.write(log, digest, [_not_held(stretch, position) for position in refused.tolist()])
 
 
 def _not_held(stretch: LogBatch, position: int) -> Rejection:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streams.topics import Topics
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STAGES = ("ingest", "tally")
 

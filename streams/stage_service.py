@@ -97,6 +97,16 @@ class StageService(Service):
         self._displayed = 0.0
         self._consumer: Any = None
 
+    @property
+    def label(self) -> str:
+        """How Faust calls it in its log."""
+        return self.stage.name
+
+    @property
+    def shortlabel(self) -> str:
+        """How Faust calls it in its log."""
+        return self.stage.name
+
     async def on_start(self) -> None:
         """Join the group."""
         timeout = self._settings.session_timeout_ms
@@ -116,7 +126,7 @@ class StageService(Service):
         await self._consumer.start()
         self._consumer.subscribe([self.stage.topic], listener=_Rebalances(self))
 
-    @Service.task  # type: ignore[arg-type]
+    @Service.task
     async def _run(self) -> None:
         turn = Turn()
         while not self.should_stop:
@@ -163,7 +173,9 @@ class StageService(Service):
         except ConsumerStoppedError:
             return {}
         except OffsetOutOfRangeError as error:
-            raise LogLost(f"topic {self.stage.topic} was cut off while it was read: {error}; see retention.ms") from error
+            raise LogLost(
+                f"topic {self.stage.topic} was cut off while it was read: {error}; see retention.ms"
+            ) from error
         return records
 
     async def _behind(self) -> set[int]:
@@ -171,7 +183,8 @@ class StageService(Service):
         for partition in self._ready:
             place = TopicPartition(self.stage.topic, partition)
             end = self._consumer.last_stable_offset(place)
-            if end is not None and await self._consumer.position(place) < end:
+            # before the first fetch nobody knows, which is not the same as having everything
+            if end is None or await self._consumer.position(place) < end:
                 behind.add(partition)
         return behind
 
@@ -209,7 +222,7 @@ class StageService(Service):
             raise LogLost(
                 f"topic {place.topic} partition {place.partition} begins at offset {begin}, the state of "
                 f"{self.stage.name} stands at {offset}: records between were deleted before they were counted. "
-                "Restore a snapshot that reaches further (--restore-from); and keep the topic for ever (retention.ms=-1)"
+                "Restore a snapshot that reaches further (--restore-from), and keep the topic for ever: retention.ms=-1"
             )
         if offset > end:
             raise LogLost(
@@ -241,7 +254,7 @@ class StageService(Service):
                 return
             try:
                 await self.stage.settle()
-            except Exception as error:  # the group would only log it
+            except Exception as error:  # noqa: BLE001 - whatever it is, the group would only log it
                 await self.crash(error)
 
     def assigned(self, places: Iterable[TopicPartition]) -> None:

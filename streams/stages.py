@@ -10,6 +10,7 @@ import numpy as np
 from producers.orders import ERASE
 from state.columns import pack, unpack
 from state.count_store import CountChange, CountStore
+from state.errors import StateDamaged
 from state.history_store import HistoryStore
 from streams.deltas import make_deltas, pack_deltas, pair_keys, unpack_deltas
 from streams.histories import NOT_HELD, NumberedOrders, apply_orders
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _ORDER_COLUMNS = [np.uint32, np.int64, np.uint8, np.uint64, np.int64, np.uint32, np.int64]
 
 
-class DeltasOutOfOrder(Exception):
+class DeltasOutOfOrder(StateDamaged):
     """A record of deltas does not follow the one before: some are missing, or the log was cut differently."""
 
 
@@ -80,7 +81,13 @@ def open_counts(path: Path, partition: int, settings: CountingSettings, *, read_
 
 
 def count_orders(
-    store: HistoryStore, source: int, orders: Orders, end: int, rejected: int = 0, sources: dict[str, int] | None = None
+    store: HistoryStore,
+    source: int,
+    orders: Orders,
+    end: int,
+    rejected: int = 0,
+    sources: dict[str, int] | None = None,
+    on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
 ) -> tuple[int, bytes, npt.NDArray[np.int64]]:
     """Stage A: carry orders into the histories, and commit them with the deltas they make.
 
@@ -91,6 +98,7 @@ def count_orders(
         end: log position after them.
         rejected: lines in this stretch that were rejected before they became orders.
         sources: numbers to remember with the commit.
+        on_refused: told, before the commit, the positions of returned lines whose item was not held.
 
     Returns:
         The commit's number, its packed deltas, and the positions of returned lines whose item was not held.
@@ -120,6 +128,7 @@ def count_orders(
     erased = np.unique(numbered.customer[numbered.kind == ERASE])
     erased = erased[store.table.next_seq[erased] == 0]  # the others have bought again since
     refused = orders.position[changes.status == NOT_HELD]
+    on_refused(refused)
     commit = store.commit(
         record=pack(numbered),
         lines=len(numbered.item),

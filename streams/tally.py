@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
+from state.columns import pack
 from state.directory import COUNTS, RELATED, StateDirectory
 from state.related_store import RelatedStore, StoredList
 from state.snapshots import restore_store
@@ -24,8 +25,7 @@ from streams.documents import related_document
 from streams.fenced_producer import FencedProducer, Outgoing
 from streams.lists import Ranker, Scoring
 from streams.refresh import Refresh
-from streams.relatedness import RelatedItem
-from streams.stage_service import Turn
+from streams.stage_service import LogLost, Turn
 from streams.stages import count_deltas, open_counts
 from streams.topic_reader import TopicReader
 
@@ -53,8 +53,6 @@ class Part:
     related: RelatedStore
     refresh: Refresh
     producer: FencedProducer | None = None
-    publishes_from: int = 0
-    """Offset of the deltas up to which earlier owners may have published."""
     learned: bool = False
     """Whether `related` holds what they published last."""
     ranker: Ranker | None = None
@@ -115,12 +113,8 @@ class Tally:
             part = self._parts[partition] = await asyncio.to_thread(self._open_stores, partition)
         if part.producer is not None:
             await part.producer.close()
-        part.producer = FencedProducer(
-            self._settings.broker, f"{self._settings.topics.group(self.name)}-{partition}"
-        )
+        part.producer = FencedProducer(self._settings.broker, f"{self._settings.topics.group(self.name)}-{partition}")
         await part.producer.open()
-        async with TopicReader(self._settings.broker) as reader:
-            _, part.publishes_from = await reader.bounds(self.topic, partition)
         part.learned = False
         return part.counts.read_to
 
@@ -132,7 +126,7 @@ class Tally:
         counts = open_counts(self._directory.store(COUNTS, partition), partition, self._counting)
         related = RelatedStore(self._directory.store(RELATED, partition))
         refresh = Refresh(time.monotonic())
-        if related.current == counts.lines:
+        if related.current == counts.position or counts.journal.commit == 0:
             refresh.is_current(counts.journal.commit)
         return Part(counts, related, refresh)
 
@@ -149,7 +143,7 @@ class Tally:
                 if not part.learned:
                     await self._learn(partition, part)
                 more |= await self._refresh(partition, part, busy=False)
-        return Turn(wait=0.0) if more or behind else Turn(wait=0.05)
+        return Turn(wait=0.0) if more or behind else Turn()
 
     async def _count(self, part: Part, batch: list[Any]) -> None:
         begun = time.monotonic()
@@ -166,6 +160,12 @@ class Tally:
         lists = 0
         async with TopicReader(self._settings.broker, committed=False) as reader:
             begin, end = await reader.bounds(topic, partition)
+            if part.related.read_to > end:
+                raise LogLost(
+                    f"topic {topic} partition {partition} ends at offset {end}, lists were published up to "
+                    f"{part.related.read_to}: the topic is not the one they were published to. "
+                    f"Delete {self._directory.store(RELATED, partition)}, and all of them are published again"
+                )
             async for records in reader.records(topic, partition, max(begin, part.related.read_to), end):
                 if not records:
                     continue
@@ -210,8 +210,8 @@ class Tally:
         return True
 
     def _declare_current(self, partition: int, part: Part) -> None:
-        if part.related.current != part.counts.lines:
-            part.related.write([], current=part.counts.lines)
+        if part.counts.journal.commit and part.related.current != part.counts.position:
+            part.related.write([], current=part.counts.position)
             logger.info(
                 "tally: partition %d: every list is exactly current, as of %d order lines", partition, part.counts.lines
             )
@@ -274,13 +274,13 @@ def _differs(published: StoredList | None, now: StoredList, tolerance: float) ->
     if published is None or not np.array_equal(published.item, now.item):
         return True
     if tolerance == 0:
-        return not all(np.array_equal(before, after) for before, after in zip(published, now, strict=True))
+        return pack(published) != pack(now)
     return bool((np.abs(now.score - published.score) > tolerance * np.abs(published.score)).any())
 
 
 def _told(document: bytes, counts: CountStore) -> StoredList:
     """A list as it was published, in the store's numbers."""
-    related = [RelatedItem(*entry.values()) for entry in msgspec.json.decode(document)["related"]]
-    columns = [np.array(column, np.float64) for column in list(zip(*related, strict=True))[1:]]
-    numbers = counts.names.number([entry.item_id for entry in related])
-    return StoredList(numbers, *(columns or [np.zeros(0)] * 4))
+    rows = [tuple(entry.values()) for entry in msgspec.json.decode(document)["related"]]
+    ids, *columns = list(zip(*rows, strict=True)) or [()] * 5
+    numbers = np.array([counts.names[item_id] for item_id in ids], np.uint32)
+    return StoredList(numbers, *[np.array(column, np.float64) for column in columns])

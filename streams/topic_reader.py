@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -31,7 +31,7 @@ class TopicReader:
             max_partition_fetch_bytes=LARGEST_DELTAS_BYTES // 8,
         )
 
-    async def __aenter__(self) -> TopicReader:
+    async def __aenter__(self) -> Self:
         await self._consumer.start()
         return self
 

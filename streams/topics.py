@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 LARGEST_DELTAS_BYTES = 64 << 20
 LARGEST_ORDER_BYTES = 1 << 20
+SETTLING_S = 10.0
 
 _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 CONFIGS = {
@@ -117,6 +119,7 @@ def create_topics(
                 continue  # another process was faster
             except KafkaError as error:
                 raise TopicsUnfit(f"topic {name} cannot be made: {error}") from None
+        _await(admin, made)
         _check(admin, topics, counts)
     return made
 
@@ -130,6 +133,13 @@ def check_topics(broker: str, topics: Topics, *, timeout_s: float = 30) -> Parti
     """
     with admin_client(broker, timeout_s) as admin:
         return _check(admin, topics, {})
+
+
+def _await(admin: KafkaAdminClient, names: list[str]) -> None:
+    """Return once the broker tells of topics just made, which takes it a moment, or after SETTLING_S."""
+    deadline = time.monotonic() + SETTLING_S
+    while not set(names) <= set(admin.list_topics()) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _check(admin: KafkaAdminClient, topics: Topics, counts: dict[str, int]) -> Partitions:

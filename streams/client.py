@@ -1,0 +1,69 @@
+"""A worker's admin endpoint, asked from the command line."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMEOUT_S = 30.0
+
+
+class ClientError(Exception):
+    """The endpoint cannot be asked, or found the question wrong."""
+
+
+def path_of(*parts: str) -> str:
+    """A path whose parts, ids perhaps, may hold anything.
+
+    >>> path_of("items", "tea/green 1", "related")
+    '/items/tea%2Fgreen%201/related'
+    """
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+def ask(url: str, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """The document at a path of the endpoint; None if it says that there is no such thing.
+
+    Args:
+        url: of the endpoint, such as http://127.0.0.1:6066.
+        path: of `path_of`.
+        query: parameters; None values are left out, lists repeated.
+
+    Raises:
+        ClientError: the endpoint is not there, or refuses; the message is its own.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ClientError(f"--url is {url!r}, not an http or https address such as http://127.0.0.1:6066")
+    pairs = {name: _text(value) for name, value in (query or {}).items() if value is not None}
+    address = f"{url.rstrip('/')}{path}?{urlencode(pairs, doseq=True)}"
+    request = urllib.request.Request(address, headers={"Accept": "application/json"})  # noqa: S310 - checked above
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - checked above
+            document: dict[str, Any] = json.load(response)
+            return document
+    except urllib.error.HTTPError as error:
+        with error:
+            body = error.read()
+        if error.code == 404 and path.count("/") > 1:
+            return None
+        raise ClientError(f"{url} answers {error.code}: {_detail(body)}") from None
+    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise ClientError(f"{url} does not answer: {reason}; is a worker or `alsobought serve` running there?") from None
+
+
+def _text(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _detail(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return body[:200].decode(errors="replace") or "nothing more"

@@ -1,0 +1,92 @@
+"""Serving a stopped state: the admin endpoint in a process of its own, without Kafka, for reading."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from state.errors import StateError
+from streams.admin import make_app
+from streams.catalogue import Catalogue, CatalogueError
+from streams.embedded_answers import EmbeddedAnswers
+from streams.handlers import AdminSettings
+from streams.stored_catalogue import StoredCatalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from streams.answers import Answers
+    from streams.embedded import Embedded
+
+CATALOGUE_EVERY_S = 0.3  # a second at most, reading included
+_log = logging.getLogger("alsobought.serving")
+
+
+async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int, say: Callable[[str], object]) -> None:
+    """Serve a state until SIGINT or SIGTERM.
+
+    Args:
+        embedded: the state, open for reading.
+        state_dir: where it lies; its catalogue is followed.
+        host, port: where to listen.
+        say: tells people the address.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    catalogue = Catalogue()
+    stored = StoredCatalogue(state_dir, catalogue)
+    stored.refresh()
+    answers = EmbeddedAnswers(embedded, catalogue, worker=f"{host}:{port}")
+    runner = await listen(answers, AdminSettings(version=software_version()), host, port)
+    following = asyncio.create_task(_follow(stored))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    address = runner.addresses[0]
+    name = f"[{host}]" if ":" in host else host
+    say(f"{state_dir} at http://{name}:{address[1]}/, until Ctrl-C")
+    try:
+        await stop.wait()
+    finally:
+        following.cancel()
+        await runner.cleanup()
+    say("stopped")
+
+
+async def listen(answers: Answers, settings: AdminSettings, host: str, port: int) -> web.AppRunner:
+    """Start to serve answers; `cleanup()` of what is returned ends it."""
+    runner = web.AppRunner(make_app(answers, settings), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+def software_version() -> str:
+    """The installed version of this software; 0 when it runs from a checkout that is not installed."""
+    try:
+        return version("alsobought")
+    except PackageNotFoundError:
+        return "0"
+
+
+async def _follow(stored: StoredCatalogue) -> None:
+    """Take note of what others write into the catalogue."""
+    while True:
+        await asyncio.sleep(CATALOGUE_EVERY_S)
+        if stored.changed():
+            try:
+                stored.take(*await asyncio.to_thread(stored.read))
+            except (StateError, CatalogueError) as error:  # someone is writing: the next look will do
+                _log.warning("%s; the catalogue stays as it is", error)

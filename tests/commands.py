@@ -1,0 +1,46 @@
+"""The command `alsobought`, started as a process of its own or called in this one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from streams.cli import main
+
+COMMAND = str(Path(sys.executable).with_name("alsobought"))
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def called(*arguments: str | Path) -> Result:
+    """The command in this process. An exception that a user would see as a traceback fails the test."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def told(*arguments: str | Path) -> str:
+    """What a command prints that succeeds."""
+    result = called(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: str | Path) -> str:
+    """The error, on one line, of a command whose input is bad."""
+    result = called(*arguments)
+    assert result.exit_code == BAD_INPUT, result.output
+    assert "Traceback" not in result.output
+    return " ".join(result.stderr.split())
+
+
+def ran(*arguments: str | Path, before: str = "") -> subprocess.CompletedProcess[str]:
+    """The command as a process; `before` is Python that the process runs first."""
+    command = [COMMAND, *map(str, arguments)]
+    if before:
+        command = [sys.executable, "-c", f"import os, sys\n{before}\nos.execv(sys.argv[1], sys.argv[1:])", *command]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

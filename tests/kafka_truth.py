@@ -1,0 +1,117 @@
+"""What workers must have counted: the embedded run over the records of the topic itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from state.directory import COUNTS, StateDirectory
+from state.settings import CountingSettings
+from streams.documents import related_document
+from streams.embedded import Embedded
+from streams.intake import read_orders
+from streams.lists import Ranker, Scoring
+from streams.stages import open_counts
+from tests.streamed import popularity, rows
+from tests.workers import read_topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from state.count_store import CountStore
+    from streams.topics import Topics
+
+_RECORDS = 2_000
+
+
+class Truth:
+    """Everything that is counted of a topic of orders, by one process that nothing happens to.
+
+    Attributes:
+        facts: counts, histograms, popularity and totals, by item id.
+        lists: every related list as the bytes of its document, by item id.
+        refused: (partition, offset) of records of which not all was counted.
+        lines: order lines.
+    """
+
+    def __init__(self, broker: str, topics: Topics, directory: Path, pair_window: int = 100) -> None:
+        embedded = Embedded(directory, CountingSettings(pair_window))
+        self.refused: set[tuple[int, int]] = set()
+        end = 0
+        for partition, records in enumerate(read_topic(broker, topics.purchases, committed=True)):
+            for first in range(0, len(records), _RECORDS):
+                batch = records[first : first + _RECORDS]
+                end += len(batch)
+                orders, rejections = read_orders(batch)
+                not_held = embedded.count(orders, end, len(rejections))
+                self.refused |= {(partition, offset) for offset in not_held.tolist()}
+                self.refused |= {(partition, rejection.position) for rejection in rejections}
+        self.facts = facts(embedded.counts)
+        self.lists = lists(embedded.counts)
+        self.lines = embedded.counts[0].lines
+        embedded.close()
+
+    def check(self, states: Iterable[Path], topics: Topics, items: int, pair_window: int = 100) -> None:
+        """Compare with what workers have in their state directories: of each partition, the store that reads furthest."""
+        counts = newest_counts(states, topics, CountingSettings(pair_window, items))
+        found, found_lists = facts(counts), lists(counts)
+        for store in counts:
+            store.close()
+        for name, wanted in self.facts.items():
+            assert found[name] == wanted, f"{name} differ"
+        assert found_lists.keys() == self.lists.keys()
+        assert found_lists == self.lists
+
+
+def newest_counts(states: Iterable[Path], topics: Topics, settings: CountingSettings) -> list[CountStore]:
+    """Of each item partition, the store that has come furthest."""
+    chosen = []
+    states = list(states)
+    for partition in range(settings.item_partitions):
+        stores = []
+        for state in states:
+            with StateDirectory(state, topics.generation) as directory:
+                path = directory.store(COUNTS, partition)
+            if (path / "CURRENT").exists():
+                stores.append(open_counts(path, partition, settings))
+        best = max(stores, key=lambda store: store.read_to)
+        for store in stores:
+            if store is not best:
+                store.close()
+        chosen.append(best)
+    return chosen
+
+
+def facts(counts: list[CountStore]) -> dict[str, Any]:
+    """Everything that is counted, by item id."""
+    found: dict[str, Any] = {"pairs": {}, "exposures": {}}
+    for store in counts:
+        pairs, exposures = rows(store)
+        found["pairs"] |= pairs
+        found["exposures"] |= exposures
+    every = [popularity(store) for store in counts]
+    assert all(one == every[0] for one in every), "item partitions differ in the popularity of all items"
+    return found | every[0] | {"duplicates": counts[0].duplicates}
+
+
+def lists(counts: list[CountStore]) -> dict[str, bytes]:
+    """Every list as `related --json` and the export tell it."""
+    found = {}
+    for store in counts:
+        for items, made in Ranker(store, Scoring()).every():
+            for row, item in enumerate(items.tolist()):
+                document = related_document(store, item, "blend", made.entries(row, store.names))
+                found[store.names.text(item)] = msgspec.json.encode(document)
+    return dict(sorted(found.items()))
+
+
+def differences(published: dict[str, Any], truth: Truth) -> list[str]:
+    """Items whose list on the topic is not the one that the counts give."""
+    wanted = {item: msgspec.json.decode(document)["related"] for item, document in truth.lists.items()}
+    return [
+        item for item in sorted(wanted.keys() | published.keys())
+        if item not in published or item not in wanted or published[item]["related"] != wanted[item]
+    ]
+

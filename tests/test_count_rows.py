@@ -1,0 +1,118 @@
+"""Count rows: what is encoded comes back, sums are sums, wherever the rows lie."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from state.count_rows import (
+    EXACT_EXPOSURES,
+    add,
+    bucket_exposures,
+    bucket_of,
+    bundles_of,
+    decode,
+    encode,
+    items_at,
+    locate,
+    net,
+    parse_row_key,
+    places_of,
+    row_key,
+    slice_of,
+)
+from tests.batch_definition import bucket, representative
+
+ITEMS = st.integers(0, 5000) | st.integers(0, (1 << 31) - 1)
+NEIGHBOURS = st.integers(0, 300) | st.integers(0, (1 << 32) - 1)
+COUNTS = st.integers(1, 4) | st.integers(1, 1 << 40)
+Table = dict[tuple[int, int], int]
+TABLES = st.dictionaries(st.tuples(ITEMS, NEIGHBOURS), COUNTS, max_size=40)
+
+
+def keyed(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """A table as pair keys and counts by rising key."""
+    items = np.array([item for item, _ in table], np.int64)
+    keys = places_of(items) << np.uint64(32) | np.array([other for _, other in table], np.uint64)
+    order = np.argsort(keys)
+    return keys[order], np.array(list(table.values()), np.int64)[order]
+
+
+def tabled(keys: np.ndarray, counts: np.ndarray) -> Table:
+    assert (np.diff(keys.astype(object)) > 0).all(), "keys rise"
+    items = items_at(keys >> np.uint64(32)).tolist()
+    return dict(zip(zip(items, (keys & np.uint64(0xFFFFFFFF)).tolist(), strict=True), counts.tolist(), strict=True))
+
+
+@given(TABLES)
+def test_what_is_encoded_is_decoded(table: Table) -> None:
+    bundles, values, ends = encode(*keyed(table))
+
+    assert tabled(*decode(bundles, values, ends)) == table
+
+
+@given(TABLES)
+def test_every_row_is_found_by_its_place_and_no_other(table: Table) -> None:
+    """Lists read rows where they lie; one row too far would be a neighbour's."""
+    bundles, values, ends = encode(*keyed(table))
+    asked = sorted({item for item, _ in table} | {0, 16, 1024, 70_000})
+    places = np.sort(places_of(np.array(asked)))
+
+    begin, end = locate(places, bundles, values, ends)
+
+    filled = {item for item, low, high in zip(items_at(places).tolist(), begin, end, strict=True) if high > low}
+    assert filled == {item for item, _ in table}
+
+
+@given(TABLES, TABLES)
+def test_a_sum_is_that_of_counters_and_drops_zeros(one: Table, more: Table) -> None:
+    """A count that falls to 0 must leave no trace: state is compared by its bytes."""
+    some = set(list(one)[::2])
+    changes = {key: -one[key] if key in some else count for key, count in ({**more, **dict.fromkeys(some, 0)}).items()}
+
+    total = tabled(*add(*keyed(one), *keyed(changes)))
+
+    expected = {key: one.get(key, 0) + changes.get(key, 0) for key in one.keys() | changes.keys()}
+    assert total == {key: count for key, count in expected.items() if count != 0}
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, -1])), max_size=60))
+def test_signed_keys_cancel(moves: list[tuple[int, int]]) -> None:
+    signed = np.sort(np.array([key << 1 | (sign < 0) for key, sign in moves], np.uint64))
+
+    keys, changes = net(signed)
+
+    total: Counter[int] = Counter()
+    for key, sign in moves:
+        total[key] += sign
+    assert dict(zip(keys.tolist(), changes.tolist(), strict=True)) == {key: n for key, n in total.items() if n}
+
+
+@given(st.lists(ITEMS, unique=True, max_size=50))
+def test_places_order_items_by_slice_and_back(items: list[int]) -> None:
+    """A slice is one stretch of keys, which is what makes its turn one scan."""
+    places = np.sort(places_of(np.array(items, np.int64)))
+
+    back = items_at(places)
+
+    assert sorted(back.tolist()) == sorted(items)
+    assert (np.diff(slice_of(back)) >= 0).all()
+    assert len(bundles_of(places << np.uint64(32))) == len({item // 16 for item in items})
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 63), st.integers(0, (1 << 21) - 1))
+def test_a_row_key_tells_epoch_slice_and_bundle(epoch: int, number: int, bundle: int) -> None:
+    assert parse_row_key(row_key(epoch, number, bundle)) == (epoch, number, bundle)
+
+
+@given(st.integers(0, 1000) | st.integers(0, (1 << 32) - 1))
+def test_buckets_are_those_of_the_definition(exposure: int) -> None:
+    number = bucket_of(exposure)
+    stands_for = int(bucket_exposures(number + 1)[number])
+
+    assert number == bucket(exposure)
+    assert stands_for == representative(number)
+    assert abs(stands_for - exposure) <= (0 if exposure <= EXACT_EXPOSURES else exposure / 16)

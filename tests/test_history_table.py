@@ -1,0 +1,68 @@
+"""The history table: rows grow, move and are replaced without touching each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from state.history_table import ENTRY, HistoryTable, Rows
+
+STEPS = st.lists(st.tuples(st.integers(0, 30), st.lists(st.integers(0, 1 << 31), max_size=9)), max_size=40)
+
+
+@given(STEPS)
+def test_rows_that_are_placed_are_there_however_they_moved(steps: list[tuple[int, list[int]]]) -> None:
+    rows = Rows(np.uint32, np.int64)
+    model: dict[int, list[int]] = {}
+    for number, elements in steps:
+        rows.grow_to(number + 1)
+        rows.place(number, np.array(elements, np.uint32), -np.array(elements, np.int64))
+        model[number] = elements
+
+        for place, wanted in model.items():
+            one, other = rows.row(place)
+            assert one.tolist() == wanted
+            assert other.tolist() == [-element for element in wanted]
+
+
+@given(STEPS)
+def test_room_that_is_reserved_can_be_filled_in_place(steps: list[tuple[int, list[int]]]) -> None:
+    """Compiled loops append without asking; a row short of room would overwrite its neighbour."""
+    rows = Rows(np.uint32)
+    rows.grow_to(31)
+    model: dict[int, list[int]] = {number: [] for number in range(31)}
+    for number, elements in steps:
+        rows.reserve(np.array([number]), np.array([len(elements)]))
+        begin = int(rows.start[number] + rows.length[number])
+        rows.columns[0][begin : begin + len(elements)] = elements
+        rows.length[number] += len(elements)
+        model[number] += elements
+
+        assert all(rows.row(place)[0].tolist() == wanted for place, wanted in model.items())
+
+
+def test_orders_of_one_customer_share_the_room_reserved_for_them() -> None:
+    """A stretch may hold many orders of one customer; each counts."""
+    table = HistoryTable()
+
+    table.reserve(np.array([3, 3, 3, 900], np.uint32), np.array([10, 20, 30, 5]))
+
+    arrays = table.arrays()
+    lengths = [len(arrays.item), len(arrays.entry), len(arrays.order_key)]
+    assert min(lengths) >= 65
+    spans = sorted((int(table.history.start[row]), row) for row in (3, 900))
+    assert spans[1][0] - spans[0][0] >= (60 if spans[0][1] == 3 else 5)
+
+
+def test_new_rows_are_empty_after_the_table_grew() -> None:
+    table = HistoryTable()
+    table.grow_to(10)
+    table.history.place(9, np.array([7], np.uint32), np.zeros(1, ENTRY))
+
+    table.grow_to(5000)
+
+    assert table.history.length.sum() == 1
+    assert table.history.row(9)[0].tolist() == [7]
+    assert not table.changed.any()
+    assert len(table.next_seq) >= 5000

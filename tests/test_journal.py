@@ -1,0 +1,84 @@
+"""The journal: every slice sees every commit once, whether it was written whole or is brought up from records."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from state.journal import SLICES, Journal
+from state.rocks import Rocks, WriteBatch
+
+quick = settings(max_examples=25, deadline=None)
+WORK = st.lists(st.integers(0, 40) | st.sampled_from([100, 10_000]), min_size=1, max_size=60)
+
+
+def committed(journal: Journal, rocks: Rocks, number: int, work: int) -> list[tuple[int, int]]:
+    batch = WriteBatch(raw_mode=True)
+    turns = journal.begin(batch, b"record %d" % number, work)
+    rocks.write(batch)
+    return turns
+
+
+@quick
+@given(WORK, st.integers(1, 20), st.data())
+def test_a_journal_reopened_goes_on_as_if_it_had_not_been_closed(
+    work: list[int], work_per_slice: int, data: st.DataObject
+) -> None:
+    """A restart must not shift whose turn it is, or a slice would wait twice as long and the journal grow."""
+    reopened_before = data.draw(st.sets(st.integers(0, len(work) - 1)))
+    with tempfile.TemporaryDirectory() as directory:
+        one, other = Rocks(Path(directory, "one")), Rocks(Path(directory, "other"))
+        straight, interrupted = Journal(one, work_per_slice), Journal(other, work_per_slice)
+        for number, amount in enumerate(work, 1):
+            if number - 1 in reopened_before:
+                other.close()
+                other = Rocks(Path(directory, "other"))
+                interrupted = Journal(other, work_per_slice)
+
+            turns = committed(straight, one, number, amount)
+
+            assert committed(interrupted, other, number, amount) == turns
+        assert list(interrupted.records()) == list(straight.records())
+        assert interrupted.written.tolist() == straight.written.tolist()
+        one.close()
+        other.close()
+
+
+@quick
+@given(WORK, st.integers(1, 20))
+def test_the_records_kept_are_those_that_some_slice_has_not_seen(work: list[int], work_per_slice: int) -> None:
+    """One record too few loses counts; one too many never goes away."""
+    with tempfile.TemporaryDirectory() as directory:
+        rocks = Rocks(Path(directory))
+        journal = Journal(rocks, work_per_slice)
+        last_turn = np.zeros(SLICES, np.int64)
+        for number, amount in enumerate(work, 1):
+            for slice_number, since in committed(journal, rocks, number, amount):
+                assert since == last_turn[slice_number]
+                last_turn[slice_number] = number
+
+            kept = [commit for commit, _ in journal.records()]
+
+            assert kept == list(range(int(last_turn.min()) + 1, number + 1))
+            assert all(record == b"record %d" % commit for commit, record in journal.records())
+        rocks.close()
+
+
+@quick
+@given(WORK, st.integers(1, 20))
+def test_work_pays_for_turns_to_the_last_unit(work: list[int], work_per_slice: int) -> None:
+    """Small commits add up: ten of a tenth write as much as one whole."""
+    with tempfile.TemporaryDirectory() as directory:
+        rocks = Rocks(Path(directory))
+        journal = Journal(rocks, work_per_slice)
+        carried = 0
+        for number, amount in enumerate(work, 1):
+            due, carried = divmod(carried + amount, work_per_slice)
+            turns = len(committed(journal, rocks, number, amount))
+
+            assert turns == min(due, SLICES)
+        rocks.close()

@@ -1,0 +1,108 @@
+"""Records of columns and ids: what is packed comes back, and what is damaged is an error, never other numbers' shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_ids
+from state.errors import StateDamaged
+
+KINDS = st.sampled_from([np.uint8, np.uint32, np.uint64, np.int8, np.int64])
+IDS = st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=20), max_size=8)
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> list[np.ndarray[Any, Any]]:
+    found = []
+    for kind in draw(st.lists(KINDS, min_size=1, max_size=5)):
+        info = np.iinfo(kind)
+        numbers = st.integers(max(info.min, -3), 3) | st.integers(int(info.min), int(info.max))
+        found.append(np.array(draw(st.lists(numbers, max_size=12)), kind))
+    return found
+
+
+@given(columns())
+def test_columns_come_back_in_their_types(given_columns: list[np.ndarray[Any, Any]]) -> None:
+    """They travel in narrower types, which nobody may notice."""
+    back = unpack(pack(given_columns), [column.dtype for column in given_columns])
+
+    for column, same in zip(given_columns, back, strict=True):
+        assert same.dtype == column.dtype
+        assert same.tolist() == column.tolist()
+
+
+@given(st.lists(st.floats(allow_nan=False), max_size=9))
+def test_floats_come_back_to_the_last_bit(numbers: list[float]) -> None:
+    """Published lists are compared by their bytes."""
+    (back,) = unpack(pack([np.array(numbers, np.float64)]), [np.float64])
+
+    assert back.tobytes() == np.array(numbers, np.float64).tobytes()
+
+
+@given(columns(), st.data())
+def test_a_record_cut_off_anywhere_is_damaged(given_columns: list[np.ndarray[Any, Any]], data: st.DataObject) -> None:
+    record = pack(given_columns)
+    cut = data.draw(st.integers(0, len(record) - 1))
+
+    with pytest.raises(StateDamaged):
+        unpack(record[:cut], [column.dtype for column in given_columns])
+
+
+@given(columns(), st.binary(min_size=1, max_size=9))
+def test_a_record_with_more_behind_it_is_damaged(given_columns: list[np.ndarray[Any, Any]], more: bytes) -> None:
+    with pytest.raises(StateDamaged, match="too many"):
+        unpack(pack(given_columns) + more, [column.dtype for column in given_columns])
+
+
+@given(st.binary(max_size=60), st.integers(1, 4))
+def test_whatever_the_bytes_a_record_is_read_or_damaged(record: bytes, count: int) -> None:
+    """Nothing else may be raised: only StateDamaged is told to people in a sentence."""
+    try:
+        read = unpack(record, [np.int64] * count)
+    except StateDamaged as error:
+        assert "record" in str(error)  # noqa: PT017 - both outcomes are right
+    else:
+        assert len(read) == count
+
+
+@given(columns(), st.data())
+def test_a_garbled_head_is_read_or_damaged(given_columns: list[np.ndarray[Any, Any]], data: st.DataObject) -> None:
+    record = bytearray(pack(given_columns))
+    place = data.draw(st.integers(0, min(len(record), 1 + 6 * len(given_columns)) - 1))
+    record[place] = data.draw(st.integers(0, 255))
+
+    try:
+        read = unpack(bytes(record), [np.int64] * len(given_columns))
+    except StateDamaged as error:
+        assert "record" in str(error)  # noqa: PT017 - a changed sign bit can't be told
+    else:
+        assert len(read) == len(given_columns)
+
+
+@given(IDS)
+def test_ids_come_back(ids: list[str]) -> None:
+    assert unpack_ids(pack_ids(ids)) == ids
+
+
+def test_ids_that_are_not_utf8_are_damaged() -> None:
+    with pytest.raises(StateDamaged, match="a record of ids is garbled"):
+        unpack_ids(b"tea\0\xff\xfe")
+
+
+@given(st.lists(st.binary(max_size=30), max_size=6))
+def test_joined_records_come_back(records: list[bytes]) -> None:
+    assert split_records(join_records(records)) == records
+
+
+@given(st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=6), st.data())
+def test_joined_records_cut_off_are_damaged(records: list[bytes], data: st.DataObject) -> None:
+    joined = join_records(records)
+    cut = data.draw(st.integers(0, len(joined) - 1))
+
+    with pytest.raises(StateDamaged, match="record"):
+        split_records(joined[:cut])

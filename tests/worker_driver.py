@@ -1,0 +1,126 @@
+"""A worker for the tests, perhaps without one of the parts that make it exact, or dying at a chosen step.
+
+    python -m tests.worker_driver FAULTS worker --broker ... --state-dir ...
+
+FAULTS are names of functions here, separated by commas, or "none". They change the code in this process only.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from state.history_store import HistoryStore
+from state.related_store import RelatedStore
+from streams import ingest, outbox, stages, tally
+from streams.deltas import unpack_deltas
+from streams.fenced_producer import FencedProducer
+from streams.kafka_commands import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+    from state.count_store import CountStore
+    from streams.fenced_producer import Outgoing
+
+OFTEN = 0.01  # of the times that a step is taken, a worker of the chaos dies there
+
+
+def dying(step: Callable[..., Any], share: float, *, before: bool = False) -> Callable[..., Any]:
+    """The step, after or before which the process now and then dies."""
+
+    def taken(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if before:
+            _perhaps_die(share)
+        result = step(*args, **kwargs)
+        if not before:
+            _perhaps_die(share)
+        return result
+
+    return taken
+
+
+def _perhaps_die(share: float) -> None:
+    if random.random() < share:  # noqa: S311
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def chaos() -> None:
+    """Die now and then between any two steps of a commit."""
+    HistoryStore.commit = dying(HistoryStore.commit, OFTEN)  # type: ignore[method-assign]
+    HistoryStore.acknowledge = dying(HistoryStore.acknowledge, OFTEN, before=True)  # type: ignore[method-assign]
+    RelatedStore.write = dying(RelatedStore.write, OFTEN, before=True)  # type: ignore[method-assign]
+    write = FencedProducer.write
+
+    async def taken(self: FencedProducer, records: Sequence[Outgoing]) -> Any:  # noqa: ANN401
+        _perhaps_die(OFTEN)
+        return await write(self, records)
+
+    FencedProducer.write = taken  # type: ignore[assignment, method-assign]
+    tally.count_deltas = dying(stages.count_deltas, OFTEN)  # type: ignore[assignment]
+
+
+def die_before_acknowledging() -> None:
+    """Die when deltas have arrived, before the outbox knows."""
+    HistoryStore.acknowledge = dying(HistoryStore.acknowledge, 0.3, before=True)  # type: ignore[method-assign]
+
+
+def die_after_commit() -> None:
+    """Die when orders are counted, before their deltas are sent."""
+    HistoryStore.commit = dying(HistoryStore.commit, 0.3)  # type: ignore[method-assign]
+
+
+def send_everything_again() -> None:
+    """After a restart, send the whole outbox, whether stage B has it or not."""
+    ingest.undelivered = lambda waiting, _: list(waiting)
+
+
+def count_repeats() -> None:
+    """Count every record of deltas, also one that was counted before."""
+
+    def count(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.uint32]:
+        changes = [stages._change(store, unpack_deltas(record)) for record in records]
+        store.commit(records, changes)
+        return np.unique(np.concatenate([change.purchase_item for change in changes]))
+
+    tally.count_deltas = count
+
+
+def forget_the_offset() -> None:
+    """Write the input offset behind the batch of the commit, not in it, and die in between."""
+    commit = HistoryStore.commit
+
+    def taken(self: HistoryStore, **of: Any) -> int:  # noqa: ANN401
+        end = of.pop("position")
+        number = commit(self, position=self.position, **of)
+        _perhaps_die(0.1)
+        self.position = end
+        return number
+
+    HistoryStore.commit = taken  # type: ignore[assignment, method-assign]
+
+
+def acknowledge_at_once() -> None:
+    """Take deltas for delivered when they are handed over, and die before they are sent."""
+    put = outbox.Deliveries.put
+
+    async def taken(self: outbox.Deliveries, delivery: outbox.Delivery) -> None:
+        self._acknowledge([delivery.commit])
+        _perhaps_die(0.1)
+        await put(self, delivery)
+
+    outbox.Deliveries.put = taken  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    for fault in sys.argv.pop(1).split(","):
+        if fault != "none":
+            globals()[fault]()
+    main()
