@@ -1,43 +1,39 @@
-"""The command line: what each command takes, prints and returns. Every command's work is done elsewhere."""
+"""The command line: which commands there are and where they live, and how their errors are told."""
 
 from __future__ import annotations
 
 import errno
 import importlib
-import json
-import signal
-import sys
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from producers.orders import OrderError
 from state.errors import StateError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+USAGE = 2
+"""Exit code of a usage or input error; 1 says that the answer is no, 130 that Ctrl-C stopped it."""
 
-    from streams.lists import Scoring
+_COMMANDS = {
+    "engine": ("replay", "related", "customer", "erase", "export", "audit"),
+    "demo": ("demo",),
+    "kafka": ("topics", "worker", "generate", "rejected", "snapshot"),
+    "query": ("recommend", "bestsellers", "catalogue", "serve"),
+}
+"""Commands by the module streams.<...>_commands that has them, loaded when they are asked for."""
 
-NO, USAGE, INTERRUPTED = 1, 2, 130
-"""Exit codes beside 0: the answer is no; usage or input error; stopped by Ctrl-C."""
-
-_ELSEWHERE: dict[str, str] = {"demo": "streams.demo:demo"}
-"""Commands that live in modules of their own, loaded when they are asked for."""
+_MODULES = {name: f"streams.{module}_commands" for module, names in _COMMANDS.items() for name in names}
 
 
 class _Commands(click.Group):
     """A group whose commands' modules load on demand, and whose errors are sentences."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
+        return sorted([*super().list_commands(ctx), *_MODULES])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _ELSEWHERE:
-            module, name = _ELSEWHERE[cmd_name].split(":")
-            command: click.Command = getattr(importlib.import_module(module), name)
+        if cmd_name in _MODULES:
+            command: click.Command = getattr(importlib.import_module(_MODULES[cmd_name]), cmd_name)
             return command
         return super().get_command(ctx, cmd_name)
 
@@ -56,7 +52,10 @@ class _Commands(click.Group):
             raise failure from error
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
+)
 @click.version_option(package_name="alsobought")
 def main() -> None:
     """Streaming item-to-item recommendations: customers who bought this also bought.
@@ -68,380 +67,3 @@ def main() -> None:
       alsobought replay orders.csv --state-dir state     count a purchase log
       alsobought related ITEM --state-dir state          what is bought together with an item
     """
-
-
-state_dir = click.option(
-    "--state-dir",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory of the counted state.",
-)
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-
-
-def _columns(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
-    """The mapping that --columns describes, field -> column."""
-    mapping = {}
-    for part in (value or "").split(","):
-        if not part:
-            continue
-        name, equals, column = part.partition("=")
-        if not equals or not column:
-            raise click.BadParameter(f"'{part}' is not field=column, as in customer_id=household_id")
-        if name not in ("customer_id", "item_id", "timestamp", "quantity", "order_id", "type"):
-            raise click.BadParameter(
-                f"'{name}' is no field; fields are customer_id, item_id, timestamp, quantity, order_id, type"
-            )
-        mapping[name] = column
-    return mapping
-
-
-def _half_life(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    if value is None or value == "none":
-        return None
-    try:
-        days = float(value)
-    except ValueError:
-        days = 0.0
-    if not 0 < days < float("inf"):
-        raise click.BadParameter(f"'{value}' is neither a number of days above 0 nor 'none'")
-    return days
-
-
-def scoring_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
-    """--score, --half-life and --no-trend."""
-    for option in (
-        click.option("--no-trend", is_flag=True, help="Don't multiply by how much an item is bought of late."),
-        click.option(
-            "--half-life",
-            callback=_half_life,
-            metavar="DAYS|none",
-            help="Halve counts every DAYS before the newest purchase; for blend, those of its recent half (60).",
-        ),
-        click.option(
-            "--score",
-            default="blend",
-            show_default=True,
-            type=click.Choice(["blend", "difference", "significance", "lift", "naive", "raw", "cosine"]),
-            help="What to rank by. blend: half difference, half difference of recent purchases.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def _scoring(score: str, half_life: float | None, no_trend: bool) -> Scoring:
-    from streams.lists import DECAYING_SCORES, Scoring
-
-    if half_life is not None and score not in DECAYING_SCORES:
-        raise click.UsageError(f"--half-life goes with {', '.join(DECAYING_SCORES)}, not with --score {score}")
-    return Scoring(score, half_life, not no_trend)
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[bool]]:
-    """While it lasts, Ctrl-C or SIGTERM asks instead of killing: the list is no longer empty once it did."""
-    asked: list[bool] = []
-    before = {name: signal.signal(name, lambda *_: asked.append(True)) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
-
-
-@main.command()
-@click.argument("logs", nargs=-1, required=True, metavar="LOG...", type=click.Path(path_type=Path))
-@click.option(
-    "--state-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory to count into."
-)
-@click.option(
-    "--columns",
-    callback=_columns,
-    metavar="FIELD=COLUMN,...",
-    help="Columns with other names than customer_id, item_id, timestamp, quantity, order_id, type.",
-)
-@click.option(
-    "--pair-window",
-    type=click.IntRange(0),
-    help="Pair items of a customer at most this many first purchases apart; 0: always.  [default: 100]",
-)
-@click.option(
-    "--item-partitions", type=click.IntRange(1, 1024), help="Divide the items' counts among this many stores."
-)
-@click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="File for rejected lines.")
-@click.option("--commit-lines", default=5000, show_default=True, type=click.IntRange(1), help="Order lines per commit.")
-def replay(
-    logs: tuple[Path, ...],
-    state_dir: Path,
-    columns: dict[str, str],
-    pair_window: int | None,
-    item_partitions: int | None,
-    rejects: Path | None,
-    commit_lines: int,
-) -> None:
-    """Count purchase logs into a state directory, from where it stands with each.
-
-    LOG is CSV, JSON lines or Parquet, by its ending; .csv.gz and .jsonl.gz too. It needs the columns customer_id,
-    item_id and timestamp, and may have quantity, order_id and type (purchase or return). Adjacent lines of one order_id
-    are one order. Lines that can't be counted go to the rejects file, with the reason. Ctrl-C commits and stops; the
-    same command goes on later, and a log that has grown is taken up where it ended.
-
-    \b
-      alsobought replay orders.csv --state-dir state
-      alsobought replay january.parquet february.parquet --state-dir state \\
-          --columns customer_id=household_id,item_id=product_id,timestamp=transaction_timestamp
-    """
-    from state.settings import CountingSettings
-    from streams.embedded import Embedded, settings_of
-    from streams.progress import Watch
-    from streams.replay import Progress
-    from streams.replay import replay as run
-
-    stored = settings_of(state_dir) or CountingSettings()
-    settings = CountingSettings(
-        stored.pair_window if pair_window is None else pair_window,
-        stored.item_partitions if item_partitions is None else item_partitions,
-    )
-    embedded = Embedded(state_dir, settings)
-    rejects = rejects or state_dir / "rejected.jsonl"
-    try:
-        with _interruptible() as asked, Watch("replay", "lines") as watch:
-
-            def show(progress: Progress) -> None:
-                watch.show((len(seen) + progress.fraction) / len(logs), progress.lines)
-
-            seen: list[Path] = []
-            totals = Progress()
-            for log in logs:
-                progress = run(
-                    embedded,
-                    [log],
-                    columns,
-                    commit_lines=commit_lines,
-                    rejects=rejects,
-                    on_commit=show,
-                    stop=lambda: bool(asked),
-                )
-                seen.append(log)
-                totals = totals.joined(progress)
-                if asked:
-                    break
-        _tell_replay(totals, embedded.counts[0].lines, rejects, state_dir, interrupted=bool(asked))
-        if asked:
-            sys.exit(INTERRUPTED)
-        with _interruptible() as asked, Watch("related lists", "lists") as watch:
-            done = 0
-            for written in embedded.publish():
-                done += written
-                watch.show(min(1.0, done / max(len(embedded.counts[0].names), 1)), done)
-                if asked:
-                    break
-        if done:
-            click.echo(f"{done:,} related lists written")
-        if asked:
-            click.echo("stopped before every list was written; the same command writes them anew")
-            sys.exit(INTERRUPTED)
-    finally:
-        embedded.close()
-
-
-def _tell_replay(progress: Any, lines: int, rejects: Path, state_dir: Path, *, interrupted: bool) -> None:  # noqa: ANN401
-    if progress.utc_assumed:
-        click.echo("timestamps without zone were taken for UTC", err=True)
-    if progress.lines == 0 and not interrupted:
-        click.echo(f"nothing new: {state_dir} already stands at the end, {lines:,} lines")
-        return
-    counted = progress.lines - progress.rejected
-    rate = progress.lines / max(sum(progress.commits_ms) / 1000, 1e-9)
-    click.echo(f"{progress.lines:,} lines read, {counted:,} counted or duplicate, at {rate:,.0f} lines/s")
-    if progress.rejected:
-        click.echo(f"{progress.rejected:,} of {progress.lines:,} lines rejected, written to {rejects}")
-    if interrupted:
-        click.echo(f"stopped at line {lines:,}, committed; the same command goes on from there")
-
-
-@main.command()
-@click.argument("item")
-@state_dir
-@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 50), help="Most entries to list.")
-@scoring_options
-@as_json
-def related(
-    item: str, state_dir: Path, limit: int, score: str, half_life: float | None, no_trend: bool, as_json: bool
-) -> None:
-    """What is bought together with ITEM, more often than its buyers' other purchases explain.
-
-    Lists each related item with how many customers bought both, how many would by chance (the correction of Smith and
-    Linden for heavy buyers), and the score. Exit code 1 if the item was never bought.
-
-    \b
-      alsobought related 1082185 --state-dir state
-      alsobought related 1082185 --state-dir state --score lift --half-life 60 --json
-    """
-    import numpy as np
-
-    from streams.documents import related_document
-    from streams.embedded import open_counts_of
-    from streams.lists import Ranker
-
-    scoring = _scoring(score, half_life, no_trend)
-    counts = open_counts_of(state_dir, item)
-    try:
-        if item not in counts.names or not counts.bought(counts.names[item]):
-            click.echo(f"item '{item}' was never bought in {state_dir}", err=True)
-            sys.exit(NO)
-        number = counts.names[item]
-        _, lists = Ranker(counts, scoring).lists(np.array([number]))
-        document = related_document(counts, number, score, lists.entries(0, counts.names)[:limit])
-    finally:
-        counts.close()
-    if as_json:
-        click.echo(json.dumps(document, ensure_ascii=False))
-        return
-    print_related(document)
-
-
-def print_related(document: dict[str, Any], title: str | None = None, titles: dict[str, str] | None = None) -> None:
-    """Print a related list as a table."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, markup=False, emoji=False)  # an id like "[b]:apple:" is what it is
-    stamp = f"as of {document['as_of']['timestamp']}, {document['as_of']['lines']:,} lines"
-    heading = Text(f"{title or document['item_id']}", "bold").append(f": {document['buyers']:,} customers; {stamp}", "")
-    console.print(heading)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("also bought", overflow="fold")
-    for name in ("together", "expected", "trend", document["score"]):
-        table.add_column(name, justify="right")
-    for entry in document["related"]:
-        name = entry["item_id"]
-        table.add_row(
-            Text(f"{(titles or {}).get(name, '')} {name}".strip()),
-            f"{entry['bought_together']:,.0f}",
-            f"{entry['expected']:,.1f}",
-            f"{entry['trend']:.2f}",
-            f"{entry['score']:.4g}",
-        )
-    console.print(table if document["related"] else "no item is bought with it more often than chance explains")
-
-
-@main.command()
-@click.argument("customer")
-@state_dir
-@as_json
-def customer(customer: str, state_dir: Path, as_json: bool) -> None:
-    """A customer's history: items held, purchases of each, and when.
-
-    Exit code 1 if the customer is not known.
-    """
-    from streams.documents import customer_document
-    from streams.embedded import open_histories_of
-
-    histories = open_histories_of(state_dir)
-    try:
-        document = customer_document(histories, customer)
-    finally:
-        histories.close()
-    if document is None:
-        click.echo(f"customer '{customer}' is not known in {state_dir}", err=True)
-        sys.exit(NO)
-    if as_json:
-        click.echo(json.dumps(document, ensure_ascii=False))
-        return
-    click.echo(f"{customer}: {document['items_held']:,} items held, {document['purchases']:,} purchases")
-    for entry in document["history"]:
-        click.echo(f"  {entry['last']}  {entry['purchases']:>5,} x  {entry['item_id']}  (since {entry['first']})")
-
-
-@main.command()
-@click.argument("customer")
-@state_dir
-def erase(customer: str, state_dir: Path) -> None:
-    """Erase a customer: afterwards nothing of theirs is in any history, count or list.
-
-    The log is not touched: remove the customer there too before it is replayed into another state. Exit code 1 if the
-    customer is not known.
-    """
-    import time
-
-    from producers.orders import erasure
-    from streams.embedded import open_to_write
-
-    embedded = open_to_write(state_dir)
-    try:
-        if customer not in embedded.histories.customers:
-            click.echo(f"customer '{customer}' is not known in {state_dir}", err=True)
-            sys.exit(NO)
-        embedded.count(erasure(customer, int(time.time() * 1000), embedded.position), embedded.position + 1)
-        embedded.compact()
-        for _ in embedded.publish():
-            pass
-    finally:
-        embedded.close()
-    click.echo(f"erased customer '{customer}'")
-
-
-@main.command()
-@state_dir
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File, .jsonl or .parquet.")
-@scoring_options
-def export(state_dir: Path, out: Path, score: str, half_life: float | None, no_trend: bool) -> None:
-    """Write every item's related list to a file, by rising item id.
-
-    JSON lines in the form of `alsobought related --json`, or Parquet, by the ending. Equal counts give equal bytes.
-    """
-    from streams.embedded import open_to_read
-    from streams.export import export as run
-    from streams.progress import Watch
-
-    scoring = _scoring(score, half_life, no_trend)
-    embedded = open_to_read(state_dir)
-    total = 0
-    try:
-        with Watch("export", "lists") as watch:
-            for done, total in run(embedded, out, scoring):
-                watch.show(done / max(total, 1), done)
-    finally:
-        embedded.close()
-    click.echo(f"{total:,} related lists written to {out}")
-
-
-@main.command()
-@state_dir
-@as_json
-def audit(state_dir: Path, as_json: bool) -> None:
-    """Recount everything from the histories, independently, and compare.
-
-    Compares every pair count, exposure histogram, holder count and related list. Exit code 1 if anything differs.
-    """
-    from streams.audit import Findings
-    from streams.audit import audit as run
-    from streams.embedded import open_to_read
-    from streams.progress import Watch
-
-    embedded = open_to_read(state_dir)
-    findings = Findings()
-    try:
-        with Watch("audit", "comparisons", quiet=as_json) as watch:
-            for fraction in run(embedded, findings):
-                watch.show(fraction, sum(findings.compared.values()))
-    finally:
-        embedded.close()
-    if as_json:
-        click.echo(
-            json.dumps(
-                {"compared": findings.compared, "differences": findings.count, "first": findings.differences},
-                ensure_ascii=False,
-            )
-        )
-    else:
-        for kind, count in findings.compared.items():
-            click.echo(f"{count:>14,} {kind} compared")
-        for text in findings.differences:
-            click.echo(f"differs: {text}")
-        click.echo(f"{findings.count:,} differences" if findings.count else "no difference")
-    if findings.count:
-        sys.exit(NO)

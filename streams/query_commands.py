@@ -37,6 +37,16 @@ def source_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
+def one_source(state_dir: Path | None, url: str | None) -> None:
+    """Check that one of the two was named.
+
+    Raises:
+        click.UsageError: neither or both were.
+    """
+    if (state_dir is None) == (url is None):
+        raise click.UsageError("name --state-dir, a stopped state, or --url, a running worker: one of the two")
+
+
 def from_url(url: str, parts: tuple[str, ...], query: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
     """The document at a path of a worker, for any command with --url; None if there is no such item or customer.
 
@@ -70,8 +80,7 @@ def asked(
     Raises:
         click.UsageError: neither or both were named.
     """
-    if (state_dir is None) == (url is None):
-        raise click.UsageError("name --state-dir, a stopped state, or --url, a running worker: one of the two")
+    one_source(state_dir, url)
     if url is not None:
         return from_url(url, parts, query)
     assert state_dir is not None

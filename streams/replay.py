@@ -107,6 +107,19 @@ class RejectsFile:
                 file.write(b"\n".join(encoded) + b"\n")
 
 
+def write_rejections(path: Path, log: Path, rejections: Iterable[Rejection]) -> None:
+    """Append lines of a log that were not sent to a file of rejected lines."""
+    with path.open("ab") as file:
+        for rejection in rejections:
+            entry = {
+                "file": str(log),
+                "reason": rejection.reason,
+                "record": rejection.record,
+                "row": rejection.position,
+            }
+            file.write(msgspec.json.encode(entry) + b"\n")
+
+
 def _counted(line: bytes, positions: Mapping[str, int]) -> bool:
     entry = _row(line)
     return entry is not None and line.endswith(b"\n") and (entry[0] not in positions or entry[1] < positions[entry[0]])
@@ -166,7 +179,6 @@ def replay(
             _check_hope(log, batch)
             for stretch in _commits(batch, commit_lines):
                 started = time.perf_counter()
-                file.write(log, digest, stretch.rejected)
                 rows = stretch.end - stretch.begin
                 not_held = embedded.count(
                     stretch.orders,
@@ -233,11 +245,14 @@ def _commits(batch: LogBatch, commit_lines: int) -> Iterator[LogBatch]:
         )
 
 
-def _writer(
-    file: RejectsFile, log: Log, digest: str, stretch: LogBatch
-) -> Callable[[npt.NDArray[np.int64]], None]:
-    """Writes the returns of a stretch that are refused, at the positions it is told."""
-    return lambda refused: file.write(log, digest, [_not_held(stretch, position) for position in refused.tolist()])
+def _writer(file: RejectsFile, log: Log, digest: str, stretch: LogBatch) -> Callable[[npt.NDArray[np.int64]], None]:
+    """Writes what is rejected of a stretch, with the returns refused at the positions that it is told."""
+
+    def write(refused: npt.NDArray[np.int64]) -> None:
+        returns = [_not_held(stretch, position) for position in refused.tolist()]
+        file.write(log, digest, sorted([*stretch.rejected, *returns]))
+
+    return write
 
 
 def _not_held(stretch: LogBatch, position: int) -> Rejection:

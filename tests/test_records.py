@@ -1,4 +1,4 @@
-"""Records of columns and ids: what is packed comes back, and what is damaged is an error, never other numbers' shape."""
+"""Records of columns and ids: what is packed comes back, and what is damaged is an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_ids
 from state.errors import StateDamaged
 
-KINDS = st.sampled_from([np.uint8, np.uint32, np.uint64, np.int8, np.int64])
+KINDS: st.SearchStrategy[Any] = st.sampled_from([np.uint8, np.uint32, np.uint64, np.int8, np.int64])
 IDS = st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=20), max_size=8)
 
 

@@ -55,18 +55,19 @@ class WorkerProcess:
         self.state = directory / "state"
         self.log = directory / "log.txt"
         self.admin = f"127.0.0.1:{_free_port()}"
-        self._command = [sys.executable, "-m", "tests.worker_driver", faults, "worker", "--broker", broker]
-        self._command += ["--state-dir", str(self.state), "--topic-prefix", topics.prefix, "--admin", self.admin]
-        self._command += ["--generation", topics.generation, "--idle-ms", "500", *options]
+        self.faults = faults
+        self._options = ["--broker", broker, "--state-dir", str(self.state), "--admin", self.admin, "--idle-ms", "500"]
+        self._options += ["--topic-prefix", topics.prefix, "--generation", topics.generation, *options]
         self._process: subprocess.Popen[bytes] | None = None
         self.starts = 0
 
     def start(self) -> None:
         """Start it; it need not be ready."""
+        command = [sys.executable, "-m", "tests.worker_driver", self.faults, "worker", *self._options]
         with self.log.open("ab") as log:
             # a process group of its own, so that Ctrl-C reaches the tests first
             self._process = subprocess.Popen(
-                self._command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
+                command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
             )
         self.starts += 1
 

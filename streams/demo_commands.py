@@ -114,8 +114,8 @@ def _show_products(embedded: Embedded, titles: Mapping[str, str]) -> None:
     """Print the related lists of well-known products: of each kind, the one most bought."""
     import numpy as np
 
-    from streams.cli import print_related
     from streams.documents import related_document
+    from streams.engine_commands import print_related
     from streams.lists import Ranker, Scoring
 
     (counts,) = embedded.counts

@@ -1,0 +1,78 @@
+// A customer: the history beside the recommendations, and which of the one led to which of the other.
+
+import { ask } from "./api.js";
+import { count, date, decimal, h, named, percent, plural } from "./elements.js";
+
+export async function customer(view, id) {
+  const [person, first] = await Promise.all([
+    ask(["customers", id], { limit: 200 }),
+    ask(["customers", id, "recommendations"], { limit: 20, reasons: 5 }),
+  ]);
+  const list = h("ol", { class: "rows recommended" });
+  const history = h("ol", { class: "rows history" }, person.history.map((entry) => h("li", { class: "row", "data-item": entry.item_id },
+    named(entry), h("span", { class: "figures" }, h("b", {}, `${count(entry.purchases)}\u2009\u00d7`), h("small", {}, date(entry.last))))));
+  const kinds = [
+    ["New to them", {}],
+    ["With repeats", { repeats_share: 0.6 }],
+    ["Lists alone", { popularity_share: 0 }],
+  ];
+  const choices = kinds.map(([name, query], at) => h("button", { type: "button", "aria-pressed": String(at === 0), onclick: () => again(at, query) }, name));
+  view.replaceChildren(
+    h("section", { class: "card hero" },
+      h("div", { class: "who" }, h("p", { class: "eyebrow" }, "customer"), h("h1", {}, person.customer_id)),
+      h("dl", { class: "facts" },
+        h("div", {}, h("dt", {}, "items held"), h("dd", {}, h("b", {}, count(person.items_held)))),
+        h("div", {}, h("dt", {}, "purchases"), h("dd", {}, h("b", {}, count(person.purchases)))),
+        h("div", {}, h("dt", {}, "last"), h("dd", {}, h("b", {}, date(person.history[0]?.last)))))),
+    h("div", { class: "columns even" },
+      h("section", { class: "card" },
+        h("div", { class: "head" }, h("h2", {}, "Recommended"), h("div", { class: "choice", role: "group", "aria-label": "What to recommend" }, choices)),
+        h("p", { class: "legend" }, h("span", {}, h("i", { class: "key seed" }), "because of an item bought"), h("span", {}, h("i", { class: "key popularity" }), "popularity"), h("span", {}, h("i", { class: "key repeats" }), "own repeats"), h("span", {}, h("i", { class: "key others" }), "more items bought")),
+        list),
+      h("section", { class: "card" },
+        h("div", { class: "head" }, h("h2", {}, "Bought"), h("span", { class: "hint" }, person.items_held > person.history.length ? `the last ${person.history.length} of ${plural(person.items_held, "item", "items")}` : "latest first")),
+        history)));
+  show(first);
+
+  async function again(which, query) {
+    choices.forEach((choice, at) => choice.setAttribute("aria-pressed", String(at === which)));
+    show(await ask(["customers", id, "recommendations"], { limit: 20, reasons: 5, ...query }));
+  }
+
+  function show(answer) {
+    const best = Math.max(1e-12, ...answer.recommendations.map((entry) => entry.score));
+    list.replaceChildren(...answer.recommendations.map((entry, at) => h("li", { class: "row" },
+      h("span", { class: "rank" }, at + 1), named(entry),
+      h("span", { class: "figures" }, h("b", {}, percent(entry.score, 2))),
+      h("span", { class: "meter" }, h("span", { class: "stack", "--score": `${100 * entry.score / best}%` }, entry.because.map((reason) => segment(reason, entry)))),
+      h("ul", { class: "because" }, entry.because.slice(0, 6).map((reason) => h("li", { class: kind(reason), ...point(reason) }, because(reason, entry)))))));
+  }
+
+  // Pointing at a reason shows the item bought that it is.
+  function point(reason) {
+    if (!("item_id" in reason)) return {};
+    const lit = (yes) => () => {
+      for (const row of history.children) row.classList.toggle("lit", yes && row.dataset.item === reason.item_id);
+      if (yes) history.querySelector(".lit")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    };
+    return { onmouseenter: lit(true), onmouseleave: lit(false) };
+  }
+}
+
+const kind = (reason) => ("item_id" in reason ? "seed" : "popularity" in reason ? "popularity" : "repeats" in reason ? "repeats" : "others");
+
+function segment(reason, entry) {
+  return h("i", { class: kind(reason), "--share": `${100 * reason.share / entry.score}%`, title: text(reason) });
+}
+
+function text(reason) {
+  if ("item_id" in reason) return `${reason.title ?? reason.item_id}: ${count(reason.bought_together)} bought both, ${decimal(reason.expected)} expected`;
+  if ("popularity" in reason) return `popularity: ${percent(reason.popularity, 2)} of recent purchases`;
+  return "repeats" in reason ? `bought ${plural(reason.repeats, "time", "times")} before` : `${plural(reason.others, "more item", "more items")} bought`;
+}
+
+function because(reason, entry) {
+  const share = h("b", {}, percent(reason.share / entry.score));
+  if ("item_id" in reason) return [share, " ", named({ ...reason, title: reason.title ?? reason.item_id }), h("small", {}, ` ${count(reason.bought_together)} of ${decimal(reason.expected)}`)];
+  return [share, ` ${"popularity" in reason ? "popularity" : text(reason)}`];
+}

@@ -1,0 +1,61 @@
+// Elements from plain values. Text always becomes a text node, so that no id or title is ever taken for HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name.startsWith("--")) element.style.setProperty(name, value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
+export const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+
+const whole = new Intl.NumberFormat("en");
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+export const count = (number) => whole.format(Math.round(number));
+export const short = (number) => (number < 10000 ? count(number) : compact.format(number));
+export const decimal = (number, digits = 1) => number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+export const percent = (share, digits = 0) => `${decimal(100 * share, digits)}\u2009%`;
+export const plural = (number, one, many) => `${count(number)} ${Math.round(number) === 1 ? one : many}`;
+
+export function bytes(number) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (number >= 1000 && unit < units.length - 1) { number /= 1000; unit += 1; }
+  return `${number >= 100 || unit === 0 ? count(number) : decimal(number)}\u2009${units[unit]}`;
+}
+
+const day = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+const minute = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hour12: false, timeZone: "UTC" });
+export const date = (text) => (text ? day.format(new Date(text)) : "never");
+export const moment = (text) => (text ? `${day.format(new Date(text))}, ${minute.format(new Date(text))}` : "nothing yet");
+
+export const itemLink = (id) => `#/items/${encodeURIComponent(id)}`;
+export const customerLink = (id) => `#/customers/${encodeURIComponent(id)}`;
+
+// How every item is named: its title, if it has one, and its id.
+export function named(entry, link = true) {
+  const title = entry.title ?? entry.item_id;
+  const name = link ? h("a", { href: itemLink(entry.item_id), class: "name" }, title) : h("span", { class: "name" }, title);
+  return h("span", { class: "named" }, name, entry.title ? h("span", { class: "id" }, entry.item_id) : null);
+}
+
+// Bars of a series, one a value.
+export function bars(values, label) {
+  const most = Math.max(1, ...values);
+  const width = 100 / Math.max(values.length, 1);
+  return svg("svg", { class: "bars", viewBox: "0 0 100 28", preserveAspectRatio: "none", role: "img", "aria-label": label },
+    values.map((value, at) => svg("rect", {
+      x: at * width + width * 0.12, width: width * 0.76, y: 28 - Math.max(0.6, 27 * value / most), height: Math.max(0.6, 27 * value / most), rx: 0.4,
+    })));
+}
+
+export function problem(error) {
+  return h("div", { class: "card empty" }, h("h2", {}, error.status === 404 ? "Nothing there" : "That did not work"), h("p", {}, error.message));
+}

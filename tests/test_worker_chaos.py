@@ -1,0 +1,155 @@
+"""Whatever dies, the counts and lists are those of a run in which nothing did."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from producers.logs import open_log
+from producers.orders import Orders
+from producers.publish import Publisher
+from producers.wire import encode_order
+from streams.demo_commands import GROCERY_COLUMNS, grocery_file
+from tests.brokers import ApacheKafka, choose_broker
+from tests.kafka_truth import Truth, differences
+from tests.workers import WorkerProcess, is_current, made_topics, published_lists, read_topic, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LINES = 200_000
+KILLS = 12
+SESSION_MS = 3_000
+PAUSE_S = 0.6  # between every 200 orders, so that there is always something to disturb: 65 s
+REPEATED = 0.05
+BAD = [b"not JSON", b'{"customer_id":"1","timestamp":"2017-13-01","item_id":"x"}', b'{"timestamp":1}']
+
+
+@pytest.fixture
+def kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
+    """A broker of this test's own, since it is restarted."""
+    broker = choose_broker(tmp_path / "broker", {})
+    if not isinstance(broker, ApacheKafka):
+        pytest.skip("needs Java and Maven")
+    with broker:
+        yield broker
+
+
+def grocery_orders(lines: int) -> Iterator[tuple[Orders, int]]:
+    """The first orders of the grocery log, one at a time: the stretch it is in, and which of it."""
+    left = lines
+    for batch in open_log(grocery_file("transactions.parquet"), GROCERY_COLUMNS):
+        sizes = np.diff(batch.orders.start)
+        for order in range(len(batch.orders)):
+            if left <= 0:
+                return
+            left -= int(sizes[order])
+            yield batch.orders, order
+
+
+def produce(publisher: Publisher, lines: int, seed: int, pause_s: float = 0.0) -> int:
+    """Send the grocery log with repeats and bad records between; return how many records that was."""
+    chance = random.Random(seed)  # noqa: S311
+    sent = 0
+    for number, (orders, order) in enumerate(grocery_orders(lines)):
+        customer = orders.customers[orders.customer[order]].encode()
+        begin, end = orders.start[order], orders.start[order + 1]
+        items = [orders.items[item] for item in orders.item[begin:end].tolist()]
+        record = encode_order(
+            customer.decode(),
+            int(orders.time[order]),
+            zip(items, orders.quantity[begin:end].tolist(), strict=True),
+            order_id=str(int(orders.key[order])),
+        )
+        partition = publisher.partition_of(customer)
+        records = [record] * (2 if chance.random() < REPEATED else 1)
+        if chance.random() < 0.002:
+            records.append(chance.choice(BAD))
+        if chance.random() < 0.02:  # of something bought just now, so that it is held; or, the second time, not
+            records += [encode_order(customer.decode(), int(orders.time[order]), [(items[0], 9)], kind=1)] * 2
+        for value in records:
+            publisher.send(customer, value, partition=partition)
+        sent += len(records)
+        if pause_s and number % 200 == 0:
+            time.sleep(pause_s)
+    return sent
+
+
+def test_counts_and_lists_are_exact_whatever_dies(kafka: ApacheKafka, tmp_path: Path) -> None:
+    """The promise of the project, on a real log and a real broker, with everything that happens to workers in a year."""
+    chance = random.Random(7)  # noqa: S311
+    topics = made_topics(kafka.bootstrap, "chaos", purchases=3, items=2)
+    options = ("--session-timeout-ms", str(SESSION_MS))
+    workers = [WorkerProcess(kafka.bootstrap, topics, tmp_path / name, *options, faults="chaos") for name in ("a", "b")]
+
+    def send() -> None:
+        with Publisher(kafka.bootstrap, topics.purchases, 120) as publisher:
+            produce(publisher, LINES, 1, PAUSE_S)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    kills = 0
+    events = ["stop", "restart"]
+    deadline = time.monotonic() + 150
+    while sender.is_alive() or kills < KILLS:
+        for worker in workers:
+            if not worker.running:
+                worker.start()
+        at_work = [worker for worker in workers if counts(worker)]
+        if at_work:
+            time.sleep(chance.uniform(0.0, 2.0))
+            victim = chance.choice(at_work)
+            if events and kills >= KILLS // 3 * (3 - len(events)):
+                disturb(events.pop(0), victim, kafka)
+            else:
+                kills += victim.running
+                victim.kill()
+        assert time.monotonic() < deadline, f"only {kills} kills so far"
+    sender.join()
+
+    calm(workers)
+    truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
+    wait_until("all is counted and published", lambda: is_current(workers, truth.lines, 2), 60)
+    assert [worker.stop() for worker in workers] == [0, 0]
+
+    assert truth.lines > LINES
+    truth.check([worker.state for worker in workers], topics, 2)
+    assert differences(published_lists(kafka.bootstrap, topics), truth) == []
+    told = {
+        (int(dict(record.headers)["partition"]), int(dict(record.headers)["offset"]))
+        for records in read_topic(kafka.bootstrap, topics.rejected)
+        for record in records
+    }
+    assert told == truth.refused
+
+
+def counts(worker: WorkerProcess) -> bool:
+    """Whether a worker is at work: partitions of both stages are open."""
+    status = worker.status()
+    return status is not None and bool(status["ingest"]["offsets"] and status["tally"]["offsets"])
+
+
+def disturb(event: str, victim: WorkerProcess, kafka: ApacheKafka) -> None:
+    """Something worse than a kill."""
+    if event == "stop":
+        victim.signal(signal.SIGSTOP)
+        time.sleep(SESSION_MS / 1000 + 3)  # when it wakes, the other one has its partitions
+        victim.signal(signal.SIGCONT)
+    else:
+        kafka.kill()
+        kafka.restart()
+
+
+def calm(workers: list[WorkerProcess]) -> None:
+    """Start the workers once more, without the chaos inside."""
+    for worker in workers:
+        worker.kill()
+        worker.faults = "none"
+        worker.start()
