@@ -44,6 +44,9 @@ class _Commands(click.Group):
             failure = click.ClickException(str(error))
             failure.exit_code = USAGE
             raise failure from error
+        except KeyboardInterrupt:
+            click.echo("stopped; the state, if any, is as of its last commit", err=True)
+            sys.exit(INTERRUPTED)
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader, `head` perhaps, has seen enough
                 raise

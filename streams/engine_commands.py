@@ -346,7 +346,7 @@ def print_related(document: dict[str, Any], title: str | None = None, titles: di
     console = Console(highlight=False, markup=False, emoji=False)  # an id like "[b]:apple:" is what it is
     stamp = f"as of {document['as_of']['timestamp']}, {document['as_of']['lines']:,} lines"
     heading = Text(f"{title or document['item_id']}", "bold").append(f": {document['buyers']:,} customers; {stamp}", "")
-    console.print(heading)
+    console.print(heading, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("also bought", overflow="fold")
     for name in ("together", "expected", "trend", document["score"]):

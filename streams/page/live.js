@@ -69,6 +69,7 @@ function show(status) {
   figures.items.textContent = short(status.items);
   figures.state.textContent = `${bytes(status.state_bytes)} \u00b7 ${status.partitions}\u2009p`;
   document.getElementById("stamp").textContent = `newest purchase: ${moment(status.newest)} UTC`;
+  if (rates.length < 2) return;
   const most = Math.max(1, ...rates);
   const points = rates.map((rate, at) => `${60 - rates.length + at + 1},${(17 - 15 * rate / most).toFixed(1)}`);
   line.setAttribute("d", `M${points.join("L")}`);
