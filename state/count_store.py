@@ -187,7 +187,7 @@ class CountStore:
             stale = np.repeat(self.journal.written < commit, 16)
             for record in split_records(joined):
                 change = change_of(record, self.owned & np.resize(stale, len(self.owned)))
-                self._count(commit, change, np.resize(stale, len(self.names)))
+                self._count(commit, change, self.journal.written, np.resize(stale, len(self.names)))
 
     def numbers_of(self, source: int, first: int, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
         """(n,) this store's numbers of a purchases partition's items, by their number there.
@@ -232,9 +232,10 @@ class CountStore:
         if self.journal.commit == 0:
             put_settings(batch, KIND, self.settings)
         work = sum(len(keys) for change in changes for keys in change.keys.values())
+        written = self.journal.written.copy()
         turns = self.journal.begin(batch, join_records(records), work)
         for change in changes:
-            self._count(self.journal.commit, change, None)
+            self._count(self.journal.commit, change, written)
             self.offsets[change.source] = change.end
             self.newest = max(self.newest, change.newest)
             self._totals += change.totals
@@ -263,8 +264,17 @@ class CountStore:
         )
         self._rocks.write(batch)
 
-    def _count(self, commit: int, change: CountChange, only: npt.NDArray[np.bool_] | None) -> None:
-        """Add a change to what is in memory; with `only`, for the items for which it holds."""
+    def _count(
+        self,
+        commit: int,
+        change: CountChange,
+        written: npt.NDArray[np.int64],
+        only: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Add a change to what is in memory; with `only`, for the items for which it holds.
+
+        `written` tells the commits before this one that wrote each slice: a slice may take its turn twice running.
+        """
         holder_item, holder_epoch, holder_change = change.holder_item, change.holder_epoch, change.holder_change
         purchase_item, purchase_day = change.purchase_item, change.purchase_day
         if only is not None:
@@ -277,7 +287,6 @@ class CountStore:
         self.popularity.add_holders(commit, holder_item, holder_epoch, holder_change)
         self.popularity.add_purchases(commit, purchase_item, purchase_day)
         last = self._pending[-1] if self._pending else None
-        written = self.journal.written
         if last is not None and not ((last.commit <= written) & (written < commit)).any():
             last.commit = commit  # no slice took its turn in between: one sorted run serves for both
             last.merge(change.keys)

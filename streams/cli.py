@@ -11,8 +11,8 @@ import click
 from producers.orders import OrderError
 from state.errors import StateError
 
-USAGE = 2
-"""Exit code of a usage or input error; 1 says that the answer is no, 130 that Ctrl-C stopped it."""
+USAGE, INTERRUPTED = 2, 130
+"""Exit codes: a usage or input error; stopped by Ctrl-C. 1 says that the answer is no."""
 
 _COMMANDS = {
     "engine": ("replay", "related", "customer", "erase", "export", "audit"),
@@ -46,7 +46,7 @@ class _Commands(click.Group):
             raise failure from error
         except KeyboardInterrupt:
             click.echo("stopped; the state, if any, is as of its last commit", err=True)
-            sys.exit(INTERRUPTED)
+            ctx.exit(INTERRUPTED)
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader, `head` perhaps, has seen enough
                 raise

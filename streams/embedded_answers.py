@@ -222,12 +222,13 @@ class EmbeddedAnswers:
         return None
 
     def counted(self, bought: Iterable[str] = ()) -> None:
-        """Take note of a commit: the lists of what was bought or is watched are made anew, and told if they changed.
+        """Take note of a commit, and of what was published since: lists of what was bought or is watched are made anew.
 
         Args:
             bought: ids of the items just bought.
         """
         bought = list(bought)
+        self._published.forget()
         if bought:
             items = [titled(item_id, self._catalogue) for item_id in bought]
             self.changes.tell(Change("orders", None, {"items": items, **self._stamp()}))

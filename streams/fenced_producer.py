@@ -65,6 +65,7 @@ class FencedProducer:
         try:
             await self._producer.start()
         except KafkaError as error:
+            await self.close()
             raise ProducingFailed(f"{self.name}: cannot begin to write: {error!r}") from error
 
     async def write(self, records: Iterable[Outgoing]) -> dict[TopicPartition, int]:

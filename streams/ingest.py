@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SOURCE, BEGIN, END = "source", "begin", "end"
-_FIRST_RECORDS = 500
+_USUAL_LINES = 10.0  # of an order, until we know better
 
 
 class _Waiting(NamedTuple):
@@ -81,7 +81,7 @@ class Ingest:
         self._directory = directory
         self._counting = counting
         self._sources: dict[int, Source] = {}
-        self._lines_per_record = settings.commit_lines / _FIRST_RECORDS
+        self._lines_per_record = _USUAL_LINES
 
     @property
     def most_records(self) -> int:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LONGEST_ID_BYTES = 512
 MOST_IDS = 1000
+"""Ids in a body."""
+MOST_IDS_IN_QUERY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Parameter:
             return {
                 "type": "array",
                 "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_ID_BYTES},
-                "maxItems": MOST_IDS,
+                "maxItems": MOST_IDS_IN_QUERY,
             }
         schema: dict[str, Any] = {"type": self.kind}
         names = ("minLength", "maxLength") if self.kind == "string" else ("minimum", "maximum")
@@ -60,7 +62,9 @@ class Parameter:
             Problem: it has no such value.
         """
         if self.kind == "ids":
-            return tuple(self._text(text, 1, LONGEST_ID_BYTES) for text in texts[: MOST_IDS + 1])
+            if len(texts) > MOST_IDS_IN_QUERY:
+                raise bad_parameter(self.name, f"is given {len(texts)} times, more than {MOST_IDS_IN_QUERY}: use a body")
+            return tuple(self._text(text, 1, LONGEST_ID_BYTES) for text in texts)
         if len(texts) > 1:
             raise bad_parameter(self.name, f"is given {len(texts)} times: give it once")
         (text,) = texts
@@ -117,7 +121,4 @@ def read_query(query: MultiMapping[str], parameters: Sequence[Parameter]) -> dic
             raise bad_parameter(name, f"is missing: {parameter.description}")
         else:
             values[name] = () if parameter.kind == "ids" else parameter.default
-    if any(len(value) > MOST_IDS for value in values.values() if isinstance(value, tuple)):
-        name = next(name for name, value in values.items() if isinstance(value, tuple) and len(value) > MOST_IDS)
-        raise bad_parameter(name, f"is given more than {MOST_IDS} times")
     return values

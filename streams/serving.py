@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from streams.answers import Answers
     from streams.embedded import Embedded
 
+LONGEST_REQUEST_LINE = 1 << 17  # twenty ids of 512 bytes, each byte as %XX, twice
 CATALOGUE_EVERY_S = 0.3  # a second at most, reading included
 _log = logging.getLogger("alsobought.serving")
 
@@ -63,7 +64,8 @@ async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int,
 
 async def listen(answers: Answers, settings: AdminSettings, host: str, port: int) -> web.AppRunner:
     """Start to serve answers; `cleanup()` of what is returned ends it."""
-    runner = web.AppRunner(make_app(answers, settings), access_log=None, shutdown_timeout=2.0)
+    app = make_app(answers, settings)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=LONGEST_REQUEST_LINE)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

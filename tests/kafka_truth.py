@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 
 from state.count_rows import EXPOSURES, items_at
-from state.directory import COUNTS, StateDirectory
+from state.directory import COUNTS, HISTORIES, StateDirectory
 from state.journal import SLICES
 from state.settings import CountingSettings
 from streams.documents import related_document
 from streams.embedded import Embedded
 from streams.intake import read_orders
 from streams.lists import Ranker, Scoring
-from streams.stages import open_counts
-from tests.streamed import popularity
+from streams.stages import open_counts, open_histories
+from tests.streamed import histories, popularity
 from tests.workers import read_topic
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.count_store import CountStore
+    from state.history_store import HistoryStore
     from streams.topics import Topics
 
 _RECORDS = 2_000
@@ -37,6 +38,7 @@ class Truth:
 
     Attributes:
         facts: counts, histograms, popularity and totals, by item id.
+        histories: of every customer.
         lists: every related list as the bytes of its document, by item id.
         refused: (partition, offset) of records of which not all was counted.
         lines: order lines.
@@ -55,12 +57,19 @@ class Truth:
                 self.refused |= {(partition, offset) for offset in not_held.tolist()}
                 self.refused |= {(partition, rejection.position) for rejection in rejections}
         self.facts = facts(embedded.counts)
+        self.histories = histories(embedded.histories)
         self.lists = lists(embedded.counts)
         self.lines = embedded.counts[0].lines
         embedded.close()
 
     def check(self, states: Iterable[Path], topics: Topics, items: int, pair_window: int = 100) -> None:
         """Compare with what workers have in their state directories: of each partition, the store that reads furthest."""
+        states = list(states)
+        found_histories: dict[str, Any] = {}
+        for histories_store in newest_histories(states, topics, CountingSettings(pair_window, items)):
+            found_histories |= histories(histories_store)
+            histories_store.close()
+        assert found_histories == self.histories
         counts = newest_counts(states, topics, CountingSettings(pair_window, items))
         found, found_lists = facts(counts), lists(counts)
         for store in counts:
@@ -69,6 +78,20 @@ class Truth:
             assert found.get(name) == wanted, f"{name} differ"
         assert found_lists.keys() == self.lists.keys()
         assert found_lists == self.lists
+
+
+def newest_histories(states: list[Path], topics: Topics, settings: CountingSettings) -> list[HistoryStore]:
+    """Of each purchases partition, the store that has come furthest."""
+    best: dict[str, HistoryStore] = {}
+    for state in states:
+        for path in sorted((state / topics.generation).glob(f"{HISTORIES}-*")):
+            store = open_histories(path, settings)
+            other = best.get(path.name)
+            if other is None or other.position < store.position:
+                best[path.name], store = store, other or store
+            if store is not best[path.name]:
+                store.close()
+    return list(best.values())
 
 
 def newest_counts(states: Iterable[Path], topics: Topics, settings: CountingSettings) -> list[CountStore]:

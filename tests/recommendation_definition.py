@@ -98,7 +98,9 @@ def recommendations(
 
 def list_shares(state: State, seeds: Mapping[str, float]) -> dict[tuple[str, str], float]:
     """(seed, item): weight * list score, scaled to sum 1."""
-    products = {(seed, entry.item_id): weight * entry.score for seed, weight in seeds.items() for entry in related(state, seed)}
+    products = {
+        (seed, entry.item_id): weight * entry.score for seed, weight in seeds.items() for entry in related(state, seed)
+    }
     whole = math.fsum(products.values())
     return {pair: product / whole for pair, product in products.items()}
 

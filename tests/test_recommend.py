@@ -118,7 +118,9 @@ def test_recommendations_are_those_of_the_definition(
     catalogue = Catalogue(dict.fromkeys(CATALOGUE_ONLY, CatalogueItem()) if in_catalogue else {})
     for item in set(unavailable) | set(category or ()):
         if in_catalogue or item not in CATALOGUE_ONLY:
-            shown = CatalogueItem(category="here" if item in (category or ()) else None, available=item not in unavailable)
+            shown = CatalogueItem(
+                category="here" if item in (category or ()) else None, available=item not in unavailable
+            )
             catalogue.put(item, shown)
     seeds = [item for item in basket if item in named]
     wishes = Wishes(
@@ -142,7 +144,9 @@ def test_recommendations_are_those_of_the_definition(
     if not state.purchases:
         return
 
-    document = answered(log, lambda answers: answers.recommendations(customer, wishes), catalogue, partitions, publish=publish)
+    document = answered(
+        log, lambda answers: answers.recommendations(customer, wishes), catalogue, partitions, publish=publish
+    )
 
     found = document["recommendations"]
     everything = recommendations(state, customer, 1000, **terms)

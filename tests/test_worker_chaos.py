@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import signal
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +42,9 @@ def kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
         pytest.skip("needs Java and Maven")
     with broker:
         yield broker
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # sockets that the producer's client forgot in the restart
+        gc.collect()
 
 
 def grocery_orders(lines: int) -> Iterator[tuple[Orders, int]]:

@@ -57,7 +57,9 @@ class WorkerProcess:
         self.admin = f"127.0.0.1:{_free_port()}"
         self.faults = faults
         self._options = ["--broker", broker, "--state-dir", str(self.state), "--admin", self.admin, "--idle-ms", "500"]
-        self._options += ["--topic-prefix", topics.prefix, "--generation", topics.generation, *options]
+        self._options += ["--topic-prefix", topics.prefix, "--generation", topics.generation]
+        # a worker that was killed holds its partitions for a session: a short one makes short tests
+        self._options += ["--session-timeout-ms", "1500", *options]
         self._process: subprocess.Popen[bytes] | None = None
         self.starts = 0
 

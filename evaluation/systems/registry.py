@@ -106,7 +106,7 @@ def systems_named(wanted: Sequence[str]) -> list[System]:
     groups = list(dict.fromkeys(system.group for system in SYSTEMS))
     for one in wanted:
         if not any(one == system.group or fnmatchcase(system.name, one) for system in SYSTEMS):
-            near = get_close_matches(one, [*names, *groups], n=3)
+            near = get_close_matches(one, sorted({*names, *groups}), n=3)
             hint = f" (did you mean {' or '.join(near)}?)" if near else ""
             raise EvaluationError(
                 f"there is no system {one!r}{hint}; --systems takes groups: {', '.join(groups)}; "
