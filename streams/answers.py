@@ -1,9 +1,9 @@
 """What the admin endpoint can be asked, whoever holds the state: the questions, and what can stand in their way.
 
-    AnswerError            the question cannot be answered with a document
-    |-- NotKnown           there is no such item or customer
-    |-- NotWritable        this process cannot take orders or erasures
-    `-- NotReady           who holds the answer is not there at the moment
+AnswerError            the question cannot be answered with a document
+|-- NotKnown           there is no such item or customer
+|-- NotWritable        this process cannot take orders or erasures
+`-- NotReady           who holds the answer is not there at the moment
 """
 
 from __future__ import annotations

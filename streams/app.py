@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import faust
 from faust.app.base import BootStrategy
+from faust.web import View
 from mode import Worker
 
 from state.directory import StateDirectory
@@ -21,7 +22,7 @@ from streams.tally import Tally
 from streams.topics import check_topics
 
 if TYPE_CHECKING:
-    from faust.web import Request, Response, View
+    from faust.web import Request, Response
 
     from state.snapshots import Store
     from streams.settings import WorkerSettings
@@ -120,12 +121,11 @@ def _add_pages(shop: Shop) -> None:
         return view.json(shop.status())
 
     @shop.app.page("/snapshot")
-    async def snapshot(view: View, request: Request) -> Response:
-        if request.method != "POST":
-            return view.error(405, "POST a JSON object with `to`, a directory on the worker's machine")
-        to = Path((await request.json())["to"])
-        written = shop.snapshot(to)
-        return view.json({"stores": [str(path) for path in written]})
+    class Snapshot(View):
+        async def post(self, request: Request) -> Response:
+            """Write a snapshot to the directory `to`, on this machine."""
+            to = Path((await request.json())["to"])
+            return self.json({"stores": [str(path) for path in shop.snapshot(to)]})
 
 
 def _check_free(settings: WorkerSettings) -> None:

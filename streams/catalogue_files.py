@@ -44,7 +44,9 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None) -> Iter
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows, ".parquet": _parquet_rows}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise CatalogueError(f"{path} is of no known format: the name of a catalogue ends in one of {', '.join(readers)}")
+        raise CatalogueError(
+            f"{path} is of no known format: the name of a catalogue ends in one of {', '.join(readers)}"
+        )
     try:
         for place, fields in reader(path, columns):
             if isinstance(fields, str):

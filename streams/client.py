@@ -55,7 +55,9 @@ def ask(url: str, path: str, query: Mapping[str, Any] | None = None) -> dict[str
         raise ClientError(f"{url} answers {error.code}: {_detail(body)}") from None
     except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise ClientError(f"{url} does not answer: {reason}; is a worker or `alsobought serve` running there?") from None
+        raise ClientError(
+            f"{url} does not answer: {reason}; is a worker or `alsobought serve` running there?"
+        ) from None
 
 
 def _text(value: object) -> object:

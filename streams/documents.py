@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.history_store import HistoryStore
-    from streams.relatedness import RelatedItem
+    from streams.ranking import RelatedItem
 
 
 def timestamp_text(milliseconds: int) -> str | None:

@@ -94,7 +94,8 @@ class EmbeddedAnswers:
             **self._volume(number),
             "popularity": float(stock.popularity[number]) if bought and number < stock.bought else 0.0,
             "daily_purchases": [
-                {"day": day_text(day), "purchases": int(table.days[day % DAYS, number]) if bought else 0} for day in days
+                {"day": day_text(day), "purchases": int(table.days[day % DAYS, number]) if bought else 0}
+                for day in days
             ],
             **self._stamp(),
         }

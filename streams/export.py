@@ -16,7 +16,7 @@ from state.related_store import RelatedStore
 from streams.documents import related_document, timestamp_text
 from streams.embedded import publish_lists
 from streams.lists import Scoring
-from streams.relatedness import RelatedItem
+from streams.ranking import RelatedItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

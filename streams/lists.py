@@ -10,18 +10,8 @@ import numpy as np
 from state.count_rows import bucket_exposures, items_at, places_of, slice_of
 from state.journal import SLICES
 from streams.popularity import epoch_weights, popularity
-from streams.relatedness import (
-    COSINE,
-    DIFFERENCE,
-    LIFT,
-    NAIVE,
-    RAW,
-    SIGNIFICANCE,
-    Catalogue,
-    Components,
-    RelatedLists,
-    rank,
-)
+from streams.ranking import Catalogue, Components, RelatedLists, rank
+from streams.relatedness import COSINE, DIFFERENCE, LIFT, NAIVE, RAW, SIGNIFICANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -66,7 +66,9 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily("alsobought_customers", "Customers who hold anything", status.customers)
         yield GaugeMetricFamily("alsobought_items", "Items known", status.items)
         yield GaugeMetricFamily("alsobought_lists", "Related lists published", status.lists)
-        yield GaugeMetricFamily("alsobought_newest_timestamp_seconds", "Newest purchase", max(status.newest_ms, 0) / 1000)
+        yield GaugeMetricFamily(
+            "alsobought_newest_timestamp_seconds", "Newest purchase", max(status.newest_ms, 0) / 1000
+        )
         lag = GaugeMetricFamily("alsobought_lag_records", "Records waiting to be counted", labels=["kind", "partition"])
         size = GaugeMetricFamily("alsobought_state_bytes", "State on disk", labels=["kind", "partition"])
         age = GaugeMetricFamily(

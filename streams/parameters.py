@@ -63,7 +63,9 @@ class Parameter:
         """
         if self.kind == "ids":
             if len(texts) > MOST_IDS_IN_QUERY:
-                raise bad_parameter(self.name, f"is given {len(texts)} times, more than {MOST_IDS_IN_QUERY}: use a body")
+                raise bad_parameter(
+                    self.name, f"is given {len(texts)} times, more than {MOST_IDS_IN_QUERY}: use a body"
+                )
             return tuple(self._text(text, 1, LONGEST_ID_BYTES) for text in texts)
         if len(texts) > 1:
             raise bad_parameter(self.name, f"is given {len(texts)} times: give it once")

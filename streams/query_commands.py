@@ -207,7 +207,9 @@ def bestsellers(
         state_dir, url, ("bestsellers",), query, lambda answers: answers.bestsellers(days, category, limit)
     )
     if document is None or not document["bestsellers"]:
-        click.echo(f"nothing was bought in these {days} days{f' in category {category!r}' if category else ''}", err=True)
+        click.echo(
+            f"nothing was bought in these {days} days{f' in category {category!r}' if category else ''}", err=True
+        )
         sys.exit(NO)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))

@@ -136,7 +136,7 @@ def recommend(
     assortment: Assortment,
     admitted: Mask,
     limit: int,
-    blend: Blend = Blend(),  # noqa: B008 - frozen
+    blend: Blend = Blend(),
     most_reasons: int = MOST_SEEDS + 2,
 ) -> list[Recommendation]:
     """The best `limit` items for a visitor; fewer only if fewer are admitted.
@@ -206,9 +206,7 @@ class _Merged(NamedTuple):
     lists: Sequence[StoredList | None]
 
     @classmethod
-    def of(
-        cls, held: Held, seeds: Seeds, lists: Sequence[StoredList | None], bought: int, blend: Blend
-    ) -> _Merged:
+    def of(cls, held: Held, seeds: Seeds, lists: Sequence[StoredList | None], bought: int, blend: Blend) -> _Merged:
         """All contributions, scaled so that each source has its share of the whole."""
         found = [(at, stored) for at, stored in enumerate(lists) if stored is not None]
         lengths = np.array([len(stored.item) for _, stored in found], np.int64)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 
-from streams.answers import LONGEST_LIST, MOST_RECOMMENDATIONS, SHOWN_REASONS
+from streams.answers import MOST_RECOMMENDATIONS, SHOWN_REASONS
 from streams.parameters import LONGEST_ID_BYTES, MOST_IDS
 from streams.recommend import MOST_SEEDS, POPULARITY_SHARE
 

@@ -36,9 +36,7 @@ class Shelf:
         clock: monotonic seconds.
     """
 
-    def __init__(
-        self, counts: CountStore, catalogue: Catalogue, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, counts: CountStore, catalogue: Catalogue, clock: Callable[[], float] = time.monotonic) -> None:
         self._counts = counts
         self._catalogue = catalogue
         self._clock = clock

@@ -133,5 +133,3 @@ class StoredCatalogue:
             if self._records.get(item_id) != record:
                 self._catalogue.put(item_id, decode_item(record))
         self._records, self._stamp = records, seen
-
-

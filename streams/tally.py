@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.settings import CountingSettings
-    from streams.relatedness import RelatedLists
+    from streams.ranking import RelatedLists
     from streams.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)

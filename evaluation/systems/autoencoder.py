@@ -24,6 +24,7 @@ PATIENCE = 6
 _LENGTH = 10.0  # of a history as input: with unit vectors the first layer starts out deaf
 DATES = 4
 """Dates before which the time-aware network sees histories, a horizon apart, the latest kept for early stopping."""
+_BATCH = 64
 _CHUNK = 1024
 _TOP = 6
 
@@ -37,7 +38,7 @@ def plain(past: Past, seed: int) -> Fitted:
 
 
 def time_aware(past: Past, seed: int) -> Fitted:
-    """Says from the histories before a date what is bought for the first time within the horizon after it."""
+    """Says from the histories before a date what is bought within the horizon after it."""
     dates = [past.cutoff_ms - number * past.horizon_ms for number in range(1, DATES + 1)]
     questions = [_question(past, date) for date in dates if date > past.before.time[0]]
     if not questions:
@@ -55,11 +56,14 @@ def _held_before(past: Past, date_ms: int) -> sparse.csr_array:
 
 
 def _question(past: Past, date_ms: int) -> Question:
-    """What customers held at a date, and what they bought for the first time within the horizon after it."""
-    first = past.history.first
-    return _held_before(past, date_ms), past.matrix(
-        ((date_ms <= first) & (first < date_ms + past.horizon_ms)).astype(np.float32)
-    )
+    """What customers held at a date, and what they bought within the horizon after it."""
+    bought = past.bought
+    here = (date_ms <= bought.time) & (bought.time < date_ms + past.horizon_ms)
+    shape = past.held.shape
+    answers = sparse.csr_array((np.ones(int(here.sum()), np.float32), (bought.row[here], bought.place[here])), shape)
+    answers.sum_duplicates()
+    answers.data[:] = 1
+    return _held_before(past, date_ms), answers
 
 
 def _stacked(questions: list[Question]) -> Question:
@@ -78,7 +82,7 @@ def _scaled(asked: sparse.csr_array) -> sparse.csr_array:
 def _network(asked: sparse.csr_array, answers: sparse.csr_array, seed: int) -> MLPClassifier:
     """A network that knows nothing yet but how often each item is the answer."""
     network = MLPClassifier(
-        (BOTTLENECK,), activation="tanh", alpha=1e-4, batch_size=64, learning_rate_init=0.001, random_state=seed
+        (BOTTLENECK,), activation="tanh", alpha=1e-4, learning_rate_init=0.001, random_state=seed
     )
     _epoch(network, asked, answers, np.arange(min(asked.shape[0], 1)))
     often = (np.asarray(answers.sum(axis=0)).ravel() + 0.1) / (answers.shape[0] + 1)
@@ -87,9 +91,11 @@ def _network(asked: sparse.csr_array, answers: sparse.csr_array, seed: int) -> M
 
 
 def _epoch(network: MLPClassifier, asked: sparse.csr_array, answers: sparse.csr_array, order: Rows) -> None:
-    """Show everything once, a chunk of dense answers at a time."""
-    for chunk in np.split(order, range(_CHUNK, len(order), _CHUNK)):
-        network.partial_fit(asked[chunk], answers[chunk].toarray().astype(np.int32), classes=np.arange(answers.shape[1]))
+    """Show everything once, a batch at a time."""
+    for batch in np.split(order, range(_BATCH, len(order), _BATCH)):
+        # scikit-learn 1.9 numbers the outputs in the answers' own type: 8 bits would mix up all but the first 127
+        said = answers[batch].toarray().astype(np.int32)
+        network.partial_fit(asked[batch], said, classes=np.arange(answers.shape[1]))
 
 
 def _best_epochs(asked: sparse.csr_array, answers: sparse.csr_array, test: Question, seed: int) -> int:
@@ -117,7 +123,8 @@ def _hit_rate(network: MLPClassifier, asked: sparse.csr_array, answers: sparse.c
         here = slice(begin, begin + _CHUNK)
         scores = np.where(asked[here].toarray() > 0, -np.inf, network.predict_proba(_scaled(asked[here])))
         best = np.argpartition(-scores, min(_TOP, scores.shape[1] - 1), axis=1)[:, :_TOP]
-        hits += int(np.take_along_axis(answers[here].toarray(), best, 1).any(axis=1).sum())
+        new = answers[here].toarray() * (asked[here].toarray() == 0)
+        hits += int(np.take_along_axis(new, best, 1).any(axis=1).sum())
     return hits / max(asked.shape[0], 1)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from warnings import catch_warnings, simplefilter
 
 from implicit.nearest_neighbours import BM25Recommender
+from implicit.utils import ParameterWarning
 from scipy import sparse
 
 from evaluation.systems.system import Fitted
@@ -19,7 +21,9 @@ NEIGHBOURS = 50
 def bm25(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
     """The neighbours of what a customer holds."""
     model = BM25Recommender(K=NEIGHBOURS, num_threads=1)
-    model.fit(sparse.csr_matrix(past.held), show_progress=False)
+    with catch_warnings():
+        simplefilter("ignore", ParameterWarning)  # implicit tells itself that it converts its own matrix
+        model.fit(sparse.csr_matrix(past.held), show_progress=False)
     similarity = sparse.csr_array(model.similarity)
 
     def scores(rows: Rows) -> Floats:

@@ -10,7 +10,8 @@ from evaluation.systems.related import make_lists
 from state.count_rows import EXPOSURES, bucket_exposures, items_at
 from state.journal import SLICES
 from streams.popularity import popularity
-from streams.relatedness import LIST_LENGTH, expected_copurchases
+from streams.ranking import LIST_LENGTH
+from streams.relatedness import expected_copurchases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -35,7 +35,7 @@ WINDOWS = {"20": 20, "50": 50, "200": 200, "500": 500, "none": 0}
 
 def _scores() -> list[System]:
     """Item-to-item by each score, with trend and ("-flat") without."""
-    scorings = [(score, None) for score in PLAIN_SCORES]
+    scorings: list[tuple[str, int | None]] = [(score, None) for score in PLAIN_SCORES]
     scorings += list(product(CORRECTED_SCORES, HALF_LIVES_DAYS))
     scorings.append(("blend", None))
     return [
@@ -60,12 +60,16 @@ def _expectations() -> list[System]:
 
 def _settings() -> list[System]:
     """The shipped default with one setting changed."""
-    changes = {f"share-{share:g}": Merging(popularity=share) for share in (0.0, 0.2, 0.6, 0.8)}
+    changes = {f"share-{share:g}": Merging(popularity=share) for share in (0.0, 0.2, 0.5, 0.6, 0.8)}
     changes |= {f"seeds-{seeds}": Merging(seeds=seeds) for seeds in (20, 50, 200)}
     changes |= {f"seed-half-life-{days}d": Merging(half_life_days=days) for days in (30, 180)}
     changes["seed-half-life-none"] = Merging(half_life_days=None)
     systems = [System(name, "settings", item_to_item(Scoring(), merging)) for name, merging in changes.items()]
-    others = [(score, half_life) for score in CORRECTED_SCORES for half_life in (None, 60)]
+    mixes = {f"blend-{days}d": Scoring("blend", days) for days in (30, 120)}
+    systems += [System(name, "settings", item_to_item(scoring, Merging())) for name, scoring in mixes.items()]
+    calibrated = merged(Expectation("calibrated").lists, Merging(root_mass=True))
+    systems.append(System("with-difference-calibrated", "settings", calibrated))
+    others = [("raw", None), *product(CORRECTED_SCORES, (None, 60))]
     for score, half_life in others:
         name = f"with-{score}{f'-{half_life}d' if half_life else ''}"
         systems.append(System(name, "settings", item_to_item(Scoring(score, half_life), Merging(root_mass=True))))

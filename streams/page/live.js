@@ -2,7 +2,7 @@
 
 import { bytes, count, decimal, h, moment, short, svg } from "./elements.js";
 
-const rates = [];
+const rates = new Array(60).fill(0); // a minute
 const listeners = { orders: new Set(), related: new Set() };
 let source = null;
 let watched;
@@ -60,7 +60,7 @@ function connected(yes) {
 function show(status) {
   connected(true);
   rates.push(status.lines_per_second);
-  if (rates.length > 60) rates.shift();
+  rates.shift();
   figures.rate.textContent = short(status.lines_per_second);
   figures.lag.textContent = count(status.lag);
   figures.age.textContent = status.refresh_age_ms ? (status.refresh_age_ms < 1000 ? `${count(status.refresh_age_ms)}\u2009ms` : `${decimal(status.refresh_age_ms / 1000)}\u2009s`) : "exact";
@@ -69,9 +69,8 @@ function show(status) {
   figures.items.textContent = short(status.items);
   figures.state.textContent = `${bytes(status.state_bytes)} \u00b7 ${status.partitions}\u2009p`;
   document.getElementById("stamp").textContent = `newest purchase: ${moment(status.newest)} UTC`;
-  if (rates.length < 2) return;
   const most = Math.max(1, ...rates);
-  const points = rates.map((rate, at) => `${60 - rates.length + at + 1},${(17 - 15 * rate / most).toFixed(1)}`);
+  const points = rates.map((rate, at) => `${at * 60 / 59},${(17 - 15 * rate / most).toFixed(1)}`);
   line.setAttribute("d", `M${points.join("L")}`);
-  area.setAttribute("d", `M${61 - rates.length},18L${points.join("L")}L60,18Z`);
+  area.setAttribute("d", `M0,18L${points.join("L")}L60,18Z`);
 }

@@ -48,7 +48,7 @@ async function find() {
   const customers = found.customers.map((id, at) => option(customerLink(id), `c${at}`,
     h("span", { class: "named" }, h("span", { class: "name" }, `Customer ${id}`), h("span", { class: "id" }, "history and recommendations"))));
   const items = found.items.map((item, at) => option(itemLink(item.item_id), at,
-    h("span", { class: "named" }, h("span", { class: "name" }, item.title ?? item.item_id), h("span", { class: "id" }, item.title ? item.item_id : "", item.category ? ` ${item.category}` : "")),
+    h("span", { class: "named" }, h("span", { class: "name" }, item.title ?? item.item_id), h("span", { class: "id" }, [item.title && item.item_id, item.category, !item.available && "unavailable"].filter(Boolean).join(" \u00b7 "))),
     h("span", { class: "much" }, `${count(item.purchases)}\u2009\u00d7`)));
   const exact = found.items[0]?.item_id === text;
   list.replaceChildren(...(exact ? [...items.slice(0, 1), ...customers, ...items.slice(1)] : [...customers, ...items]));

@@ -1,0 +1,120 @@
+"""The command `evaluate`: what it takes and prints. It loads without the extra `evaluation`, to say that it is needed."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evaluation.protocol import Protocol
+
+
+def _days(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """A number of days, as `14d`."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,3})d", value)
+    if not found:
+        raise click.BadParameter(f"{value!r} is not a number of days like 14d")
+    return int(found[1])
+
+
+def _columns(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
+    """Field -> column."""
+    columns = {}
+    for part in filter(None, (value or "").split(",")):
+        field, equals, column = part.partition("=")
+        if not (field and equals and column):
+            raise click.BadParameter(f"{part!r} is not FIELD=COLUMN; example: customer_id=user,item_id=sku")
+        columns[field.strip()] = column.strip()
+    return columns
+
+
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str]:
+    return [name.strip() for name in (value or "").split(",") if name.strip()]
+
+
+@click.command()
+@click.argument("logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--cutoffs", default=3, show_default=True, type=click.IntRange(1, 100), help="How many.")
+@click.option("--horizon", default="14d", show_default=True, callback=_days, help="Purchases this long after count.")
+@click.option("--spacing", callback=_days, help="Between two cutoffs.  [default: the horizon]")
+@click.option("--skip", default=0, show_default=True, type=click.IntRange(0, 100), help="Last cutoffs left out: tune here.")
+@click.option("--at", default=6, show_default=True, type=click.IntRange(1, 100), help="Recommendations that may hit.")
+@click.option("--target", default="new", show_default=True, type=click.Choice(["new", "all"]), help="Items that count.")
+@click.option("--systems", callback=_names, help="Names, groups, patterns, comma-separated.  [default: all]")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Directory for results.json and the report.")
+@click.option("--columns", callback=_columns, help="FIELD=COLUMN,... where the log calls them otherwise.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
+@click.option("--universe", default=5000, show_default=True, type=click.IntRange(0), help="Candidates; 0: every item.")
+def evaluate(
+    logs: tuple[Path, ...],
+    cutoffs: int,
+    horizon: int,
+    spacing: int | None,
+    skip: int,
+    at: int,
+    target: str,
+    systems: list[str],
+    out: Path | None,
+    columns: dict[str, str],
+    seed: int,
+    universe: int,
+) -> None:
+    r"""Compare recommenders on your own purchase log.
+
+    At each of the last cutoffs every system sees what was bought before, and recommends to each customer who bought
+    within the horizon after. Told is how often one of the first recommendations was among what they bought.
+
+    Interrupted with --out, it goes on where it stopped. --out then holds results.json, report.html and table.md.
+
+    \b
+    Example:
+      alsobought evaluate orders.csv --systems default,popularity,peers --out evaluation
+    """
+    running = _extra("evaluation.running")
+    protocol: Protocol = _extra("evaluation.protocol").Protocol(
+        cutoffs, horizon, spacing or horizon, skip, at, target, universe, seed
+    )
+    with _sentences(), _directory(out) as directory:
+        running.run(logs, columns, protocol, systems, directory, keep=out is not None)
+
+
+def _extra(name: str) -> Any:  # noqa: ANN401 - a module
+    """A module that needs the extra."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        raise click.ClickException(
+            f"evaluate needs {missing}, which is not installed: pip install 'alsobought[evaluation]'"
+        ) from error
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn what can't be evaluated into a sentence and exit code 2."""
+    errors = (importlib.import_module("evaluation.errors").EvaluationError, _extra("producers.orders").OrderError)
+    try:
+        yield
+    except errors as error:
+        failure = click.ClickException(str(error))
+        failure.exit_code = 2
+        raise failure from error
+
+
+@contextmanager
+def _directory(out: Path | None) -> Iterator[Path]:
+    if out is not None:
+        yield out
+        return
+    with TemporaryDirectory(prefix="alsobought-evaluation-") as directory:
+        yield Path(directory)

@@ -1,0 +1,109 @@
+"""Plots as inline SVG, drawn with the page's own colours; numbers stand beside the marks, so colour carries nothing."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluation.intervals import Interval
+
+WIDTH = 860
+_LABELS = 210
+_VALUES = 70
+_LINE = 20
+
+
+class Bar(NamedTuple):
+    """A named value with an interval, or none."""
+
+    name: str
+    value: Interval
+    strong: bool
+
+
+def bars(title: str, rows: Sequence[Bar], unit: str) -> str:
+    """Horizontal bars from 0 with whiskers for intervals, in the order given."""
+    top = max([row.value.high for row in rows] + [1e-9])
+    width = WIDTH - _LABELS - _VALUES
+    height = _LINE * len(rows) + 40
+    scale = width / top
+    parts = [_open(title, height)]
+    for tick in ticks(top):
+        x = _LABELS + tick * scale
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 34}"/>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 18}" text-anchor="middle">{tick:g}</text>')
+    for number, (name, value, strong) in enumerate(rows):
+        y = _LINE * number + 8
+        low, high = (_LABELS + max(bound, 0) * scale for bound in (value.low, value.high))
+        kind = "bar strong" if strong else "bar"
+        parts.append(f'<text class="name" x="{_LABELS - 8}" y="{y + 11}" text-anchor="end">{escape(name)}</text>')
+        parts.append(
+            f'<rect class="{kind}" x="{_LABELS}" y="{y}" width="{max(value.mean, 0) * scale:.1f}" height="14" rx="2"/>'
+        )
+        if high > low:
+            parts.append(f'<path class="whisker" d="M{low:.1f} {y + 7}H{high:.1f}M{low:.1f} {y + 3}v8M{high:.1f} {y + 3}v8"/>')
+        parts.append(f'<text class="value" x="{WIDTH - _VALUES + 12}" y="{y + 11}">{value.mean:.3f}</text>')
+    parts.append(f'<text class="tick" x="{_LABELS + width / 2:.0f}" y="{height - 2}" text-anchor="middle">{escape(unit)}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+class Line(NamedTuple):
+    """A named line through points."""
+
+    name: str
+    points: Sequence[tuple[int, float]]
+    """(place on the horizontal axis, value)."""
+
+
+def lines(title: str, labels: Sequence[str], rows: Sequence[Line], unit: str) -> str:
+    """Lines over labelled places, each named at its right end; names keep clear of each other."""
+    left, right, height = 50, 170, 320
+    top = max([value for row in rows for _, value in row.points] + [1e-9])
+    across = (WIDTH - left - right) / max(len(labels) - 1, 1)
+    up = (height - 60) / top
+    parts = [_open(title, height)]
+    for tick in ticks(top):
+        y = height - 45 - tick * up
+        parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for number, label in enumerate(labels):
+        parts.append(
+            f'<text class="tick" x="{left + number * across:.1f}" y="{height - 26}" text-anchor="middle">{escape(label)}</text>'
+        )
+    parts.append(f'<text class="tick" x="{(left + WIDTH - right) / 2:.0f}" y="{height - 6}" text-anchor="middle">{escape(unit)}</text>')
+    ends = []
+    for number, (name, points) in enumerate(rows):
+        places = [(left + place * across, height - 45 - value * up) for place, value in points]
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+        parts.append(f'<path class="line line-{number}" d="M{path}"/>')
+        parts += [f'<circle class="dot line-{number}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places]
+        ends.append((places[-1][1], places[-1][0], number, name))
+    below = 0.0
+    for y, x, number, name in sorted(ends):
+        below = max(y, below + 15)
+        parts.append(f'<path class="leader" d="M{x + 5:.1f} {y:.1f}L{WIDTH - right + 12} {below:.1f}"/>')
+        parts.append(f'<text class="name line-{number}" x="{WIDTH - right + 16}" y="{below + 4:.1f}">{escape(name)}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+def ticks(top: float) -> list[float]:
+    """Round numbers from 0 to `top`, some four.
+
+    >>> ticks(0.163)
+    [0.0, 0.05, 0.1, 0.15]
+    """
+    raw = top / 4
+    size = 10 ** math.floor(math.log10(raw))
+    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
+    return [round(step * number, 12) for number in range(int(top / step + 1e-9) + 1)]
+
+
+def _open(title: str, height: float) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}" '
+        'xmlns="http://www.w3.org/2000/svg">'
+    )

@@ -1,0 +1,165 @@
+"""What came of all systems over all cutoffs: means, intervals, costs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from evaluation.intervals import Bootstrap, Interval
+from evaluation.protocol import day_text
+from evaluation.systems.registry import DEFAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from evaluation.outcomes import Outcome, Outcomes
+    from evaluation.protocol import Protocol
+
+METRICS = ("hit", "recall", "ndcg")
+HELD_BOUNDS = (1, 3, 6, 11, 21, 51, 101, 201, 501)
+"""History lengths at which the groups of the report begin."""
+
+
+class Measure(NamedTuple):
+    """One metric of one system."""
+
+    value: Interval
+    less_default: Interval
+    """By how much it differs from the default on the same customers."""
+
+
+class Row(NamedTuple):
+    """One system.
+
+    Attributes:
+        metrics: by METRICS, of customers with history.
+        cold: hit rate of customers without, None if there was none.
+        coverage: share of the universe recommended first to anyone.
+        popularity: mean rank, as a share of the universe, of what is recommended first.
+        build_seconds: mean per cutoff.
+        visit_ms: to serve a visitor, in a batch.
+        build_lookups: pairs of customers compared while building, mean per cutoff.
+        serve_lookups: customers looked up for a visitor.
+        by_history: hit rate by history length: (shortest history, customers, rate).
+    """
+
+    name: str
+    group: str
+    metrics: Mapping[str, Measure]
+    cold: float | None
+    coverage: float
+    popularity: float
+    build_seconds: float
+    visit_ms: float
+    build_lookups: float
+    serve_lookups: int
+    by_history: list[tuple[int, int, float]]
+    seconds: float
+
+
+class Results:
+    """The rows of all systems, the default first.
+
+    Args:
+        protocol: what was asked.
+        cutoffs: when, milliseconds.
+        groups: system name -> group.
+        outcomes: of all of them.
+
+    Attributes:
+        rows: one for each system.
+        asked, cold: customers with and without history at each cutoff.
+    """
+
+    def __init__(
+        self, protocol: Protocol, cutoffs: Sequence[int], groups: Mapping[str, str], outcomes: Outcomes
+    ) -> None:
+        self.protocol = protocol
+        self.cutoffs = list(cutoffs)
+        default = _loaded(outcomes, cutoffs, DEFAULT)
+        bootstrap = Bootstrap([outcome.customers for outcome in default], protocol.seed)
+        self.asked = [len(outcome.hit) for outcome in default]
+        self.cold = [len(outcome.cold_hit) for outcome in default]
+        self.rows = [
+            _row(name, group, _loaded(outcomes, cutoffs, name), default, bootstrap) for name, group in groups.items()
+        ]
+
+    def metric_name(self, metric: str) -> str:
+        """How a metric is called outside."""
+        return f"hit@{self.protocol.at}" if metric == "hit" else f"{metric}@20"
+
+    def document(self) -> dict[str, Any]:
+        """Everything, for results.json."""
+        return {
+            "protocol": {
+                **asdict(self.protocol),
+                "cutoff_days": [day_text(cutoff) for cutoff in self.cutoffs],
+                "customers": self.asked,
+                "cold_customers": self.cold,
+            },
+            "systems": {
+                row.name: {
+                    **{
+                        self.metric_name(metric): {
+                            **measure.value._asdict(),
+                            "less_default": measure.less_default._asdict(),
+                        }
+                        for metric, measure in row.metrics.items()
+                    },
+                    f"cold hit@{self.protocol.at}": row.cold,
+                    "coverage": row.coverage,
+                    "seconds": row.seconds,
+                    "build_seconds": row.build_seconds,
+                    "visit_ms": row.visit_ms,
+                    "customer_pairs_compared": row.build_lookups,
+                    "customers_per_visit": row.serve_lookups,
+                }
+                for row in self.rows
+            },
+        }
+
+    def json(self) -> str:
+        """The text of results.json."""
+        return json.dumps(self.document(), indent=2) + "\n"
+
+
+def _loaded(outcomes: Outcomes, cutoffs: Sequence[int], name: str) -> list[Outcome]:
+    found = [outcomes.load(cutoff, name) for cutoff in cutoffs]
+    return [outcome for outcome in found if outcome is not None]
+
+
+def _row(name: str, group: str, found: list[Outcome], default: list[Outcome], bootstrap: Bootstrap) -> Row:
+    metrics = {}
+    for metric in METRICS:
+        values = [getattr(outcome, metric) for outcome in found]
+        others = [getattr(outcome, metric) for outcome in default]
+        metrics[metric] = Measure(bootstrap.interval(values), bootstrap.difference(values, others))
+    cold = np.concatenate([outcome.cold_hit for outcome in found])
+    return Row(
+        name=name,
+        group=group,
+        metrics=metrics,
+        cold=float(cold.mean()) if len(cold) else None,
+        coverage=float(np.mean([outcome.coverage for outcome in found])),
+        popularity=float(np.mean([outcome.popularity.mean() for outcome in found])),
+        build_seconds=float(np.mean([outcome.build_seconds for outcome in found])),
+        visit_ms=1000 * sum(outcome.serve_seconds for outcome in found) / sum(len(outcome.hit) for outcome in found),
+        build_lookups=float(np.mean([outcome.build_lookups for outcome in found])),
+        serve_lookups=found[-1].serve_lookups,
+        by_history=_by_history(found),
+        seconds=sum(outcome.build_seconds + outcome.serve_seconds for outcome in found),
+    )
+
+
+def _by_history(found: list[Outcome]) -> list[tuple[int, int, float]]:
+    held = np.concatenate([outcome.held for outcome in found])
+    hit = np.concatenate([outcome.hit for outcome in found])
+    group = np.searchsorted(HELD_BOUNDS, held, "right") - 1
+    return [
+        (bound, int((group == number).sum()), float(hit[group == number].mean()))
+        for number, bound in enumerate(HELD_BOUNDS)
+        if (group == number).any()
+    ]

@@ -1,0 +1,79 @@
+"""An evaluation from log files to a table, a results file and a report, with progress on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from evaluation.bench import evaluate
+from evaluation.outcomes import Outcomes
+from evaluation.protocol import cutoffs_of, day_text
+from evaluation.purchases import read_purchases
+from evaluation.report import write_report
+from evaluation.results import Results
+from evaluation.systems.registry import systems_named
+from evaluation.tables import markdown, on_terminal
+from producers.logs import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from evaluation.protocol import Protocol
+
+
+def run(
+    paths: Sequence[Path],
+    columns: Mapping[str, str],
+    protocol: Protocol,
+    wanted: Sequence[str],
+    directory: Path,
+    *,
+    keep: bool,
+) -> Results:
+    """Evaluate and print.
+
+    Args:
+        paths: log files.
+        columns: field -> column.
+        protocol: what is asked.
+        wanted: names, groups and patterns of systems; none: all.
+        directory: for outcomes and, with `keep`, for results.json, table.md and report.html.
+        keep: whether anyone looks into the directory afterwards.
+
+    Raises:
+        EvaluationError, OrderError: it can't be done; the message says what can.
+    """
+    systems = systems_named(wanted)
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)
+    )
+    with progress:
+        reading = progress.add_task("reading the log", total=None)
+        purchases = read_purchases(paths, columns)
+        cutoffs = cutoffs_of(purchases, protocol)
+        progress.remove_task(reading)
+        outcomes = Outcomes(directory, protocol, [fingerprint(path)[0] for path in paths])
+        task = progress.add_task("", total=len(cutoffs) * len(systems))
+        evaluate(
+            purchases,
+            paths,
+            columns,
+            protocol,
+            cutoffs,
+            systems,
+            outcomes,
+            on_start=lambda cutoff, name: progress.update(task, description=f"{day_text(cutoff)} {name}"),
+            on_end=lambda: progress.advance(task),
+        )
+        progress.update(task, description="intervals")
+        results = Results(protocol, cutoffs, {system.name: system.group for system in systems}, outcomes)
+    Console().print(on_terminal(results))
+    if keep:
+        (directory / "results.json").write_text(results.json())
+        (directory / "table.md").write_text(markdown(results))
+        write_report(directory / "report.html", results)
+        Console(stderr=True).print(f"results.json, table.md and report.html are in {directory}")
+    return results

@@ -1,0 +1,115 @@
+"""A shop whose admin endpoint runs in this process, on a state of its own that takes orders without Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from producers.timestamps import TimestampReader
+from producers.wire import OrderDecoder
+from state.settings import CountingSettings
+from streams.catalogue import Catalogue, CatalogueItem
+from streams.embedded import Embedded
+from streams.embedded_answers import EmbeddedAnswers
+from streams.handlers import AdminSettings
+from streams.serving import listen
+from tests.batch_definition import DAY_MS, Line, Order
+from tests.log_strategies import as_orders
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from pathlib import Path
+
+TOKEN = "let-me-in"  # noqa: S105 - a test's
+BEGIN_MS = 19_770 * DAY_MS
+HOSTILE_IDS = (
+    "a/b",
+    "a b",
+    "quo\"te's",
+    "<script>alert(1)</script>",
+    "crème brûlée 🍮",
+    "50%25 off?&#x",
+    "back\\slash",
+    "..%2F..",
+    "x" * 512,
+    "é" * 256,
+    "line\u2028break",
+    "a+b;c=d,e",
+)
+
+
+def shop_log() -> list[Order]:
+    """Forty customers; tea and milk belong together, as do hostile ids and tea; soap is bought by everybody."""
+    log = []
+    for number in range(40):
+        lines = [Line("soap"), Line(f"odd{number % 7}")]
+        if number % 2:
+            lines += [Line("tea"), Line("milk")]
+        if number % 3 == 0:
+            lines += [Line("tea"), *[Line(item) for item in HOSTILE_IDS]]
+        log.append(Order(f"c{number}", BEGIN_MS + number * DAY_MS // 4, tuple(lines), f"o{number}"))
+    for number, customer in enumerate(HOSTILE_IDS):
+        log.append(Order(customer, BEGIN_MS + 11 * DAY_MS + number, (Line("milk"), Line("odd1")), f"h{number}"))
+    return log
+
+
+CATALOGUE = {
+    "tea": CatalogueItem(title="Green tea", category="drinks"),
+    "milk": CatalogueItem(title="Whole milk", category="drinks", url="https://shop.example/milk"),
+    "soap": CatalogueItem(title="<img src=x onerror=alert(1)>", category="bath & body"),
+    "honey": CatalogueItem(title="Forest honey"),
+}
+
+
+class Shop:
+    """The shop; its state may be touched by `run` only.
+
+    Attributes:
+        answers: of the endpoint.
+        catalogue: what it shows.
+        url: where the endpoint is, once it runs.
+    """
+
+    def __init__(self, state_dir: Path, log: list[Order], partitions: int = 1) -> None:
+        self.embedded = Embedded(state_dir, CountingSettings(item_partitions=partitions))
+        self.embedded.count(as_orders(log), len(log))
+        list(self.embedded.publish())
+        self.catalogue = Catalogue(CATALOGUE)
+        self.answers = EmbeddedAnswers(self.embedded, self.catalogue, "shop", self.produce)
+        self.url = ""
+        self.loop = asyncio.new_event_loop()
+        self._decoder = OrderDecoder()
+
+    async def produce(self, record: bytes) -> dict[str, Any]:
+        """Count an order or an erasure at once, as a log and a worker would together."""
+        position = self.embedded.position
+        decoded = self._decoder.decode([record], [position], TimestampReader(None))
+        assert not decoded.rejected
+        self.embedded.count(decoded.orders, position + 1)
+        list(self.embedded.publish())
+        self.answers.counted(decoded.orders.items)
+        return {"partition": 0, "offset": position}
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - what it returns
+        """Run something on the shop's event loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+
+
+@contextmanager
+def open_shop(state_dir: Path, log: list[Order] | None = None, settings: AdminSettings | None = None) -> Iterator[Shop]:
+    """Open a shop, its endpoint at a free port of this machine, served from a thread of its own."""
+    shop = Shop(state_dir, shop_log() if log is None else log)
+    thread = threading.Thread(target=shop.loop.run_forever)
+    thread.start()
+    try:
+        runner = shop.run(listen(shop.answers, settings or AdminSettings(token=TOKEN), "127.0.0.1", 0))
+        shop.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield shop
+        shop.run(runner.cleanup())
+    finally:
+        shop.loop.call_soon_threadsafe(shop.loop.stop)
+        thread.join()
+        shop.loop.close()
+        shop.embedded.close()

@@ -1,0 +1,481 @@
+"""The admin endpoint: what it answers, and what it refuses and why."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import pytest
+
+from streams.answers import NotReady
+from streams.handlers import AdminSettings
+from streams.openapi import describe
+from streams.routes import ROUTES
+from tests.live_shop import HOSTILE_IDS, TOKEN, Shop, open_shop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("state"), settings=AdminSettings(TOKEN, largest_body_bytes=4096)) as shop:
+        yield shop
+
+
+class Response:
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.body)
+        return document
+
+
+def ask(
+    shop: Shop,
+    path: str,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    **query: Any,
+) -> Response:
+    connection = http.client.HTTPConnection(urlsplit(shop.url).netloc, timeout=30)
+    try:
+        text = f"?{urlencode(query, doseq=True)}" if query else ""
+        connection.request(method, path + text, body, headers or {})
+        return Response(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def post(shop: Shop, path: str, document: object, token: str | None = None) -> Response:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    return ask(shop, path, "POST", json.dumps(document).encode(), headers)
+
+
+def refused(response: Response, status: int, *words: str) -> None:
+    """It is a problem document of that status, whose detail has these words."""
+    assert response.status == status
+    assert response.headers["Content-Type"].startswith("application/problem+json")
+    problem = response.document
+    assert problem["status"] == status
+    assert problem.keys() >= {"type", "title", "detail", "instance"}
+    for word in words:
+        assert word in problem["detail"]
+
+
+def test_an_item_has_its_facts_and_its_sixty_days(shop: Shop) -> None:
+    document = ask(shop, "/items/tea").document
+
+    assert (document["title"], document["category"], document["available"]) == ("Green tea", "drinks", True)
+    assert document["buyers"] == 27
+    assert sum(day["purchases"] for day in document["daily_purchases"]) == document["purchases"] == 27
+    assert document["as_of"]["lines"] > 0
+    assert document["worker"] == "shop"
+
+
+def test_a_related_list_has_what_its_scores_are_made_of(shop: Shop) -> None:
+    document = ask(shop, "/items/tea/related").document
+    first = ask(shop, "/items/tea/related", limit=1).document
+
+    assert document["exact"]
+    assert "milk" in [entry["item_id"] for entry in document["related"]]
+    assert first["related"] == document["related"][:1]
+    for entry in document["related"]:
+        assert entry["bought_together"] > entry["expected"] > 0
+        assert entry["score"] > 0
+
+
+def test_a_published_list_is_the_fresh_one_when_all_were_published(shop: Shop) -> None:
+    published = ask(shop, "/items/tea/related").document
+    fresh = ask(shop, "/items/tea/related", fresh="true").document
+
+    assert published == fresh
+
+
+def test_an_unchanged_list_is_not_sent_again(shop: Shop) -> None:
+    tag = ask(shop, "/items/milk/related").headers["ETag"]
+
+    again = ask(shop, "/items/milk/related", headers={"If-None-Match": tag})
+    other = ask(shop, "/items/milk/related", headers={"If-None-Match": 'W/"another"'})
+
+    assert (again.status, again.body) == (304, b"")
+    assert other.status == 200
+
+
+def test_recommendations_name_their_seeds(shop: Shop) -> None:
+    document = ask(shop, "/customers/c2/recommendations", limit=3).document
+
+    assert document["known"]
+    assert len(document["recommendations"]) == 3
+    for entry in document["recommendations"]:
+        assert sum(reason["share"] for reason in entry["because"]) == pytest.approx(entry["score"])
+
+
+def test_a_stranger_gets_bestsellers(shop: Shop) -> None:
+    """The page of a newcomer must not be empty, nor an error."""
+    document = ask(shop, "/customers/nobody/recommendations", limit=5).document
+    best = ask(shop, "/bestsellers", limit=5).document["bestsellers"]
+
+    assert not document["known"]
+    assert [entry["item_id"] for entry in document["recommendations"]] == [entry["item_id"] for entry in best]
+
+
+def test_a_basket_is_recommended_for(shop: Shop) -> None:
+    response = post(shop, "/recommendations", {"basket": ["tea", "never heard of"], "limit": 4, "exclude": ["soap"]})
+
+    document = response.document
+    assert document["ignored"] == ["never heard of"]
+    assert not {"tea", "soap"} & {entry["item_id"] for entry in document["recommendations"]}
+    assert {"tea"} == {
+        reason["item_id"] for entry in document["recommendations"] for reason in entry["because"] if "item_id" in reason
+    }
+
+
+def test_an_unavailable_item_is_gone_from_every_answer_at_once(shop: Shop) -> None:
+    """What is out of stock must not be advertised, whatever the lists in the store say."""
+
+    def everywhere() -> str:
+        answers = [
+            ask(shop, "/items/tea/related"),
+            ask(shop, "/customers/c2/recommendations", limit=100, keep_held="true"),
+            ask(shop, "/bestsellers", limit=100),
+            post(shop, "/recommendations", {"basket": ["tea"], "limit": 100}),
+        ]
+        return "".join(entry["item_id"] + "\n" for one in answers for name in ("related", "recommendations", "bestsellers")
+                       for entry in one.document.get(name, []))  # fmt: skip
+
+    async def put(available: bool) -> None:
+        shop.catalogue.put("odd0", shop.catalogue.get("odd0").__class__(available=available))
+
+    assert "odd0" in everywhere()
+    shop.run(put(available=False))
+    assert "odd0" not in everywhere()
+    shop.run(put(available=True))
+    assert "odd0" in everywhere()
+
+
+def test_a_category_holds_for_bestsellers_and_recommendations(shop: Shop) -> None:
+    best = ask(shop, "/bestsellers", category="drinks").document["bestsellers"]
+    chosen = ask(shop, "/customers/c2/recommendations", category="bath & body", keep_held="true").document
+
+    assert {entry["item_id"] for entry in best} == {"tea", "milk"}
+    assert [entry["item_id"] for entry in chosen["recommendations"]] == ["soap"]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"), [("GREEN", "tea"), ("whole mil", "milk"), ("odd3", "odd3"), ("honey", "honey")]
+)
+def test_items_are_found_by_id_and_title(shop: Shop, text: str, first: str) -> None:
+    assert ask(shop, "/search", q=text).document["items"][0]["item_id"] == first
+
+
+def test_a_customer_is_found_by_id(shop: Shop) -> None:
+    assert ask(shop, "/search", q="c7").document["customers"] == ["c7"]
+    assert ask(shop, "/search", q="c").document["customers"] == []
+
+
+@pytest.mark.parametrize("name", HOSTILE_IDS)
+def test_ids_may_be_anything(shop: Shop, name: str) -> None:
+    """Nothing of a request reaches HTML, a shell or a file name; and what was bought under an id is found under it."""
+    path = quote(name, safe="")
+
+    assert ask(shop, f"/items/{path}").document["item_id"] == name
+    related = ask(shop, f"/items/{path}/related").document
+    assert related["item_id"] == name
+    assert "tea" in [entry["item_id"] for entry in related["related"]]
+    assert ask(shop, f"/customers/{path}").document["customer_id"] == name
+    assert ask(shop, f"/customers/{path}/recommendations").document["known"]
+    assert name not in [
+        entry["item_id"]
+        for entry in ask(shop, "/customers/nobody/recommendations", exclude=name, limit=500).document["recommendations"]
+    ]
+    words = name.lower().split()
+    assert any(
+        all(word in entry["item_id"].lower() for word in words)
+        for entry in ask(shop, "/search", q=name).document["items"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "name"),
+    [
+        ("/items/tea/related", {"limit": "many"}, "limit"),
+        ("/items/tea/related", {"limit": 0}, "limit"),
+        ("/items/tea/related", {"limit": 51}, "limit"),
+        ("/items/tea/related", {"limit": [1, 2]}, "limit"),
+        ("/items/tea/related", {"fresh": "yes"}, "fresh"),
+        ("/items/tea/related", {"frsh": "true"}, "frsh"),
+        ("/items/tea", {"limit": 1}, "limit"),
+        ("/customers/c1/recommendations", {"popularity_share": "nan"}, "popularity_share"),
+        ("/customers/c1/recommendations", {"repeats_share": 1.5}, "repeats_share"),
+        ("/customers/c1/recommendations", {"exclude": ""}, "exclude"),
+        ("/bestsellers", {"days": 61}, "days"),
+        ("/bestsellers", {"days": "1_0"}, "days"),
+        ("/search", {}, "q"),
+        ("/search", {"q": ""}, "q"),
+        ("/events", {"item_id": "x" * 513}, "item_id"),
+        (f"/items/{'x' * 513}", {}, "item_id"),
+    ],
+)
+def test_a_bad_parameter_is_named(shop: Shop, path: str, query: dict[str, Any], name: str) -> None:
+    response = ask(shop, path, **query)
+
+    refused(response, 400, name)
+    assert response.document["parameter"] == name
+
+
+@pytest.mark.parametrize(
+    "path", ["/items/Tea", "/items/Tea/related", "/customers/C1", "/items/%00", "/items/%2E%2E%2Fetc"]
+)
+def test_the_unknown_is_404_with_a_hint(shop: Shop, path: str) -> None:
+    refused(ask(shop, path), 404, "compared exactly")
+
+
+def test_an_item_only_in_the_catalogue_has_an_empty_list(shop: Shop) -> None:
+    """A shop's new product is no error."""
+    assert ask(shop, "/items/honey").document["purchases"] == 0
+    assert ask(shop, "/items/honey/related").document["related"] == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/items", "/items//related", "/page/../admin.py", "/page/admin.py", "/page/%2e%2e%2fadmin.py"]
+)
+def test_no_other_path_leads_anywhere(shop: Shop, path: str) -> None:
+    refused(ask(shop, path), 404)
+
+
+def test_other_methods_are_refused(shop: Shop) -> None:
+    response = ask(shop, "/items/tea", "DELETE")
+
+    refused(response, 405)
+    assert "GET" in response.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"basket": 3}',
+        b'{"baskett": []}',
+        b'{"limit": 0}',
+        b"\xff\xfe",
+        b'{"basket": [""]}',
+        b"[" * 3000,
+    ],
+)
+def test_a_bad_body_is_explained(shop: Shop, body: bytes) -> None:
+    refused(ask(shop, "/recommendations", "POST", body, {"Content-Type": "application/json"}), 400, "body")
+
+
+def test_a_body_of_another_kind_is_415(shop: Shop) -> None:
+    refused(
+        ask(shop, "/recommendations", "POST", b"basket=tea", {"Content-Type": "text/plain"}), 415, "application/json"
+    )
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_body_is_413(shop: Shop, chunked: bool) -> None:
+    """Memory is bounded by what we read, not by what a client says it sends."""
+    body = b'{"category": "' + b"x" * 5000 + b'"}'
+    headers = {"Content-Type": "application/json"}
+    if chunked:
+        headers["Transfer-Encoding"] = "chunked"
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+    refused(ask(shop, "/recommendations", "POST", body, headers), 413, "4096")
+
+
+@pytest.mark.parametrize(
+    "header", [None, "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xff"]
+)
+def test_a_wrong_token_is_401(shop: Shop, header: str | None) -> None:
+    headers = {"Content-Type": "application/json"} | ({} if header is None else {"Authorization": header})
+
+    erased = ask(shop, "/customers/c1", "DELETE", headers=headers)
+    ordered = ask(shop, "/orders", "POST", b"{}", headers)
+
+    for response in (erased, ordered):
+        refused(response, 401, "Authorization")
+        assert "Bearer" in response.headers["WWW-Authenticate"]
+        assert TOKEN not in response.body.decode()
+
+
+def test_an_order_is_counted_and_an_erasure_leaves_no_trace(shop: Shop) -> None:
+    order = {"customer_id": "new", "timestamp": 1_709_000_000, "lines": [{"item_id": "tea"}, {"item_id": "rare"}]}
+
+    accepted = post(shop, "/orders", order, TOKEN)
+    assert accepted.status == 202
+    assert accepted.document.keys() >= {"partition", "offset", "worker"}
+    assert ask(shop, "/customers/new").document["items_held"] == 2
+    assert [entry["item_id"] for entry in ask(shop, "/items/rare/related").document["related"]] == ["tea"]
+
+    erased = ask(shop, "/customers/new", "DELETE", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert erased.status == 202
+    refused(ask(shop, "/customers/new"), 404)
+    assert ask(shop, "/items/rare/related").document["related"] == []
+    assert ask(shop, "/items/rare").document["buyers"] == 0
+    refused(ask(shop, "/customers/new", "DELETE", headers={"Authorization": f"Bearer {TOKEN}"}), 404)
+
+
+def test_an_order_that_cannot_be_counted_is_refused_with_the_reason(shop: Shop) -> None:
+    refused(
+        post(shop, "/orders", {"customer_id": "x", "timestamp": "yesterday", "item_id": "tea"}, TOKEN), 400, "yesterday"
+    )
+
+
+def test_a_process_that_only_reads_says_so(tmp_path: Path) -> None:
+    with open_shop(tmp_path) as shop:
+        shop.answers._produce = None
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        refused(ask(shop, "/customers/c1", "DELETE", headers=headers), 409, "reads")
+        refused(
+            post(shop, "/orders", {"customer_id": "x", "timestamp": 1_709_000_000, "item_id": "tea"}, TOKEN),
+            409,
+            "reads",
+        )
+
+
+def test_without_a_token_nothing_is_written(tmp_path: Path) -> None:
+    with open_shop(tmp_path, settings=AdminSettings()) as shop:
+        refused(ask(shop, "/customers/c1", "DELETE", headers={"Authorization": "Bearer None"}), 403, "--admin-token")
+
+
+def test_who_cannot_answer_now_says_when(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition on the move must look like a pause, not like an unknown item."""
+
+    async def absent(_: str) -> dict[str, Any]:
+        raise NotReady("purchases partition 3 has no owner", 2)
+
+    monkeypatch.setattr(shop.answers, "item", absent)
+    monkeypatch.setattr(shop.answers, "ready", lambda: "no partition was assigned yet")
+
+    response = ask(shop, "/items/tea")
+    refused(response, 503, "no owner")
+    assert response.headers["Retry-After"] == "2"
+    refused(ask(shop, "/health/ready"), 503, "assigned")
+    assert ask(shop, "/health/live").status == 200
+
+
+def test_a_fault_of_ours_tells_nothing_of_the_inside(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: str) -> dict[str, Any]:
+        raise RuntimeError("the secret path /var/state")
+
+    monkeypatch.setattr(shop.answers, "item", broken)
+
+    response = ask(shop, "/items/tea")
+
+    refused(response, 500)
+    assert "secret" not in response.body.decode()
+    assert "the secret path" in caplog.text
+
+
+def test_metrics_say_how_the_worker_stands_and_answers(shop: Shop) -> None:
+    ask(shop, "/items/tea/related")
+
+    text = ask(shop, "/metrics").body.decode()
+
+    for name in (
+        "lines_total",
+        "commits_total",
+        "rejects_total",
+        "lag_records",
+        "refresh_age_seconds",
+        "lists",
+        "state_bytes",
+    ):
+        assert re.search(rf"^alsobought_{name}(\{{.*\}})? \d", text, re.MULTILINE), name
+    assert 'alsobought_request_seconds_count{route="/items/{item_id}/related",status="200"}' in text
+
+
+def test_partitions_tell_offset_lag_and_size(shop: Shop) -> None:
+    partitions = ask(shop, "/partitions").document["partitions"]
+
+    assert {partition["kind"] for partition in partitions} == {"purchases", "items"}
+    assert all(
+        partition["offset"] > 0 and partition["state_bytes"] > 0 and partition["owner"] == "shop"
+        for partition in partitions
+    )
+
+
+def test_events_tell_the_state_every_second_and_the_watched_list_as_it_changes(shop: Shop) -> None:
+    connection = http.client.HTTPConnection(urlsplit(shop.url).netloc, timeout=10)
+    connection.request("GET", "/events?item_id=milk")
+    response = connection.getresponse()
+    assert response.headers["Content-Type"] == "text/event-stream"
+    assert response.readline() == b"event: status\n"
+    begun = time.monotonic()
+    post(
+        shop,
+        "/orders",
+        {"customer_id": "live", "timestamp": 1_709_000_000, "lines": [{"item_id": "milk"}, {"item_id": "soap"}]},
+        TOKEN,
+    )
+
+    found: dict[str, Any] = {}
+    while found.keys() < {"orders", "related", "status"} and time.monotonic() < begun + 5:
+        line = response.readline().decode()
+        if line.startswith("event: "):
+            kind = line[7:-1]
+            found[kind] = json.loads(response.readline()[6:])
+    connection.close()
+
+    assert {item["item_id"] for item in found["orders"]["items"]} == {"milk", "soap"}
+    assert found["related"]["item_id"] == "milk"
+    assert found["status"]["lag"] == 0
+    deadline = time.monotonic() + 5
+    while len(shop.answers.changes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(shop.answers.changes) == 0, "who leaves is forgotten"
+
+
+def test_nothing_is_kept_of_answers_about_a_person(shop: Shop) -> None:
+    for path in ("/customers/c1", "/customers/c1/recommendations", "/search?q=c1"):
+        assert ask(shop, path).headers["Cache-Control"] == "no-store"
+
+
+def test_the_page_lets_nothing_in_from_outside(shop: Shop) -> None:
+    response = ask(shop, "/")
+
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    for name in re.findall(r'(?:src|href)="(/page/[^"]+)"', response.body.decode()):
+        assert ask(shop, name).status == 200
+
+
+def test_every_route_is_in_openapi_and_in_the_documentation(shop: Shop) -> None:
+    """A route that is not documented is one nobody finds; one that is only documented is worse."""
+    described = ask(shop, "/openapi.json").document
+    served = {f"{route.method} {route.path}" for route in ROUTES}
+
+    assert described["openapi"] == "3.1.0"
+    assert {f"{method.upper()} {path}" for path, methods in described["paths"].items() for method in methods} == served
+    documented = set(re.findall(r"^### `((?:GET|POST|DELETE) \S+)`$", (DOCS / "admin.md").read_text(), re.MULTILINE))
+    assert documented == served
+
+
+def test_every_parameter_is_in_the_documentation() -> None:
+    text = (DOCS / "admin.md").read_text()
+    sections = dict(re.findall(r"^### `((?:GET|POST|DELETE) \S+)`\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+
+    for route in ROUTES:
+        for parameter in route.parameters:
+            assert f"`{parameter.name}`" in sections[f"{route.method} {route.path}"], (
+                f"{parameter.name} of {route.path}"
+            )
+    assert describe(ROUTES, "1")["info"]["version"] == "1"

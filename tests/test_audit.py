@@ -1,0 +1,235 @@
+"""The audit: silent about what is right, and it finds what is wrong by one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from state import count_store, history_store
+from state.count_rows import EXPOSURES, decode, encode, items_at, row_key
+from state.journal import SLICES
+from state.rocks import Rocks, WriteBatch
+from state.settings import CountingSettings
+from streams.audit import Findings, audit
+from streams.embedded import Embedded, open_to_read, open_to_write
+from tests.commands import called, told
+from tests.log_strategies import ITEMS, as_orders, logs
+from tests.streamed import spread_order
+
+if TYPE_CHECKING:
+    from tests.batch_definition import Order
+
+CSV = "customer_id,item_id,timestamp,type\n" + "".join(
+    f"customer {customer},{item},2024-03-{day:02},{kind}\n"
+    for customer, day, kind, items in [
+        ("ann", 1, "", "tea milk sugar"),
+        ("bob", 2, "", "tea milk"),
+        ("cat", 3, "", "tea lemon soap"),
+        ("dan", 4, "", "soap towel"),
+        ("eve", 5, "", "milk sugar flour eggs"),
+        ("eve", 6, "return", "flour"),
+    ]
+    for item in items.split()
+)
+
+
+@pytest.fixture(name="state_dir")
+def _state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small shop; every slice was written whole, so that the rows lie on disk."""
+    monkeypatch.setattr(count_store, "_PAIRS_PER_SLICE", 1)
+    monkeypatch.setattr(history_store, "_LINES_PER_SLICE", 1)
+    log = tmp_path / "orders.csv"
+    log.write_text(CSV)
+    told("replay", log, "--state-dir", tmp_path / "state", "--commit-lines", "2")
+    more = tmp_path / "more.csv"  # enough work for every slice to take its turn
+    more.write_text("customer_id,item_id,timestamp\n" + "".join(f"zoe,z{n},2024-03-07\n" for n in range(40)))
+    told("replay", more, "--state-dir", tmp_path / "state", "--commit-lines", "1")
+    return tmp_path / "state"
+
+
+@settings(max_examples=30)
+@given(log=logs(), window=st.sampled_from([0, 1, 3, 100]), partitions=st.integers(1, 3))
+def test_a_healthy_state_has_no_difference(log: list[Order], window: int, partitions: int) -> None:
+    """An audit that cries wolf is switched off."""
+    log = [spread_order(ITEMS), *log]
+    with tempfile.TemporaryDirectory() as directory:
+        embedded = Embedded(Path(directory), CountingSettings(window, partitions))
+        embedded.count(as_orders(log[: len(log) // 2]), len(log) // 2)
+        embedded.count(as_orders(log[len(log) // 2 :], len(log) // 2), len(log))
+        list(embedded.publish())
+        findings = Findings()
+
+        fractions = list(audit(embedded, findings))
+
+        bought = {line.item_id for order in log if order.type == "purchase" for line in order.lines}
+        embedded.close()
+    assert findings.differences == []
+    assert findings.compared["related lists"] == len(bought)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+def test_real_purchases_have_no_difference(grocery_state: Path, tmp_path: Path) -> None:
+    """Histories of hundreds of items, exposures beyond the exact buckets' half, lists cut at 50."""
+    shutil.copytree(grocery_state, tmp_path / "state")
+
+    document = json.loads(told("audit", "--state-dir", tmp_path / "state", "--json"))
+
+    assert document["differences"] == 0
+    assert document["first"] == []
+    assert document["compared"]["pair counts"] > 1_000_000
+    assert document["compared"]["related lists"] > 10_000
+
+
+def plant(state_dir: Path, item_id: str, neighbour: int | str, change: int) -> None:
+    """Change one count of an item's stored rows: with a neighbour, or of a histogram bucket."""
+    embedded = open_to_write(state_dir)
+    (store,) = embedded.counts
+    item = store.names[item_id]
+    other = store.names[neighbour] if isinstance(neighbour, str) else neighbour
+    epochs = store.epochs() if isinstance(neighbour, str) else [EXPOSURES]
+    embedded.close()
+    rocks = Rocks(state_dir / "counts-0")
+    place = (item // 16 % SLICES) << 21 | item // 16 // SLICES
+    planted = 0
+    batch = WriteBatch(raw_mode=True)
+    for epoch in epochs:
+        value = rocks.get(row_key(epoch, place >> 21, place))
+        if value is None:
+            continue
+        keys, counts = decode(
+            np.array([place], np.uint64), np.frombuffer(value, np.uint8), np.array([0, len(value)], np.int64)
+        )
+        here = (items_at(keys >> np.uint64(32)) == item) & ((keys & np.uint64(0xFFFFFFFF)) == other)
+        if not here.any():
+            continue
+        counts = counts + change * here
+        _, values, _ = encode(keys[counts > 0], counts[counts > 0])
+        batch.put(row_key(epoch, place >> 21, place), values.tobytes())
+        planted += 1
+    assert planted == 1, "nothing to damage"
+    rocks.write(batch)
+    rocks.close()
+
+
+def found(state_dir: Path) -> list[str]:
+    """What the audit says differs."""
+    result = called("audit", "--state-dir", state_dir)
+    document = json.loads(called("audit", "--state-dir", state_dir, "--json").stdout)
+    differences = re.findall("^differs: (.*)$", result.stdout, re.MULTILINE)
+    assert result.exit_code == bool(differences)
+    assert document["first"] == differences
+    assert document["differences"] == len(differences)
+    assert result.stdout.endswith("no difference\n" if not differences else f"{len(differences)} differences\n")
+    return differences
+
+
+@pytest.mark.parametrize("change", [1, -1])
+def test_a_pair_count_off_by_one_is_found(state_dir: Path, change: int) -> None:
+    assert found(state_dir) == []
+
+    plant(state_dir, "tea", "milk", change)
+
+    differences = found(state_dir)
+    epoch = 19_783 // 30
+    assert differences[0] == (
+        f"customers with both 'tea' and 'milk' in epoch {epoch}: {2 + change} counted, 2 in the histories"
+    )
+    assert len(differences) == 1, "lists are compared with the recount, which is right"
+
+
+@pytest.mark.parametrize("change", [1, -1])
+def test_a_histogram_bucket_off_by_one_is_found(state_dir: Path, change: int) -> None:
+    """It would shift the expectation of every list entry, and nothing else would show it."""
+    plant(state_dir, "tea", 2, change)
+
+    assert found(state_dir) == [f"buyers of 'tea' with exposure 2: {2 + change} counted, 2 in the histories"]
+
+
+def test_a_holder_count_off_by_one_is_found(state_dir: Path) -> None:
+    embedded = open_to_write(state_dir)
+    (store,) = embedded.counts
+    (epoch,) = store.epochs()
+    number = store.names["sugar"]
+    store.popularity.add_holders(store.journal.commit + 1, np.array([number]), np.array([epoch]), np.array([1]))
+    batch = WriteBatch(raw_mode=True)
+    store.popularity.write_slice(batch, number // 16 % SLICES, 0)
+    store._rocks.write(batch)
+    embedded.close()
+
+    differences = found(state_dir)
+
+    assert differences[0] == (f"holders of item 'sugar' first bought in epoch {epoch}: 3 counted, 2 in the histories")
+
+
+@pytest.mark.parametrize("column", ["score", "together", "expected", "trend"])
+def test_a_list_entry_that_is_wrong_is_found(state_dir: Path, column: str) -> None:
+    embedded = open_to_write(state_dir)
+    (store,), (related,) = embedded.counts, embedded.related
+    number = store.names["sugar"]
+    stored = related.get(number)
+    assert stored is not None
+    assert len(stored.item) >= 2
+    wrong = getattr(stored, column).copy()
+    wrong[1] *= 1.01
+    related.write([(number, stored._replace(**{column: wrong}))], current=store.position)
+    embedded.close()
+
+    differences = found(state_dir)
+
+    assert len(differences) == 1
+    assert differences[0].startswith("related list of 'sugar': entry 2 has score ")
+
+
+def test_an_entry_that_is_left_out_and_one_that_is_put_in_are_found(state_dir: Path) -> None:
+    embedded = open_to_write(state_dir)
+    (store,), (related,) = embedded.counts, embedded.related
+    sugar, tea = related.get(store.names["sugar"]), related.get(store.names["tea"])
+    assert sugar is not None
+    assert tea is not None
+    tea.item[-1] = store.names["towel"]
+    columns: list[Any] = [column[1:] for column in sugar]
+    shorter = type(sugar)(*columns)
+    related.write([(store.names["sugar"], shorter), (store.names["tea"], tea)], current=store.position)
+    embedded.close()
+
+    differences = found(state_dir)
+
+    assert sorted(differences) == [
+        f"related list of 'sugar': {len(shorter.item)} entries, {len(sugar.item)} by the counts",
+        "related list of 'tea': it names an item that is not a neighbour",
+    ]
+
+
+def test_a_list_that_is_missing_is_found(state_dir: Path) -> None:
+    embedded = open_to_write(state_dir)
+    (store,), (related,) = embedded.counts, embedded.related
+    batch = WriteBatch(raw_mode=True)
+    batch.delete(b"l" + store.names["tea"].to_bytes(4))
+    related._rocks.write(batch)
+    embedded.close()
+
+    assert found(state_dir) == ["related list of 'tea': missing"]
+
+
+def test_many_differences_are_counted_and_the_first_shown(state_dir: Path) -> None:
+    """A damaged state must not scroll the reason away."""
+    embedded = open_to_read(state_dir)
+    findings = Findings()
+    (store,) = embedded.counts
+    for column in store.popularity.holders.values():
+        column[: len(store.names)] += 1
+
+    list(audit(embedded, findings))
+
+    assert findings.count > len(findings.differences) == 20
+    embedded.close()

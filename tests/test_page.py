@@ -1,0 +1,174 @@
+"""The page in a real browser: narrow and wide, light and dark, on a shop that takes orders while one watches."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from tests.live_shop import HOSTILE_IDS, TOKEN, Shop, open_shop
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
+PATIENCE_MS = 10_000
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("state")) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def browser(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page; at the end nothing has failed in it, and it has asked nobody but the shop."""
+    complaints: list[str] = []
+    asked: set[str] = set()
+    with playwright.sync_playwright() as driver:
+        context = driver.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"), executable_path=CHROMIUM, args=FLAGS.split(), headless=True
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on("request", lambda request: asked.add("/".join(request.url.split("/")[:3])))
+        yield page
+        context.close()
+    assert complaints == []
+    assert asked == {shop.url}
+
+
+def order(shop: Shop, customer_id: str, *items: str) -> None:
+    """Have a customer buy something."""
+    body = {"customer_id": customer_id, "timestamp": 1_709_200_000, "lines": [{"item_id": item} for item in items]}
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{shop.url}/orders", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as response:
+        assert response.status == 202
+
+
+def keep(page: Page, name: str) -> None:
+    """Keep a screenshot, and see that nothing sticks out to the side."""
+    page.wait_for_timeout(700)  # bars grow, rows glide
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the screen"
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_one_finds_an_item_sees_its_list_change_and_opens_a_customer(
+    shop: Shop, browser: Page, width: int, colours: str
+) -> None:
+    name = f"{width}-{colours}"
+    browser.set_viewport_size({"width": width, "height": 900})
+    browser.emulate_media(color_scheme="light")
+    browser.goto("about:blank")
+    browser.goto(shop.url)
+    browser.evaluate("localStorage.clear()")
+    browser.reload()
+    browser.locator(".seller").first.wait_for()
+    browser.locator(".dot.on").wait_for()
+    while browser.evaluate("document.documentElement.dataset.theme ?? 'auto'") != colours:
+        browser.locator("#theme").click()
+    keep(browser, f"start-{name}")
+
+    browser.locator("#search").fill("green")
+    browser.locator("#found [role=option]").first.wait_for()
+    keep(browser, f"search-{name}")
+    browser.locator("#search").press("Enter")
+    browser.locator("h1", has_text="Green tea").wait_for()
+    milk = browser.locator('#related .row[data-item="milk"]')
+    before = milk.locator(".figures b").first.inner_text()
+    browser.wait_for_timeout(300)  # the stream of changes opens
+    order(shop, f"new-{name}", "tea", "milk", "<script>alert(1)</script>")
+    browser.locator(".feed li", has_text=f"{before} → {int(before) + 1} together").first.wait_for()
+    assert milk.locator(".figures b").first.inner_text() == str(int(before) + 1)
+    keep(browser, f"item-{name}")
+
+    browser.locator("#search").fill("c2")
+    browser.locator("#found [role=option]", has_text="Customer c2").wait_for()
+    browser.locator("#search").press("Enter")
+    browser.locator(".recommended .because li").first.wait_for()
+    assert browser.locator("h1").inner_text() == "c2"
+    assert (
+        browser.locator(".history .row").count()
+        == json.load(urllib.request.urlopen(f"{shop.url}/customers/c2"))["items_held"]
+    )
+    keep(browser, f"customer-{name}")
+    browser.locator("button", has_text="With repeats").click()
+    browser.locator(".stack .repeats").first.wait_for()
+
+    ground = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(16, 19, 19)") == (colours == "dark")
+
+
+def test_the_systems_colours_are_worn_unless_one_chooses(shop: Shop, browser: Page) -> None:
+    browser.emulate_media(color_scheme="dark")
+    browser.goto(shop.url)
+    browser.evaluate("localStorage.clear()")
+    browser.reload()
+
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 19, 19)"
+
+
+@pytest.mark.parametrize("item", HOSTILE_IDS)
+def test_any_id_is_shown_as_it_is(shop: Shop, browser: Page, item: str) -> None:
+    """An id is text, wherever it came from: a shop's feed may hold anything."""
+    browser.set_viewport_size({"width": 360, "height": 740})
+    browser.goto("about:blank")
+    browser.goto(f"{shop.url}/#/items/{quote(item, safe='')}")
+    browser.locator("h1").wait_for()
+
+    assert browser.locator("h1").evaluate("element => element.textContent") == item
+    assert browser.locator("#related .row").count() > 0
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    browser.goto(f"{shop.url}/#/customers/{quote(item, safe='')}")
+    browser.locator(".eyebrow", has_text="customer").wait_for()
+    assert browser.locator("h1").evaluate("element => element.textContent") == item
+    assert browser.locator("script:not([src])").count() == 0
+
+
+def test_the_keyboard_suffices(shop: Shop, browser: Page) -> None:
+    browser.goto("about:blank")
+    browser.goto(shop.url)
+    browser.locator(".seller").first.wait_for()
+    browser.keyboard.press("/")
+    browser.keyboard.type("odd")
+    browser.locator("#found [role=option]").first.wait_for()
+    second = browser.locator("#found [role=option] .name").nth(1).inner_text()
+    browser.keyboard.press("ArrowDown")
+    browser.locator("#found [role=option][aria-selected=true]", has_text=second).wait_for()
+    browser.keyboard.press("Escape")
+    assert browser.locator("#found").is_hidden()
+
+
+def test_what_is_not_there_is_said(shop: Shop, browser: Page) -> None:
+    browser.goto("about:blank")
+    browser.goto(f"{shop.url}/#/items/honey")
+    browser.locator(".quiet", has_text="more often than chance").wait_for()
+
+    browser.locator("#search").fill("nothing of the kind")
+    browser.locator("#found .none").wait_for()

@@ -1,0 +1,177 @@
+"""The commands that ask: of a stopped state, of a running endpoint, and what they say to a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from state.settings import CountingSettings
+from streams.embedded import Embedded
+from streams.query_commands import bestsellers, catalogue, recommend, serve
+from tests.live_shop import Shop, open_shop, shop_log
+from tests.log_strategies import as_orders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+COMMANDS = click.Group(commands={command.name or "": command for command in (recommend, bestsellers, catalogue, serve)})
+
+
+@pytest.fixture(scope="module")
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("stopped")
+    embedded = Embedded(path, CountingSettings())
+    embedded.count(as_orders(shop_log()), len(shop_log()))
+    list(embedded.publish())
+    embedded.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("running")) as shop:
+        yield shop
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(COMMANDS, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), "a traceback is no message"
+    return result.exit_code, result.stdout, result.stderr
+
+
+def document(*arguments: object) -> dict[str, Any]:
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_a_state_and_an_endpoint_give_the_same_answer(state_dir: Path, shop: Shop) -> None:
+    """One question, one answer, wherever it is asked."""
+    for question in (("recommend", "c2", "--exclude", "odd1", "--basket", "odd2"), ("bestsellers", "--days", "7")):
+        stopped = document(*question, "--state-dir", state_dir)
+        running = document(*question, "--url", shop.url)
+        name = "recommendations" if question[0] == "recommend" else "bestsellers"
+        assert [(entry["item_id"], entry.get("score")) for entry in stopped[name]] == [
+            (entry["item_id"], entry.get("score")) for entry in running[name]
+        ]
+
+
+def test_recommendations_are_a_table_with_reasons(shop: Shop) -> None:
+    code, out, _ = run("recommend", "c2", "--url", shop.url, "--limit", "3")
+
+    assert code == 0
+    assert "Whole milk milk" in out
+    assert re.search(r"\d+% popularity", out)
+
+
+def test_a_stranger_gets_bestsellers(state_dir: Path) -> None:
+    code, out, _ = run("recommend", "nobody", "--state-dir", state_dir)
+
+    assert code == 0
+    assert "bestsellers, for want of a history" in out
+
+
+def test_nothing_to_recommend_is_a_no(state_dir: Path) -> None:
+    assert run("recommend", "c2", "--state-dir", state_dir, "--category", "none")[0] == 1
+    assert run("bestsellers", "--state-dir", state_dir, "--category", "none")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("recommend", "c2"), "one of the two"),
+        (("recommend", "c2", "--url", "http://127.0.0.1:9", "--state-dir", "x"), "one of the two"),
+        (("recommend", "c2", "--url", "http://127.0.0.1:9"), "does not answer"),
+        (("recommend", "c2", "--url", "file:///etc/passwd"), "not an http or https address"),
+        (("bestsellers", "--url", "http://127.0.0.1:9", "--days", "61"), "--days"),
+        (("catalogue", "--state-dir", "x"), "name a FILE"),
+        (("catalogue", "missing.csv", "--state-dir", "x"), "cannot be read"),
+        (("catalogue", "items.csv", "--state-dir", "x", "--columns", "name"), "field=column"),
+        (("catalogue", "items.csv", "--state-dir", "x", "--columns", "name=x"), "no field"),
+        (("catalogue", "--state-dir", "x", "--available", "a", "--unavailable", "a"), "both name 'a'"),
+        (("serve", "--state-dir", "x", "--admin", "6066"), "HOST:PORT"),
+    ],
+)
+def test_a_mistake_is_explained_with_exit_code_2(
+    arguments: tuple[str, ...], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    code, _, err = run(*arguments)
+
+    assert code == 2
+    assert words in err
+
+
+def test_an_endpoint_that_is_another_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr("streams.client.TIMEOUT_S", 0.2)
+        code, _, err = run("bestsellers", "--url", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+    assert code == 2
+    assert "does not answer" in err
+
+
+def test_the_catalogue_is_filled_and_items_are_hidden(state_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "items.csv"
+    file.write_text("sku,name\ntea,Green tea\n,nameless\n")
+
+    code, out, err = run("catalogue", file, "--state-dir", state_dir, "--columns", "item_id=sku,title=name")
+    assert code == 1
+    assert "1 items in the catalogue" in out
+    assert "line 3: item_id is missing" in err
+
+    assert run("catalogue", "--state-dir", state_dir, "--unavailable", "soap")[0] == 0
+    best = document("bestsellers", "--state-dir", state_dir)["bestsellers"]
+    assert "soap" not in [entry["item_id"] for entry in best]
+    assert "Green tea" in [entry.get("title") for entry in best]
+    assert run("catalogue", "--state-dir", state_dir, "--available", "soap")[0] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_state_is_served_until_one_stops_it(state_dir: Path, number: signal.Signals) -> None:
+    """Hiding an item in another process is seen within a second; a signal ends the server cleanly."""
+    program = "import sys; from tests.test_query_commands import COMMANDS; COMMANDS(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "serve", "--state-dir", str(state_dir), "--admin", "127.0.0.1:0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as server:
+        assert server.stdout is not None
+        found = re.search(r"http://\S+/", server.stdout.readline())
+        assert found
+        url = found.group()
+
+        def shown() -> bool:
+            with urllib.request.urlopen(f"{url}bestsellers", timeout=10) as response:
+                return "soap" in [entry["item_id"] for entry in json.load(response)["bestsellers"]]
+
+        def within_a_second(wanted: bool) -> bool:
+            deadline = time.monotonic() + 1
+            while shown() is not wanted and time.monotonic() < deadline:
+                time.sleep(0.02)
+            return shown() is wanted
+
+        try:
+            assert shown()
+            run("catalogue", "--state-dir", state_dir, "--unavailable", "soap")
+            assert within_a_second(wanted=False)
+            run("catalogue", "--state-dir", state_dir, "--available", "soap")
+            assert within_a_second(wanted=True)
+        finally:
+            server.send_signal(number)
+        assert server.wait(10) == 0
+        assert "stopped" in server.stdout.read()

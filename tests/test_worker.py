@@ -1,0 +1,246 @@
+"""Workers as people meet them: bad input, lost and restored state, refusals to start. Exactness is tested elsewhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import jsonschema
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from producers.publish import Publisher
+from producers.synthetic import SyntheticShop
+from producers.wire import encode_order
+from streams.rejected import read_rejected
+from streams.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
+from tests.brokers import ApacheKafka, Broker
+from tests.kafka_truth import Truth, differences
+from tests.workers import ROOT, WorkerProcess, is_current, made_topics, published_lists, read_topic, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+NOW_MS = int(time.time() * 1000)
+DAY_MS = 86_400_000
+SCHEMAS = ROOT / "docs" / "schemas"
+
+
+@pytest.fixture
+def kafka(broker: Broker) -> Broker:
+    """The session's broker, if workers can use it."""
+    if not isinstance(broker, ApacheKafka):
+        pytest.skip("workers write in transactions, which takes Apache Kafka")
+    return broker
+
+
+def send(kafka: Broker, topics: Topics, records: Iterable[tuple[bytes | None, bytes]]) -> None:
+    with Publisher(kafka.bootstrap, topics.purchases) as publisher:
+        for key, value in records:
+            publisher.send(key, value, partition=publisher.partition_of(key or b""))
+
+
+def shop_orders(first: int, last: int) -> list[tuple[bytes | None, bytes]]:
+    orders = list(SyntheticShop(seed=5, customers=300, groups=20).orders(last))[first:]
+    return [(order.customer_id.encode(), order.encode()) for order in orders]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the commands to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "streams.kafka_commands", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )
+
+
+def refusal(worker: WorkerProcess) -> str:
+    """What a worker says that will not start."""
+    with worker:
+        assert worker.wait() == 1
+    return worker.log.read_text()
+
+
+POISON = {
+    "not JSON": b"{",
+    "not an order": b"[1, 2]",
+    "customer_id is missing": b'{"timestamp": 1700000000, "item_id": "x"}',
+    "timestamp is missing": b'{"customer_id": "c", "item_id": "x"}',
+    "item_id is missing": b'{"customer_id": "c", "timestamp": 1700000000}',
+    "lines is empty": b'{"customer_id": "c", "timestamp": 1700000000, "lines": []}',
+    "not a whole number": b'{"customer_id": "c", "timestamp": 1700000000, "item_id": "x", "quantity": "many"}',
+    "more than 512": b'{"customer_id": "c", "timestamp": 1700000000, "item_id": "%s"}' % (b"x" * 600),
+    "before 1990": b'{"customer_id": "c", "timestamp": "1989-12-31", "item_id": "x"}',
+    "later than an order can be": encode_order("c", NOW_MS + 2 * DAY_MS, [("x", 1)]),
+    "none of purchase": b'{"customer_id": "c", "timestamp": 1700000000, "item_id": "x", "type": "refund"}',
+    "bytes, more than": encode_order("c", NOW_MS, [("x" * 500, 1)] * 1200),
+    "does not hold": encode_order("c", NOW_MS, [("never bought", 1)], kind=1),
+    "Expected `object`": b'"an order of another time"',
+}
+
+
+def test_bad_records_are_kept_with_their_reason_and_good_ones_counted(kafka: Broker, tmp_path: Path) -> None:
+    """A bad record never stops a worker, and is never lost."""
+    topics = made_topics(kafka.bootstrap, "poison")
+    good = shop_orders(0, 300)
+    records = list(good)
+    for place, value in enumerate(POISON.values()):
+        records.insert(place * 17, (b"c", value))
+    records.append((b"c", encode_order("c", NOW_MS + DAY_MS // 2, [("early", 1)])))  # a clock that is a bit fast
+    send(kafka, topics, records)
+
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
+        truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
+        wait_until("all is counted", lambda: is_current([worker], truth.lines, 2))
+        found = list(read_rejected(kafka.bootstrap, topics))
+        listed = command("rejected", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix)
+        again = command("rejected", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix, "--replay")
+        wait_until(
+            "they are rejected again", lambda: len(list(read_rejected(kafka.bootstrap, topics))) == 2 * len(POISON)
+        )
+        assert worker.stop() == 0
+
+    assert sorted(record.value for record in found) == sorted(POISON.values())
+    for reason, value in POISON.items():
+        assert reason in next(record.reason for record in found if record.value == value)
+    assert {(record.partition, record.offset) for record in found} == truth.refused
+    assert listed.returncode == again.returncode == 0, listed.stderr + again.stderr
+    assert [json.loads(line)["offset"] for line in listed.stdout.splitlines()] == [record.offset for record in found]
+    truth = Truth(kafka.bootstrap, topics, tmp_path / "truth again")
+    truth.check([worker.state], topics, 2)
+
+    order = json.loads((SCHEMAS / "order.json").read_text())
+    for _, value in good:
+        jsonschema.validate(json.loads(value), order)
+    headers = json.loads((SCHEMAS / "rejection-headers.json").read_text())
+    for rejections in read_topic(kafka.bootstrap, topics.rejected):
+        for record in rejections:
+            jsonschema.validate({name: text.decode() for name, text in record.headers}, headers)
+
+
+def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kafka: Broker, tmp_path: Path) -> None:
+    """State can be had again from the topics alone, and sooner from a snapshot; lists on the topic stay exact."""
+    topics = made_topics(kafka.bootstrap, "again")
+    send(kafka, topics, shop_orders(0, 700))
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "first") as first:
+        wait_until("the worker counts", lambda: (first.status() or {"ingest": {"lines": 0}})["ingest"]["lines"] > 1000)
+        live = ("snapshot", "--state-dir", str(first.state), "--to", str(tmp_path / "snapshot"))
+        taken = command(*live, "--admin", first.admin)
+        send(kafka, topics, shop_orders(700, 1000))
+        lines = Truth(kafka.bootstrap, topics, tmp_path / "truth").lines
+        wait_until("all is counted", lambda: is_current([first], lines, 2))
+        assert first.stop() == 0
+    stopped = command("snapshot", "--state-dir", str(first.state), "--to", str(tmp_path / "stopped"))
+    assert taken.returncode == 0, taken.stderr
+    assert len(taken.stdout.splitlines()) == len(stopped.stdout.splitlines()) == 6  # three kinds, two partitions
+
+    send(kafka, topics, shop_orders(1000, 1200))
+    truth = Truth(kafka.bootstrap, topics, tmp_path / "truth now")
+    restored = WorkerProcess(
+        kafka.bootstrap, topics, tmp_path / "restored", "--restore-from", str(tmp_path / "snapshot")
+    )
+    deleted = WorkerProcess(kafka.bootstrap, topics, tmp_path / "deleted")
+    for worker in (restored, deleted):
+        with worker:
+            wait_until("all is counted", lambda: is_current([worker], truth.lines, 2))  # noqa: B023
+            assert worker.stop() == 0
+        truth.check([worker.state], topics, 2)
+        assert differences(published_lists(kafka.bootstrap, topics), truth) == []
+    assert "was restored from" in restored.log.read_text()
+    schema = json.loads((SCHEMAS / "related-list.json").read_text())
+    for document in published_lists(kafka.bootstrap, topics).values():
+        jsonschema.validate(document, schema)
+
+    beside = Topics("next", topics.prefix)
+    create_topics(kafka.bootstrap, beside, Partitions(2, 3))
+    with WorkerProcess(kafka.bootstrap, beside, tmp_path / "first", "--pair-window", "5") as worker:
+        wait_until("all is counted", lambda: is_current([worker], truth.lines, 3))
+        worker.stop()
+    other = Truth(kafka.bootstrap, beside, tmp_path / "truth beside", pair_window=5)
+    other.check([worker.state], beside, 3, pair_window=5)
+    assert differences(published_lists(kafka.bootstrap, beside), other) == []
+    assert differences(published_lists(kafka.bootstrap, topics), truth) == []
+
+
+def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: Path) -> None:
+    """Readers come late: what compaction leaves must be the last word on every item."""
+    topics = made_topics(kafka.bootstrap, "compacted")
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    short = ConfigResource(ConfigResourceType.TOPIC, topics.related_items, configs={"cleanup.policy": "compact", "segment.ms": "100"})
+    admin.alter_configs([short])
+    admin.close()
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
+        for first in range(0, 1500, 500):
+            send(kafka, topics, shop_orders(first, first + 500))
+            truth = Truth(kafka.bootstrap, topics, tmp_path / f"truth {first}")
+            wait_until("all is counted", lambda: is_current([worker], truth.lines, 2))  # noqa: B023
+
+        def compacted() -> bool:
+            producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
+            for partition in range(2):  # a write closes the segment that is due
+                producer.send(topics.related_items, key=b"roller", value=b'{"related": []}', partition=partition)
+            producer.close()
+            keys = [record.key for part in read_topic(kafka.bootstrap, topics.related_items) for record in part]
+            return len([key for key in keys if key != b"roller"]) == len(truth.lists)
+
+        wait_until("only the last list of each item is left", compacted, 30, 0.5)
+        worker.stop()
+
+    published = published_lists(kafka.bootstrap, topics)
+    del published["roller"]
+    assert differences(published, truth) == []
+
+
+def test_a_log_that_begins_after_the_state_is_refused(kafka: Broker, tmp_path: Path) -> None:
+    """Records that nobody counted can't be passed over in silence."""
+    topics = made_topics(kafka.bootstrap, "cut", purchases=1)
+    send(kafka, topics, shop_orders(0, 100))
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin.delete_records({TopicPartition(topics.purchases, 0): 40})
+    admin.close()
+
+    message = refusal(WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker"))
+
+    assert "begins at offset 40, the state of ingest stands at 0: records between were deleted" in message
+
+
+def test_a_worker_refuses_what_would_spoil_its_counts(kafka: Broker, tmp_path: Path) -> None:
+    """Other settings, another worker on the same state, topics that lose records: each refused with what to do."""
+    topics = made_topics(kafka.bootstrap, "refusals", purchases=1, items=1)
+    send(kafka, topics, shop_orders(0, 50))
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
+        lines = Truth(kafka.bootstrap, topics, tmp_path / "truth").lines
+        wait_until("all is counted", lambda: is_current([worker], lines, 1))
+        rival = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")
+        rival.log = tmp_path / "rival.txt"
+        assert "is in use by another worker; stop it, or give this one" in refusal(rival)
+        on_port = WorkerProcess(kafka.bootstrap, topics, tmp_path / "other", "--admin", worker.admin)
+        assert "give this worker another --admin" in refusal(on_port)
+        worker.stop()
+
+    wide = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", "--pair-window", "7")
+    assert "was written with pair window 100, this run has 7" in refusal(wide)
+
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    forgetful = {"retention.ms": "1000", "max.message.bytes": str(LARGEST_DELTAS_BYTES)}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.co_purchases, configs=forgetful)])
+    admin.close()
+    message = refusal(WorkerProcess(kafka.bootstrap, topics, tmp_path / "strict"))
+    assert f"topic {topics.co_purchases} has retention.ms=1000, it must be -1: kafka-configs.sh --alter" in message
+
+    missing = refusal(WorkerProcess(kafka.bootstrap, Topics("never made", topics.prefix), tmp_path / "missing"))
+    assert "there is no topic" in missing
+    assert "alsobought topics --partitions N" in missing
+
+
+def test_without_a_broker_a_worker_says_so_and_ends(tmp_path: Path) -> None:
+    worker = WorkerProcess("127.0.0.1:1", Topics(), tmp_path, "--broker-timeout", "1")
+
+    message = refusal(worker)
+
+    assert "no Kafka broker answers at 127.0.0.1:1 (Connection refused); tried for 1 s" in message
+    assert "trying again" in message
