@@ -44,9 +44,7 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None) -> Iter
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows, ".parquet": _parquet_rows}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise CatalogueError(
-            f"{path} is of no known format: the name of a catalogue ends in one of {', '.join(readers)}"
-        )
+        raise CatalogueError(f"{path} is of no known format: it ends in none of {', '.join(readers)}")
     try:
         for place, fields in reader(path, columns):
             if isinstance(fields, str):
@@ -87,8 +85,9 @@ def _json_rows(path: Path, _columns: Mapping[str, str]) -> Iterator[tuple[str, d
 
 def _parquet_rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, dict[str, object] | str]]:
     with path.open("rb") as file, pq.ParquetFile(file) as table:
-        _check_columns(path, table.schema_arrow.names, columns)
-        wanted = [column for column in columns.values() if column in table.schema_arrow.names]
+        names = table.schema_arrow.names
+        _check_columns(path, names, columns)
+        wanted = [column for column in columns.values() if column in names]
         number = 0
         for batch in table.iter_batches(columns=wanted):
             for fields in batch.to_pylist():

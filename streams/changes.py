@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from streams.answers import Document
 
 MOST_WATCHERS = 200
 _LONGEST_QUEUE = 64
@@ -20,7 +20,7 @@ class Change(NamedTuple):
     """`related`: an item's list; `orders`: what was just bought."""
     item_id: str | None
     """Whose list, of `related`."""
-    document: Mapping[str, Any]
+    document: Document
 
 
 class Watcher:

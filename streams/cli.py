@@ -15,7 +15,8 @@ USAGE, INTERRUPTED = 2, 130
 """Exit codes: a usage or input error; stopped by Ctrl-C. 1 says that the answer is no."""
 
 _COMMANDS = {
-    "engine": ("replay", "related", "customer", "erase", "export", "audit"),
+    "replay": ("replay",),
+    "state": ("related", "customer", "erase", "export", "audit"),
     "demo": ("demo",),
     "kafka": ("topics", "worker", "generate", "rejected", "snapshot"),
     "query": ("recommend", "bestsellers", "catalogue", "serve"),

@@ -115,8 +115,8 @@ def _show_products(embedded: Embedded, titles: Mapping[str, str]) -> None:
     import numpy as np
 
     from streams.documents import related_document
-    from streams.engine_commands import print_related
     from streams.lists import Ranker, Scoring
+    from streams.state_commands import print_related
 
     (counts,) = embedded.counts
     _, purchases = counts.popularity.totals()

@@ -10,7 +10,6 @@ import numpy as np
 import xxhash
 
 from state.popularity_table import DAYS
-from state.related_store import StoredList
 from streams.answer_documents import (
     bestseller_entries,
     day_text,
@@ -25,8 +24,8 @@ from streams.bestsellers import bestsellers, recent_purchases
 from streams.catalogue import Catalogue
 from streams.changes import Change, Changes
 from streams.documents import as_of
-from streams.lists import Ranker, Scoring
-from streams.published import PublishedLists
+from streams.lists import Scoring
+from streams.published import FreshLists, PublishedLists
 from streams.recommend import NOTHING_HELD, Held, choose_seeds, recommend
 from streams.search import ItemSearch
 from streams.shelf import Shelf
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from state.count_store import CountStore
-    from streams.answers import Document, Wishes
+    from state.related_store import StoredList
+    from streams.answers import Wishes
     from streams.embedded import Embedded
 
 SCORING = Scoring()
@@ -75,26 +75,25 @@ class EmbeddedAnswers:
         self._catalogue = catalogue or Catalogue()
         self._produce = produce
         self._published = PublishedLists(self._read_list)
-        self._rankers: dict[int, tuple[int, Ranker]] = {}
+        self._fresh = FreshLists(embedded.counts, SCORING)
         self._shelf = Shelf(embedded.counts[0], self._catalogue)
         self._told: dict[str, str] = {}
         self._recent: tuple[int, dict[int, Any]] = (-1, {})
         self._search: tuple[float, object, ItemSearch] | None = None
         self._sizes: tuple[float, list[int]] = (-_SIZES_HOLD_S, [])
 
-    async def item(self, item_id: str) -> Document:
+    async def item(self, item_id: str) -> dict[str, Any]:
         """An item: what the catalogue says, who bought it, and its purchases of the last sixty days."""
         number = self._known(item_id)
         table = self._embedded.counts[0].popularity
-        bought = number is not None
         days = range(max(table.newest_day - DAYS + 1, 0), table.newest_day + 1)
         stock = self._shelf.stock()
         return {
             **item_facts(item_id, self._catalogue),
             **self._volume(number),
-            "popularity": float(stock.popularity[number]) if bought and number < stock.bought else 0.0,
+            "popularity": 0.0 if number is None or number >= stock.bought else float(stock.popularity[number]),
             "daily_purchases": [
-                {"day": day_text(day), "purchases": int(table.days[day % DAYS, number]) if bought else 0}
+                {"day": day_text(day), "purchases": 0 if number is None else int(table.days[day % DAYS, number])}
                 for day in days
             ],
             **self._stamp(),
@@ -106,12 +105,12 @@ class EmbeddedAnswers:
         if number is None:
             return self._listed(item_id, None, limit, exact=True)
         if fresh:
-            return self._listed(item_id, self._computed(number), limit, exact=True)
+            return self._listed(item_id, self._fresh.list_of(number), limit, exact=True)
         stored = self._published.get(number)
         counts = self._counts_of(item_id)
         return self._listed(item_id, stored, limit, exact=self._swept(counts))
 
-    async def customer(self, customer_id: str, limit: int) -> Document:
+    async def customer(self, customer_id: str, limit: int) -> dict[str, Any]:
         """A customer and the items bought last."""
         histories = self._embedded.histories
         if customer_id not in histories.customers:
@@ -122,7 +121,7 @@ class EmbeddedAnswers:
         entries = history_entries(histories, histories.customers[customer_id], self._catalogue, limit)
         return {"customer_id": customer_id, **entries, **self._stamp()}
 
-    async def recommendations(self, customer_id: str | None, wishes: Wishes) -> Document:
+    async def recommendations(self, customer_id: str | None, wishes: Wishes) -> dict[str, Any]:
         """Recommendations for a customer, known or not, or for a basket alone."""
         stock = self._shelf.stock()
         held = self._held(customer_id)
@@ -144,7 +143,7 @@ class EmbeddedAnswers:
         document["recommendations"] = recommendation_entries(chosen, stock, self._catalogue)
         return {**document, **self._stamp()}
 
-    async def bestsellers(self, days: int, category: str | None, limit: int) -> Document:
+    async def bestsellers(self, days: int, category: str | None, limit: int) -> dict[str, Any]:
         """What was bought most in the last days."""
         stock = self._shelf.stock()
         commit = self._embedded.counts[0].journal.commit
@@ -157,7 +156,7 @@ class EmbeddedAnswers:
         entries = bestseller_entries(best, stock, self._catalogue)
         return {"days": days, "category": category, "bestsellers": entries, **self._stamp()}
 
-    async def search(self, text: str, limit: int) -> Document:
+    async def search(self, text: str, limit: int) -> dict[str, Any]:
         """Items whose id or title has every word of `text` in it, and the customer of that id."""
         stock = self._shelf.stock()
         state = (len(stock.ids), self._catalogue.version)
@@ -173,12 +172,12 @@ class EmbeddedAnswers:
         customers = [text.strip()] if text.strip() in self._embedded.histories.customers else []
         return {"items": items, "customers": customers, **self._stamp()}
 
-    async def partitions(self) -> Document:
+    async def partitions(self) -> dict[str, Any]:
         """How every partition stands."""
         partitions = [partition._asdict() for partition in self.status().partitions]
         return {"partitions": partitions, **self._stamp()}
 
-    async def erase(self, customer_id: str) -> Document:
+    async def erase(self, customer_id: str) -> dict[str, Any]:
         """Put an erasure into the log."""
         if self._produce is None:
             raise NotWritable(_READS_ONLY.format("erasures"))
@@ -187,7 +186,7 @@ class EmbeddedAnswers:
         record = {"customer_id": customer_id, "type": "erase", "timestamp": time.time_ns() // 1_000_000}
         return {"customer_id": customer_id, **await self._produce(msgspec.json.encode(record)), "worker": self.worker}
 
-    async def order(self, record: bytes) -> Document:
+    async def order(self, record: bytes) -> dict[str, Any]:
         """Put an order into the log."""
         if self._produce is None:
             raise NotWritable(_READS_ONLY.format("orders"))
@@ -238,12 +237,12 @@ class EmbeddedAnswers:
             if item_id not in self._names:
                 continue
             number = self._names[item_id]
-            self._published.put(number, self._computed(number))
+            self._published.put(number, self._fresh.list_of(number))
             if item_id in watched:
                 listed = self._listed(item_id, self._published.get(number), LONGEST_LIST, exact=True)
                 if self._told.get(item_id) != listed.version:
                     self._told[item_id] = listed.version
-                    self.changes.tell(Change("related", item_id, dict(listed.document)))
+                    self.changes.tell(Change("related", item_id, listed.document))
 
     def _known(self, item_id: str) -> int | None:
         """An item's number; None if only the catalogue knows it."""
@@ -268,6 +267,9 @@ class EmbeddedAnswers:
             entries["purchases"].astype(np.int64),
         )
 
+    def _number(self, item_id: str) -> int | None:
+        return self._names[item_id] if item_id in self._names else None  # noqa: SIM401 - it has no get
+
     def _counts_of(self, item_id: str) -> CountStore:
         return self._embedded.counts[item_partition(item_id, len(self._embedded.counts))]
 
@@ -277,26 +279,15 @@ class EmbeddedAnswers:
 
     def _read_list(self, number: int) -> StoredList | None:
         """A list as it was published; computed where none was, as after a run that was cut short."""
-        counts = self._counts_of(self._names.text(number))
-        stored = self._embedded.related[counts.partition].get(number)
-        return self._computed(number) if stored is None else stored
-
-    def _computed(self, number: int) -> StoredList:
-        """A list as the counts have it now."""
-        counts = self._counts_of(self._names.text(number))
-        commit, ranker = self._rankers.get(counts.partition, (-1, None))
-        if ranker is None or commit != counts.journal.commit:
-            ranker = Ranker(counts, SCORING)
-            self._rankers[counts.partition] = (counts.journal.commit, ranker)
-        _, lists = ranker.lists(np.array([number], np.uint32))
-        length = int(lists.length[0])
-        return StoredList(*[column[0, :length] for column in lists[:5]])
+        partition = self._counts_of(self._names.text(number)).partition
+        stored = self._embedded.related[partition].get(number)
+        return self._fresh.list_of(number) if stored is None else stored
 
     def _listed(self, item_id: str, stored: StoredList | None, limit: int, *, exact: bool) -> Listed:
         entries = [] if stored is None else related_entries(stored, self._names, self._catalogue, limit)
         document = {
             **titled(item_id, self._catalogue),
-            **self._volume(self._names[item_id] if item_id in self._names else None),
+            **self._volume(self._number(item_id)),
             "score": SCORING.score,
             "exact": exact,
             "related": entries,

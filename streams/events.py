@@ -14,9 +14,7 @@ from streams.documents import timestamp_text
 from streams.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from streams.answers import Status
+    from streams.answers import Document, Status
     from streams.handlers import Asked
 
 STATUS_EVERY_S = 1.0
@@ -68,7 +66,7 @@ def status_document(status: Status, before: Status, seconds: float) -> dict[str,
     }
 
 
-def encode_event(kind: str, document: Mapping[str, Any]) -> bytes:
+def encode_event(kind: str, document: Document) -> bytes:
     r"""A server-sent event; JSON has no line breaks in it.
 
     >>> encode_event("status", {"lag": 0})

@@ -13,7 +13,6 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from streams.answers import Document
     from streams.embedded_answers import EmbeddedAnswers
 
 NO, USAGE = 1, 2
@@ -66,7 +65,7 @@ def asked(
     url: str | None,
     parts: tuple[str, ...],
     query: Mapping[str, Any],
-    question: Callable[[EmbeddedAnswers], Awaitable[Document]],
+    question: Callable[[EmbeddedAnswers], Awaitable[dict[str, Any]]],
 ) -> dict[str, Any] | None:
     """The answer of a worker or of a state, whichever was named; None if there is no such item or customer.
 
@@ -88,7 +87,7 @@ def asked(
 
     async def answered(answers: EmbeddedAnswers) -> dict[str, Any] | None:
         try:
-            return dict(await question(answers))  # type: ignore[call-overload,no-any-return]
+            return await question(answers)
         except NotKnown:
             return None
 
@@ -162,6 +161,7 @@ def recommend(
       alsobought recommend 2070 --url http://127.0.0.1:6066 --category PASTA --json
     """
     from streams.answers import Wishes
+    from streams.query_tables import print_recommendations
     from streams.recommend import Blend
 
     wishes = Wishes(limit, basket, exclude, category, keep_held, Blend(popularity_share, repeats_share))
@@ -182,7 +182,7 @@ def recommend(
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
         return
-    _print_recommendations(customer, document)
+    print_recommendations(customer, document)
 
 
 @click.command()
@@ -202,6 +202,8 @@ def bestsellers(
       alsobought bestsellers --state-dir state
       alsobought bestsellers --url http://127.0.0.1:6066 --days 7 --json
     """
+    from streams.query_tables import print_bestsellers
+
     query = {"days": days, "category": category, "limit": limit}
     document = asked(
         state_dir, url, ("bestsellers",), query, lambda answers: answers.bestsellers(days, category, limit)
@@ -214,14 +216,7 @@ def bestsellers(
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
         return
-    from rich.text import Text
-
-    rows = [
-        (_name(entry), f"{entry['purchases']:,}", f"{entry['popularity']:.3%}") for entry in document["bestsellers"]
-    ]
-    _print_table(
-        Text(f"bestsellers of {days} days; {_stamp(document)}", "bold"), ("item", "purchases", "popularity"), rows
-    )
+    print_bestsellers(document)
 
 
 @click.command()
@@ -318,46 +313,3 @@ def serve(state_dir: Path, admin: str) -> None:
         click.echo("stopped")
     finally:
         embedded.close()
-
-
-def _print_recommendations(customer: str, document: dict[str, Any]) -> None:
-    from rich.text import Text
-
-    kind = "for" if document["known"] else "bestsellers, for want of a history, for"
-    rows = []
-    for entry in document["recommendations"]:
-        because = [f"{reason['share'] / entry['score']:.0%} {_reason(reason)}" for reason in entry["because"][:3]]
-        rows.append((_name(entry), f"{entry['score']:.3%}", ", ".join(because)))
-    _print_table(Text(f"{kind} {customer}; {_stamp(document)}", "bold"), ("item", "score", "because of"), rows)
-
-
-def _reason(reason: dict[str, Any]) -> str:
-    if "item_id" in reason:
-        return f"{reason.get('title', reason['item_id'])} ({reason['bought_together']:,} together, {reason['expected']:,.0f} expected)"
-    if "repeats" in reason:
-        return f"bought {reason['repeats']:,} times before"
-    return "popularity" if "popularity" in reason else f"{reason['others']} more"
-
-
-def _name(entry: dict[str, Any]) -> str:
-    return f"{entry.get('title', '')} {entry['item_id']}".strip()
-
-
-def _stamp(document: dict[str, Any]) -> str:
-    return f"as of {document['as_of']['timestamp']}, {document['as_of']['lines']:,} lines"
-
-
-def _print_table(heading: Any, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:  # noqa: ANN401 - rich text
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, markup=False, emoji=False)  # an id like "[b]:apple:" is what it is
-    console.print(heading)
-    table = Table(box=None, pad_edge=False)
-    for place, column in enumerate(columns):
-        number = bool(rows) and place > 0 and rows[0][place][:1].isdecimal() and column != "because of"
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)

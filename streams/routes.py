@@ -116,4 +116,4 @@ ROUTES = (
     Route("GET", "/openapi.json", handlers.openapi, "This description.", problems=(400,)),
     Route("GET", "/", page, "The page.", content_type="text/html", problems=(400,)),
     Route("GET", "/page/{file}", page_file, "A file of the page.", content_type="text/plain", problems=(400, 404)),
-)  # fmt: skip
+)

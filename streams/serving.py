@@ -35,7 +35,8 @@ async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int,
     Args:
         embedded: the state, open for reading.
         state_dir: where it lies; its catalogue is followed.
-        host, port: where to listen.
+        host: where to listen.
+        port: where to listen; 0: at any that is free.
         say: tells people the address.
 
     Raises:

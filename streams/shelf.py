@@ -58,7 +58,10 @@ class Shelf:
             self._taken_at, self._seen, self._version = self._clock(), seen, -1
         if self._version != self._catalogue.version:
             self._categories = {}
-            self._stock = replace(self._stock, available=self._offered() & ~self.mask(self._catalogue.unavailable))
+            size = len(self._stock.ids)
+            self._stock = replace(
+                self._stock, available=self._offered(self._stock) & ~self._mask(self._catalogue.unavailable, size)
+            )
             self._version = self._catalogue.version
         return self._stock
 
@@ -69,18 +72,16 @@ class Shelf:
             return number if self._stock is None or number < self._stock.bought else None
         return self._beyond.get(item_id)
 
-    def _offered(self) -> Mask:
+    def _offered(self, stock: Assortment) -> Mask:
         """(n,) which items were bought or are in the catalogue: a return alone makes none of an id."""
-        assert self._stock is not None
-        offered = self._stock.purchases > 0
+        offered = stock.purchases > 0
         for number in np.flatnonzero(~offered).tolist():
-            offered[number] = self._stock.ids[number] in self._catalogue.items
+            offered[number] = stock.ids[number] in self._catalogue.items
         return offered
 
-    def mask(self, item_ids: Iterable[str]) -> Mask:
-        """(n,) which items of the assortment are among `item_ids`."""
-        assert self._stock is not None
-        mask = np.zeros(len(self._stock.ids), np.bool_)
+    def _mask(self, item_ids: Iterable[str], size: int) -> Mask:
+        """(size,) which items of the assortment are among `item_ids`."""
+        mask = np.zeros(size, np.bool_)
         mask[[number for number in map(self.number, item_ids) if number is not None]] = True
         return mask
 
@@ -90,6 +91,6 @@ class Shelf:
         if category is None:
             return available.copy()
         if category not in self._categories:
-            self._categories[category] = self.mask(self._catalogue.categories.get(category, ()))
+            self._categories[category] = self._mask(self._catalogue.categories.get(category, ()), len(available))
         here: Mask = available & self._categories[category]
         return here

@@ -46,7 +46,8 @@ def fill(state_dir: Path, file: Path, columns: Mapping[str, str]) -> Filled:
     first_row = next(rows, None)  # a file that cannot be read leaves no trace
     store = CatalogueStore(directory_of(state_dir))
     try:
-        items, rejected, first = 0, 0, []
+        items, rejected = 0, 0
+        first: list[tuple[str, str]] = []
         batch: list[tuple[str, bytes | None]] = []
         row = first_row
         while row is not None:

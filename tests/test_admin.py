@@ -48,7 +48,7 @@ def ask(
     method: str = "GET",
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
-    **query: Any,
+    **query: object,
 ) -> Response:
     connection = http.client.HTTPConnection(urlsplit(shop.url).netloc, timeout=30)
     try:

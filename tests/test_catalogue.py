@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from state.catalogue_store import CatalogueStore, stamp
 from streams.catalogue import Catalogue, CatalogueError, CatalogueItem, decode_item, encode_item
-from streams.catalogue_files import read_catalogue
+from streams.catalogue_files import CatalogueRow, read_catalogue
 from streams.stored_catalogue import StoredCatalogue, directory_of, fill, set_available
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1
 catalogue_items = st.builds(CatalogueItem, title=texts, category=texts, available=st.booleans())
 
 
-def rows(path: Path, **columns: str) -> list[tuple[str, str, CatalogueItem, str | None]]:
-    return [tuple(row) for row in read_catalogue(path, columns)]
+def rows(path: Path, **columns: str) -> list[CatalogueRow]:
+    return list(read_catalogue(path, columns))
 
 
 def test_a_csv_file_is_read_with_its_own_column_names(tmp_path: Path) -> None:

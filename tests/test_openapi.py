@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemathesis
@@ -44,5 +44,5 @@ CHECKS = [
 
 @schema.parametrize()
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_request_makes_the_endpoint_break_its_promise(case: schemathesis.Case, shop: Shop) -> None:
+def test_no_request_makes_the_endpoint_break_its_promise(case: schemathesis.Case[Any], shop: Shop) -> None:
     case.call_and_validate(shop.url, checks=CHECKS, headers={"Authorization": f"Bearer {TOKEN}"})

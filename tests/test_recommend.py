@@ -18,7 +18,7 @@ from streams.catalogue import Catalogue, CatalogueItem
 from streams.embedded import Embedded
 from streams.embedded_answers import EmbeddedAnswers
 from streams.recommend import Blend
-from tests.batch_definition import Order, batch, day_of
+from tests.batch_definition import Line, Order, batch, day_of
 from tests.log_strategies import CUSTOMERS, ITEMS, as_orders, logs
 from tests.recommendation_definition import Recommended, recommendations
 
@@ -207,7 +207,5 @@ def test_equal_states_give_equal_recommendations_however_often_asked() -> None:
     assert first["recommendations"] == other["recommendations"]
 
 
-def as_lines(number: int) -> tuple[Any, ...]:
-    from tests.batch_definition import Line
-
+def as_lines(number: int) -> tuple[Line, ...]:
     return tuple(Line(f"i{(number * step) % 17}") for step in (1, 3, 5))

@@ -1,0 +1,62 @@
+"""Answers as tables on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SHOWN_REASONS = 3
+
+
+def print_recommendations(customer: str, document: dict[str, Any]) -> None:
+    """Print recommendations and what they are because of."""
+    kind = "recommended to" if document["known"] else "bestsellers, for want of a history, for"
+    rows = []
+    for entry in document["recommendations"]:
+        because = [f"{reason['share'] / entry['score']:.0%} {_reason(reason)}" for reason in entry["because"]]
+        rows.append((_name(entry), f"{entry['score']:.2%}", ", ".join(because[:_SHOWN_REASONS])))
+    _print(f"{kind} {customer}; {_stamp(document)}", ("item", "score", "because of (together, expected)"), rows)
+
+
+def print_bestsellers(document: dict[str, Any]) -> None:
+    """Print bestsellers."""
+    rows = [
+        (_name(entry), f"{entry['popularity']:.2%}", f"{entry['purchases']:,}") for entry in document["bestsellers"]
+    ]
+    _print(f"bestsellers of {document['days']} days; {_stamp(document)}", ("item", "popularity", "purchases"), rows)
+
+
+def _reason(reason: dict[str, Any]) -> str:
+    if "item_id" in reason:
+        name = reason.get("title", reason["item_id"])
+        return f"{name} ({reason['bought_together']:,.0f}, {reason['expected']:,.0f})"
+    if "repeats" in reason:
+        return f"bought {reason['repeats']:,} times before"
+    return "popularity" if "popularity" in reason else f"{reason['others']} more"
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return f"{entry.get('title', '')} {entry['item_id']}".strip()
+
+
+def _stamp(document: dict[str, Any]) -> str:
+    return f"as of {document['as_of']['timestamp']}, {document['as_of']['lines']:,} lines"
+
+
+def _print(heading: str, columns: tuple[str, str, str], rows: Sequence[tuple[str, str, str]]) -> None:
+    console = Console(highlight=False, markup=False, emoji=False)  # an id like "[b]:apple:" is what it is
+    console.print(Text(heading, "bold"))
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in ("score", "popularity", "purchases") else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
