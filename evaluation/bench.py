@@ -44,7 +44,8 @@ def evaluate(
 
     Args:
         purchases: the whole log.
-        paths, columns: where it is, for the engine to replay.
+        paths: its files, for the engine to replay.
+        columns: field -> column of the files.
         protocol: what is asked.
         cutoffs: milliseconds.
         systems: who is asked.
@@ -64,13 +65,13 @@ def evaluate(
             asked = exam(past, purchases, protocol)
             for system in missing:
                 on_start(cutoff, system.name)
-                outcomes.save(cutoff, system.name, tested(past, asked, protocol, system))
+                outcomes.save(cutoff, system.name, outcome_of(past, asked, protocol, system))
                 on_end()
         finally:
             past.states.close()
 
 
-def tested(past: Past, asked: Exam, protocol: Protocol, system: System) -> Outcome:
+def outcome_of(past: Past, asked: Exam, protocol: Protocol, system: System) -> Outcome:
     """The outcome of one system at one cutoff."""
     started = time.perf_counter()
     fitted = system.fit(past, protocol.seed)

@@ -1,4 +1,4 @@
-"""The command `evaluate`: what it takes and prints. It loads without the extra `evaluation`, to say that it is needed."""
+"""The command `evaluate`: what it takes and prints. It loads without its extra, to say that the extra is needed."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 @click.option("--cutoffs", default=3, show_default=True, type=click.IntRange(1, 100), help="How many.")
 @click.option("--horizon", default="14d", show_default=True, callback=_days, help="Purchases this long after count.")
 @click.option("--spacing", callback=_days, help="Between two cutoffs.  [default: the horizon]")
-@click.option("--skip", default=0, show_default=True, type=click.IntRange(0, 100), help="Last cutoffs left out: tune here.")
+@click.option("--skip", default=0, show_default=True, type=click.IntRange(0, 100), help="Last cutoffs to leave out.")
 @click.option("--at", default=6, show_default=True, type=click.IntRange(1, 100), help="Recommendations that may hit.")
 @click.option("--target", default="new", show_default=True, type=click.Choice(["new", "all"]), help="Items that count.")
 @click.option("--systems", callback=_names, help="Names, groups, patterns, comma-separated.  [default: all]")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Directory for results.json and the report.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Directory for results and report.")
 @click.option("--columns", callback=_columns, help="FIELD=COLUMN,... where the log calls them otherwise.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
 @click.option("--universe", default=5000, show_default=True, type=click.IntRange(0), help="Candidates; 0: every item.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from evaluation.protocol import day_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -33,8 +33,10 @@ class Outcome:
         cold_hit, cold_recall, cold_ndcg: (w,) those of customers without history.
         popularity: (v,) mean rank by purchases of what is recommended first, as a share of the universe: 0 the top.
         coverage: share of the universe that is recommended first to anyone.
-        build_seconds, serve_seconds: how long it took, serving all the customers.
-        build_lookups: pairs of customers compared while building; serve_lookups: customers looked up per visitor.
+        build_seconds: how long it took to fit.
+        serve_seconds: how long to serve all the customers.
+        build_lookups: pairs of customers compared while building.
+        serve_lookups: customers looked up per visitor.
     """
 
     customers: npt.NDArray[np.int64]
@@ -98,5 +100,6 @@ class Outcomes:
         path = self._path(cutoff_ms, system)
         unfinished = path.with_suffix(".part")
         with unfinished.open("wb") as file:
-            np.savez_compressed(file, **{name: np.asarray(value) for name, value in asdict(outcome).items()})
+            arrays: dict[str, Any] = {name: np.asarray(value) for name, value in asdict(outcome).items()}
+            np.savez_compressed(file, **arrays)
         unfinished.rename(path)

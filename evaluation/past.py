@@ -183,14 +183,17 @@ def past_at(
 
 def _histories(store: HistoryStore, names: Names) -> tuple[list[str], History]:
     """Ids of the customers who hold anything, and what they hold, by the numbers of the counts."""
-    rows = [(customer, *store.table.history.row(number)) for number, customer in enumerate(store.customers.every)]
-    rows = [row for row in rows if row[0] and len(row[1])]
-    number = np.array([names[item] for item in store.items.every], np.int64)
-    entries = np.concatenate([np.zeros(0, ENTRY), *[entry for _, _, entry in rows]])
+    rows: list[tuple[str, npt.NDArray[Any], npt.NDArray[Any]]] = []
+    for place, customer in enumerate(store.customers.every):
+        items, entries = store.table.history.row(place)
+        if customer and len(items):
+            rows.append((customer, items, entries))
+    number: npt.NDArray[np.int64] = np.array([names[item] for item in store.items.every], np.int64)
+    held = np.concatenate([np.zeros(0, ENTRY), *[entries for _, _, entries in rows]])
     sizes = [len(items) for _, items, _ in rows]
     history = History(
         start=np.cumsum([0, *sizes, 0]),
         item=number[np.concatenate([np.zeros(0, np.uint32), *[items for _, items, _ in rows]])],
-        **{field: entries[field].astype(np.int64) for field in ("seq", "first", "last", "purchases")},
+        **{field: held[field].astype(np.int64) for field in ("seq", "first", "last", "purchases")},
     )
     return [customer for customer, _, _ in rows], history

@@ -35,19 +35,20 @@ def bars(title: str, rows: Sequence[Bar], unit: str) -> str:
     for tick in ticks(top):
         x = _LABELS + tick * scale
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 34}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 18}" text-anchor="middle">{tick:g}</text>')
+        parts.append(_text("tick", x, height - 18, f"{tick:g}", "middle"))
     for number, (name, value, strong) in enumerate(rows):
         y = _LINE * number + 8
         low, high = (_LABELS + max(bound, 0) * scale for bound in (value.low, value.high))
         kind = "bar strong" if strong else "bar"
-        parts.append(f'<text class="name" x="{_LABELS - 8}" y="{y + 11}" text-anchor="end">{escape(name)}</text>')
+        parts.append(_text("name", _LABELS - 8, y + 11, name, "end"))
         parts.append(
             f'<rect class="{kind}" x="{_LABELS}" y="{y}" width="{max(value.mean, 0) * scale:.1f}" height="14" rx="2"/>'
         )
         if high > low:
-            parts.append(f'<path class="whisker" d="M{low:.1f} {y + 7}H{high:.1f}M{low:.1f} {y + 3}v8M{high:.1f} {y + 3}v8"/>')
-        parts.append(f'<text class="value" x="{WIDTH - _VALUES + 12}" y="{y + 11}">{value.mean:.3f}</text>')
-    parts.append(f'<text class="tick" x="{_LABELS + width / 2:.0f}" y="{height - 2}" text-anchor="middle">{escape(unit)}</text>')
+            ends = f"M{low:.1f} {y + 3}v8M{high:.1f} {y + 3}v8"
+            parts.append(f'<path class="whisker" d="M{low:.1f} {y + 7}H{high:.1f}{ends}"/>')
+        parts.append(_text("value", WIDTH - _VALUES + 12, y + 11, f"{value.mean:.3f}"))
+    parts.append(_text("tick", _LABELS + width / 2, height - 2, unit, "middle"))
     return "".join([*parts, "</svg>"])
 
 
@@ -69,12 +70,10 @@ def lines(title: str, labels: Sequence[str], rows: Sequence[Line], unit: str) ->
     for tick in ticks(top):
         y = height - 45 - tick * up
         parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        parts.append(_text("tick", left - 6, y + 4, f"{tick:g}", "end"))
     for number, label in enumerate(labels):
-        parts.append(
-            f'<text class="tick" x="{left + number * across:.1f}" y="{height - 26}" text-anchor="middle">{escape(label)}</text>'
-        )
-    parts.append(f'<text class="tick" x="{(left + WIDTH - right) / 2:.0f}" y="{height - 6}" text-anchor="middle">{escape(unit)}</text>')
+        parts.append(_text("tick", left + number * across, height - 26, label, "middle"))
+    parts.append(_text("tick", (left + WIDTH - right) / 2, height - 6, unit, "middle"))
     ends = []
     for number, (name, points) in enumerate(rows):
         places = [(left + place * across, height - 45 - value * up) for place, value in points]
@@ -85,8 +84,8 @@ def lines(title: str, labels: Sequence[str], rows: Sequence[Line], unit: str) ->
     below = 0.0
     for y, x, number, name in sorted(ends):
         below = max(y, below + 15)
-        parts.append(f'<path class="leader" d="M{x + 5:.1f} {y:.1f}L{WIDTH - right + 12} {below:.1f}"/>')
-        parts.append(f'<text class="name line-{number}" x="{WIDTH - right + 16}" y="{below + 4:.1f}">{escape(name)}</text>')
+        parts.append(f'<path class="leader line-{number}" d="M{x + 5:.1f} {y:.1f}L{WIDTH - right + 12} {below:.1f}"/>')
+        parts.append(_text("name", WIDTH - right + 16, below + 4, name))
     return "".join([*parts, "</svg>"])
 
 
@@ -100,6 +99,10 @@ def ticks(top: float) -> list[float]:
     size = 10 ** math.floor(math.log10(raw))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
     return [round(step * number, 12) for number in range(int(top / step + 1e-9) + 1)]
+
+
+def _text(kind: str, x: float, y: float, text: str, anchor: str = "start") -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _open(title: str, height: float) -> str:

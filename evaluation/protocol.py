@@ -83,8 +83,9 @@ def cutoffs_of(purchases: Purchases, protocol: Protocol) -> list[int]:
     if allowed >= 1:
         skipping = f" of which the last {protocol.skip} skipped" if protocol.skip else ""
         raise EvaluationError(
-            f"{span}, too short for {protocol.cutoffs + protocol.skip} cutoffs{skipping}, {protocol.spacing_days} days apart "
-            f"with {protocol.horizon_days} days of purchases after each and some before; it allows {allowed} in all: --cutoffs {allowed} --skip 0"
+            f"{span}, too short for {protocol.cutoffs + protocol.skip} cutoffs{skipping}, {protocol.spacing_days} days "
+            f"apart with {protocol.horizon_days} days of purchases after each and some before; "
+            f"it allows {allowed} in all: --cutoffs {allowed} --skip 0"
         )
     days = (last // DAY_MS * DAY_MS - first) // DAY_MS
     if days >= 1:
@@ -141,7 +142,12 @@ def exam(past: Past, purchases: Purchases, protocol: Protocol) -> Exam:
             "choose fewer --cutoffs (later ones) or a longer --horizon, or check that customer_id is not an order id"
         )
     places = past.places_of(purchases)
-    return Exam(warm, past.rows_of(purchases)[warm], _targets(pairs, warm, places, past), _targets(pairs, cold, places, past))
+    return Exam(
+        customers=warm,
+        visitors=past.rows_of(purchases)[warm],
+        targets=_targets(pairs, warm, places, past),
+        cold=_targets(pairs, cold, places, past),
+    )
 
 
 def _targets(

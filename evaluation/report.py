@@ -24,13 +24,14 @@ _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --paper: #fff; --faint: #d8dce0; --soft: #60686f; --bar: #9db4c8;
         --strong: #1f6fb2; --c1: #b4560f; --c2: #2f7d4f; --c3: #8a3ea8; --c4: #7a6a00; --c5: #b02a4c; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --paper: #16191c; --faint: #363c42; --soft: #a0a8b0;
-        --bar: #48617a; --strong: #5aa9ee; --c1: #f0a060; --c2: #66c78d; --c3: #cf90ea; --c4: #d8c860; --c5: #f08aa5; } }
+        --bar: #48617a; --strong: #5aa9ee; --c1: #f0a060; --c2: #66c78d; --c3: #cf90ea; --c4: #d8c860;
+        --c5: #f08aa5; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1000px;
        margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2.5rem } p { max-width: 46rem }
 svg { width: 100%; height: auto; font: 12px system-ui, sans-serif } svg text { fill: var(--ink) }
 svg .tick { fill: var(--soft) } .grid { stroke: var(--faint) } .bar { fill: var(--bar) } .strong { fill: var(--strong) }
-.whisker { stroke: var(--ink); fill: none } .leader { stroke: var(--faint); fill: none }
+.whisker { stroke: var(--ink); fill: none } .leader { stroke: currentColor; fill: none }
 .line { fill: none; stroke-width: 2; stroke: currentColor } .dot { fill: currentColor }
 svg text.name { fill: var(--ink) }
 .line-0 { color: var(--strong) } .line-1 { color: var(--c1) } .line-2 { color: var(--c2) } .line-3 { color: var(--c3) }
@@ -39,6 +40,10 @@ table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabula
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--faint) }
 th:first-child, td:first-child { text-align: left } tr.strong { font-weight: 600; fill: none }
 """
+_PROTOCOL = """<p>{heading}; cutoffs {days}. Everything a system knows lies strictly before the cutoff.
+Intervals are 95 % by paired bootstrap over customers.</p>"""
+_RANK = """<p>Mean rank by purchases of the first recommendations, as a share of the candidates: 0 is the bestseller,
+0.5 what an order at random would give.</p>"""
 
 
 def write_report(path: Path, results: Results) -> None:
@@ -48,15 +53,13 @@ def write_report(path: Path, results: Results) -> None:
     days = ", ".join(day_text(cutoff) for cutoff in results.cutoffs)
     body = [
         "<h1>Recommenders on one bench</h1>",
-        f"<p>{escape(heading(results).capitalize())}; cutoffs {days}. Everything a system knows lies strictly before "
-        "the cutoff. Intervals are 95 % by paired bootstrap over customers.</p>",
+        _PROTOCOL.format(heading=escape(heading(results)), days=days),
         f"<h2>{hit}</h2>",
         bars(hit, [Bar(row.name, row.metrics["hit"].value, row.name == "default") for row in rows], hit),
         f"<h2>{hit} by the number of items a customer holds</h2>",
         _by_history(results),
         "<h2>How popular what is recommended is</h2>",
-        "<p>Mean rank by purchases of the first recommendations, as a share of the candidates: 0 is the bestseller, "
-        "0.5 what an order at random would give.</p>",
+        _RANK,
         _popularity(rows),
         "<h2>Everything</h2>",
         _table(results),

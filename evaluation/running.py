@@ -47,9 +47,8 @@ def run(
         EvaluationError, OrderError: it can't be done; the message says what can.
     """
     systems = systems_named(wanted)
-    progress = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)
-    )
+    seen = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    progress = Progress(*seen, console=Console(stderr=True))
     with progress:
         reading = progress.add_task("reading the log", total=None)
         purchases = read_purchases(paths, columns)

@@ -67,7 +67,9 @@ class Rocks:
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "CURRENT").exists() and any(file.stat().st_size for file in path.glob("*.[sl][so][tg]")):
             # RocksDB would begin anew and delete these
-            raise StateDamaged(f"{path} is damaged: it has no file CURRENT; restore a snapshot, or delete it and replay")
+            raise StateDamaged(
+                f"{path} is damaged: it has no file CURRENT; restore a snapshot, or delete it and replay"
+            )
         access = AccessType.read_only() if read_only else AccessType.read_write()
         with _translated(path):
             self._db = Rdict(str(path), _options(), access_type=access)
@@ -85,10 +87,18 @@ class Rocks:
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Entries whose key begins with `prefix`, in key order."""
         with _translated(self.path):
+            last = prefix
             for key, value in cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=prefix)):
                 if not key.startswith(prefix):
                     return
                 yield key, value
+                last = key
+            # this iteration ends alike at the end and where a block is damaged; only an iterator of our own tells which
+            check = self._db.iter()
+            check.seek(last)
+            while check.valid():
+                check.next()
+            check.status()
 
     def write(self, batch: WriteBatch) -> None:
         """Write `batch` whole or not at all; it is consumed."""

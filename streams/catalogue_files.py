@@ -96,11 +96,12 @@ def _parquet_rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str,
 
 
 def _check_columns(path: Path, found: list[str], columns: Mapping[str, str]) -> None:
+    there = ", ".join(map(repr, found)) or "nothing"
     if columns["item_id"] not in found:
         raise CatalogueError(
-            f"{path} has no column {columns['item_id']!r} for item_id, only {', '.join(map(repr, found)) or 'nothing'}: "
+            f"{path} has no column {columns['item_id']!r} for item_id, only {there}: "
             "name it with --column item_id=COLUMN"
         )
     for field, column in columns.items():
         if field != column and column not in found:
-            raise CatalogueError(f"{path} has no column {column!r} for {field}, only {', '.join(map(repr, found))}")
+            raise CatalogueError(f"{path} has no column {column!r} for {field}, only {there}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from state.errors import StateDamaged, StateError
@@ -43,15 +44,22 @@ class Embedded:
     def __init__(self, state_dir: Path, settings: CountingSettings | None = None, *, read_only: bool = False) -> None:
         settings = settings or settings_of(state_dir) or CountingSettings()
         self.settings = settings
-        self.histories = open_histories(state_dir / "histories-0", settings, read_only=read_only)
-        partitions = range(settings.item_partitions)
-        self.counts = [
-            open_counts(state_dir / f"counts-{number}", number, settings, read_only=read_only) for number in partitions
-        ]
-        self.related = [RelatedStore(state_dir / f"related-{number}", read_only=read_only) for number in partitions]
-        if not read_only:
-            self._deliver()
-            self._check_positions()
+        self.counts: list[CountStore] = []
+        self.related: list[RelatedStore] = []
+        with ExitStack() as opened:  # if one can't be opened, the others are released
+            self.histories = open_histories(state_dir / "histories-0", settings, read_only=read_only)
+            opened.callback(self.histories.close)
+            for number in range(settings.item_partitions):
+                path = state_dir / f"counts-{number}"
+                self.counts.append(open_counts(path, number, settings, read_only=read_only))
+                opened.callback(self.counts[-1].close)
+            for number in range(settings.item_partitions):
+                self.related.append(RelatedStore(state_dir / f"related-{number}", read_only=read_only))
+                opened.callback(self.related[-1].close)
+            if not read_only:
+                self._deliver()
+                self._check_positions()
+            opened.pop_all()
 
     @property
     def position(self) -> int:

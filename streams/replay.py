@@ -83,9 +83,19 @@ class RejectsFile:
             raise OrderError(f"{self._path} is not a file of rejected lines: name another one, --rejects FILE")
         kept = [line for line in lines if _counted(line, positions)]
         if len(kept) < len(lines):
-            part = self._path.with_name(f".{self._path.name}.part")
-            part.write_bytes(b"".join(kept))
-            part.replace(self._path)  # at once: a crash in between must not lose what was kept
+            self._replace(kept)
+
+    def forget(self, customer_id: str) -> None:
+        """Drop the rejected lines of a customer, as far as they tell whose they are."""
+        if not self._path.exists():
+            return
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        self._replace([line for line in lines if _customer(line) != customer_id])
+
+    def _replace(self, lines: Iterable[bytes]) -> None:
+        part = self._path.with_name(f".{self._path.name}.part")
+        part.write_bytes(b"".join(lines))
+        part.replace(self._path)  # at once: a crash in between must not lose what was kept
 
     def write(self, log: Log, digest: str, rejections: Iterable[Rejection]) -> None:
         """Append rejections of a log."""
@@ -123,6 +133,14 @@ def write_rejections(path: Path, log: Path, rejections: Iterable[Rejection]) -> 
 def _counted(line: bytes, positions: Mapping[str, int]) -> bool:
     entry = _row(line)
     return entry is not None and line.endswith(b"\n") and (entry[0] not in positions or entry[1] < positions[entry[0]])
+
+
+def _customer(line: bytes) -> str | None:
+    """Whose line it was that a line of a rejects file holds; None if it does not tell."""
+    try:
+        return str(msgspec.json.decode(msgspec.json.decode(line)["record"])["customer_id"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return None
 
 
 def _is_cut_off(line: bytes) -> bool:

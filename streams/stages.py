@@ -38,7 +38,7 @@ def item_partition(item_id: str, partitions: int) -> int:
     >>> item_partition("tea", 1), item_partition("tea", 4) == item_partition("tea", 4)
     (0, True)
     """
-    return zlib.crc32(item_id.encode()) % partitions
+    return zlib.crc32(item_id.encode(errors="surrogateescape")) % partitions
 
 
 def open_histories(path: Path, settings: CountingSettings, *, read_only: bool = False) -> HistoryStore:

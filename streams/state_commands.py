@@ -208,6 +208,7 @@ def erase(customer: str, state_dir: Path) -> None:
 
     from producers.orders import erasure
     from streams.embedded import open_to_write
+    from streams.replay import RejectsFile
 
     embedded = open_to_write(state_dir)
     try:
@@ -215,6 +216,7 @@ def erase(customer: str, state_dir: Path) -> None:
             click.echo(f"customer '{customer}' is not known in {state_dir}", err=True)
             sys.exit(NO)
         embedded.count(erasure(customer, int(time.time() * 1000), embedded.position), embedded.position + 1)
+        RejectsFile(state_dir / "rejected.jsonl").forget(customer)
         embedded.compact()
         for _ in embedded.publish():
             pass

@@ -196,7 +196,9 @@ class Tally:
                 return False
         if len(items):
             number = None
-        tolerance = 0.0 if idle else self._settings.list_change
+        # what was bought has other buyers and purchases too, so it is published whatever its list; unless time is short
+        always = bool(len(items)) and not busy
+        tolerance = -1.0 if always else 0.0 if idle else self._settings.list_change
         changed, records = await asyncio.to_thread(self._made, partition, part, items, number, tolerance)
         if records and part.producer is not None:
             ends = await part.producer.write(records)
@@ -266,12 +268,14 @@ def _count(counts: CountStore, batch: list[Any]) -> npt.NDArray[np.uint32]:
 def _differs(published: StoredList | None, now: StoredList, tolerance: float) -> bool:
     """Whether a list is to be published again: its items or their order changed, or a score moved by more than that.
 
+    With tolerance 0 any change will do, and below 0 none is needed.
+
     >>> one = StoredList(np.array([7], np.uint32), *[np.array([1.0])] * 4)
     >>> other = one._replace(score=np.array([1.04]))
     >>> _differs(None, one, 0.05), _differs(one, other, 0.05), _differs(one, other, 0.0), _differs(one, one, 0.0)
     (True, False, True, False)
     """
-    if published is None or not np.array_equal(published.item, now.item):
+    if published is None or tolerance < 0 or not np.array_equal(published.item, now.item):
         return True
     if tolerance == 0:
         return pack(published) != pack(now)

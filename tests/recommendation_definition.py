@@ -66,7 +66,7 @@ def recommendations(
     popularity_share: float = 0.4,
     repeats_share: float = 0.0,
 ) -> list[Recommended]:
-    """The best `limit` items: `hidden` are excluded or unavailable, `only` those of a category, `unbought` catalogue."""
+    """The best `limit` items: none of `hidden`; with `only`, of these; `unbought` ones come last."""
     history = state.histories.get(customer_id, {})
     seeds = seeds_of(history, basket)
     universe = set(state.purchases) | set(unbought)

@@ -146,15 +146,17 @@ def test_a_basket_is_recommended_for(shop: Shop) -> None:
 def test_an_unavailable_item_is_gone_from_every_answer_at_once(shop: Shop) -> None:
     """What is out of stock must not be advertised, whatever the lists in the store say."""
 
-    def everywhere() -> str:
+    def everywhere() -> list[str]:
         answers = [
             ask(shop, "/items/tea/related"),
             ask(shop, "/customers/c2/recommendations", limit=100, keep_held="true"),
             ask(shop, "/bestsellers", limit=100),
             post(shop, "/recommendations", {"basket": ["tea"], "limit": 100}),
         ]
-        return "".join(entry["item_id"] + "\n" for one in answers for name in ("related", "recommendations", "bestsellers")
-                       for entry in one.document.get(name, []))  # fmt: skip
+        entries = [
+            entry for one in answers for part in one.document.values() if isinstance(part, list) for entry in part
+        ]
+        return [entry["item_id"] for entry in entries]
 
     async def put(available: bool) -> None:
         shop.catalogue.put("odd0", shop.catalogue.get("odd0").__class__(available=available))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("pairs_per_slice", [1, 2, 3, 7, 40])
+@pytest.mark.parametrize("pairs_per_slice", [1, 3, 40])
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_slice_that_takes_its_turn_twice_running_counts_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs_per_slice: int, restart: bool
@@ -25,7 +25,7 @@ def test_a_slice_that_takes_its_turn_twice_running_counts_nothing_twice(
     """A commit so large that every slice is due, right after another: what the first wrote is not waiting any more."""
     monkeypatch.setattr(count_store, "_PAIRS_PER_SLICE", pairs_per_slice)
     monkeypatch.setattr(history_store, "_LINES_PER_SLICE", 1)
-    log = [Order("zoe", BEGIN_MS, (Line(f"item {number}"),)) for number in range(40)]
+    log = [Order("zoe", BEGIN_MS, (Line(f"item {number}"),)) for number in range(24)]
     embedded = Embedded(tmp_path, CountingSettings())
     for begin in range(0, len(log), 2):
         embedded.count(as_orders(log[begin : begin + 2], begin), begin + 2)

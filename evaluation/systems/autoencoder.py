@@ -81,9 +81,7 @@ def _scaled(asked: sparse.csr_array) -> sparse.csr_array:
 
 def _network(asked: sparse.csr_array, answers: sparse.csr_array, seed: int) -> MLPClassifier:
     """A network that knows nothing yet but how often each item is the answer."""
-    network = MLPClassifier(
-        (BOTTLENECK,), activation="tanh", alpha=1e-4, learning_rate_init=0.001, random_state=seed
-    )
+    network = MLPClassifier((BOTTLENECK,), activation="tanh", alpha=1e-4, learning_rate_init=0.001, random_state=seed)
     _epoch(network, asked, answers, np.arange(min(asked.shape[0], 1)))
     often = (np.asarray(answers.sum(axis=0)).ravel() + 0.1) / (answers.shape[0] + 1)
     network.intercepts_[-1][:] = np.log(often / (1 - np.minimum(often, 0.99)))
@@ -125,7 +123,7 @@ def _hit_rate(network: MLPClassifier, asked: sparse.csr_array, answers: sparse.c
         best = np.argpartition(-scores, min(_TOP, scores.shape[1] - 1), axis=1)[:, :_TOP]
         new = answers[here].toarray() * (asked[here].toarray() == 0)
         hits += int(np.take_along_axis(new, best, 1).any(axis=1).sum())
-    return hits / max(asked.shape[0], 1)
+    return float(hits / max(asked.shape[0], 1))
 
 
 def _fitted(past: Past, asked: sparse.csr_array, answers: sparse.csr_array, epochs: int, seed: int) -> Fitted:

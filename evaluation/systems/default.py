@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 def default(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
     """The shipped lists, seeds and blend."""
     before = past.states.seconds.get(SHIPPED_WINDOW, 0.0)
-    items, ranked = Ranker(past.states.shipped.counts[0], Scoring()).lists(np.unique(past.history.item))
-    lists = {
-        item: StoredList(*[column[row, :length] for column in ranked[:5]])
-        for row, (item, length) in enumerate(zip(items.tolist(), ranked.length.tolist(), strict=True))
-    }
+    lists = _lists(past)
+
     def score(row: int) -> Floats:
         held = held_by(past, row)
         seeds = choose_seeds(held)
@@ -42,6 +39,21 @@ def default(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is 
         return np.stack([score(row) for row in rows.tolist()])
 
     return Fitted(scores, shared_seconds=before)
+
+
+def _lists(past: Past) -> dict[int, StoredList]:
+    """The list of every item that anyone holds, as of the cutoff."""
+    items, ranked = Ranker(past.states.shipped.counts[0], Scoring()).lists(np.unique(past.history.item))
+    return {
+        item: StoredList(
+            ranked.item[row, :length],
+            ranked.score[row, :length],
+            ranked.together[row, :length],
+            ranked.expected[row, :length],
+            ranked.trend[row, :length],
+        )
+        for row, (item, length) in enumerate(zip(items.tolist(), ranked.length.tolist(), strict=True))
+    }
 
 
 def held_by(past: Past, row: int) -> Held:

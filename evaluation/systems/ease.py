@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluation.errors import EvaluationError
 from evaluation.systems.system import Fitted
 
 if TYPE_CHECKING:
@@ -13,10 +14,16 @@ if TYPE_CHECKING:
     from evaluation.systems.system import Floats, Rows
 
 REGULARISATION = 500.0
+LARGEST_UNIVERSE = 20_000  # its square, in doubles, three times over: 10 GB
 
 
 def ease(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
     """Weights between items that best give back what customers hold, none of an item with itself."""
+    if len(past.items) > LARGEST_UNIVERSE:
+        raise EvaluationError(
+            f"ease inverts a matrix of candidates by candidates, too large for {len(past.items):,}; choose --universe "
+            f"{LARGEST_UNIVERSE} or fewer, or --systems without it; with --out what is done already is kept"
+        )
     gram = (past.held.T @ past.held).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] += REGULARISATION
     inverse = np.linalg.inv(gram)

@@ -75,21 +75,25 @@ def _rows(store: CountStore) -> Iterator[tuple[int, Integers, Floats, Floats, Fl
     for number in range(SLICES):
         rows = store.slice_rows(number)
         exposure_keys, buyers = rows.pop(EXPOSURES)
+        if not len(exposure_keys):
+            continue
         keys = np.concatenate([keys for keys, _ in rows.values()])
         keys, place = np.unique(keys, return_inverse=True)
         counts = np.bincount(place, np.concatenate([counts for _, counts in rows.values()]), len(keys))
-        places, first = np.unique(exposure_keys >> np.uint64(32), return_index=True)
-        ends = np.append(first[1:], len(exposure_keys))
-        bounds = np.searchsorted(keys >> np.uint64(32), places), np.searchsorted(keys >> np.uint64(32), places, "right")
+        places = np.unique(exposure_keys >> np.uint64(32))
+        first = np.searchsorted(exposure_keys >> np.uint64(32), places)
+        ends = np.searchsorted(exposure_keys >> np.uint64(32), places, "right")
+        begins = np.searchsorted(keys >> np.uint64(32), places)
+        stops = np.searchsorted(keys >> np.uint64(32), places, "right")
         neighbours = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
         buckets = (exposure_keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        for item, begin, end, low, high in zip(items_at(places).tolist(), first, ends, *bounds, strict=True):
-            histogram = slice(int(begin), int(end))
-            row = slice(int(low), int(high))
+        for at, item in enumerate(items_at(places).tolist()):
+            histogram = slice(int(first[at]), int(ends[at]))
+            row = slice(int(begins[at]), int(stops[at]))
             yield (
                 item,
                 neighbours[row],
-                counts[row],
+                counts[row].astype(np.float64),
                 _EXPOSURE[buckets[histogram]],
                 buyers[histogram].astype(np.float64),
             )

@@ -101,7 +101,7 @@ def make_lists(
     """Lists from n entries: of each the item whose list it is in, the item listed and its score."""
     known = len(past.place)
     candidates = sparse.csr_array((score, (seed, past.place[item])), (known, known))
-    return Lists(candidates, np.bincount(seed, score, known))
+    return Lists(candidates, np.bincount(seed, score, known).astype(np.float64))
 
 
 def seed_weights(past: Past, merging: Merging) -> sparse.csr_array:

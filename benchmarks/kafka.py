@@ -1,0 +1,339 @@
+"""The workers' benchmarks, on a real Apache Kafka: each figure beside what must be reached.
+
+    python -m benchmarks.kafka                everything but the hour, about twenty minutes
+    python -m benchmarks.kafka replay         one of: replay, tutorial, single, freshness, takeover, restart, memory
+    python -m benchmarks.kafka memory 3600    the hour
+
+`tutorial` needs `replay`, whose ratio it is; `freshness` runs on the state that `replay` leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from kafka import KafkaConsumer, TopicPartition
+
+from benchmarks.figures import Figure, table
+from producers.publish import Pace, Publisher, publish_logs
+from producers.synthetic import SyntheticShop
+from producers.wire import encode_order
+from streams.demo_commands import GROCERY_COLUMNS, grocery_file
+from streams.topics import Topics
+from tests.brokers import ApacheKafka
+from tests.workers import ROOT, WorkerProcess, is_current, made_topics, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PIECES = ("replay", "tutorial", "single", "freshness", "takeover", "restart", "memory")
+LINES = 1_469_307
+SINGLE_RECORDS = 300_000
+LIVE_RATE = 1_000.0
+LIVE_S = 60
+SESSION_S = 6.0
+_SESSION = ("--session-timeout-ms", str(int(SESSION_S * 1000)), "--idle-ms", "2000")
+
+
+class Bench:
+    """A broker and a directory, and what the pieces share."""
+
+    def __init__(self, broker: ApacheKafka, directory: Path) -> None:
+        self.broker = broker
+        self.directory = directory
+        self.figures: list[Figure] = []
+        self._grocery: tuple[Topics, WorkerProcess, float] | None = None
+
+    def worker(self, topics: Topics, name: str, *options: str) -> WorkerProcess:
+        """A worker with the settings of production."""
+        return WorkerProcess(self.broker.bootstrap, topics, self.directory / name, *_SESSION, *options)
+
+    def add(self, name: str, value: float, limit: float | None, *, at_least: bool = False) -> None:
+        """Note a figure."""
+        self.figures.append(Figure(name, value, limit, at_least))
+        print(f"{name}: {value:,.4g}", file=sys.stderr, flush=True)
+
+    def grocery(self) -> tuple[Topics, WorkerProcess, float]:
+        """Topics with the grocery log, a stopped worker that has counted it, and its lines a second."""
+        if self._grocery is None:
+            topics = made_topics(self.broker.bootstrap, "grocery", purchases=1, items=1)
+            for _ in publish_logs(
+                self.broker.bootstrap, topics.purchases, [grocery_file("transactions.parquet")], GROCERY_COLUMNS
+            ):
+                pass
+            worker = self.worker(topics, "grocery")
+            with worker:
+                begun = _ready(worker)
+                counted = 0.0
+                while not is_current([worker], LINES, 1):
+                    if not counted and _lines(worker) == LINES:
+                        counted = time.monotonic()
+                    time.sleep(0.05)
+                done = time.monotonic()
+                worker.stop()
+            self.add("grocery log counted in both stages, lines/s", LINES / (counted - begun), None)
+            self._grocery = topics, worker, LINES / (done - begun)
+        return self._grocery
+
+    def replay(self) -> None:
+        """The whole grocery log through both stages, until every list is published and exact."""
+        _, _, rate = self.grocery()
+        self.add("grocery log through both stages to published lists, lines/s", rate, 50_000, at_least=True)
+
+    def tutorial(self) -> None:
+        """The same log, its prefix, counted by an agent with Tables."""
+        topics, _, rate = self.grocery()
+        command = [sys.executable, "-m", "benchmarks.tutorial_agent", self.broker.bootstrap, topics.purchases]
+        command += [str(self.directory / "tutorial"), "20"]
+        run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, timeout=120, check=False)
+        found = json.loads(run.stdout.splitlines()[0])
+        agent = found["lines"] / found["seconds"]
+        self.add("an agent with Tables on the log's first 20 s, lines/s", agent, None)
+        self.add("times faster than that", rate / agent, 20, at_least=True)
+
+    def single(self) -> None:
+        """Records of one line each through stage A."""
+        topics = made_topics(self.broker.bootstrap, "single", purchases=1, items=1)
+        shop = SyntheticShop(seed=2)
+        with Publisher(self.broker.bootstrap, topics.purchases) as publisher:
+            for order in shop.orders(SINGLE_RECORDS):
+                record = encode_order(order.customer_id, order.time_ms, [(order.items[0], 1)], order_id=order.order_id)
+                publisher.send(order.customer_id.encode(), record, partition=0)
+        with self.worker(topics, "single", "--stages", "ingest") as worker:
+            begun = _ready(worker, "ingest")
+            wait_until("all is in", lambda: _position(worker) == SINGLE_RECORDS, 120, 0.02)
+            self.add(
+                "single-line records through stage A, records/s",
+                SINGLE_RECORDS / (time.monotonic() - begun),
+                30_000,
+                at_least=True,
+            )
+            worker.stop()
+
+    def freshness(self) -> None:
+        """From an order's append to its item's list on the topic, on the grown grocery state."""
+        topics, worker, _ = self.grocery()
+        with worker:
+            _ready(worker)
+            base = _lines(worker)
+            wait_until("lists are current", lambda: is_current([worker], base, 1), 120)
+            sent: list[float] = []
+            items: list[str] = []
+            seen = _Watch(self.broker.bootstrap, topics)
+            ages: list[float] = []
+            sender = threading.Thread(target=self._live, args=(topics, worker, sent, items))
+            sender.start()
+            while sender.is_alive():
+                time.sleep(0.5)
+                ages.append((worker.status() or {"tally": {"oldest_change_s": 0.0}})["tally"]["oldest_change_s"])
+            stopped = time.monotonic()
+            wait_until("lists are current", lambda: is_current([worker], base + len(sent), 1), 120)
+            current = time.monotonic() - stopped
+            worker.stop()
+            seen.stop()
+        waits = seen.waits(items, sent, base)
+        self.add("freshness: share of orders seen on the topic", len(waits) / len(sent), 1.0, at_least=True)
+        self.add("freshness at 1,000 orders/s, p50 ms", float(np.percentile(waits, 50)) * 1000, 150)
+        self.add("freshness at 1,000 orders/s, p99 ms", float(np.percentile(waits, 99)) * 1000, 500)
+        self.add("age of the oldest change not looked at, most, s", max(ages), 20)
+        self.add("everything exactly current after the load stops, s", current, 20)
+
+    def _live(self, topics: Topics, worker: WorkerProcess, sent: list[float], items: list[str]) -> None:
+        """Single-line orders of items of the log, as popular as they are there, at LIVE_RATE."""
+        del worker
+        random = np.random.default_rng(1)
+        bought: list[str] = []
+        times = 0
+        import pyarrow.parquet as pq  # noqa: PLC0415 - only here
+
+        log = pq.read_table(grocery_file("transactions.parquet"), columns=["product_id", "household_id"])
+        picks = random.integers(0, len(log), int(LIVE_RATE * LIVE_S))
+        bought = [str(item) for item in log["product_id"].take(picks).to_pylist()]
+        customers = [str(customer) for customer in log["household_id"].take(random.permutation(picks)).to_pylist()]
+        pace = Pace(1.0)
+        begin_ms = 1_514_764_800_000
+        with Publisher(self.broker.bootstrap, topics.purchases) as publisher:
+            for customer, item in zip(customers, bought, strict=True):
+                pace.wait(int(times * 1000 / LIVE_RATE))
+                record = encode_order(customer, begin_ms + times, [(item, 1)])
+                sent.append(time.time())
+                items.append(item)
+                publisher.send(customer.encode(), record, partition=0)
+                times += 1
+
+    def takeover(self) -> None:
+        """SIGKILL of one of two workers under load, until the other has all partitions moving."""
+        topics = made_topics(self.broker.bootstrap, "takeover", purchases=4, items=4)
+        first, second = self.worker(topics, "first"), self.worker(topics, "second")
+        with first, second, _Load(self.broker, topics, 500):
+            wait_until("both have partitions", lambda: all(_open(worker) == (2, 2) for worker in (first, second)), 60)
+            time.sleep(3)
+            first.kill()
+            killed = time.monotonic()
+            before: dict[str, int] = {}
+            wait_until("the other has all", lambda: _open(second) == (4, 4), 60, 0.05)
+            before = _offsets(second)
+            wait_until("all move", lambda: all(now > before[name] for name, now in _offsets(second).items()), 60, 0.05)
+            self.add("takeover after SIGKILL of one of two workers, s", time.monotonic() - killed, 10)
+            second.stop()
+
+    def restart(self) -> None:
+        """SIGKILL of the only worker, with the grocery state, until the first new order is in."""
+        topics, worker, _ = self.grocery()
+        with worker:
+            _ready(worker)
+            worker.kill()
+            killed = time.monotonic()
+            before = LINES
+            worker.start()
+            with Publisher(self.broker.bootstrap, topics.purchases) as publisher:
+                publisher.send(b"1", encode_order("1", 1_514_764_800_000, [("1", 1)]), partition=0)
+            _ready(worker)
+            wait_until("it is in", lambda: _lines(worker) > before, 60, 0.02)
+            self.add("restart after SIGKILL: first order, s beyond the session", time.monotonic() - killed - SESSION_S, 3)
+            worker.stop()
+
+    def memory(self, seconds: float = 600) -> None:
+        """Memory of a worker at 500 orders/s over a fixed catalogue."""
+        topics = made_topics(self.broker.bootstrap, "memory", purchases=1, items=1)
+        samples: list[float] = []
+        with self.worker(topics, "memory") as worker, _Load(self.broker, topics, 500):
+            process = psutil.Process(worker.pid)
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                time.sleep(1)
+                samples.append(process.memory_info().rss / 2**20)
+            worker.stop()
+        third, last = (float(np.mean(part)) for part in np.array_split(np.array(samples), 4)[2:])
+        self.add("memory of a worker in the last quarter, MiB", last, None)
+        self.add(f"memory over {seconds:.0f} s, last quarter to third", last / third, 1.05)
+
+
+class _Load:
+    """Synthetic orders, in the background, at a rate."""
+
+    def __init__(self, broker: ApacheKafka, topics: Topics, rate: float) -> None:
+        self._stopped = threading.Event()
+        self._arguments = (broker.bootstrap, topics, rate)
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        bootstrap, topics, rate = self._arguments
+        pace = Pace(1.0)
+        with Publisher(bootstrap, topics.purchases) as publisher:
+            for number, order in enumerate(SyntheticShop(seed=4).orders(10_000_000, gap_ms=100)):
+                if self._stopped.is_set():
+                    return
+                pace.wait(int(number * 1000 / rate))
+                key = order.customer_id.encode()
+                publisher.send(key, order.encode(), partition=publisher.partition_of(key))
+
+    def __enter__(self) -> _Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+
+class _Watch:
+    """Reads related-items as a shop's page would, and notes when which list came."""
+
+    def __init__(self, bootstrap: str, topics: Topics) -> None:
+        self._consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=5)
+        place = TopicPartition(topics.related_items, 0)
+        self._consumer.assign([place])
+        self._consumer.seek_to_end(place)
+        self._consumer.position(place)
+        self._seen: dict[str, list[tuple[int, float]]] = {}
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            for records in self._consumer.poll(timeout_ms=50, max_records=10_000).values():
+                now = time.time()
+                for record in records:
+                    head = record.value[: record.value.index(b'"score"')]
+                    lines = int(head[head.index(b'"lines":') + 8 :].split(b"}")[0])
+                    self._seen.setdefault(record.key.decode(), []).append((lines, now))
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._stopped = True
+        self._thread.join()
+        self._consumer.close()
+
+    def waits(self, items: list[str], sent: list[float], base: int) -> list[float]:
+        """Seconds from each order to the first list of its item that counts it."""
+        waits = []
+        for number, (item, begun) in enumerate(zip(items, sent, strict=True)):
+            lines = base + number + 1
+            came = next((when for counted, when in self._seen.get(item, ()) if counted >= lines), None)
+            if came is not None:
+                waits.append(came - begun)
+        return waits
+
+
+def _status(worker: WorkerProcess) -> dict[str, Any]:
+    return worker.status() or {}
+
+
+def _open(worker: WorkerProcess) -> tuple[int, int]:
+    status = _status(worker)
+    ingest, tally = (status.get(stage, {}).get("offsets", {}) for stage in ("ingest", "tally"))
+    return len(ingest), len(tally)
+
+
+def _offsets(worker: WorkerProcess) -> dict[str, int]:
+    status = _status(worker)
+    return {
+        f"{stage} {partition}": offset
+        for stage in ("ingest", "tally")
+        for partition, offset in status.get(stage, {}).get("offsets", {}).items()
+    }
+
+
+def _lines(worker: WorkerProcess) -> int:
+    return int(max(_status(worker).get("tally", {}).get("lines", {}).values(), default=0))
+
+
+def _position(worker: WorkerProcess) -> int:
+    return int(max(_status(worker).get("ingest", {}).get("offsets", {}).values(), default=0))
+
+
+def _ready(worker: WorkerProcess, stage: str = "tally") -> float:
+    """Wait until a worker has its partitions; return when that was."""
+    wait_until("it is ready", lambda: bool(_status(worker).get(stage, {}).get("offsets")), 120, 0.02)
+    return time.monotonic()
+
+
+def main() -> None:
+    """Run the pieces that the command line names, or all."""
+    wanted = [piece for piece in PIECES if piece in sys.argv] or list(PIECES)
+    seconds = [float(argument) for argument in sys.argv[1:] if argument.isdigit()]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="alsobought-bench-") as directory:
+        broker = ApacheKafka(Path(directory) / "broker")
+        with broker:
+            bench = Bench(broker, Path(directory))
+            for piece in wanted:
+                run: Callable[..., None] = getattr(bench, piece)
+                run(*seconds if piece == "memory" else ())
+    table(bench.figures)
+    print(json.dumps([figure._asdict() for figure in bench.figures]))
+
+
+if __name__ == "__main__":
+    main()

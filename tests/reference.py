@@ -1,0 +1,46 @@
+"""docs/commands.md: what every command's --help prints. `python -m tests.reference > docs/commands.md` writes it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from click.testing import CliRunner
+
+from streams.cli import main
+
+WIDTH = 100
+
+
+def help_of(*command: str) -> str:
+    """What `alsobought COMMAND --help` prints on a terminal WIDTH wide."""
+    result = CliRunner(env={"COLUMNS": str(WIDTH)}).invoke(
+        main, [*command, "--help"], prog_name="alsobought", terminal_width=WIDTH, max_content_width=WIDTH
+    )
+    assert result.exit_code == 0, result.output
+    return result.stdout.rstrip()
+
+
+def commands(group: click.Command = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command, with those of groups within it, by name."""
+    if not isinstance(group, click.Group):
+        return [path]
+    context = click.Context(group, info_name="alsobought")
+    found = [path]
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        found += commands(command, (*path, name))
+    return found
+
+
+def reference() -> str:
+    """The page."""
+    parts = ["# Commands\n\nWhat `--help` prints, of every command.\n"]
+    for command in commands():
+        parts.append(f"## alsobought {' '.join(command)}".rstrip() + f"\n\n```text\n{help_of(*command)}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

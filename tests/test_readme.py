@@ -1,0 +1,102 @@
+"""The documentation says what the commands say.
+
+A fenced `console` block is a session: lines beginning with `$ ` are run, one after the other in one directory, and what
+stands below each is what it prints. A line `...` stands for any lines. Figures that differ from run to run (seconds,
+rates, megabytes) may differ; all other digits may not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from streams.cli import main
+from tests.reference import commands, reference
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+VARYING = re.compile(r"[\d,.]+(?= ?(?:s\b|ms\b|MB\b|GB\b|%|[a-z ]*/s))")
+
+
+def sessions(text: str) -> list[list[tuple[str, list[str]]]]:
+    """The commands and outputs of each console block."""
+    found = []
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        steps: list[tuple[str, list[str]]] = []
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                steps.append((line[2:], []))
+            elif steps and steps[-1][0].endswith("\\") and line.startswith("> "):
+                steps[-1] = (f"{steps[-1][0][:-1]}{line[2:]}", [])
+            else:
+                assert steps, f"a console block begins with {line!r}, not with a command"
+                steps[-1][1].append(line)
+        found.append(steps)
+    return found
+
+
+def steady(line: str) -> str:
+    """A line without the figures that differ from run to run.
+
+    >>> steady("1,469 lines in 12.2 s (120,180/s), 27 rejected")
+    '1,469 lines in # s (#/s), 27 rejected'
+    """
+    return VARYING.sub("#", line.rstrip())
+
+
+def agrees(shown: list[str], printed: list[str]) -> bool:
+    """Whether the lines shown are those printed.
+
+    >>> agrees(["a", "...", "c 3 s"], ["a", "b", "b", "c 4 s"]), agrees(["a 1"], ["a 2"]), agrees(["a"], ["a", "b"])
+    (True, False, False)
+    """
+    pattern = "".join(r"(?:.*\n)*?" if line == "..." else re.escape(steady(line)) + r"\n" for line in shown)
+    return re.fullmatch(pattern, "".join(steady(line) + "\n" for line in printed)) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_console_block_shows_what_its_commands_print(page: Path, tmp_path: Path) -> None:
+    """An example that no longer works is worse than none."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"}
+    for steps in sessions(page.read_text()):
+        for command, shown in steps:
+            result = subprocess.run(
+                ["sh", "-c", command],
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+
+            assert agrees(shown, result.stdout.splitlines()), f"$ {command}\n{result.stdout}{result.stderr}"
+
+
+def test_the_reference_of_commands_is_what_help_prints() -> None:
+    """Write it anew with: python -m tests.reference > docs/commands.md."""
+    assert (ROOT / "docs" / "commands.md").read_text() == reference()
+
+
+def test_every_command_and_option_is_documented() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    context = click.Context(main)
+    missing = []
+    for path in commands():
+        command: click.Command = main
+        for name in path:
+            assert isinstance(command, click.Group)
+            found = command.get_command(context, name)
+            assert found is not None
+            command = found
+        options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+        missing += [f"{' '.join(path)} {option}" for option in options if option not in text]
+        missing += [" ".join(path)] * (f"alsobought {' '.join(path)}".rstrip() not in text)
+
+    assert missing == []
