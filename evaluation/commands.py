@@ -51,6 +51,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 @click.option("--at", default=6, show_default=True, type=click.IntRange(1, 100), help="Recommendations that may hit.")
 @click.option("--target", default="new", show_default=True, type=click.Choice(["new", "all"]), help="Items that count.")
 @click.option("--systems", callback=_names, help="Names, groups, patterns, comma-separated.  [default: all]")
+@click.option("--against", default="default", show_default=True, help="System that the others are compared with.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Directory for results and report.")
 @click.option("--columns", callback=_columns, help="FIELD=COLUMN,... where the log calls them otherwise.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
@@ -64,6 +65,7 @@ def evaluate(
     at: int,
     target: str,
     systems: list[str],
+    against: str,
     out: Path | None,
     columns: dict[str, str],
     seed: int,
@@ -85,7 +87,7 @@ def evaluate(
         cutoffs, horizon, spacing or horizon, skip, at, target, universe, seed
     )
     with _sentences(), _directory(out) as directory:
-        running.run(logs, columns, protocol, systems, directory, keep=out is not None)
+        running.run(logs, columns, protocol, systems, directory, against=against, keep=out is not None)
 
 
 def _extra(name: str) -> Any:  # noqa: ANN401 - a module

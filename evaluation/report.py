@@ -102,7 +102,7 @@ def _table(results: Results) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in columns(results))
     lines_of = "".join(
         f"<tr{' class=strong' if row.name == 'default' else ''}>"
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells(row))
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells(row, results.against))
         + "</tr>"
         for row in results.rows
     )

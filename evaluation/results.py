@@ -10,7 +10,6 @@ import numpy as np
 
 from evaluation.intervals import Bootstrap, Interval
 from evaluation.protocol import day_text
-from evaluation.systems.registry import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +26,8 @@ class Measure(NamedTuple):
     """One metric of one system."""
 
     value: Interval
-    less_default: Interval
-    """By how much it differs from the default on the same customers."""
+    difference: Interval
+    """From the system it is compared with, on the same customers."""
 
 
 class Row(NamedTuple):
@@ -61,13 +60,14 @@ class Row(NamedTuple):
 
 
 class Results:
-    """The rows of all systems, the default first.
+    """The rows of all systems, in the order given.
 
     Args:
         protocol: what was asked.
         cutoffs: when, milliseconds.
         groups: system name -> group.
         outcomes: of all of them.
+        against: the system that the others are compared with, one of them.
 
     Attributes:
         rows: one for each system.
@@ -75,16 +75,22 @@ class Results:
     """
 
     def __init__(
-        self, protocol: Protocol, cutoffs: Sequence[int], groups: Mapping[str, str], outcomes: Outcomes
+        self,
+        protocol: Protocol,
+        cutoffs: Sequence[int],
+        groups: Mapping[str, str],
+        outcomes: Outcomes,
+        against: str,
     ) -> None:
+        self.against = against
         self.protocol = protocol
         self.cutoffs = list(cutoffs)
-        default = _loaded(outcomes, cutoffs, DEFAULT)
-        bootstrap = Bootstrap([outcome.customers for outcome in default], protocol.seed)
-        self.asked = [len(outcome.hit) for outcome in default]
-        self.cold = [len(outcome.cold_hit) for outcome in default]
+        other = _loaded(outcomes, cutoffs, against)
+        bootstrap = Bootstrap([outcome.customers for outcome in other], protocol.seed)
+        self.asked = [len(outcome.hit) for outcome in other]
+        self.cold = [len(outcome.cold_hit) for outcome in other]
         self.rows = [
-            _row(name, group, _loaded(outcomes, cutoffs, name), default, bootstrap) for name, group in groups.items()
+            _row(name, group, _loaded(outcomes, cutoffs, name), other, bootstrap) for name, group in groups.items()
         ]
 
     def metric_name(self, metric: str) -> str:
@@ -99,13 +105,14 @@ class Results:
                 "cutoff_days": [day_text(cutoff) for cutoff in self.cutoffs],
                 "customers": self.asked,
                 "cold_customers": self.cold,
+                "against": self.against,
             },
             "systems": {
                 row.name: {
                     **{
                         self.metric_name(metric): {
                             **measure.value._asdict(),
-                            "less_default": measure.less_default._asdict(),
+                            "difference": measure.difference._asdict(),
                         }
                         for metric, measure in row.metrics.items()
                     },
@@ -131,11 +138,11 @@ def _loaded(outcomes: Outcomes, cutoffs: Sequence[int], name: str) -> list[Outco
     return [outcome for outcome in found if outcome is not None]
 
 
-def _row(name: str, group: str, found: list[Outcome], default: list[Outcome], bootstrap: Bootstrap) -> Row:
+def _row(name: str, group: str, found: list[Outcome], other: list[Outcome], bootstrap: Bootstrap) -> Row:
     metrics = {}
     for metric in METRICS:
         values = [getattr(outcome, metric) for outcome in found]
-        others = [getattr(outcome, metric) for outcome in default]
+        others = [getattr(outcome, metric) for outcome in other]
         metrics[metric] = Measure(bootstrap.interval(values), bootstrap.difference(values, others))
     cold = np.concatenate([outcome.cold_hit for outcome in found])
     return Row(

@@ -13,7 +13,7 @@ from evaluation.protocol import cutoffs_of, day_text
 from evaluation.purchases import read_purchases
 from evaluation.report import write_report
 from evaluation.results import Results
-from evaluation.systems.registry import systems_named
+from evaluation.systems.registry import DEFAULT, systems_named
 from evaluation.tables import markdown, on_terminal
 from producers.logs import fingerprint
 
@@ -31,6 +31,7 @@ def run(
     wanted: Sequence[str],
     directory: Path,
     *,
+    against: str = DEFAULT,
     keep: bool,
 ) -> Results:
     """Evaluate and print.
@@ -40,13 +41,14 @@ def run(
         columns: field -> column.
         protocol: what is asked.
         wanted: names, groups and patterns of systems; none: all.
+        against: the system that the others are compared with.
         directory: for outcomes and, with `keep`, for results.json, table.md and report.html.
         keep: whether anyone looks into the directory afterwards.
 
     Raises:
         EvaluationError, OrderError: it can't be done; the message says what can.
     """
-    systems = systems_named(wanted)
+    systems = systems_named(wanted, against)
     seen = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = Progress(*seen, console=Console(stderr=True))
     with progress:
@@ -68,7 +70,7 @@ def run(
             on_end=lambda: progress.advance(task),
         )
         progress.update(task, description="intervals")
-        results = Results(protocol, cutoffs, {system.name: system.group for system in systems}, outcomes)
+        results = Results(protocol, cutoffs, {system.name: system.group for system in systems}, outcomes, against)
     Console().print(on_terminal(results))
     if keep:
         (directory / "results.json").write_text(results.json())

@@ -28,7 +28,7 @@ def columns(results: Results) -> list[str]:
     return [
         "system",
         f"hit@{results.protocol.at}",
-        "less default",
+        f"less {results.against}",
         "recall@20",
         "NDCG@20",
         "coverage",
@@ -38,13 +38,13 @@ def columns(results: Results) -> list[str]:
     ]
 
 
-def cells(row: Row) -> list[str]:
-    """A system's line."""
+def cells(row: Row, against: str) -> list[str]:
+    """A system's line, compared with another."""
     hit = row.metrics["hit"]
     return [
         row.name,
         interval(hit.value),
-        "" if row.name == "default" else interval(hit.less_default, signed=True),
+        "" if row.name == against else interval(hit.difference, signed=True),
         f"{row.metrics['recall'].value.mean:.4f}",
         f"{row.metrics['ndcg'].value.mean:.4f}",
         f"{row.coverage:.3f}",
@@ -73,7 +73,7 @@ def on_terminal(results: Results) -> Table:
     for number, column in enumerate(columns(results)):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in results.rows:
-        table.add_row(*cells(row), style="bold" if row.name == "default" else None)
+        table.add_row(*cells(row, results.against), style="bold" if row.name == "default" else None)
     return table
 
 
@@ -88,7 +88,7 @@ def _lines(results: Results) -> Iterator[str]:
     yield f"|---|{'---:|' * (len(names) - 1)}"
     for row in results.rows:
         bold = "**" if row.name == "default" else ""
-        yield f"| {' | '.join(f'{bold}{cell}{bold}' if cell else '' for cell in cells(row))} |"
+        yield f"| {' | '.join(f'{bold}{cell}{bold}' if cell else '' for cell in cells(row, results.against))} |"
 
 
 def _costs(results: Results) -> Iterator[str]:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from state.columns import pack, pack_ids, unpack, unpack_ids
 from state.rocks import Rocks, WriteBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Sequence
     from pathlib import Path
 
 _ITEM = b"i"
+_WRITE = struct.Struct(">cQ")
+_WRITES = b"mwrites"
+_REMEMBERED_WRITES = 256
+_LONGEST_NOTE = 1000  # ids: who misses a larger write reads everything
 
 
 class CatalogueStore:
     """Catalogue records by item id, the latest of each.
 
     A write that returned survives SIGKILL. Readers of the directory see what was written before they opened it; `stamp`
-    tells them when to open it again.
+    tells them when to open it again, `since` what is new then.
 
     Args:
         path: the directory; made if missing.
@@ -27,8 +35,15 @@ class CatalogueStore:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._rocks = Rocks(path, read_only=read_only)
 
-    def write(self, records: Iterable[tuple[str, bytes | None]]) -> None:
+    @property
+    def writes(self) -> int:
+        """How many writes there were."""
+        record = self._rocks.get(_WRITES)
+        return 0 if record is None else int(unpack(record, [np.int64])[0][0])
+
+    def write(self, records: Sequence[tuple[str, bytes | None]]) -> None:
         """Keep records by item id in one batch; None forgets the item."""
+        number = self.writes + 1
         batch = WriteBatch(raw_mode=True)
         for item_id, record in records:
             key = _ITEM + item_id.encode()
@@ -36,16 +51,29 @@ class CatalogueStore:
                 batch.delete(key)
             else:
                 batch.put(key, record)
+        note = pack_ids([item_id for item_id, _ in records]) if len(records) <= _LONGEST_NOTE else b""
+        batch.put(_WRITE.pack(b"w", number), note)
+        batch.delete(_WRITE.pack(b"w", max(number - _REMEMBERED_WRITES, 0)))
+        batch.put(_WRITES, pack([np.array([number])]))
         self._rocks.write(batch)
 
     def get(self, item_id: str) -> bytes | None:
         """An item's record, or None."""
         return self._rocks.get(_ITEM + item_id.encode())
 
-    def every(self) -> Iterator[tuple[str, bytes]]:
-        """All records by rising item id."""
-        for key, record in self._rocks.scan(_ITEM):
-            yield key[1:].decode(), record
+    def every(self) -> dict[str, bytes | None]:
+        """All records by item id."""
+        return {key[1:].decode(): record for key, record in self._rocks.scan(_ITEM)}
+
+    def since(self, write: int) -> dict[str, bytes | None] | None:
+        """Records of the items written after the `write`-th write, None for those forgotten; None: too many to tell."""
+        changed: dict[str, bytes | None] = {}
+        for number in range(write + 1, self.writes + 1):
+            note = self._rocks.get(_WRITE.pack(b"w", number))
+            if not note:
+                return None
+            changed |= dict.fromkeys(unpack_ids(note))
+        return {item_id: self.get(item_id) for item_id in changed}
 
     def close(self) -> None:
         """Release the directory."""

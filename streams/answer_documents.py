@@ -29,8 +29,8 @@ def whole(number: float) -> float | int:
 
 def titled(item_id: str, catalogue: Catalogue) -> dict[str, Any]:
     """The id, and the title if there is one: how every item is named."""
-    title = catalogue.get(item_id).title
-    return {"item_id": item_id} if title is None else {"item_id": item_id, "title": title}
+    item = catalogue.items.get(item_id)
+    return {"item_id": item_id} if item is None or item.title is None else {"item_id": item_id, "title": item.title}
 
 
 def item_facts(item_id: str, catalogue: Catalogue) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 LONGEST_TEXT = 1000
 LONGEST_ADDRESS = 2000
@@ -172,8 +172,3 @@ def _flag(value: object) -> bool:
     if text in _OFF or text in _ON:
         return text in _ON
     raise CatalogueError(f"available is {str(value)[:60]!r}, not true or false")
-
-
-def load(records: Iterator[tuple[str, bytes]]) -> Catalogue:
-    """A catalogue from stored records."""
-    return Catalogue({item_id: decode_item(record) for item_id, record in records})

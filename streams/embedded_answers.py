@@ -127,7 +127,7 @@ class EmbeddedAnswers:
         held = self._held(customer_id)
         basket = {item_id: self._names[item_id] for item_id in wishes.basket if item_id in self._names}
         seeds = choose_seeds(held, list(basket.values()))
-        lists = [self._published.get(number) for number in seeds.item.tolist()]
+        lists = self._published.of_seeds(seeds.item.tolist())
         admitted = self._shelf.admitted(wishes.category)
         excluded = [self._shelf.number(item_id) for item_id in wishes.exclude]
         admitted[[number for number in excluded if number is not None]] = False

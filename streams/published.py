@@ -8,6 +8,8 @@ import numpy as np
 
 from state.related_store import StoredList
 from streams.lists import Ranker
+from streams.merge import SeedLists
+from streams.ranking import LIST_LENGTH
 from streams.stages import item_partition
 
 if TYPE_CHECKING:
@@ -16,11 +18,11 @@ if TYPE_CHECKING:
     from state.count_store import CountStore
     from streams.lists import Scoring
 
-LISTS_IN_MEMORY = 32_768  # 70 MB of full lists
+LISTS_IN_MEMORY = 32_768  # 59 MB once all are in use
 
 
 class PublishedLists:
-    """Lists by item number, read once and kept while there is room.
+    """Lists by item number, read once and kept while there is room, side by side, so that many are had at once.
 
     Args:
         read: (item number) reads a list that is not in memory; None if there is none.
@@ -30,27 +32,59 @@ class PublishedLists:
     def __init__(self, read: Callable[[int], StoredList | None], room: int = LISTS_IN_MEMORY) -> None:
         self._read = read
         self._room = room
-        self._lists: dict[int, StoredList | None] = {}
+        self._slots: dict[int, int] = {}
+        self._numbers = [-1] * room
+        self._next = 0
+        self._item = np.zeros((room, LIST_LENGTH), np.uint32)
+        self._score, self._together, self._expected, self._trend = (np.zeros((room, LIST_LENGTH)) for _ in range(4))
+        self._length = np.zeros(room, np.int64)
 
-    def get(self, number: int) -> StoredList | None:
-        """An item's list, or None if none was published."""
-        try:
-            return self._lists[number]
-        except KeyError:
-            stored = self._read(number)
-            self.put(number, stored)
-            return stored
+    def get(self, number: int) -> StoredList:
+        """An item's list, empty if none was published; valid until the next question."""
+        slot = self._slot(number)
+        shown = slice(self._length[slot])
+        return StoredList(
+            self._item[slot, shown],
+            self._score[slot, shown],
+            self._together[slot, shown],
+            self._expected[slot, shown],
+            self._trend[slot, shown],
+        )
 
-    def put(self, number: int, stored: StoredList | None) -> None:
-        """Take note of a list that was just published."""
-        if len(self._lists) >= self._room:
-            for old in list(self._lists)[: self._room // 8]:
-                del self._lists[old]
-        self._lists[number] = stored
+    def of_seeds(self, numbers: Sequence[int]) -> SeedLists:
+        """The lists of some items; fewer than there is room for."""
+        slots = [self._slots.get(number, -1) for number in numbers]
+        if -1 in slots:
+            slots = [self._slot(number) for number in numbers]
+        return SeedLists(
+            self._item[slots], self._score[slots], self._together[slots], self._expected[slots], self._length[slots]
+        )
+
+    def put(self, number: int, stored: StoredList | None) -> int:
+        """Take note of a list that was just published; returns where it is kept."""
+        slot = self._slots.get(number, -1)
+        if slot < 0:
+            slot, self._next = self._next, (self._next + 1) % self._room
+            self._slots.pop(self._numbers[slot], None)
+            self._numbers[slot] = number
+            self._slots[number] = slot
+        length = 0 if stored is None else len(stored.item)
+        self._length[slot] = length
+        if stored is not None:
+            self._item[slot, :length] = stored.item
+            self._score[slot, :length] = stored.score
+            self._together[slot, :length] = stored.together
+            self._expected[slot, :length] = stored.expected
+            self._trend[slot, :length] = stored.trend
+        return slot
 
     def forget(self) -> None:
         """Read every list anew when it is next asked for."""
-        self._lists.clear()
+        self._slots.clear()
+
+    def _slot(self, number: int) -> int:
+        slot = self._slots.get(number, -1)
+        return self.put(number, self._read(number)) if slot < 0 else slot
 
 
 class FreshLists:

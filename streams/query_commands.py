@@ -299,7 +299,7 @@ def serve(state_dir: Path, admin: str) -> None:
       alsobought serve --state-dir state
     """
     from streams.embedded import open_to_read
-    from streams.serving import serve_state
+    from streams.serving import CannotListen, serve_state
 
     host, _, port = admin.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65_535:
@@ -307,8 +307,8 @@ def serve(state_dir: Path, admin: str) -> None:
     embedded = open_to_read(state_dir)
     try:
         asyncio.run(serve_state(embedded, state_dir, host.strip("[]"), int(port), click.echo))
-    except OSError as error:
-        raise _InputError(f"{admin} cannot be listened on: {error.strerror or error}; name another --admin") from error
+    except CannotListen as error:
+        raise _InputError(str(error)) from error
     except KeyboardInterrupt:
         click.echo("stopped")
     finally:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from streams.leaders import leaders
+from streams.merge import Parts, Repeats, contributions, merged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from state.related_store import StoredList
     from streams.assortment import Assortment
+    from streams.merge import SeedLists
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
@@ -132,7 +133,7 @@ def _recency(held: Held) -> Floats:
 def recommend(
     held: Held,
     seeds: Seeds,
-    lists: Sequence[StoredList | None],
+    lists: SeedLists,
     assortment: Assortment,
     admitted: Mask,
     limit: int,
@@ -147,7 +148,7 @@ def recommend(
     Args:
         held: what the visitor holds, of which repeats are made.
         seeds: of `choose_seeds`.
-        lists: the related list of each seed, None where there is none.
+        lists: the related lists of the seeds.
         assortment: all items.
         admitted: (n,) which of them may be recommended.
         limit: how many are wanted.
@@ -156,32 +157,26 @@ def recommend(
     """
     if not len(seeds.item):
         return _for_a_stranger(assortment, admitted, limit)
-    merged = _Merged.of(held, seeds, lists, assortment.bought, blend)
-    candidates, place = _distinct(merged.item, len(assortment.ids))
+    known = len(assortment.ids)
+    own = _repeats(held, assortment.bought, blend.repeats)
+    listed = (1.0 - blend.repeats) * (1.0 - blend.popularity)
+    candidates, shares, scale = merged(lists, seeds.weight, assortment.bought, known, listed, own)
     popular = (1.0 - blend.repeats) * blend.popularity
-    score = np.bincount(place, merged.share, len(candidates)) + popular * assortment.popularity[candidates]
+    score = shares + popular * assortment.popularity[candidates]
     others = admitted.copy()
     others[candidates] = False
     fillers = assortment.fillers("popularity" if popular > 0 else "purchases", others, limit)
     admissible = np.flatnonzero(admitted[candidates])
     items = np.concatenate([candidates[admissible], fillers])
     scores = np.concatenate([score[admissible], popular * assortment.popularity[fillers]])
-    chosen = []
-    for best in leaders(items, scores, assortment.purchases[items], assortment.ids, limit).tolist():
-        contributions = np.flatnonzero(place == admissible[best]) if best < len(admissible) else _NOBODY
-        reasons = merged.reasons(contributions, float(popular * assortment.popularity[items[best]]), most_reasons)
-        chosen.append(Recommendation(int(items[best]), float(scores[best]), reasons))
-    return chosen
-
-
-def _distinct(items: Integers, known: int) -> tuple[Integers, Integers]:
-    """Distinct item numbers, rising, and the place of each item among them; for few items a sort would cost more."""
-    there = np.zeros(known, np.bool_)
-    there[items] = True
-    distinct = np.flatnonzero(there)
-    places = np.empty(known, np.int64)
-    places[distinct] = np.arange(len(distinct))
-    return distinct, places[items]
+    best = leaders(items, scores, assortment.purchases[items], assortment.ids, limit)
+    chosen = items[best]
+    parts = contributions(lists, seeds.weight * scale, known, chosen)
+    reasons = _reasons(chosen, parts, lists, seeds, own, popular * assortment.popularity[chosen], most_reasons)
+    return [
+        Recommendation(item, value, because)
+        for item, value, because in zip(chosen.tolist(), scores[best].tolist(), reasons, strict=True)
+    ]
 
 
 def _for_a_stranger(assortment: Assortment, admitted: Mask, limit: int) -> list[Recommendation]:
@@ -193,66 +188,37 @@ def _for_a_stranger(assortment: Assortment, admitted: Mask, limit: int) -> list[
     return chosen
 
 
-class _Merged(NamedTuple):
-    """What lists and repeats give to items: m contributions, those of the lists first."""
-
-    item: Integers
-    share: Floats
-    source: Integers
-    """(m,) which seed it comes from; -1: own repeats."""
-    entry: Integers
-    """(m,) where in the seed's list; of repeats, the purchases."""
-    seeds: Seeds
-    lists: Sequence[StoredList | None]
-
-    @classmethod
-    def of(cls, held: Held, seeds: Seeds, lists: Sequence[StoredList | None], bought: int, blend: Blend) -> _Merged:
-        """All contributions, scaled so that each source has its share of the whole."""
-        found = [(at, stored) for at, stored in enumerate(lists) if stored is not None]
-        lengths = np.array([len(stored.item) for _, stored in found], np.int64)
-        item = np.concatenate([np.zeros(0, np.uint32), *[stored.item for _, stored in found]]).astype(np.int64)
-        source = np.repeat(np.array([at for at, _ in found], np.int64), lengths)
-        entry = np.arange(len(item)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        share = np.concatenate([np.zeros(0), *[stored.score for _, stored in found]]) * seeds.weight[source]
-        known = item < bought  # lists may name items that came after the assortment was taken stock of
-        if not known.all():
-            item, source, entry, share = item[known], source[known], entry[known], share[known]
-        share = _scaled(share, (1.0 - blend.repeats) * (1.0 - blend.popularity))
-        if blend.repeats > 0 and len(held.item):
-            own = held.item < bought
-            item = np.concatenate([item, held.item[own]])
-            source = np.concatenate([source, np.full(int(own.sum()), -1)])
-            entry = np.concatenate([entry, held.purchases[own]])
-            share = np.concatenate([share, _scaled((held.purchases * _recency(held))[own], blend.repeats)])
-        return cls(item, share, source, entry, seeds, lists)
-
-    def reasons(self, contributions: Integers, popularity: float, most: int) -> list[Reason]:
-        """The reasons of one item, largest first.
-
-        Args:
-            contributions: which of the contributions are to this item.
-            popularity: share of its popularity.
-            most: how many to name.
-        """
-        shares = [*self.share[contributions].tolist(), popularity]
-        places = [*contributions.tolist(), -1]
-        order = sorted((at for at, share in enumerate(shares) if share > 0), key=lambda at: -shares[at])
-        named = [self._reason(places[at], shares[at]) for at in order[:most]]
-        rest = [shares[at] for at in order[most:]]
-        return [*named, Reason("others", sum(rest), together=len(rest))] if rest else named
-
-    def _reason(self, at: int, share: float) -> Reason:
-        if at < 0:
-            return Reason("popularity", share)
-        seed, entry = int(self.source[at]), int(self.entry[at])
-        stored = self.lists[seed] if seed >= 0 else None
-        if stored is None:
-            return Reason("repeats", share, together=entry)
-        together, expected = float(stored.together[entry]), float(stored.expected[entry])
-        return Reason("seed", share, int(self.seeds.item[seed]), together, expected)
+def _repeats(held: Held, bought: int, share: float) -> Repeats:
+    """The visitor's own purchases by recency, adding up to `share`."""
+    if share <= 0 or not len(held.item):
+        return Repeats(_NOBODY, np.zeros(0), _NOBODY)
+    here = held.item < bought
+    weighed = (held.purchases * _recency(held))[here]
+    return Repeats(held.item[here], weighed * (share / max(weighed.sum(), 1e-300)), held.purchases[here])
 
 
-def _scaled(shares: Floats, total: float) -> Floats:
-    """`shares`, at least 0, in proportion, adding up to `total`; all 0 if they are."""
-    whole = float(shares.sum())
-    return shares * (total / whole) if whole > 0 else shares
+def _reasons(
+    chosen: Integers, parts: Parts, lists: SeedLists, seeds: Seeds, own: Repeats, popularity: Floats, most: int
+) -> list[list[Reason]]:
+    """The reasons of each item chosen, the largest share first, at most so many and the others as one."""
+    ends = np.searchsorted(parts.chosen, np.arange(len(chosen) + 1)).tolist()
+    repeats = dict(zip(own.item.tolist(), zip(own.share.tolist(), own.purchases.tolist(), strict=True), strict=True))
+    every = []
+    for at, item in enumerate(chosen.tolist()):
+        first, last = ends[at], ends[at + 1]
+        named = slice(first, min(first + most, last))
+        places = parts.seed[named], parts.entry[named]
+        shares, numbers = parts.share[named].tolist(), seeds.item[places[0]].tolist()
+        facts = lists.together[places].tolist(), lists.expected[places].tolist()
+        reasons = [Reason("seed", *fact) for fact in zip(shares, numbers, *facts, strict=True)]
+        if item in repeats and repeats[item][0] > 0:
+            reasons.append(Reason("repeats", repeats[item][0], together=repeats[item][1]))
+        if popularity[at] > 0:
+            reasons.append(Reason("popularity", float(popularity[at])))
+        reasons.sort(key=lambda reason: -reason.share)
+        left = last - named.stop + len(reasons[most:])
+        if left:
+            rest = float(parts.share[named.stop : last].sum()) + sum(reason.share for reason in reasons[most:])
+            reasons[most:] = [Reason("others", rest, together=left)]
+        every.append(reasons)
+    return every

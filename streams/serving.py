@@ -12,6 +12,7 @@ from aiohttp import web
 
 from state.errors import StateError
 from streams.admin import make_app
+from streams.answers import Wishes
 from streams.catalogue import Catalogue, CatalogueError
 from streams.embedded_answers import EmbeddedAnswers
 from streams.handlers import AdminSettings
@@ -29,6 +30,10 @@ CATALOGUE_EVERY_S = 0.3  # a second at most, reading included
 _log = logging.getLogger("alsobought.serving")
 
 
+class CannotListen(Exception):
+    """The address is taken, or not this machine's."""
+
+
 async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int, say: Callable[[str], object]) -> None:
     """Serve a state until SIGINT or SIGTERM.
 
@@ -40,12 +45,14 @@ async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int,
         say: tells people the address.
 
     Raises:
-        OSError: the address cannot be listened on.
+        CannotListen: the address is taken, or not this machine's.
     """
     catalogue = Catalogue()
     stored = StoredCatalogue(state_dir, catalogue)
     stored.refresh()
     answers = EmbeddedAnswers(embedded, catalogue, worker=f"{host}:{port}")
+    # the first of all questions compiles loops and takes stock: it is ours
+    await answers.recommendations(None, Wishes(basket=tuple(embedded.counts[0].names.every[:1])))
     runner = await listen(answers, AdminSettings(version=software_version()), host, port)
     following = asyncio.create_task(_follow(stored))
     stop = asyncio.Event()
@@ -64,15 +71,21 @@ async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int,
 
 
 async def listen(answers: Answers, settings: AdminSettings, host: str, port: int) -> web.AppRunner:
-    """Start to serve answers; `cleanup()` of what is returned ends it."""
+    """Start to serve answers; `cleanup()` of what is returned ends it.
+
+    Raises:
+        CannotListen: the address is taken, or not this machine's.
+    """
     app = make_app(answers, settings)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=LONGEST_REQUEST_LINE)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
-    except BaseException:
+    except OSError as error:
         await runner.cleanup()
-        raise
+        raise CannotListen(
+            f"{host}:{port} cannot be listened on: {error.strerror or error}; name another --admin HOST:PORT"
+        ) from error
     return runner
 
 
@@ -90,6 +103,6 @@ async def _follow(stored: StoredCatalogue) -> None:
         await asyncio.sleep(CATALOGUE_EVERY_S)
         if stored.changed():
             try:
-                stored.take(*await asyncio.to_thread(stored.read))
+                stored.take(await asyncio.to_thread(stored.read))
             except (StateError, CatalogueError) as error:  # someone is writing: the next look will do
                 _log.warning("%s; the catalogue stays as it is", error)

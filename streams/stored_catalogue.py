@@ -59,7 +59,7 @@ def fill(state_dir: Path, file: Path, columns: Mapping[str, str]) -> Filled:
                 if len(first) < _SHOWN:
                     first.append((row.place, row.reason))
             row = next(rows, None)
-            if row is None or len(batch) == _BATCH_ROWS:
+            if batch and (row is None or len(batch) == _BATCH_ROWS):
                 store.write(batch)
                 batch.clear()
     finally:
@@ -89,6 +89,18 @@ def set_available(state_dir: Path, available: Mapping[str, bool]) -> None:
         store.close()
 
 
+class News(NamedTuple):
+    """What is new in a stored catalogue."""
+
+    stamp: object
+    """Of the directory when it was read."""
+    writes: int
+    records: dict[str, bytes | None]
+    """By item id; None: forgotten."""
+    complete: bool
+    """Whether these are all records, rather than those that changed."""
+
+
 class StoredCatalogue:
     """A catalogue in memory that follows the one in a state directory.
 
@@ -100,11 +112,11 @@ class StoredCatalogue:
     def __init__(self, state_dir: Path, catalogue: Catalogue) -> None:
         self._directory = directory_of(state_dir)
         self._catalogue = catalogue
-        self._records: dict[str, bytes] = {}
         self._stamp: object = None
+        self._writes = 0
 
     def changed(self) -> bool:
-        """Whether the directory was written to since the last `refresh`."""
+        """Whether the directory was written to since the last `take`."""
         return stamp(self._directory) != self._stamp
 
     def refresh(self) -> None:
@@ -113,24 +125,36 @@ class StoredCatalogue:
         Raises:
             CatalogueError, StateError: what is stored cannot be read.
         """
-        self.take(*self.read())
+        self.take(self.read())
 
-    def read(self) -> tuple[object, dict[str, bytes]]:
-        """What is stored now, for `take`; this is the slow part, and touches nothing."""
+    def read(self) -> News:
+        """What is new, for `take`; may run in another thread.
+
+        Raises:
+            StateError: what is stored cannot be read.
+        """
         seen = stamp(self._directory)
         if seen is None:
-            return None, {}
+            return News(None, 0, {}, complete=True)
         store = CatalogueStore(self._directory, read_only=True)
         try:
-            return seen, dict(store.every())
+            writes = store.writes
+            changed = store.since(self._writes) if self._writes <= writes else None
+            if changed is None:
+                return News(seen, writes, store.every(), complete=True)
+            return News(seen, writes, changed, complete=False)
         finally:
             store.close()
 
-    def take(self, seen: object, records: dict[str, bytes]) -> None:
-        """Bring the catalogue to what was read."""
-        for item_id in self._records.keys() - records.keys():
-            self._catalogue.put(item_id, None)
-        for item_id, record in records.items():
-            if self._records.get(item_id) != record:
-                self._catalogue.put(item_id, decode_item(record))
-        self._records, self._stamp = records, seen
+    def take(self, news: News) -> None:
+        """Bring the catalogue to what was read.
+
+        Raises:
+            CatalogueError: a record is none.
+        """
+        if news.complete:
+            for item_id in self._catalogue.items.keys() - news.records.keys():
+                self._catalogue.put(item_id, None)
+        for item_id, record in news.records.items():
+            self._catalogue.put(item_id, None if record is None else decode_item(record))
+        self._stamp, self._writes = news.stamp, news.writes

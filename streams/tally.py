@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 MOST_BOUGHT = 256  # items whose lists are made at once: 30 ms, so that deltas do not wait long
 _MOST_RECORDS = 32
+_COMMIT_BYTES = 128 << 10  # some 3,000 order lines: within a commit every record is merged into those before it
 
 
 @dataclass(slots=True)
@@ -258,9 +259,15 @@ class Tally:
 
 
 def _count(counts: CountStore, batch: list[Any]) -> npt.NDArray[np.uint32]:
-    """Count records of deltas; return the partition's own items that were bought."""
-    counts.read_to = batch[-1].offset + 1
-    bought = count_deltas(counts, [record.value for record in batch])
+    """Count records of deltas, a few at a time; return the partition's own items that were bought."""
+    bought = np.zeros(0, np.uint32)
+    first = size = 0
+    for last, record in enumerate(batch, 1):
+        size += len(record.value)
+        if size >= _COMMIT_BYTES or last == len(batch):
+            counts.read_to = record.offset + 1
+            bought = np.union1d(bought, count_deltas(counts, [each.value for each in batch[first:last]]))
+            first, size = last, 0
     own: npt.NDArray[np.uint32] = bought[counts.owned[bought]]
     return own
 

@@ -36,10 +36,11 @@ def commands(group: click.Command = main, path: tuple[str, ...] = ()) -> list[tu
 
 def reference() -> str:
     """The page."""
-    parts = ["# Commands\n\nWhat `--help` prints, of every command.\n"]
-    for command in commands():
-        parts.append(f"## alsobought {' '.join(command)}".rstrip() + f"\n\n```text\n{help_of(*command)}\n```\n")
-    return "\n".join(parts)
+    parts = [
+        f"## alsobought {' '.join(command)}".rstrip() + f"\n\n```text\n{help_of(*command)}\n```\n"
+        for command in commands()
+    ]
+    return "\n".join(["# Commands\n\nWhat `--help` prints, of every command.\n", *parts])
 
 
 if __name__ == "__main__":

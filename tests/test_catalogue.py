@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from state import catalogue_store
 from state.catalogue_store import CatalogueStore, stamp
 from streams.catalogue import Catalogue, CatalogueError, CatalogueItem, decode_item, encode_item
 from streams.catalogue_files import CatalogueRow, read_catalogue
 from streams.stored_catalogue import StoredCatalogue, directory_of, fill, set_available
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 catalogue_items = st.builds(CatalogueItem, title=texts, category=texts, available=st.booleans())
@@ -154,3 +153,31 @@ def test_a_written_catalogue_survives_and_is_followed_by_readers(tmp_path: Path)
     follower.refresh()
     assert catalogue.items.keys() == {"tea", "soap", "bad\u0007"}
     assert stamp(tmp_path / "nowhere") is None
+
+
+@given(
+    writes=st.lists(st.dictionaries(st.sampled_from("abcdef"), st.none() | catalogue_items, max_size=4), max_size=12),
+    followed=st.sets(st.integers(0, 11)),
+)
+@settings(max_examples=25, deadline=None)
+def test_who_follows_now_and_then_ends_with_what_is_stored(
+    writes: list[dict[str, CatalogueItem | None]], followed: set[int]
+) -> None:
+    """Small writes are told apart, large ones and forgotten ones read anew; the end is the same."""
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue_store, "_REMEMBERED_WRITES", 3)
+        patch.setattr(catalogue_store, "_LONGEST_NOTE", 2)
+        catalogue = Catalogue()
+        follower = StoredCatalogue(Path(directory), catalogue)
+        wanted: dict[str, CatalogueItem] = {}
+        for place, write in enumerate(writes):
+            store = CatalogueStore(directory_of(Path(directory)))
+            store.write([(key, None if item is None else encode_item(item)) for key, item in write.items()])
+            store.close()
+            wanted = {key: item for key, item in (wanted | write).items() if item is not None}
+            if place in followed:
+                assert follower.changed()
+                follower.refresh()
+                assert catalogue.items == wanted
+        follower.refresh()
+        assert catalogue.items == wanted

@@ -166,7 +166,7 @@ def test_an_answer_of_no_is_exit_code_1(state_dir: Path, command: list[str], why
     ],
 )
 def test_a_question_that_is_wrong_is_exit_code_2(state_dir: Path, arguments: list[str], why: str) -> None:
-    options = [] if arguments[0] == "forget" else ["--state-dir", state_dir]
+    options: list[str | Path] = [] if arguments[0] == "forget" else ["--state-dir", state_dir]
 
     assert why in refused(*arguments, *options)
 

@@ -245,7 +245,7 @@ def test_a_full_disk_stops_the_replay_at_a_commit_and_it_goes_on_later(
     grocery_log: Path, grocery_state: Path, tmp_path: Path, limit: int
 ) -> None:
     """A limit on the size of files fails in the same way, and needs no disk."""
-    command = ["replay", str(grocery_log), "--state-dir", tmp_path / "state"]
+    command = ["replay", str(grocery_log), "--state-dir", str(tmp_path / "state")]
 
     full = ran(*command, before=f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))")
 

@@ -216,3 +216,9 @@ def test_systems_are_chosen_by_name_group_and_pattern_always_with_the_default() 
     names = [system.name for system in systems_named(["user-based", "als*"])]
     assert names == ["default", "customers-full", "customers-sample", "als", "als-trend"]
     assert len({system.name for system in SYSTEMS}) == len(SYSTEMS) == len(systems_named([]))
+
+
+def test_systems_are_compared_with_any_one_of_them() -> None:
+    assert [system.name for system in systems_named(["als"], against="raw")] == ["raw", "als"]
+    with pytest.raises(EvaluationError, match="--against takes one system, 'popularity' is none"):
+        systems_named([], against="popularity")

@@ -126,6 +126,14 @@ def test_an_endpoint_that_is_another_program_is_named(monkeypatch: pytest.Monkey
     assert "does not answer" in err
 
 
+def test_a_taken_address_is_named(state_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, _, err = run("serve", "--state-dir", state_dir, "--admin", f"127.0.0.1:{taken.getsockname()[1]}")
+
+    assert code == 2
+    assert "cannot be listened on" in err
+
+
 def test_the_catalogue_is_filled_and_items_are_hidden(state_dir: Path, tmp_path: Path) -> None:
     file = tmp_path / "items.csv"
     file.write_text("sku,name\ntea,Green tea\n,nameless\n")

@@ -8,28 +8,41 @@ import numpy as np
 
 from evaluation.systems.related import SHIPPED_WINDOW
 from evaluation.systems.system import Fitted
-from state.related_store import StoredList
 from streams.lists import Ranker, Scoring
-from streams.recommend import Held, choose_seeds, recommend
+from streams.recommend import Blend, Held, SeedLists, choose_seeds, recommend
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from evaluation.past import Past
-    from evaluation.systems.system import Floats, Rows
+    from evaluation.systems.system import Floats, Rows, Scores
 
 
-def default(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
-    """The shipped lists, seeds and blend."""
-    before = past.states.seconds.get(SHIPPED_WINDOW, 0.0)
-    lists = _lists(past)
+def shipped(blend: Blend) -> Callable[[Past, int], Fitted]:
+    """The shipped lists and seeds with a blend of related lists, popularity and own repeats."""
+
+    def fit(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
+        before = past.states.seconds.get(SHIPPED_WINDOW, 0.0)
+        return Fitted(_scores(past, blend), shared_seconds=before)
+
+    return fit
+
+
+def _scores(past: Past, blend: Blend) -> Scores:
+    items, lists = Ranker(past.states.shipped.counts[0], Scoring()).lists(np.unique(past.history.item))
+    list_of = np.zeros(len(past.items), np.int64)
+    list_of[items] = np.arange(len(items))
 
     def score(row: int) -> Floats:
         held = held_by(past, row)
         seeds = choose_seeds(held)
+        asked = list_of[seeds.item]
+        listed = SeedLists(
+            lists.item[asked], lists.score[asked], lists.together[asked], lists.expected[asked], lists.length[asked]
+        )
         admitted = np.ones(len(past.items), np.bool_)
         admitted[held.item] &= past.held_too
-        chosen = recommend(
-            held, seeds, [lists.get(item) for item in seeds.item.tolist()], past.assortment, admitted, past.depth
-        )
+        chosen = recommend(held, seeds, listed, past.assortment, admitted, past.depth, blend, most_reasons=1)
         found = np.zeros(len(past.items))
         # they come best first, ties settled: all that is left to keep is the order
         found[past.place[[entry.item for entry in chosen]]] = np.arange(len(chosen), 0, -1)
@@ -38,22 +51,7 @@ def default(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is 
     def scores(rows: Rows) -> Floats:
         return np.stack([score(row) for row in rows.tolist()])
 
-    return Fitted(scores, shared_seconds=before)
-
-
-def _lists(past: Past) -> dict[int, StoredList]:
-    """The list of every item that anyone holds, as of the cutoff."""
-    items, ranked = Ranker(past.states.shipped.counts[0], Scoring()).lists(np.unique(past.history.item))
-    return {
-        item: StoredList(
-            ranked.item[row, :length],
-            ranked.score[row, :length],
-            ranked.together[row, :length],
-            ranked.expected[row, :length],
-            ranked.trend[row, :length],
-        )
-        for row, (item, length) in enumerate(zip(items.tolist(), ranked.length.tolist(), strict=True))
-    }
+    return scores
 
 
 def held_by(past: Past, row: int) -> Held:

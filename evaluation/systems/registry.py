@@ -13,7 +13,7 @@ from evaluation.systems.autoencoder import plain, time_aware
 from evaluation.systems.bm25 import bm25
 from evaluation.systems.buy_again import buy_again
 from evaluation.systems.chance import chance
-from evaluation.systems.default import default
+from evaluation.systems.default import shipped
 from evaluation.systems.ease import ease
 from evaluation.systems.expectations import Expectation
 from evaluation.systems.factors import als
@@ -22,6 +22,7 @@ from evaluation.systems.related import Merging, item_to_item, merged
 from evaluation.systems.system import System
 from evaluation.systems.trending import times_trend
 from streams.lists import Scoring
+from streams.recommend import REPEATS_SHARE, Blend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,11 +74,12 @@ def _settings() -> list[System]:
     for score, half_life in others:
         name = f"with-{score}{f'-{half_life}d' if half_life else ''}"
         systems.append(System(name, "settings", item_to_item(Scoring(score, half_life), Merging(root_mass=True))))
+    systems.append(System("with-repeats", "settings", shipped(Blend(repeats=REPEATS_SHARE))))
     return systems
 
 
 SYSTEMS: tuple[System, ...] = (
-    System(DEFAULT, "default", default),
+    System(DEFAULT, "default", shipped(Blend())),
     System("bestsellers-14d", "popularity", bestsellers.two_weeks),
     System("bestsellers-all", "popularity", bestsellers.of_all_time),
     System("popularity-7d", "popularity", bestsellers.decayed(7)),
@@ -100,8 +102,8 @@ SYSTEMS: tuple[System, ...] = (
 )
 
 
-def systems_named(wanted: Sequence[str]) -> list[System]:
-    """The systems of some names, groups and patterns, and the default, which the others are compared with.
+def systems_named(wanted: Sequence[str], against: str = DEFAULT) -> list[System]:
+    """The systems of some names, groups and patterns, all if there are none, and the one to compare them with.
 
     Raises:
         EvaluationError: there is none of a name.
@@ -109,17 +111,24 @@ def systems_named(wanted: Sequence[str]) -> list[System]:
     names = [system.name for system in SYSTEMS]
     groups = list(dict.fromkeys(system.group for system in SYSTEMS))
     for one in wanted:
-        if not any(one == system.group or fnmatchcase(system.name, one) for system in SYSTEMS):
-            near = get_close_matches(one, sorted({*names, *groups}), n=3)
-            hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        if one not in groups and not any(fnmatchcase(name, one) for name in names):
             raise EvaluationError(
-                f"there is no system {one!r}{hint}; --systems takes groups: {', '.join(groups)}; "
-                f"patterns like 'difference*'; and names: {', '.join(names)}"
+                f"there is no system {one!r}{_hint(one, [*names, *groups])}; --systems takes groups: "
+                f"{', '.join(groups)}; patterns like 'difference*'; and names: {', '.join(names)}"
             )
+    if against not in names:
+        raise EvaluationError(
+            f"--against takes one system, {against!r} is none{_hint(against, names)}: {', '.join(names)}"
+        )
     return [
         system
         for system in SYSTEMS
         if not wanted
-        or system.name == DEFAULT
+        or system.name == against
         or any(one == system.group or fnmatchcase(system.name, one) for one in wanted)
     ]
+
+
+def _hint(one: str, known: Sequence[str]) -> str:
+    near = get_close_matches(one, sorted(set(known)), n=3)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
