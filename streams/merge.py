@@ -54,7 +54,7 @@ class Parts(NamedTuple):
 def merged(
     lists: SeedLists, weight: Floats, bought: int, known: int, share: float, own: Repeats
 ) -> tuple[Integers, Floats, float]:
-    """The items that lists or repeats name, rising, what each is given, and what a list score is multiplied by.
+    """The distinct items that lists or repeats name, what each is given, and what a list score is multiplied by.
 
     Args:
         lists: of the seeds.

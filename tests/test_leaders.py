@@ -1,0 +1,95 @@
+"""The best few are those of a full sort, and lists kept in memory are those that were written."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from state.related_store import StoredList
+from streams.assortment import Assortment
+from streams.changes import Change, Changes
+from streams.leaders import leaders
+from streams.published import PublishedLists
+
+scores = st.sampled_from([0.0, 0.5, 1.0, 2.0])
+
+
+@given(rows=st.lists(st.tuples(scores, st.integers(0, 2)), max_size=30), count=st.integers(0, 12))
+def test_the_best_few_are_those_of_a_full_sort(rows: list[tuple[float, int]], count: int) -> None:
+    """Ties abound in a young shop: they must fall to purchases, then to ids, not to chance."""
+    ids = [f"{number * 7 % 31}" for number in range(len(rows))]
+    items = np.arange(len(rows))
+    score, purchases = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], np.int64)
+
+    found = leaders(items, score, purchases, ids, count).tolist()
+
+    assert found == sorted(items.tolist(), key=lambda at: (-score[at], -purchases[at], ids[at]))[:count]
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=3000), st.integers(1, 20), st.randoms(use_true_random=False))
+def test_the_front_fills_up_like_a_full_sort(popularity: list[int], count: int, random: object) -> None:
+    """A front of 1,024 spares the sort of everything; when too few of it are admitted, everything is looked at."""
+    size = len(popularity)
+    values = np.array(popularity, np.float64)
+    zeros = np.zeros(size, np.int64)
+    ids = [f"{number:05}" for number in range(size)]
+    assortment = Assortment(ids, size, values, zeros, zeros, np.ones(size, np.bool_))
+    admitted = np.arange(size) % 997 < 3 if hash(random) % 2 else np.ones(size, np.bool_)
+
+    found = assortment.fillers("popularity", admitted, count).tolist()
+
+    assert found == sorted(np.flatnonzero(admitted).tolist(), key=lambda at: (-values[at], ids[at]))[:count]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["get", "seeds", "put", "forget"]), st.integers(0, 9)), max_size=60))
+def test_lists_in_memory_are_those_last_published_whatever_was_dropped(steps: list[tuple[str, int]]) -> None:
+    """Room for four lists among ten items: places are reused all the time."""
+    stored = {number: _list(number, 0) for number in range(9)}
+    lists = PublishedLists(stored.get, room=4)
+    for turn, (step, number) in enumerate(steps):
+        if step == "put":
+            stored[number] = _list(number, turn)
+            lists.put(number, stored[number])
+        elif step == "forget":
+            lists.forget()
+        elif step == "get":
+            wanted = stored.get(number)
+            found = lists.get(number)
+            assert found.item.tolist() == ([] if wanted is None else wanted.item.tolist())
+            assert found.trend.tolist() == ([] if wanted is None else wanted.trend.tolist())
+        else:
+            numbers = [number, (number + 1) % 10]
+            seeds = lists.of_seeds(numbers)
+            for row, one in enumerate(numbers):
+                wanted = stored.get(one)
+                shown = slice(int(seeds.length[row]))
+                assert seeds.score[row, shown].tolist() == ([] if wanted is None else wanted.score.tolist())
+
+
+def _list(number: int, turn: int) -> StoredList:
+    length = number % 4
+    values = np.arange(length) + 100.0 * number + turn
+    return StoredList(np.arange(length, dtype=np.uint32), values, values, values, values)
+
+
+def test_a_slow_watcher_loses_the_oldest_changes_and_nobody_waits() -> None:
+    async def watch() -> list[object]:
+        changes = Changes()
+        watcher = changes.watch("tea")
+        for number in range(100):
+            changes.tell(Change("related", "tea", {"number": number}))
+            changes.tell(Change("related", "milk", {"number": number}))
+        changes.close()
+        found = []
+        while (change := await watcher.next(0.01)) is not None:
+            found.append(change)
+        return found
+
+    found = asyncio.run(watch())
+
+    assert len(found) == 64
+    assert found[-1] == Change("end", None, {})
+    assert all(change.item_id in ("tea", None) for change in found if isinstance(change, Change))
