@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from benchmarks.figures import Figure, table
 from streams.client import path_of
@@ -56,15 +57,15 @@ def write_paths(state_dir: Path, directory: Path) -> str:
 
 
 @contextmanager
-def served(state_dir: Path) -> Iterator[str]:
-    """Serve a state; gives the address."""
+def served(state_dir: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Serve a state; gives the address and the process."""
     command = [sys.executable, "-u", "-c", SERVE, "--state-dir", str(state_dir), "--admin", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         found = re.search(r"http://[^/]+", server.stdout.readline())
         assert found, "the server did not start"
         try:
-            yield found.group()
+            yield found.group(), psutil.Process(server.pid)
         finally:
             server.send_signal(signal.SIGTERM)
 
@@ -72,8 +73,9 @@ def served(state_dir: Path) -> Iterator[str]:
 def load(url: str, paths: Path, rate: int, seconds: int) -> dict[str, Any]:
     """What wrk measures at a rate."""
     script = Path(__file__).with_suffix(".lua")
+    pace = 1.06 * rate  # a connection waits after an answer, not after a question
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url, "--", str(paths)]
-    result = subprocess.run(["wrk", *options, str(CONNECTIONS), str(rate)], check=True, capture_output=True, text=True)
+    result = subprocess.run(["wrk", *options, str(CONNECTIONS), str(pace)], check=True, capture_output=True, text=True)
     measured: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
     return measured
 
@@ -104,14 +106,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     figures = []
-    with TemporaryDirectory() as directory, served(options.state_dir) as url:
+    with TemporaryDirectory() as directory, served(options.state_dir) as (url, server):
         bestseller = write_paths(options.state_dir, Path(directory))
         kinds = (("related", RELATED_RATE, None, 10.0), ("recommendations", RECOMMENDATIONS_RATE, 7.0, 20.0))
         for kind, rate, p90, p99 in kinds:
             load(url, Path(directory, kind), rate, 5)  # lists are read into memory when they are first asked for
+            before = sum(server.cpu_times()[:2])
             measured = load(url, Path(directory, kind), rate, options.seconds)
+            spent = sum(server.cpu_times()[:2]) - before
             figures += [
                 Figure(f"{kind}: requests/s", measured["requests"] / measured["seconds"], 0.95 * rate, at_least=True),
+                Figure(f"{kind}: CPU ms a request", 1000 * spent / measured["requests"], None),
                 Figure(f"{kind}: p50 ms", measured["p50_ms"], None),
                 Figure(f"{kind}: p90 ms", measured["p90_ms"], p90),
                 Figure(f"{kind}: p99 ms", measured["p99_ms"], p99),

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import psutil
@@ -28,12 +28,13 @@ from producers.publish import Pace, Publisher, publish_logs
 from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
 from streams.demo_commands import GROCERY_COLUMNS, grocery_file
-from streams.topics import Topics
 from tests.brokers import ApacheKafka
 from tests.workers import ROOT, WorkerProcess, is_current, made_topics, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from streams.topics import Topics
 
 PIECES = ("replay", "tutorial", "single", "freshness", "takeover", "restart", "memory")
 LINES = 1_460_438  # of the log's, those that are no orders left out
@@ -79,7 +80,9 @@ class Bench:
                         counted = time.monotonic()
                     time.sleep(0.05)
                 done = time.monotonic()
+                used = psutil.Process(worker.pid).cpu_times()
                 worker.stop()
+            self.add("the same, lines a CPU second of the worker", LINES / (used.user + used.system), None)
             self.add("grocery log counted in both stages, lines/s", LINES / (counted - begun), None)
             self._grocery = topics, worker, LINES / (done - begun)
         return self._grocery
@@ -199,7 +202,9 @@ class Bench:
                 publisher.send(b"1", encode_order("1", 1_514_764_800_000, [("1", 1)]), partition=0)
             _ready(worker)
             wait_until("it is in", lambda: _lines(worker) > before, 60, 0.02)
-            self.add("restart after SIGKILL: first order, s beyond the session", time.monotonic() - killed - SESSION_S, 3)
+            self.add(
+                "restart after SIGKILL: first order, s beyond the session", time.monotonic() - killed - SESSION_S, 3
+            )
             worker.stop()
 
     def memory(self, seconds: float = 600) -> None:
@@ -237,7 +242,7 @@ class _Load:
                 key = order.customer_id.encode()
                 publisher.send(key, order.encode(), partition=publisher.partition_of(key))
 
-    def __enter__(self) -> _Load:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

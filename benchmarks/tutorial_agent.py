@@ -60,9 +60,9 @@ def build(broker: str, topic: str, datadir: str, seconds: float) -> faust.App:
             histories[customer] = held
             counted["ended"] = time.monotonic()
 
-    @app.task
+    @app.task  # type: ignore[untyped-decorator]
     async def stop() -> None:
-        while counted["began"] == 0.0 or time.monotonic() < counted["began"] + seconds:
+        while counted["began"] == 0.0 or time.monotonic() < counted["began"] + seconds:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         print(json.dumps({"lines": counted["lines"], "seconds": counted["ended"] - counted["began"]}), flush=True)
         await app.stop()
@@ -73,4 +73,6 @@ def build(broker: str, topic: str, datadir: str, seconds: float) -> faust.App:
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    Worker(build(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])), redirect_stdouts=False).execute_from_commandline()
+    Worker(
+        build(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])), redirect_stdouts=False
+    ).execute_from_commandline()

@@ -49,7 +49,7 @@ def bars(title: str, rows: Sequence[Bar], unit: str) -> str:
             parts.append(f'<path class="whisker" d="M{low:.1f} {y + 7}H{high:.1f}{ends}"/>')
         parts.append(_text("value", WIDTH - _VALUES + 12, y + 11, f"{value.mean:.3f}"))
     parts.append(_text("tick", _LABELS + width / 2, height - 2, unit, "middle"))
-    return "".join([*parts, "</svg>"])
+    return "".join([*parts, "</svg></div>"])
 
 
 class Line(NamedTuple):
@@ -86,7 +86,7 @@ def lines(title: str, labels: Sequence[str], rows: Sequence[Line], unit: str) ->
         below = max(y, below + 15)
         parts.append(f'<path class="leader line-{number}" d="M{x + 5:.1f} {y:.1f}L{WIDTH - right + 12} {below:.1f}"/>')
         parts.append(_text("name", WIDTH - right + 16, below + 4, name))
-    return "".join([*parts, "</svg>"])
+    return "".join([*parts, "</svg></div>"])
 
 
 def ticks(top: float) -> list[float]:
@@ -107,6 +107,6 @@ def _text(kind: str, x: float, y: float, text: str, anchor: str = "start") -> st
 
 def _open(title: str, height: float) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}" '
+        f'<div class="scroll"><svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}" '
         'xmlns="http://www.w3.org/2000/svg">'
     )

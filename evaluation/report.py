@@ -29,7 +29,7 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1000px;
        margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2.5rem } p { max-width: 46rem }
-svg { width: 100%; height: auto; font: 12px system-ui, sans-serif } svg text { fill: var(--ink) }
+svg { width: 100%; min-width: 640px; height: auto; font: 12px system-ui, sans-serif } svg text { fill: var(--ink) }
 svg .tick { fill: var(--soft) } .grid { stroke: var(--faint) } .bar { fill: var(--bar) } .strong { fill: var(--strong) }
 .whisker { stroke: var(--ink); fill: none } .leader { stroke: currentColor; fill: none }
 .line { fill: none; stroke-width: 2; stroke: currentColor } .dot { fill: currentColor }

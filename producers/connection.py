@@ -80,9 +80,9 @@ def admin_client(address: str, timeout_s: float) -> Iterator[KafkaAdminClient]:
 
 
 def quieten_client() -> None:
-    """Keep the Kafka clients' logs to what needs attention: they report every connection and every retry."""
+    """Silence the Kafka clients' logs: they report every retry, and what matters they raise."""
     for name in ("kafka", "aiokafka"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _host_and_port(place: str) -> tuple[str, int]:

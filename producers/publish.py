@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
-from producers.connection import BrokerUnavailable, quieten_client, wait_for_broker
+from producers.connection import BrokerUnavailable, admin_client
 from producers.logs import fingerprint, open_log, same_log
 from producers.orders import DAY_MS, OrderError, Rejection
 from producers.wire import encode_order
@@ -43,8 +43,9 @@ class Publisher:
     """
 
     def __init__(self, broker: str, topic: str, timeout_s: float = 30) -> None:
-        wait_for_broker(broker, timeout_s)
-        quieten_client()
+        with admin_client(broker, timeout_s) as admin:
+            if topic not in admin.list_topics():
+                raise OrderError(f"there is no topic {topic} at {broker}; make it: alsobought topics --partitions N")
         self.topic = topic
         self._timeout_s = timeout_s
         self._failure: Exception | None = None
@@ -58,12 +59,9 @@ class Publisher:
                 max_block_ms=int(timeout_s * 1000),
                 delivery_timeout_ms=int(max(timeout_s, 35) * 1000),
             )
-            partitions = self._producer.partitions_for(topic)
+            self.partitions = len(self._producer.partitions_for(topic))
         except KafkaError as error:
             raise BrokerUnavailable(f"{broker}: {error}") from None
-        if not partitions:
-            raise OrderError(f"there is no topic {topic} at {broker}; make it: alsobought topics --partitions N")
-        self.partitions = len(partitions)
 
     def partition_of(self, key: bytes) -> int:
         """Where records with this key go: as every Kafka client divides keys."""

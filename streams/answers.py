@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LONGEST_LIST = 50
 MOST_RECOMMENDATIONS = 500
 SHOWN_REASONS = 5
+READS_ONLY = "this process reads a stored state and takes no orders or erasures: send them to a worker"
 
 
 class AnswerError(Exception):
@@ -136,10 +137,12 @@ class Answers(Protocol):
 
     Attributes:
         worker: this worker's name, which is in every answer.
+        writable: whether orders and erasures can be put into the log here.
         changes: what changes, for those who watch.
     """
 
     worker: str
+    writable: bool
     changes: Changes
 
     async def item(self, item_id: str) -> Document:

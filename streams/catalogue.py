@@ -20,7 +20,7 @@ class CatalogueError(Exception):
     """A catalogue record or file that cannot be read. The message says where, what, and what was expected."""
 
 
-class CatalogueItem(msgspec.Struct, frozen=True, omit_defaults=True):
+class CatalogueItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What is known of an item; every part may be missing."""
 
     title: str | None = None

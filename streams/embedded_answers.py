@@ -19,7 +19,7 @@ from streams.answer_documents import (
     related_entries,
     titled,
 )
-from streams.answers import LONGEST_LIST, Listed, NotKnown, NotWritable, PartitionStatus, Status
+from streams.answers import LONGEST_LIST, READS_ONLY, Listed, NotKnown, NotWritable, PartitionStatus, Status
 from streams.bestsellers import bestsellers, recent_purchases
 from streams.catalogue import Catalogue
 from streams.changes import Change, Changes
@@ -27,7 +27,7 @@ from streams.documents import as_of
 from streams.lists import Scoring
 from streams.published import FreshLists, PublishedLists
 from streams.recommend import NOTHING_HELD, Held, choose_seeds, recommend
-from streams.search import ItemSearch
+from streams.search import LiveSearch
 from streams.shelf import Shelf
 from streams.stages import item_partition
 
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 SCORING = Scoring()
 _SIZES_HOLD_S = 10.0
-_SEARCH_HOLDS_S = 5.0
-_READS_ONLY = "this process reads a stored state and takes no {}: send it to a worker, or to the topic itself"
 
 
 class EmbeddedAnswers:
@@ -58,6 +56,7 @@ class EmbeddedAnswers:
 
     Attributes:
         worker: this process's name, which is in every answer.
+        writable: whether orders and erasures can be put into a log.
         changes: what changes, for those who watch.
     """
 
@@ -69,6 +68,7 @@ class EmbeddedAnswers:
         produce: Callable[[bytes], Awaitable[dict[str, Any]]] | None = None,
     ) -> None:
         self.worker = worker
+        self.writable = produce is not None
         self.changes = Changes()
         self._embedded = embedded
         self._names = embedded.counts[0].names
@@ -79,7 +79,7 @@ class EmbeddedAnswers:
         self._shelf = Shelf(embedded.counts[0], self._catalogue)
         self._told: dict[str, str] = {}
         self._recent: tuple[int, dict[int, Any]] = (-1, {})
-        self._search: tuple[float, object, ItemSearch] | None = None
+        self._search = LiveSearch(self._shelf.stock, self._catalogue)
         self._sizes: tuple[float, list[int]] = (-_SIZES_HOLD_S, [])
 
     async def item(self, item_id: str) -> dict[str, Any]:
@@ -158,16 +158,9 @@ class EmbeddedAnswers:
 
     async def search(self, text: str, limit: int) -> dict[str, Any]:
         """Items whose id or title has every word of `text` in it, and the customer of that id."""
-        stock = self._shelf.stock()
-        state = (len(stock.ids), self._catalogue.version)
-        now = time.monotonic()
-        if self._search is None or (self._search[1] != state and now - self._search[0] > _SEARCH_HOLDS_S):
-            titles = [self._catalogue.get(item_id).title for item_id in stock.ids]
-            self._search = (now, state, ItemSearch(stock.ids, titles))
-        found = self._search[2].find(text, stock.purchases, limit)
         items = [
-            {**item_facts(stock.ids[number], self._catalogue), "purchases": int(stock.purchases[number])}
-            for number in found
+            {**item_facts(item_id, self._catalogue), "purchases": purchases}
+            for item_id, purchases in await self._search.find(text, limit)
         ]
         customers = [text.strip()] if text.strip() in self._embedded.histories.customers else []
         return {"items": items, "customers": customers, **self._stamp()}
@@ -180,7 +173,7 @@ class EmbeddedAnswers:
     async def erase(self, customer_id: str) -> dict[str, Any]:
         """Put an erasure into the log."""
         if self._produce is None:
-            raise NotWritable(_READS_ONLY.format("erasures"))
+            raise NotWritable(READS_ONLY)
         if customer_id not in self._embedded.histories.customers:
             raise NotKnown(f"no order of customer {customer_id!r} was counted: there is nothing to erase")
         record = {"customer_id": customer_id, "type": "erase", "timestamp": time.time_ns() // 1_000_000}
@@ -189,7 +182,7 @@ class EmbeddedAnswers:
     async def order(self, record: bytes) -> dict[str, Any]:
         """Put an order into the log."""
         if self._produce is None:
-            raise NotWritable(_READS_ONLY.format("orders"))
+            raise NotWritable(READS_ONLY)
         return {**await self._produce(record), "worker": self.worker}
 
     def status(self) -> Status:

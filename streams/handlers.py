@@ -12,7 +12,7 @@ from aiohttp import web
 
 from producers.timestamps import TimestampReader
 from producers.wire import OrderDecoder
-from streams.answers import Wishes
+from streams.answers import READS_ONLY, NotWritable, Wishes
 from streams.metrics import METRICS_TYPE
 from streams.problems import Problem, bad_parameter
 from streams.recommend import Blend
@@ -216,8 +216,11 @@ def check_token(asked: Asked) -> None:
     """Let only those with the token pass; comparing takes as long however much of a token is right.
 
     Raises:
+        NotWritable: nobody can write here.
         Problem: the token is missing or wrong, or there is none to have.
     """
+    if not asked.answers.writable:
+        raise NotWritable(READS_ONLY)
     if asked.settings.token is None:
         raise Problem(
             HTTPStatus.FORBIDDEN, "this process was started without --admin-token, which this request would need"

@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from state.journal import SLICES
 
+MOST_BOUGHT = 4096
+"""Items bought that may wait; with more of them, going through all slices in turn is quicker than one by one."""
+
 
 class Refresh:
     """The refreshing of one partition's lists.
@@ -35,6 +38,8 @@ class Refresh:
     def changed(self, items: npt.NDArray[np.uint32], commit: int, now: float) -> None:
         """Take note of a commit of the counts, and of the items bought in it."""
         self._bought.update(dict.fromkeys(items.tolist()))
+        if len(self._bought) > MOST_BOUGHT:
+            self._bought.clear()
         self._since[np.isinf(self._since)] = now
         self._commit = commit
 

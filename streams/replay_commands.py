@@ -110,7 +110,8 @@ def replay(
         stored.pair_window if pair_window is None else pair_window,
         stored.item_partitions if item_partitions is None else item_partitions,
     )
-    _count(logs, state_dir, settings, columns, rejects or state_dir / "rejected.jsonl", commit_lines)
+    with _interruptible() as asked:  # opening a large state takes a while too
+        _count(logs, state_dir, settings, columns, rejects or state_dir / "rejected.jsonl", commit_lines, asked)
 
 
 def _send(
@@ -157,8 +158,9 @@ def _count(
     columns: dict[str, str],
     rejects: Path,
     commit_lines: int,
+    asked: list[bool],
 ) -> None:
-    """Count logs into a state directory and bring its lists up to date."""
+    """Count logs into a state directory and bring its lists up to date; stop once `asked` holds something."""
     from streams.embedded import Embedded
     from streams.progress import Watch
     from streams.replay import Progress
@@ -166,7 +168,7 @@ def _count(
 
     embedded = Embedded(state_dir, settings)
     try:
-        with _interruptible() as asked, Watch("replay", "lines") as watch:
+        with Watch("replay", "lines") as watch:
             totals = Progress()
             for place, log in enumerate(logs):
 
@@ -188,7 +190,7 @@ def _count(
         _tell_replay(totals, embedded.counts[0].lines, rejects, state_dir, interrupted=bool(asked))
         if asked:
             sys.exit(INTERRUPTED)
-        with _interruptible() as asked, Watch("related lists", "lists") as watch:
+        with Watch("related lists", "lists") as watch:
             done = 0
             for written in embedded.publish():
                 done += written

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from streams.catalogue import UNKNOWN
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
+    from streams.assortment import Assortment
+    from streams.catalogue import Catalogue
+
+INDEX_HOLDS_S = 5.0
 _MOST_HITS = 5000
 
 
@@ -56,3 +64,44 @@ class ItemSearch:
         exact = text.strip()
         found.sort(key=lambda number: (self._ids[number] != exact, -int(purchases[number]), self._ids[number]))
         return found[:limit]
+
+
+class _Index(NamedTuple):
+    made_at: float
+    state: tuple[int, int]
+    stock: Assortment
+    search: ItemSearch
+
+
+class LiveSearch:
+    """A search whose items are those of a few seconds ago.
+
+    Making the index takes a while; meanwhile others are answered, from the one before.
+
+    Args:
+        stock: the assortment of now.
+        catalogue: has the titles.
+    """
+
+    def __init__(self, stock: Callable[[], Assortment], catalogue: Catalogue) -> None:
+        self._stock = stock
+        self._catalogue = catalogue
+        self._index: _Index | None = None
+
+    async def find(self, text: str, limit: int) -> list[tuple[str, int]]:
+        """Ids and purchases of the items found, best first."""
+        index = self._index
+        stock = self._stock()
+        state, now = (len(stock.ids), self._catalogue.version), time.monotonic()
+        if index is None or (index.state != state and now - index.made_at > INDEX_HOLDS_S):
+            if index is not None:
+                self._index = index._replace(made_at=now)
+            items = dict(self._catalogue.items)
+
+            def make() -> ItemSearch:
+                return ItemSearch(stock.ids, [items.get(item_id, UNKNOWN).title for item_id in stock.ids])
+
+            index = self._index = _Index(now, state, stock, await asyncio.to_thread(make))
+        purchases = index.stock.purchases
+        found = index.search.find(text, purchases, limit)
+        return [(index.stock.ids[number], int(purchases[number])) for number in found]

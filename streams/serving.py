@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from importlib.metadata import PackageNotFoundError, version
@@ -53,6 +54,8 @@ async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int,
     answers = EmbeddedAnswers(embedded, catalogue, worker=f"{host}:{port}")
     # the first of all questions compiles loops and takes stock: it is ours
     await answers.recommendations(None, Wishes(basket=tuple(embedded.counts[0].names.every[:1])))
+    await answers.search("a", 1)
+    gc.freeze()  # ids and titles stay for good: looking through them again and again would stop answers for 50 ms
     runner = await listen(answers, AdminSettings(version=software_version()), host, port)
     following = asyncio.create_task(_follow(stored))
     stop = asyncio.Event()

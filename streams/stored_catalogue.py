@@ -139,7 +139,8 @@ class StoredCatalogue:
         store = CatalogueStore(self._directory, read_only=True)
         try:
             writes = store.writes
-            changed = store.since(self._writes) if self._writes <= writes else None
+            follows = self._stamp is not None and self._writes <= writes
+            changed = store.since(self._writes) if follows else None
             if changed is None:
                 return News(seen, writes, store.every(), complete=True)
             return News(seen, writes, changed, complete=False)

@@ -63,7 +63,7 @@ class Truth:
         embedded.close()
 
     def check(self, states: Iterable[Path], topics: Topics, items: int, pair_window: int = 100) -> None:
-        """Compare with what workers have in their state directories: of each partition, the store that reads furthest."""
+        """Compare with what workers have in their state directories: of each partition, the furthest store."""
         states = list(states)
         found_histories: dict[str, Any] = {}
         for histories_store in newest_histories(states, topics, CountingSettings(pair_window, items)):

@@ -341,8 +341,8 @@ def test_an_order_that_cannot_be_counted_is_refused_with_the_reason(shop: Shop) 
 
 def test_a_process_that_only_reads_says_so(tmp_path: Path) -> None:
     with open_shop(tmp_path) as shop:
-        shop.answers._produce = None
-        headers = {"Authorization": f"Bearer {TOKEN}"}
+        shop.answers.writable = False
+        headers = {"Authorization": "Bearer whatever"}
         refused(ask(shop, "/customers/c1", "DELETE", headers=headers), 409, "reads")
         refused(
             post(shop, "/orders", {"customer_id": "x", "timestamp": 1_709_000_000, "item_id": "tea"}, TOKEN),

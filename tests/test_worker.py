@@ -54,7 +54,11 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run one of the commands to its end."""
     return subprocess.run(
         [sys.executable, "-m", "streams.kafka_commands", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -170,7 +174,9 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
     """Readers come late: what compaction leaves must be the last word on every item."""
     topics = made_topics(kafka.bootstrap, "compacted")
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-    short = ConfigResource(ConfigResourceType.TOPIC, topics.related_items, configs={"cleanup.policy": "compact", "segment.ms": "100"})
+    short = ConfigResource(
+        ConfigResourceType.TOPIC, topics.related_items, configs={"cleanup.policy": "compact", "segment.ms": "100"}
+    )
     admin.alter_configs([short])
     admin.close()
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from producers.logs import open_log
-from producers.orders import Orders
 from producers.publish import Publisher
 from producers.wire import encode_order
 from streams.demo_commands import GROCERY_COLUMNS, grocery_file
@@ -25,6 +24,8 @@ from tests.workers import WorkerProcess, is_current, made_topics, published_list
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from producers.orders import Orders
 
 LINES = 200_000
 KILLS = 12
@@ -88,7 +89,7 @@ def produce(publisher: Publisher, lines: int, seed: int, pause_s: float = 0.0) -
 
 
 def test_counts_and_lists_are_exact_whatever_dies(kafka: ApacheKafka, tmp_path: Path) -> None:
-    """The promise of the project, on a real log and a real broker, with everything that happens to workers in a year."""
+    """The promise of the project, on a real log and a real broker, with all that happens to workers in a year."""
     chance = random.Random(7)  # noqa: S311
     topics = made_topics(kafka.bootstrap, "chaos", purchases=3, items=2)
     options = ("--session-timeout-ms", str(SESSION_MS))

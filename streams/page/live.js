@@ -48,8 +48,8 @@ strip.append(
   figure("age", "freshness"),
   figure("lines", "lines"),
   figure("customers", "customers"),
-  figure("items", "items"),
   figure("state", "state"),
+  figure("partitions", "partitions"),
 );
 
 function connected(yes) {
@@ -66,8 +66,8 @@ function show(status) {
   figures.age.textContent = status.refresh_age_ms ? (status.refresh_age_ms < 1000 ? `${count(status.refresh_age_ms)}\u2009ms` : `${decimal(status.refresh_age_ms / 1000)}\u2009s`) : "exact";
   figures.lines.textContent = short(status.lines);
   figures.customers.textContent = short(status.customers);
-  figures.items.textContent = short(status.items);
-  figures.state.textContent = `${bytes(status.state_bytes)} \u00b7 ${status.partitions}\u2009p`;
+  figures.partitions.textContent = count(status.partitions);
+  figures.state.textContent = bytes(status.state_bytes);
   document.getElementById("stamp").textContent = `newest purchase: ${moment(status.newest)} UTC`;
   const most = Math.max(1, ...rates);
   const points = rates.map((rate, at) => `${at * 60 / 59},${(17 - 15 * rate / most).toFixed(1)}`);
