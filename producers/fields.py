@@ -34,7 +34,7 @@ def read_id(field: str, value: Value) -> str:
     """An id as text. Whole floats are ids too, since pandas turns a column of whole numbers with gaps into floats.
 
     Raises:
-        OrderError: the id is missing, over 512 bytes, not UTF-8, holds a NUL character, or is a number that is not whole.
+        OrderError: the id is missing, over 512 bytes, not UTF-8, or has a NUL, or is a number that is not whole.
 
     >>> read_id("item_id", "B000"), read_id("item_id", 42), read_id("item_id", 42.0)
     ('B000', '42', '42')
