@@ -88,6 +88,7 @@ def produce(publisher: Publisher, lines: int, seed: int, pause_s: float = 0.0) -
     return sent
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the producer's client, when the broker goes
 def test_counts_and_lists_are_exact_whatever_dies(kafka: ApacheKafka, tmp_path: Path) -> None:
     """The promise of the project, on a real log and a real broker, with all that happens to workers in a year."""
     chance = random.Random(7)  # noqa: S311

@@ -1,0 +1,63 @@
+"""The order in which lists are made: a purchase shows at once, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from state.journal import SLICES
+from streams.refresh import MOST_BOUGHT, Refresh
+
+
+def swept(refresh: Refresh, *, exactly: bool) -> list[int]:
+    """Look at slices until none is due."""
+    order = []
+    while (number := refresh.inexact() if exactly else refresh.oldest()) is not None:
+        refresh.looked_at(number, exactly=exactly)
+        order.append(number)
+    return order
+
+
+def test_every_slice_gets_its_turn_however_many_commits_come() -> None:
+    """A list that is never bought drifts with popularity; it must be looked at all the same."""
+    refresh = Refresh(now=0.0)
+    seen = []
+    for commit in range(SLICES):
+        refresh.changed(np.array([1], np.uint32), commit + 1, float(commit))
+        number = refresh.oldest()
+        assert number is not None
+        refresh.looked_at(number, exactly=False)
+        seen.append(number)
+
+    assert sorted(seen) == list(range(SLICES))
+
+
+def test_the_age_is_that_of_the_oldest_change_not_looked_at() -> None:
+    refresh = Refresh(now=0.0)
+    swept(refresh, exactly=False)
+    assert refresh.age_s(100.0) == 0.0
+
+    refresh.changed(np.array([1], np.uint32), 1, 100.0)
+    refresh.changed(np.array([1], np.uint32), 2, 101.0)
+
+    assert refresh.age_s(103.0) == 3.0
+
+
+def test_idle_time_makes_everything_exact_and_a_commit_makes_it_inexact() -> None:
+    refresh = Refresh(now=0.0)
+    refresh.changed(np.array([1], np.uint32), 1, 1.0)
+    assert len(swept(refresh, exactly=True)) == SLICES
+    assert swept(refresh, exactly=True) == []
+
+    refresh.changed(np.array([1], np.uint32), 2, 2.0)
+
+    assert len(swept(refresh, exactly=True)) == SLICES
+
+
+def test_too_many_items_bought_are_left_to_the_slices() -> None:
+    """While a log is counted nearly everything was just bought."""
+    refresh = Refresh(now=0.0)
+
+    refresh.changed(np.arange(MOST_BOUGHT + 1, dtype=np.uint32), 1, 1.0)
+
+    assert len(refresh) == 0
+    assert refresh.oldest() is not None
