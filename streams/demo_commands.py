@@ -14,8 +14,9 @@ import click
 from producers.orders import OrderError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from state.count_store import CountStore
     from streams.embedded import Embedded
 
 GROCERY_COLUMNS = {
@@ -118,22 +119,22 @@ def _show_products(embedded: Embedded, titles: Mapping[str, str]) -> None:
     from streams.lists import Ranker, Scoring
     from streams.state_commands import print_related
 
-    (counts,) = embedded.counts
-    _, purchases = counts.popularity.totals()
-    ranker = Ranker(counts, Scoring())
     for product in _PRODUCTS:
-        named = [
-            number
-            for number, item_id in enumerate(counts.names.every)
-            if titles.get(item_id, "").upper().startswith(product)
-        ]
-        if not named:
-            continue
-        number = max(named, key=lambda number: int(purchases[number]))
-        _, lists = ranker.lists(np.array([number]))
+        counts, number = max(
+            _named(embedded, titles, product), key=lambda found: int(found[0].popularity.totals()[1][found[1]])
+        )
+        _, lists = Ranker(counts, Scoring()).lists(np.array([number]))
         document = related_document(counts, number, "blend", lists.entries(0, counts.names)[:6])
         print_related(document, titles.get(document["item_id"]), dict(titles))
         click.echo()
+
+
+def _named(embedded: Embedded, titles: Mapping[str, str], product: str) -> Iterator[tuple[CountStore, int]]:
+    """Items whose titles begin so: the counts of their partition, and their number there."""
+    for counts in embedded.counts:
+        for number, item_id in enumerate(counts.names.every):
+            if counts.owned[number] and titles.get(item_id, "").upper().startswith(product):
+                yield counts, number
 
 
 def _show_next(state_dir: Path | None, log: Path) -> None:
