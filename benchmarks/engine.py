@@ -131,5 +131,3 @@ def _shop(found: dict[str, Any], grocery: dict[str, Any]) -> list[Figure]:
 
 if __name__ == "__main__":
     main()
-
-

@@ -34,9 +34,7 @@ def _replay(directory: Path, on_commit: Callable[[Progress], None] = lambda _: N
     embedded = Embedded(directory)
     rejects = directory / "rejected.jsonl"
     log = grocery_file("transactions.parquet")
-    progress = replay(
-        embedded, [log], GROCERY_COLUMNS, commit_lines=COMMIT_LINES, rejects=rejects, on_commit=on_commit
-    )
+    progress = replay(embedded, [log], GROCERY_COLUMNS, commit_lines=COMMIT_LINES, rejects=rejects, on_commit=on_commit)
     return embedded, progress
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from rocksdict import AccessType, Checkpoint, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    Checkpoint,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+)
 
 from state.errors import StateDamaged, StateError, StateLocked, StorageFailed
 
@@ -29,6 +38,9 @@ def _options() -> Options:
     options.set_level_zero_file_num_compaction_trigger(4)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(Cache(128 * _MIB))  # rows of bought items, asked for again with every list
+    options.set_block_based_table_factory(blocks)
     return options
 
 

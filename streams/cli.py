@@ -24,6 +24,7 @@ _COMMANDS = {
 """Commands by the module streams.<...>_commands that has them, loaded when they are asked for."""
 
 _MODULES = {name: f"streams.{module}_commands" for module, names in _COMMANDS.items() for name in names}
+_MODULES["evaluate"] = "evaluation.commands"
 
 
 class _Commands(click.Group):

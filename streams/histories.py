@@ -87,14 +87,16 @@ def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) 
     table.reserve(orders.customer, lines)
     erased = orders.kind == ERASE
     purchased = orders.kind == PURCHASE
-    longest = int(table.history.length[orders.customer].max(initial=0)) + len(orders.item)
-    reach = min(2 * pair_window, longest) if pair_window else longest
-    stars = int(purchased.sum()) + int(lines[~purchased].sum())
-    room = stars * (reach + 1) + int(lines.sum()) + int(erased.sum()) * longest
+    # the most that each order's runs can hold: its reach for each purchase order, and for each line of a return
+    longest = table.history.length[orders.customer] + lines_before(orders.customer, lines) + lines
+    reach = np.minimum(2 * pair_window, longest) if pair_window else longest
+    stars = np.where(purchased, 1, lines)
+    room = int((stars * (reach + 1)).sum()) + len(orders.item) + int(longest[erased].sum())
+    most = int(stars.sum()) + int(erased.sum())
     runs = Runs(
-        sign=np.empty(stars + int(erased.sum()), np.int8),
-        window=np.empty(stars + int(erased.sum()), np.int64),
-        active=np.empty(stars + int(erased.sum()), np.int64),
+        sign=np.empty(most, np.int8),
+        window=np.empty(most, np.int64),
+        active=np.empty(most, np.int64),
         item=np.empty(room, np.uint32),
         seq=np.empty(room, np.int64),
         epoch=np.empty(room, np.int64),
@@ -118,6 +120,22 @@ def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) 
             runs.exposure[:entry_count],
         ),
     )
+
+
+def lines_before(customer: npt.NDArray[np.uint32], lines: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(m,) lines of the orders of the same customer that stand before each order.
+
+    >>> lines_before(np.array([7, 8, 7, 7], np.uint32), np.array([2, 5, 1, 3])).tolist()
+    [0, 0, 2, 3]
+    """
+    order = np.argsort(customer, kind="stable")
+    total = np.cumsum(lines[order]) - lines[order]
+    first = np.flatnonzero(np.diff(customer[order], prepend=np.uint32(0)) != 0) if len(order) else order
+    begins = np.zeros(len(order), np.int64)
+    begins[first] = first
+    before = np.empty(len(order), np.int64)
+    before[order] = total - total[np.maximum.accumulate(begins)] if len(order) else total
+    return before
 
 
 @compiled

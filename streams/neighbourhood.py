@@ -37,6 +37,8 @@ class Neighbourhood(NamedTuple):
     """(c,) what E is multiplied by: the share of the item's pairs that the half-life leaves."""
     exposures: npt.NDArray[np.int64]
     buyers: Floats
+    lanes: Floats
+    """(4, LANES) room to evaluate expectations in."""
 
 
 @compiled

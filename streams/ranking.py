@@ -139,6 +139,7 @@ def _rank(
         np.empty(parts),
         np.empty(len(buckets), np.int64),
         np.empty(len(buckets)),
+        np.zeros((4, LANES)),
     )
     cursor = addends.start[:-1].copy()
     greatest = np.zeros(parts)
@@ -155,7 +156,6 @@ def _rank(
         filled = read_exposures(item, row, places[row], addends, cursor, buckets)
         count = add_rows(item, row, places[row], addends, cursor, components.weight)
         groups = _bound(item, count, filled, held, greatest, components, catalogue)
-        size = max(count // _GROUPS, 1)
         # the 50th best of those evaluated is at most the 50th best of all: what can't reach it need not be evaluated
         first, least = _begin(item, 0, groups, filled, held, wanted, scores, best, components, catalogue)
         first_1, least_1 = 0, 0.0
@@ -176,15 +176,9 @@ def _rank(
             _evaluate(item, 1, filled, held, wanted_1, first_1, more_1, components, catalogue)
             listed = _sort(catalogue, item.neighbours, item.bounds[1], wanted_1, more_1, scores, best)
             share[1] = _half(scores, listed)
-            groups = 0
-            for begin in range(0, count, size):
-                leader = begin
-                for number in range(begin, min(begin + size, count)):
-                    total[number] = share[0] * item.bounds[0, number] + share[1] * item.bounds[1, number]
-                    if total[number] > total[leader]:
-                        leader = number
-                item.leaders[0, groups] = leader
-                groups += 1
+            for number in range(count):
+                total[number] = share[0] * item.bounds[0, number] + share[1] * item.bounds[1, number]
+            groups = _lead(total, count, max(count // _GROUPS, 1), item.leaders[0])
             first = _top(total, item.leaders[0], groups, scores, wanted)
             least = _blend(item, filled, held, share, wanted, first, total, components, catalogue)
             if first < LIST_LENGTH:
@@ -221,37 +215,73 @@ def _bound(
         slope += item.buyers[bucket] * item.exposures[bucket]
         bend += item.buyers[bucket] * item.exposures[bucket] * (item.exposures[bucket] - 1) / 2
     turn = slope / (2 * bend) if bend > 0.0 else 1.0
-    chord = np.zeros(LANES)
-    chord[:parts] = greatest
-    expect(item.exposures, item.buyers, filled, chord)
+    item.lanes[0, :parts] = greatest
+    expect(item.exposures, item.buyers, filled, item.lanes)
+    chord = item.lanes[0]
     for part in range(parts):
         chord[part] = chord[part] / greatest[part] if greatest[part] > 0.0 else 0.0
         item.evaluated[part, :count] = False
-    groups = 0
     size = max(count // _GROUPS, 1)
-    leader = np.zeros(parts, np.int64)
+    groups = 0
+    for part in range(parts):
+        groups = _bound_part(item, part, count, size, held, slope, bend, turn, chord[part], components, catalogue)
+    for number in range(count):
+        other = item.neighbours[number]
+        item.sums[other, 0] = 0.0
+        item.sums[other, 1] = 0.0
+    return groups
+
+
+@compiled
+def _bound_part(
+    item: Neighbourhood,
+    part: int,
+    count: int,
+    size: int,
+    held: float,
+    slope: float,
+    bend: float,
+    turn: float,
+    chord: float,
+    components: Components,
+    catalogue: Catalogue,
+) -> int:
+    """Set N, the bounds and the leaders under one component; return how many groups there are."""
+    neighbours, sums, facts = item.neighbours, item.sums, components.facts
+    together, bounds, leaders = item.together[part], item.bounds[part], item.leaders[part]
+    kind, fact = components.kind[part], 2 * part
+    scale = item.scale[part] * _JUST_BELOW
+    for number in range(count):
+        other = neighbours[number]
+        chance = facts[other, fact]
+        near = min(chance, turn)
+        least = scale * max(near * (slope - near * bend), chance * chord)
+        together[number] = sums[other, part]
+        bounds[number] = facts[other, fact + 1] * (together[number] - least)
+    if kind != DIFFERENCE:
+        for number in range(count):
+            other = neighbours[number]
+            chance = facts[other, fact]
+            near = min(chance, turn)
+            least = scale * max(near * (slope - near * bend), chance * chord)
+            also = np.float64(catalogue.holders[other])
+            score = score_of(kind, together[number], least, held, also, catalogue.customers)
+            bounds[number] = facts[other, fact + 1] * score
+    return _lead(bounds, count, size, leaders)
+
+
+@compiled
+def _lead(bounds: Floats, count: int, size: int, leaders: npt.NDArray[np.int64]) -> int:
+    """Find the place of the greatest bound in each group of `size`; return how many groups there are."""
+    groups = 0
     for begin in range(0, count, size):
-        leader[:] = begin
-        for number in range(begin, min(begin + size, count)):
-            other = item.neighbours[number]
-            for part in range(parts):
-                together = item.sums[other, part]
-                item.together[part, number] = together
-                chance = components.facts[other, 2 * part]
-                near = min(chance, turn)
-                least = item.scale[part] * max(near * (slope - near * bend), chance * chord[part]) * _JUST_BELOW
-                score = together - least
-                if components.kind[part] != DIFFERENCE:
-                    also = np.float64(catalogue.holders[other])
-                    score = score_of(components.kind[part], together, least, held, also, catalogue.customers)
-                bound = components.facts[other, 2 * part + 1] * score
-                item.bounds[part, number] = bound
-                if bound > item.bounds[part, leader[part]]:
-                    leader[part] = number
-            item.sums[other, 0] = 0.0
-            item.sums[other, 1] = 0.0
-        for part in range(parts):
-            item.leaders[part, groups] = leader[part]
+        leader, most = begin, bounds[begin]
+        for number in range(begin + 1, min(begin + size, count)):
+            # both chosen without a branch, which would be guessed wrong every other time
+            better = bounds[number] > most
+            leader = number if better else leader
+            most = bounds[number] if better else most
+        leaders[groups] = leader
         groups += 1
     return groups
 
@@ -324,13 +354,13 @@ def _evaluate(
 ) -> float:
     """Score the neighbours at places `wanted[begin:end]`; return the least score, at least 0."""
     kind = components.kind[part]
-    lanes = np.zeros(LANES)
+    lanes = item.lanes
     lowest = np.inf
     for first in range(begin, end, LANES):
         last = min(first + LANES, end)
         if kind <= LIFT:
             for at in range(first, last):
-                lanes[at - first] = components.facts[item.neighbours[wanted[at]], 2 * part]
+                lanes[0, at - first] = components.facts[item.neighbours[wanted[at]], 2 * part]
             expect(item.exposures, item.buyers, filled, lanes)
         for at in range(first, last):
             number = wanted[at]
@@ -339,7 +369,7 @@ def _evaluate(
             item.bounds[part, number] = components.facts[other, 2 * part + 1] * score_of(
                 kind,
                 item.together[part, number],
-                item.scale[part] * lanes[at - first],
+                item.scale[part] * lanes[0, at - first],
                 held,
                 np.float64(catalogue.holders[other]),
                 catalogue.customers,
@@ -392,11 +422,11 @@ def _fill(
 ) -> None:
     """Write one list; N, E and trend are those of the first component."""
     lists.length[row] = listed
-    lanes = np.zeros(LANES)
+    lanes = item.lanes
     for first in range(0, listed, LANES):
         last = min(first + LANES, listed)
         for at in range(first, last):
-            lanes[at - first] = components.facts[item.neighbours[best[at]], 0]
+            lanes[0, at - first] = components.facts[item.neighbours[best[at]], 0]
         expect(item.exposures, item.buyers, filled, lanes)
         for at in range(first, last):
             other = item.neighbours[best[at]]
@@ -407,7 +437,7 @@ def _fill(
             if components.kind[0] == NAIVE:
                 lists.expected[row, at] = held * catalogue.holders[other] / catalogue.customers
             else:
-                lists.expected[row, at] = item.scale[0] * lanes[at - first]
+                lists.expected[row, at] = item.scale[0] * lanes[0, at - first]
 
 
 @compiled

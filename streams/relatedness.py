@@ -46,24 +46,26 @@ def expected_copurchases(exposures: Floats, buyers: Floats, popularity: Floats) 
     array([2.25])
     """
     expected = np.empty(len(popularity))
-    lanes = np.zeros(LANES)
+    lanes = np.zeros((4, LANES))
     for first in range(0, len(popularity), LANES):
         several = popularity[first : first + LANES]
-        lanes[: len(several)] = several
+        lanes[0, : len(several)] = several
         expect(exposures.astype(np.int64), buyers, len(exposures), lanes)
-        expected[first : first + LANES] = lanes[: len(several)]
+        expected[first : first + LANES] = lanes[0, : len(several)]
     return expected
 
 
 @compiled
 def expect(exposures: npt.NDArray[np.int64], buyers: Floats, buckets: int, lanes: Floats) -> None:
-    """Replace LANES chances by the co-purchases expected of them; side by side, so that one instruction serves all."""
-    kept = np.empty(LANES)
-    missed = np.ones(LANES)
-    power = np.empty(LANES)
+    """Replace LANES chances by the co-purchases expected of them; side by side, so that one instruction serves all.
+
+    `lanes` is (4, LANES): the chances in the first row, and room to work.
+    """
+    expected, kept, missed, power = lanes[0], lanes[1], lanes[2], lanes[3]
     for lane in range(LANES):
-        kept[lane] = 1.0 - lanes[lane]
-        lanes[lane] = 0.0
+        kept[lane] = 1.0 - expected[lane]
+        missed[lane] = 1.0
+        expected[lane] = 0.0
     reached = 0
     for bucket in range(buckets):
         gap = exposures[bucket] - reached
@@ -82,7 +84,7 @@ def expect(exposures: npt.NDArray[np.int64], buyers: Floats, buckets: int, lanes
                     power[lane] *= power[lane]
                 gap >>= 1
         for lane in range(LANES):
-            lanes[lane] += buyers[bucket] * (1.0 - missed[lane])
+            expected[lane] += buyers[bucket] * (1.0 - missed[lane])
 
 
 @compiled

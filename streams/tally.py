@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SLICE_EVERY_S = 0.2  # at least, however much was bought: all 64 have their turn within 13 s
 MOST_BOUGHT = 256  # items whose lists are made at once: 30 ms, so that deltas do not wait long
 _MOST_RECORDS = 32
 _COMMIT_BYTES = 128 << 10  # some 3,000 order lines: within a commit every record is merged into those before it
@@ -61,6 +62,8 @@ class Part:
     owed_s: float = 0.0
     """Time for lists earned while deltas wait."""
     counted_at: float = 0.0
+    swept_at: float = 0.0
+    """When a slice last had its turn."""
 
 
 class Tally:
@@ -195,12 +198,19 @@ class Tally:
             if number is None:
                 self._declare_current(partition, part)
                 return False
-        if len(items):
+        if len(items) and (busy or begun - part.swept_at < SLICE_EVERY_S):
             number = None
         # what was bought has other buyers and purchases too, so it is published whatever its list; unless time is short
         always = bool(len(items)) and not busy
         tolerance = -1.0 if always else 0.0 if idle else self._settings.list_change
-        changed, records = await asyncio.to_thread(self._made, partition, part, items, number, tolerance)
+        changed, records = await asyncio.to_thread(self._made, partition, part, items, None, tolerance)
+        if number is not None:
+            part.swept_at = begun
+            tolerance = 0.0 if idle else self._settings.list_change
+            known = {item for item, _ in changed}
+            more, further = await asyncio.to_thread(self._made, partition, part, items, number, tolerance)
+            changed += [entry for entry in more if entry[0] not in known]
+            records += [record for entry, record in zip(more, further, strict=True) if entry[0] not in known]
         if records and part.producer is not None:
             ends = await part.producer.write(records)
             part.related.read_to = ends[TopicPartition(self._settings.topics.related_items, partition)]
@@ -223,6 +233,8 @@ class Tally:
         self, partition: int, part: Part, items: npt.NDArray[np.uint32], number: int | None, tolerance: float
     ) -> tuple[list[tuple[int, StoredList]], list[Outgoing]]:
         """Make the lists of items bought, or of a slice; return those to publish, and their records."""
+        if number is None and not len(items):
+            return [], []
         if part.ranker is None:
             part.ranker = Ranker(part.counts, self._scoring)
         made, lists = part.ranker.lists(items) if number is None else part.ranker.slice_lists(number)
