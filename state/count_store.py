@@ -364,10 +364,11 @@ class CountStore:
             parts = []
             for pending in self._pending:
                 keys = pending.keys.get(epoch)
-                if keys is not None:
-                    begins, ends = np.searchsorted(keys, lows), np.searchsorted(keys, highs, "right")
-                    here = np.flatnonzero((begins < ends) & (since < pending.commit))
-                    parts += [keys[begins[at] : ends[at]] for at in here.tolist()]
+                unseen = since < pending.commit
+                if keys is not None and unseen.any():
+                    begins = np.searchsorted(keys, lows[unseen]).tolist()
+                    ends = np.searchsorted(keys, highs[unseen], "right").tolist()
+                    parts += [keys[begin:end] for begin, end in zip(begins, ends, strict=True) if begin < end]
             stored.append(self._stored(epoch, bundles))
             waiting.append(parts)
         return _added(places, stored, waiting)
