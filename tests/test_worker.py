@@ -193,7 +193,7 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
             keys = [record.key for part in read_topic(kafka.bootstrap, topics.related_items) for record in part]
             return len([key for key in keys if key != b"roller"]) == len(truth.lists)
 
-        wait_until("only the last list of each item is left", compacted, 60, 0.5)
+        wait_until("only the last list of each item is left", compacted, 180, 0.5)
         worker.stop()
 
     published = published_lists(kafka.bootstrap, topics)
