@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import ApacheKafka, Broker, _free_port
+from tests.commands import COMMAND
 
 ROOT = Path(__file__).parent.parent
 SECTION = "## Run it on Kafka"
@@ -35,7 +36,7 @@ def test_the_commands_of_the_readme_work_one_after_another(broker: Broker, tmp_p
     background = []
     try:
         for line in commands():
-            shell = line.replace("127.0.0.1:9092", broker.bootstrap)
+            shell = line.replace("alsobought", COMMAND, 1).replace("127.0.0.1:9092", broker.bootstrap)
             if shell.endswith("&"):
                 background.append(subprocess.Popen(shell.removesuffix("&").split(), cwd=tmp_path, env=environment))
                 time.sleep(6)  # a newcomer is no quicker
