@@ -7,7 +7,7 @@ duplicate, erasure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -359,9 +359,3 @@ def _forget_oldest(table: HistoryArrays, customer: int) -> None:
             table.order_line[kept] = table.order_line[at]
             kept += 1
     table.order_length[customer] = kept - start
-
-
-def order_days(orders: NumberedOrders) -> npt.NDArray[np.int64]:
-    """(n,) UTC day of each line's order."""
-    days: npt.NDArray[Any] = np.repeat(orders.time // 86_400_000, np.diff(orders.start))
-    return days

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from producers.publish import Published
 
-FAILED = 1
 _ENVIRONMENT = {"auto_envvar_prefix": "ALSOBOUGHT", "show_default": True}
 
 _broker = click.option("--broker", required=True, metavar="HOST:PORT", help="The Kafka broker, or several with commas.")
