@@ -25,9 +25,9 @@ import numpy as np
 import psutil
 
 from benchmarks.figures import Figure, table
-from streams.client import path_of
 from streams.embedded import open_to_read
-from streams.stored_catalogue import set_available
+from streams.endpoint.client import path_of
+from streams.recommendations.stored_catalogue import set_available
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ CONNECTIONS = 50
 RELATED_RATE = 1000
 RECOMMENDATIONS_RATE = 500
 CHANGES = 20
-SERVE = "import sys; from streams.query_commands import serve; serve(sys.argv[1:])"
+SERVE = "import sys; from streams.commands.query import serve; serve(sys.argv[1:])"
 
 
 def write_paths(state_dir: Path, directory: Path) -> str:

@@ -27,14 +27,14 @@ from benchmarks.figures import Figure, table
 from producers.publish import Pace, Publisher, publish_logs
 from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
-from streams.demo_commands import GROCERY_COLUMNS, grocery_file
+from streams.commands.demo import GROCERY_COLUMNS, grocery_file
 from tests.brokers import ApacheKafka
 from tests.workers import ROOT, WorkerProcess, is_current, made_topics, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streams.topics import Topics
+    from streams.workers.topics import Topics
 
 PIECES = ("replay", "tutorial", "single", "freshness", "takeover", "restart", "memory")
 LINES = 1_460_438  # of the log's, those that are no orders left out

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from evaluation.states import States
 from state.history_table import ENTRY
-from streams.assortment import take_stock
+from streams.recommendations.assortment import take_stock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from evaluation.purchases import Purchases
     from state.history_store import HistoryStore
     from state.names import Names
-    from streams.assortment import Assortment
+    from streams.recommendations.assortment import Assortment
 
     Floats = npt.NDArray[np.float64]
 

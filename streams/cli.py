@@ -21,9 +21,9 @@ _COMMANDS = {
     "kafka": ("topics", "worker", "generate", "rejected", "snapshot"),
     "query": ("recommend", "bestsellers", "catalogue", "serve"),
 }
-"""Commands by the module streams.<...>_commands that has them, loaded when they are asked for."""
+"""Commands by the module streams.commands that has them, loaded when they are asked for."""
 
-_MODULES = {name: f"streams.{module}_commands" for module, names in _COMMANDS.items() for name in names}
+_MODULES = {name: f"streams.commands.{module}" for module, names in _COMMANDS.items() for name in names}
 _MODULES["evaluate"] = "evaluation.commands"
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from producers.timestamps import TimestampReader
 from producers.wire import OrderDecoder
 from state.settings import CountingSettings
-from streams.catalogue import Catalogue, CatalogueItem
 from streams.embedded import Embedded
-from streams.embedded_answers import EmbeddedAnswers
-from streams.handlers import AdminSettings
-from streams.serving import listen
+from streams.endpoint.embedded_answers import EmbeddedAnswers
+from streams.endpoint.handlers import AdminSettings
+from streams.endpoint.serving import listen
+from streams.recommendations.catalogue import Catalogue, CatalogueItem
 from tests.batch_definition import DAY_MS, Line, Order
 from tests.log_strategies import as_orders
 

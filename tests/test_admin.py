@@ -12,10 +12,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
-from streams.answers import NotReady
-from streams.handlers import AdminSettings
-from streams.openapi import describe
-from streams.routes import ROUTES
+from streams.endpoint.answers import NotReady
+from streams.endpoint.handlers import AdminSettings
+from streams.endpoint.openapi import describe
+from streams.endpoint.routes import ROUTES
 from tests.live_shop import HOSTILE_IDS, TOKEN, Shop, open_shop
 
 if TYPE_CHECKING:

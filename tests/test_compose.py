@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.kafka_commands import topics, worker
+from streams.commands.kafka import topics, worker
 
 ROOT = Path(__file__).parent.parent
 

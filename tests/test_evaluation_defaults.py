@@ -13,7 +13,7 @@ from state.settings import CountingSettings
 from streams.lists import BLEND_HALF_LIFE_DAYS, Scoring
 from streams.popularity import TREND_HALF_LIFE_DAYS
 from streams.ranking import LIST_LENGTH
-from streams.recommend import MOST_SEEDS, POPULARITY_SHARE, SEED_HALF_LIFE_DAYS, Blend
+from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE, SEED_HALF_LIFE_DAYS, Blend
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "evaluation.md"
 

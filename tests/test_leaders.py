@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state.related_store import StoredList
-from streams.assortment import Assortment
-from streams.changes import Change, Changes
-from streams.leaders import leaders
-from streams.published import PublishedLists
+from streams.endpoint.changes import Change, Changes
+from streams.endpoint.published import PublishedLists
+from streams.recommendations.assortment import Assortment
+from streams.recommendations.leaders import leaders
 
 scores = st.sampled_from([0.0, 0.5, 1.0, 2.0])
 

@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from streams.openapi import describe
-from streams.routes import ROUTES
+from streams.endpoint.openapi import describe
+from streams.endpoint.routes import ROUTES
 from tests.live_shop import TOKEN, Shop, open_shop
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from producers.synthetic import SyntheticShop
 from state.settings import CountingSettings
 from streams.embedded import Embedded
 from streams.lists import Ranker, Scoring
-from streams.topics import Partitions, Topics, TopicsUnfit, check_topics, create_topics
+from streams.workers.topics import Partitions, Topics, TopicsUnfit, check_topics, create_topics
 from tests.workers import read_topic
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 from state.settings import CountingSettings
+from streams.commands.query import bestsellers, catalogue, recommend, serve
 from streams.embedded import Embedded
-from streams.query_commands import bestsellers, catalogue, recommend, serve
 from tests.live_shop import Shop, open_shop, shop_log
 from tests.log_strategies import as_orders
 
@@ -119,7 +119,7 @@ def test_a_mistake_is_explained_with_exit_code_2(
 
 def test_an_endpoint_that_is_another_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setattr("streams.client.TIMEOUT_S", 0.2)
+        monkeypatch.setattr("streams.endpoint.client.TIMEOUT_S", 0.2)
         code, _, err = run("bestsellers", "--url", f"http://127.0.0.1:{server.getsockname()[1]}")
 
     assert code == 2

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from state import count_store, history_store
 from state.settings import CountingSettings
-from streams.answers import Wishes
-from streams.catalogue import Catalogue, CatalogueItem
 from streams.embedded import Embedded
-from streams.embedded_answers import EmbeddedAnswers
-from streams.recommend import Blend
+from streams.endpoint.answers import Wishes
+from streams.endpoint.embedded_answers import EmbeddedAnswers
+from streams.recommendations.catalogue import Catalogue, CatalogueItem
+from streams.recommendations.recommend import Blend
 from tests.batch_definition import Line, Order, batch, day_of
 from tests.log_strategies import CUSTOMERS, ITEMS, as_orders, logs
 from tests.recommendation_definition import Recommended, recommendations

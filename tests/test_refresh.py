@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from state.journal import SLICES
-from streams.refresh import MOST_BOUGHT, Refresh
+from streams.workers.refresh import MOST_BOUGHT, Refresh
 
 
 def swept(refresh: Refresh, *, exactly: bool) -> list[int]:

@@ -16,8 +16,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from producers.publish import Publisher
 from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
-from streams.rejected import read_rejected
-from streams.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
+from streams.workers.rejected import read_rejected
+from streams.workers.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
 from tests.brokers import ApacheKafka, Broker
 from tests.kafka_truth import Truth, differences
 from tests.workers import ROOT, WorkerProcess, is_current, made_topics, published_lists, read_topic, wait_until
@@ -53,7 +53,7 @@ def shop_orders(first: int, last: int) -> list[tuple[bytes | None, bytes]]:
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run one of the commands to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "streams.kafka_commands", *arguments],
+        [sys.executable, "-m", "streams.commands.kafka", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

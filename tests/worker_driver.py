@@ -17,10 +17,11 @@ import numpy as np
 
 from state.history_store import HistoryStore
 from state.related_store import RelatedStore
-from streams import ingest, outbox, stages, tally
+from streams import stages
+from streams.commands.kafka import main
 from streams.deltas import unpack_deltas
-from streams.fenced_producer import FencedProducer
-from streams.kafka_commands import main
+from streams.workers import ingest, outbox, tally
+from streams.workers.fenced_producer import FencedProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.count_store import CountStore
-    from streams.fenced_producer import Outgoing
+    from streams.workers.fenced_producer import Outgoing
 
 MORTAL = True
 OFTEN = 0.01  # of the times that a step is taken, a worker of the chaos dies there

@@ -9,15 +9,15 @@ import numpy as np
 from evaluation.systems.related import SHIPPED_WINDOW
 from evaluation.systems.system import Fitted
 from streams.lists import Ranker, Scoring
-from streams.merge import SeedLists
-from streams.recommend import Held, choose_seeds, recommend
+from streams.recommendations.merge import SeedLists
+from streams.recommendations.recommend import Held, choose_seeds, recommend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from evaluation.past import Past
     from evaluation.systems.system import Floats, Rows, Scores
-    from streams.recommend import Blend
+    from streams.recommendations.recommend import Blend
 
 
 def shipped(blend: Blend) -> Callable[[Past, int], Fitted]:

@@ -22,7 +22,7 @@ from evaluation.systems.related import Merging, item_to_item, merged
 from evaluation.systems.system import System
 from evaluation.systems.trending import times_trend
 from streams.lists import Scoring
-from streams.recommend import REPEATS_SHARE, Blend
+from streams.recommendations.recommend import REPEATS_SHARE, Blend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

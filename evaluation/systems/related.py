@@ -11,7 +11,7 @@ from scipy import sparse
 from evaluation.systems.system import Fitted
 from state.settings import CountingSettings
 from streams.lists import Ranker
-from streams.recommend import MOST_SEEDS, POPULARITY_SHARE, SEED_HALF_LIFE_DAYS
+from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE, SEED_HALF_LIFE_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,284 @@
+"""The commands that need Kafka: topics, worker, generate, rejected, snapshot; and the replay onto a topic."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from producers.connection import BrokerUnavailable
+from producers.orders import OrderError
+from producers.publish import Pace, Publisher, PublishingFailed, publish_logs
+from producers.synthetic import SyntheticShop
+from state.directory import StateDirectory
+from state.errors import StateError, StateLocked
+from state.snapshots import snapshot_directory
+from streams.workers.settings import STAGES, WorkerSettings
+from streams.workers.topics import Partitions, Topics, TopicsUnfit, create_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from producers.publish import Published
+
+_ENVIRONMENT = {"auto_envvar_prefix": "ALSOBOUGHT", "show_default": True}
+
+_broker = click.option("--broker", required=True, metavar="HOST:PORT", help="The Kafka broker, or several with commas.")
+_generation = click.option("--generation", default="live", help="Which of the states built side by side.")
+_prefix = click.option("--topic-prefix", default="", help="Before the name of every topic and group.")
+_timeout = click.option("--broker-timeout", default=30.0, metavar="SECONDS", help="How long to wait for a broker.")
+_state_dir = click.option(
+    "--state-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the state lies."
+)
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Errors as sentences, with exit code 1."""
+    try:
+        yield
+    except (BrokerUnavailable, PublishingFailed, TopicsUnfit, StateError, OrderError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command(context_settings=_ENVIRONMENT)
+@_broker
+@click.option("--partitions", default=4, help="Partitions of purchases: the most workers that can share stage A.")
+@click.option("--item-partitions", type=int, help="Partitions of the items, for stage B.  [default: as many]")
+@click.option("--replication", default=1, help="Copies of each partition; 3 on a cluster.")
+@_generation
+@_prefix
+@_timeout
+def topics(
+    broker: str,
+    partitions: int,
+    item_partitions: int | None,
+    replication: int,
+    generation: str,
+    topic_prefix: str,
+    broker_timeout: float,
+) -> None:
+    """Make the topics, as they must be configured; check those that are there."""
+    names = Topics(generation, topic_prefix)
+    counts = Partitions(partitions, item_partitions or partitions)
+    with _failures_told():
+        made = create_topics(broker, names, counts, replication=replication, timeout_s=broker_timeout)
+    for name in names.configs():
+        click.echo(f"{name}: {'made' if name in made else 'is there, and as it must be'}")
+
+
+@click.command(context_settings=_ENVIRONMENT)
+@_broker
+@_state_dir
+@_generation
+@click.option("--stages", default=",".join(STAGES), help="What runs here: ingest, tally, or both.")
+@click.option("--pair-window", default=100, help="Pair items at most so many first purchases apart; 0: always.")
+@click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="Address of the worker's web server.")
+@click.option("--restore-from", type=click.Path(exists=True, path_type=Path), help="Snapshot for missing stores.")
+@click.option("--commit-interval-ms", default=100, help="Longest that orders wait to be committed with others.")
+@click.option("--commit-lines", default=5_000, help="Order lines after which a commit does not wait.")
+@click.option("--list-change", default=0.05, help="Under load, publish a list when a score moved by this share.")
+@click.option("--idle-ms", default=2_000, help="Without orders for so long, publish until every list is exact.")
+@click.option("--session-timeout-ms", default=6_000, help="A worker silent for so long loses its partitions.")
+@_timeout
+@_prefix
+@click.option("--log-json", is_flag=True, help="Log in JSON.")
+def worker(
+    broker: str,
+    state_dir: Path,
+    generation: str,
+    stages: str,
+    topic_prefix: str,
+    broker_timeout: float,
+    log_json: bool,
+    **rest: Any,  # noqa: ANN401 - options that are settings of the same name
+) -> None:
+    """Run a worker: count purchases from Kafka, and publish related lists as they change.
+
+    Start as many as there are partitions, each with a --state-dir of its own. SIGTERM ends a worker in order, with exit
+    code 0; after a failure it ends with another, to be started again.
+    """
+    from streams.workers.app import run_worker
+    from streams.workers.worker_logs import set_up_logs
+
+    chosen = tuple(stage for stage in STAGES if stage in stages.split(","))
+    if not chosen or set(stages.split(",")) - set(STAGES):
+        raise click.UsageError(f"--stages is '{stages}', not {', '.join(STAGES)} or one of them")
+    set_up_logs(as_json=log_json)
+    with _failures_told():
+        settings = WorkerSettings(
+            broker, state_dir, Topics(generation, topic_prefix), chosen, broker_timeout_s=broker_timeout
+        )
+        run_worker(replace(settings, **rest))
+
+
+@click.command(context_settings=_ENVIRONMENT)
+@click.option("--orders", required=True, type=click.IntRange(1), help="How many orders.")
+@click.option("--rate", type=float, help="Orders a second.  [default: as fast as can be]")
+@click.option("--seed", default=0, help="The same seed gives the same orders.")
+@click.option("--customers", default=10_000, help="How many shoppers there are.")
+@click.option("--broker", metavar="HOST:PORT", help="Send them to the topic purchases here.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write them to this file, as JSON lines.")
+@_prefix
+@_timeout
+def generate(
+    orders: int,
+    rate: float | None,
+    seed: int,
+    customers: int,
+    broker: str | None,
+    out: Path | None,
+    topic_prefix: str,
+    broker_timeout: float,
+) -> None:
+    """Make up orders of shoppers who buy from groups of items that belong together."""
+    if (broker is None) == (out is None):
+        raise click.UsageError("name where the orders go: either --broker or --out")
+    pace = Pace(rate and 1.0)
+    shop = SyntheticShop(seed, customers)
+    made = enumerate(shop.orders(orders))
+    with _failures_told():
+        if out is not None:
+            with out.open("wb") as file:
+                for number, order in made:
+                    pace.wait(int(1000 * number / (rate or 1)))
+                    file.write(order.encode() + b"\n")
+        else:
+            with Publisher(str(broker), Topics(prefix=topic_prefix).purchases, broker_timeout) as publisher:
+                for number, order in made:
+                    pace.wait(int(1000 * number / (rate or 1)))
+                    key = order.customer_id.encode()
+                    publisher.send(key, order.encode(), partition=publisher.partition_of(key))
+    click.echo(f"{orders:,} orders made, to {out or broker}", err=True)
+
+
+@click.command(context_settings=_ENVIRONMENT)
+@_broker
+@click.option("--replay", is_flag=True, help="Send them to the topic purchases again.")
+@_prefix
+@_timeout
+def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float) -> None:
+    """List the records that were rejected, as JSON lines; or send them again."""
+    from streams.workers.rejected import read_rejected, send_again
+
+    names = Topics(prefix=topic_prefix)
+    with _failures_told():
+        if replay:
+            count = send_again(broker, names, broker_timeout)
+            click.echo(f"{count:,} rejected records sent to {names.purchases} again", err=True)
+            return
+        for record in read_rejected(broker, names, broker_timeout):
+            document = record._asdict() | {
+                "key": None if record.key is None else record.key.decode("utf-8", "backslashreplace"),
+                "value": record.value.decode("utf-8", "backslashreplace"),
+            }
+            click.echo(json.dumps(document, ensure_ascii=False))
+
+
+@click.command(context_settings=_ENVIRONMENT)
+@_state_dir
+@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write it.")
+@_generation
+@click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="The web server of a running worker.")
+def snapshot(state_dir: Path, to: Path, generation: str, admin: str) -> None:
+    """Write a snapshot of a worker's state, whether it runs or not.
+
+    Start a worker from it with --restore-from.
+    """
+    with _failures_told():
+        if not (state_dir / generation).is_dir():
+            raise StateError(f"{state_dir} holds no generation '{generation}'; name the --state-dir of a worker")
+        with StateDirectory(state_dir, generation) as directory:
+            try:
+                written = snapshot_directory(directory, to)
+            except StateLocked:
+                written = _asked_for(admin, to.resolve())
+    for path in written:
+        click.echo(path)
+
+
+def _asked_for(admin: str, to: Path) -> list[Path]:
+    """Have a running worker write its snapshot."""
+    import urllib.error
+    import urllib.request
+
+    body = json.dumps({"to": str(to)}).encode()
+    request = urllib.request.Request(f"http://{admin}/snapshot", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310
+            return [Path(path) for path in json.load(answer)["stores"]]
+    except (urllib.error.URLError, OSError) as error:
+        raise StateLocked(f"the worker at {admin} wrote no snapshot ({error}); is its --admin another?") from error
+
+
+def replay_to_kafka(
+    broker: str,
+    paths: Sequence[Path],
+    columns: Mapping[str, str],
+    *,
+    speed: str = "max",
+    topic_prefix: str = "",
+    broker_timeout: float = 30.0,
+    on_progress: Callable[[Published], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Published | None:
+    """Send log files to the topic `purchases`; a replay that was interrupted goes on where it stopped.
+
+    Args:
+        broker: host:port.
+        paths: the files, in order.
+        columns: field -> column of the files.
+        speed: "max", or how many times faster than they happened.
+        topic_prefix: before the topic's name.
+        broker_timeout: how long to wait for a broker, in seconds.
+        on_progress: told after each batch.
+        stop: asked after each batch whether to stop.
+
+    Returns:
+        What it came to; None if there was nothing to read.
+
+    Raises:
+        click.ClickException: with what went wrong as a sentence.
+    """
+    names = Topics(prefix=topic_prefix)
+    last = None
+    with _failures_told():
+        pace = Pace(_speed(speed))
+        for last in publish_logs(
+            broker, names.purchases, paths, columns, pace=pace, timeout_s=broker_timeout, stop=stop
+        ):
+            on_progress(last)
+    return last
+
+
+def _speed(text: str) -> float | None:
+    """How many times real time, None for as fast as can be.
+
+    >>> _speed("max"), _speed("60")
+    (None, 60.0)
+    """
+    if text == "max":
+        return None
+    try:
+        times = float(text)
+    except ValueError:
+        times = 0.0
+    if not 0 < times < float("inf"):
+        raise OrderError(f"--speed is '{text}', neither max nor a number above 0")
+    return times
+
+
+@click.group()
+def main() -> None:
+    """The commands that need Kafka, by themselves."""
+
+
+for _command in (topics, worker, generate, rejected, snapshot):
+    main.add_command(_command)
+
+if __name__ == "__main__":
+    main()

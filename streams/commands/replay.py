@@ -1,0 +1,221 @@
+"""The command that counts logs, or sends them to Kafka."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from producers.publish import Published
+    from state.settings import CountingSettings
+    from streams.replay import Progress
+
+INTERRUPTED = 130
+
+
+def _columns(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
+    """The mapping that --columns describes, field -> column."""
+    mapping = {}
+    for part in (value or "").split(","):
+        if not part:
+            continue
+        name, equals, column = part.partition("=")
+        if not equals or not column:
+            raise click.BadParameter(f"'{part}' is not field=column, as in customer_id=household_id")
+        if name not in ("customer_id", "item_id", "timestamp", "quantity", "order_id", "type"):
+            raise click.BadParameter(
+                f"'{name}' is no field; fields are customer_id, item_id, timestamp, quantity, order_id, type"
+            )
+        mapping[name] = column
+    return mapping
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[bool]]:
+    """While it lasts, Ctrl-C or SIGTERM asks instead of killing: the list is no longer empty once it did."""
+    asked: list[bool] = []
+    before = {name: signal.signal(name, lambda *_: asked.append(True)) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+@click.command()
+@click.argument("logs", nargs=-1, required=True, metavar="LOG...", type=click.Path(path_type=Path))
+@click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Directory to count into.")
+@click.option("--broker", metavar="HOST:PORT", help="Send the orders to the topic purchases of this broker instead.")
+@click.option(
+    "--columns",
+    callback=_columns,
+    metavar="FIELD=COLUMN,...",
+    help="Columns with other names than customer_id, item_id, timestamp, quantity, order_id, type.",
+)
+@click.option(
+    "--pair-window",
+    type=click.IntRange(0),
+    help="Pair items of a customer at most this many first purchases apart; 0: always.  [default: 100]",
+)
+@click.option(
+    "--item-partitions", type=click.IntRange(1, 1024), help="Divide the items' counts among this many stores."
+)
+@click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="File for rejected lines.")
+@click.option("--commit-lines", default=5000, type=click.IntRange(1), help="Order lines per commit.")
+@click.option("--speed", default="max", metavar="max|N", help="With --broker: N times as fast as it happened.")
+@click.option("--topic-prefix", default="", help="With --broker: before the topic's name.")
+def replay(
+    logs: tuple[Path, ...],
+    state_dir: Path | None,
+    broker: str | None,
+    columns: dict[str, str],
+    pair_window: int | None,
+    item_partitions: int | None,
+    rejects: Path | None,
+    commit_lines: int,
+    speed: str,
+    topic_prefix: str,
+) -> None:
+    """Count purchase logs into a state directory, or send them to Kafka, from where each stands.
+
+    LOG is CSV, JSON lines or Parquet, by its ending; .csv.gz and .jsonl.gz too. It needs the columns customer_id,
+    item_id and timestamp, and may have quantity, order_id and type (purchase or return). Adjacent lines of one order_id
+    are one order. Lines that can't be counted go to the rejects file, with the reason. Ctrl-C commits and stops; the
+    same command goes on later, and a log that has grown is taken up where it ended.
+
+    \b
+      alsobought replay orders.csv --state-dir state
+      alsobought replay january.parquet february.parquet --state-dir state \\
+          --columns customer_id=household_id,item_id=product_id,timestamp=transaction_timestamp
+      alsobought replay orders.csv --broker 127.0.0.1:9092 --speed 60
+    """
+    from state.settings import CountingSettings
+    from streams.embedded import settings_of
+
+    if (state_dir is None) == (broker is None):
+        raise click.UsageError("name --state-dir, to count here, or --broker, to send to Kafka: one of the two")
+    if broker is not None:
+        _send(logs, broker, columns, rejects or Path("rejected.jsonl"), speed, topic_prefix)
+        return
+    assert state_dir is not None
+    stored = settings_of(state_dir) or CountingSettings()
+    settings = CountingSettings(
+        stored.pair_window if pair_window is None else pair_window,
+        stored.item_partitions if item_partitions is None else item_partitions,
+    )
+    with _interruptible() as asked:  # opening a large state takes a while too
+        _count(logs, state_dir, settings, columns, rejects or state_dir / "rejected.jsonl", commit_lines, asked)
+
+
+def _send(
+    logs: tuple[Path, ...], broker: str, columns: dict[str, str], rejects: Path, speed: str, topic_prefix: str
+) -> None:
+    """Send logs to Kafka."""
+    from streams.commands.kafka import replay_to_kafka
+    from streams.progress import Watch
+    from streams.replay import write_rejections
+
+    with _interruptible() as asked, Watch("send", "orders") as watch:
+        rejected = 0
+
+        def show(sent: Published) -> None:
+            nonlocal rejected
+            watch.show(sent.fraction, sent.orders)
+            rejected += len(sent.rejected)
+            write_rejections(rejects, sent.path, sent.rejected)
+
+        sent = replay_to_kafka(
+            broker,
+            logs,
+            columns,
+            speed=speed,
+            topic_prefix=topic_prefix,
+            on_progress=show,
+            stop=lambda: bool(asked),
+        )
+    if sent is None:
+        click.echo("nothing new: the logs were sent before")
+    else:
+        click.echo(f"{sent.orders:,} orders sent, {sent.lines:,} lines")
+        if rejected:
+            click.echo(f"{rejected:,} lines rejected, written to {rejects}")
+    if asked:
+        click.echo("stopped; the same command goes on from there")
+        sys.exit(INTERRUPTED)
+
+
+def _count(
+    logs: tuple[Path, ...],
+    state_dir: Path,
+    settings: CountingSettings,
+    columns: dict[str, str],
+    rejects: Path,
+    commit_lines: int,
+    asked: list[bool],
+) -> None:
+    """Count logs into a state directory and bring its lists up to date; stop once `asked` holds something."""
+    from streams.embedded import Embedded
+    from streams.progress import Watch
+    from streams.replay import Progress
+    from streams.replay import replay as run
+
+    embedded = Embedded(state_dir, settings)
+    try:
+        with Watch("replay", "lines") as watch:
+            totals = Progress()
+            for place, log in enumerate(logs):
+
+                def show(progress: Progress, place: int = place) -> None:
+                    watch.show((place + progress.fraction) / len(logs), progress.lines)
+
+                progress = run(
+                    embedded,
+                    [log],
+                    columns,
+                    commit_lines=commit_lines,
+                    rejects=rejects,
+                    on_commit=show,
+                    stop=lambda: bool(asked),
+                )
+                totals = totals.joined(progress)
+                if asked:
+                    break
+        _tell_replay(totals, embedded.counts[0].lines, rejects, state_dir, interrupted=bool(asked))
+        if asked:
+            sys.exit(INTERRUPTED)
+        with Watch("related lists", "lists") as watch:
+            done = 0
+            for written in embedded.publish():
+                done += written
+                watch.show(min(1.0, done / max(len(embedded.counts[0].names), 1)), done)
+                if asked:
+                    break
+        if done:
+            click.echo(f"{done:,} related lists written")
+        if asked:
+            click.echo("stopped before every list was written; the same command writes them anew")
+            sys.exit(INTERRUPTED)
+    finally:
+        embedded.close()
+
+
+def _tell_replay(progress: Progress, lines: int, rejects: Path, state_dir: Path, *, interrupted: bool) -> None:
+    if progress.utc_assumed:
+        click.echo("timestamps without zone were taken for UTC", err=True)
+    if progress.lines == 0 and not interrupted:
+        click.echo(f"nothing new: {state_dir} already stands at the end, {lines:,} lines")
+        return
+    counted = progress.lines - progress.rejected
+    rate = progress.lines / max(sum(progress.commits_ms) / 1000, 1e-9)
+    click.echo(f"{progress.lines:,} lines read, {counted:,} counted or duplicate, at {rate:,.0f} lines/s")
+    if progress.rejected:
+        click.echo(f"{progress.rejected:,} of {progress.lines:,} lines rejected, written to {rejects}")
+    if interrupted:
+        click.echo(f"stopped at line {lines:,}, committed; the same command goes on from there")

@@ -1,0 +1,125 @@
+"""What the admin endpoint answers, as plain dictionaries; item titles come from the catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from streams.documents import timestamp_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from state.history_store import HistoryStore
+    from state.names import Names
+    from state.related_store import StoredList
+    from streams.recommendations.assortment import Assortment
+    from streams.recommendations.bestsellers import Bestseller
+    from streams.recommendations.catalogue import Catalogue
+    from streams.recommendations.recommend import Reason, Recommendation
+
+_DAY_MS = 86_400_000
+
+
+def whole(number: float) -> float | int:
+    """A count as an integer if it is one; with a half-life it need not be."""
+    return int(number) if number.is_integer() else number
+
+
+def titled(item_id: str, catalogue: Catalogue) -> dict[str, Any]:
+    """The id, and the title if there is one: how every item is named."""
+    item = catalogue.items.get(item_id)
+    return {"item_id": item_id} if item is None or item.title is None else {"item_id": item_id, "title": item.title}
+
+
+def item_facts(item_id: str, catalogue: Catalogue) -> dict[str, Any]:
+    """What the catalogue says of an item."""
+    item = catalogue.get(item_id)
+    facts = {**titled(item_id, catalogue), "category": item.category, "available": item.available}
+    facts |= {"url": item.url, "image": item.image}
+    return facts
+
+
+def related_entries(stored: StoredList, names: Names, catalogue: Catalogue, limit: int) -> list[dict[str, Any]]:
+    """The first `limit` available entries of a list."""
+    entries: list[dict[str, Any]] = []
+    unavailable = catalogue.unavailable
+    columns = [column.tolist() for column in stored]
+    for number, score, together, expected, trend in zip(*columns, strict=True):
+        item_id = names.text(number)
+        if item_id in unavailable:
+            continue
+        if len(entries) == limit:
+            break
+        entry = titled(item_id, catalogue)
+        entry["score"] = score
+        entry["bought_together"] = whole(together)
+        entry["expected"] = expected
+        entry["trend"] = trend
+        entries.append(entry)
+    return entries
+
+
+def history_entries(store: HistoryStore, customer: int, catalogue: Catalogue, limit: int) -> dict[str, Any]:
+    """How much a customer holds, and the `limit` items bought last, latest first."""
+    items, entries = store.table.history.row(customer)
+    latest = np.lexsort((-entries["seq"].astype(np.int64), -entries["last"]))[:limit]
+    history = []
+    for place in latest.tolist():
+        entry = titled(store.items.text(int(items[place])), catalogue)
+        entry["purchases"] = int(entries[place]["purchases"])
+        entry["first"] = timestamp_text(int(entries[place]["first"]))
+        entry["last"] = timestamp_text(int(entries[place]["last"]))
+        history.append(entry)
+    return {"items_held": len(items), "purchases": int(entries["purchases"].sum()), "history": history}
+
+
+def recommendation_entries(
+    chosen: Sequence[Recommendation], assortment: Assortment, catalogue: Catalogue
+) -> list[dict[str, Any]]:
+    """Recommendations with their reasons; the shares of the reasons of one add up to its score."""
+    entries = []
+    for recommendation in chosen:
+        entry = titled(assortment.ids[recommendation.item], catalogue)
+        entry["score"] = recommendation.score
+        popularity = float(assortment.popularity[recommendation.item])
+        entry["because"] = [_reason(reason, popularity, assortment, catalogue) for reason in recommendation.because]
+        entries.append(entry)
+    return entries
+
+
+def _reason(reason: Reason, popularity: float, assortment: Assortment, catalogue: Catalogue) -> dict[str, Any]:
+    if reason.kind == "popularity":
+        return {"popularity": popularity, "share": reason.share}
+    if reason.kind in ("repeats", "others"):
+        return {reason.kind: int(reason.together), "share": reason.share}
+    entry = titled(assortment.ids[reason.seed], catalogue)
+    entry["share"] = reason.share
+    entry["bought_together"] = whole(reason.together)
+    entry["expected"] = reason.expected
+    return entry
+
+
+def bestseller_entries(
+    best: Sequence[Bestseller], assortment: Assortment, catalogue: Catalogue
+) -> list[dict[str, Any]]:
+    """Bestsellers, best first."""
+    return [
+        {
+            **titled(assortment.ids[seller.item], catalogue),
+            "category": catalogue.get(assortment.ids[seller.item]).category,
+            "purchases": seller.purchases,
+            "popularity": seller.popularity,
+        }
+        for seller in best
+    ]
+
+
+def day_text(day: int) -> str:
+    """A UTC day since 1970 as a date.
+
+    >>> day_text(17_167)
+    '2017-01-01'
+    """
+    return str(timestamp_text(day * _DAY_MS))[:10]

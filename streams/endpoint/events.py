@@ -1,0 +1,75 @@
+"""Server-sent events: what changes, as it changes, and every second how the worker stands."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+
+from streams.documents import timestamp_text
+from streams.endpoint.changes import MOST_WATCHERS
+from streams.endpoint.problems import Problem
+
+if TYPE_CHECKING:
+    from streams.endpoint.answers import Document, Status
+    from streams.endpoint.handlers import Asked
+
+STATUS_EVERY_S = 1.0
+
+
+async def events(asked: Asked) -> web.StreamResponse:
+    """GET /events: `status` every second, `orders` as they are counted, `related` when the watched list changes."""
+    changes = asked.answers.changes
+    if len(changes) >= MOST_WATCHERS:
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"{MOST_WATCHERS} others watch this worker already: try again later, or another worker",
+            {"Retry-After": "10"},
+        )
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+    await response.prepare(asked.request)
+    watcher = changes.watch(asked.query["item_id"])
+    before, told_at = asked.answers.status(), time.monotonic()
+    try:
+        await response.write(encode_event("status", status_document(before, before, 1.0)))
+        while not changes.closed:
+            left = told_at + STATUS_EVERY_S - time.monotonic()
+            change = await watcher.next(left) if left > 0 else None
+            if change is not None and change.kind != "end":
+                await response.write(encode_event(change.kind, change.document))
+            elif change is None:
+                status, now = asked.answers.status(), time.monotonic()
+                await response.write(encode_event("status", status_document(status, before, now - told_at)))
+                before, told_at = status, now
+    except (ConnectionResetError, ConnectionAbortedError):
+        pass  # the page was closed
+    finally:
+        changes.leave(watcher)
+    return response
+
+
+def status_document(status: Status, before: Status, seconds: float) -> dict[str, Any]:
+    """How a worker stands, and how fast it has been since `before`, `seconds` ago."""
+    return {
+        "lines": status.lines,
+        "lines_per_second": round((status.lines - before.lines) / max(seconds, 0.001), 1),
+        "lag": status.lag,
+        "refresh_age_ms": status.refresh_age_ms,
+        "customers": status.customers,
+        "items": status.items,
+        "state_bytes": status.state_bytes,
+        "partitions": len(status.partitions),
+        "newest": timestamp_text(status.newest_ms),
+    }
+
+
+def encode_event(kind: str, document: Document) -> bytes:
+    r"""A server-sent event; JSON has no line breaks in it.
+
+    >>> encode_event("status", {"lag": 0})
+    b'event: status\ndata: {"lag":0}\n\n'
+    """
+    return b"event: %s\ndata: %s\n\n" % (kind.encode(), msgspec.json.encode(document))

@@ -1,0 +1,84 @@
+"""Metrics of a worker, for Prometheus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client.core import Metric
+
+    from streams.endpoint.answers import Status
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_LATENCIES_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+
+class Metrics:
+    """What /metrics shows: how the worker stands, and how fast it answers.
+
+    Args:
+        status: how the worker stands, asked at each scrape.
+    """
+
+    def __init__(self, status: Callable[[], Status]) -> None:
+        self._registry = CollectorRegistry()
+        self._latency = Histogram(
+            "alsobought_request_seconds",
+            "Time to answer a request",
+            ["route", "status"],
+            buckets=_LATENCIES_S,
+            registry=self._registry,
+        )
+        self._labelled: dict[tuple[str, int], Histogram] = {}
+        self._registry.register(_StatusCollector(status))
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        child = self._labelled.get((route, status))
+        if child is None:
+            child = self._labelled[route, status] = self._latency.labels(route, str(status))
+        child.observe(seconds)
+
+    def text(self) -> bytes:
+        """The metrics in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+
+class _StatusCollector(Collector):
+    """A worker's status as metrics."""
+
+    def __init__(self, status: Callable[[], Status]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of now."""
+        status = self._status()
+        yield CounterMetricFamily("alsobought_lines", "Order lines read", status.lines)
+        yield CounterMetricFamily("alsobought_duplicates", "Order lines ignored as sent again", status.duplicates)
+        yield CounterMetricFamily("alsobought_rejects", "Order lines rejected", status.rejected)
+        yield CounterMetricFamily("alsobought_commits", "Commits of this state", status.commits)
+        yield GaugeMetricFamily("alsobought_customers", "Customers who hold anything", status.customers)
+        yield GaugeMetricFamily("alsobought_items", "Items known", status.items)
+        yield GaugeMetricFamily("alsobought_lists", "Related lists published", status.lists)
+        yield GaugeMetricFamily(
+            "alsobought_newest_timestamp_seconds", "Newest purchase", max(status.newest_ms, 0) / 1000
+        )
+        lag = GaugeMetricFamily("alsobought_lag_records", "Records waiting to be counted", labels=["kind", "partition"])
+        size = GaugeMetricFamily("alsobought_state_bytes", "State on disk", labels=["kind", "partition"])
+        age = GaugeMetricFamily(
+            "alsobought_refresh_age_seconds",
+            "How long the oldest change waits for its list to be published",
+            labels=["kind", "partition"],
+        )
+        for partition in status.partitions:
+            labels = [partition.kind, str(partition.partition)]
+            lag.add_metric(labels, partition.lag)
+            size.add_metric(labels, partition.state_bytes)
+            age.add_metric(labels, partition.oldest_unpublished_ms / 1000)
+        yield from (lag, size, age)

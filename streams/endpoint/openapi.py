@@ -1,0 +1,100 @@
+"""The endpoint's description of itself, OpenAPI 3.1, made from the routes it serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from streams.endpoint.parameters import LONGEST_ID_BYTES
+from streams.endpoint.schemas import component_schemas
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.endpoint.parameters import Parameter
+    from streams.endpoint.routes import Route
+
+_PROBLEMS = {
+    400: "A parameter is wrong; the detail names it.",
+    401: "The token is missing or wrong.",
+    403: "This process was started without a token.",
+    404: "There is no such item or customer.",
+    409: "This process only reads.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    503: "Who holds the answer is not there at the moment.",
+}
+
+
+def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
+    """The OpenAPI document.
+
+    Args:
+        routes: what is served.
+        version: of this software.
+    """
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "alsobought",
+            "version": version,
+            "description": "Related items, recommendations and the state behind them, as purchases arrive.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": component_schemas(),
+            "securitySchemes": {"adminToken": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "responses": {str(route.status): _answer(route)},
+    }
+    for status in route.problems:
+        operation["responses"][str(status)] = {
+            "description": _PROBLEMS[status],
+            "content": {"application/problem+json": {"schema": _reference("ProblemDocument")}},
+        }
+    if route.name == "related":
+        operation["responses"]["304"] = {"description": "The list is the one of that ETag."}
+    parameters = [_in_path(name) for name in route.path_names] + [_in_query(one) for one in route.parameters]
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        content = {"application/json": {"schema": _reference(route.body)}}
+        operation["requestBody"] = {"required": True, "content": content}
+    if route.guarded:
+        operation["security"] = [{"adminToken": []}]
+    return operation
+
+
+def _answer(route: Route) -> dict[str, Any]:
+    schema = {"type": "string"} if route.schema is None else _reference(route.schema)
+    if route.content_type == "application/json" and route.schema is None:
+        schema = {"type": "object"}
+    return {"description": route.summary, "content": {route.content_type: {"schema": schema}}}
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID_BYTES}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _in_query(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": "query",
+        "required": parameter.required,
+        "description": parameter.description,
+        "schema": parameter.schema,
+    }
+
+
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}

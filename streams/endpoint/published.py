@@ -1,0 +1,118 @@
+"""Related lists as published, in memory while there is room, and as the counts have them now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from state.related_store import StoredList
+from streams.lists import Ranker
+from streams.ranking import LIST_LENGTH
+from streams.recommendations.merge import SeedLists
+from streams.stages import item_partition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from state.count_store import CountStore
+    from streams.lists import Scoring
+
+LISTS_IN_MEMORY = 32_768  # 59 MB once all are in use
+
+
+class PublishedLists:
+    """Lists by item number, read once and kept while there is room, side by side, so that many are had at once.
+
+    Args:
+        read: (item number) reads a list that is not in memory; None if there is none.
+        room: lists to keep; when it is full, those read first go.
+    """
+
+    def __init__(self, read: Callable[[int], StoredList | None], room: int = LISTS_IN_MEMORY) -> None:
+        self._read = read
+        self._room = room
+        self._slots: dict[int, int] = {}
+        self._numbers = [-1] * room
+        self._next = 0
+        self._item = np.zeros((room, LIST_LENGTH), np.uint32)
+        self._score, self._together, self._expected, self._trend = (np.zeros((room, LIST_LENGTH)) for _ in range(4))
+        self._length = np.zeros(room, np.int64)
+
+    def get(self, number: int) -> StoredList:
+        """An item's list, empty if none was published; valid until the next question."""
+        slot = self._slot(number)
+        shown = slice(self._length[slot])
+        return StoredList(
+            self._item[slot, shown],
+            self._score[slot, shown],
+            self._together[slot, shown],
+            self._expected[slot, shown],
+            self._trend[slot, shown],
+        )
+
+    def of_seeds(self, numbers: Sequence[int]) -> SeedLists:
+        """The lists of some items; fewer than there is room for."""
+        slots = [self._slots.get(number, -1) for number in numbers]
+        if -1 in slots:
+            slots = [self._slot(number) for number in numbers]
+        return SeedLists(
+            self._item[slots], self._score[slots], self._together[slots], self._expected[slots], self._length[slots]
+        )
+
+    def put(self, number: int, stored: StoredList | None) -> int:
+        """Take note of a list that was just published; returns where it is kept."""
+        slot = self._slots.get(number, -1)
+        if slot < 0:
+            slot, self._next = self._next, (self._next + 1) % self._room
+            self._slots.pop(self._numbers[slot], None)
+            self._numbers[slot] = number
+            self._slots[number] = slot
+        length = 0 if stored is None else len(stored.item)
+        self._length[slot] = length
+        if stored is not None:
+            self._item[slot, :length] = stored.item
+            self._score[slot, :length] = stored.score
+            self._together[slot, :length] = stored.together
+            self._expected[slot, :length] = stored.expected
+            self._trend[slot, :length] = stored.trend
+        return slot
+
+    def forget(self) -> None:
+        """Read every list anew when it is next asked for."""
+        self._slots.clear()
+
+    def _slot(self, number: int) -> int:
+        slot = self._slots.get(number, -1)
+        return self.put(number, self._read(number)) if slot < 0 else slot
+
+
+class FreshLists:
+    """Lists computed from the counts as they are now.
+
+    Args:
+        counts: every item partition, in order; items have the same number in each.
+        scoring: by what to rank.
+    """
+
+    def __init__(self, counts: Sequence[CountStore], scoring: Scoring) -> None:
+        self._counts = counts
+        self._scoring = scoring
+        self._rankers: dict[int, tuple[int, Ranker]] = {}
+
+    def list_of(self, number: int) -> StoredList:
+        """An item's list; the first of a commit costs a pass over all items' popularity, the others little."""
+        counts = self._counts[item_partition(self._counts[0].names.text(number), len(self._counts))]
+        commit, ranker = self._rankers.get(counts.partition, (-1, None))
+        if ranker is None or commit != counts.journal.commit:
+            ranker = Ranker(counts, self._scoring)
+            self._rankers[counts.partition] = (counts.journal.commit, ranker)
+        _, lists = ranker.lists(np.array([number], np.uint32))
+        shown = slice(int(lists.length[0]))
+        return StoredList(
+            lists.item[0, shown],
+            lists.score[0, shown],
+            lists.together[0, shown],
+            lists.expected[0, shown],
+            lists.trend[0, shown],
+        )

@@ -1,0 +1,85 @@
+"""What can be recommended: every item by number, how popular it is and whether it may be shown; as of one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streams.popularity import decayed_share
+from streams.recommendations.bestsellers import BESTSELLER_DAYS, recent_purchases
+from streams.recommendations.leaders import leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from state.popularity_table import PopularityTable
+
+    Floats = npt.NDArray[np.float64]
+    Integers = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+
+POPULARITY_HALF_LIVES_DAYS = (1, 7)
+_FRONT = 1024  # of the most popular items, kept in order: almost every list is filled up from these
+
+
+@dataclass(slots=True)
+class Assortment:
+    """All n items by number: those ever bought, numbered as in their count store, then those only the catalogue knows.
+
+    Attributes:
+        ids: item ids.
+        bought: how many of the items were ever in an order.
+        popularity: (n,) mean of the shares of purchases decayed with half-lives of 1 and 7 days.
+        recent: (n,) purchases of the last two weeks.
+        purchases: (n,) purchases in all.
+        available: (n,) whether an item may be shown.
+    """
+
+    ids: Sequence[str]
+    bought: int
+    popularity: Floats
+    recent: Integers
+    purchases: Integers
+    available: Mask
+    _fronts: dict[str, Integers] = field(default_factory=dict)
+
+    def front(self, column: str) -> Integers:
+        """The best items by `popularity`, `recent` or `purchases`, best first; perhaps not all of them."""
+        if column not in self._fronts:
+            everything = np.arange(len(self.ids))
+            self._fronts[column] = leaders(everything, getattr(self, column), self.purchases, self.ids, _FRONT)
+        return self._fronts[column]
+
+    def fillers(self, column: str, admitted: Mask, count: int) -> Integers:
+        """The best `count` items by `column` among those for which `admitted` holds."""
+        front = self.front(column)
+        here = front[admitted[front]]
+        if len(here) < count and len(front) < len(self.ids):
+            items = np.flatnonzero(admitted)
+            here = items[leaders(items, getattr(self, column)[items], self.purchases[items], self.ids, count)]
+        return here[:count]
+
+
+def take_stock(table: PopularityTable, bought: Sequence[str], unbought: Sequence[str]) -> Assortment:
+    """The assortment of now, with every item available.
+
+    Args:
+        table: popularity of the items bought.
+        bought: their ids, by number.
+        unbought: ids of items that were never in an order.
+    """
+    known, more = len(bought), len(unbought)
+    shares = [decayed_share(table, known, half_life) for half_life in POPULARITY_HALF_LIVES_DAYS]
+    recent = recent_purchases(table, known, BESTSELLER_DAYS)
+    return Assortment(
+        ids=[*bought, *unbought],
+        bought=known,
+        popularity=np.pad(np.mean(shares, axis=0), (0, more)),
+        recent=np.pad(recent, (0, more)),
+        purchases=np.pad(table.totals()[1][:known], (0, more)),
+        available=np.ones(known + more, np.bool_),
+    )

@@ -1,0 +1,161 @@
+"""The catalogue of a state directory: filled from files, and followed while others fill it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from state.catalogue_store import CatalogueStore, stamp
+from streams.recommendations.catalogue import CatalogueItem, decode_item, encode_item
+from streams.recommendations.catalogue_files import read_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from streams.recommendations.catalogue import Catalogue
+
+_BATCH_ROWS = 5000
+_SHOWN = 10
+
+
+class Filled(NamedTuple):
+    """What became of a file."""
+
+    items: int
+    """Rows that are in the catalogue now."""
+    rejected: int
+    first: list[tuple[str, str]]
+    """Place and reason of the first rows rejected."""
+
+
+def directory_of(state_dir: Path) -> Path:
+    """Where a state directory keeps its catalogue."""
+    return state_dir / "catalogue"
+
+
+def fill(state_dir: Path, file: Path, columns: Mapping[str, str]) -> Filled:
+    """Put the rows of a file into the catalogue of a state directory.
+
+    Raises:
+        CatalogueError: the file cannot be read.
+        StateError: the catalogue cannot be written.
+    """
+    rows = read_catalogue(file, columns)
+    first_row = next(rows, None)  # a file that cannot be read leaves no trace
+    store = CatalogueStore(directory_of(state_dir))
+    try:
+        items, rejected = 0, 0
+        first: list[tuple[str, str]] = []
+        batch: list[tuple[str, bytes | None]] = []
+        row = first_row
+        while row is not None:
+            if row.reason is None:
+                batch.append((row.item_id, encode_item(row.item)))
+                items += 1
+            else:
+                rejected += 1
+                if len(first) < _SHOWN:
+                    first.append((row.place, row.reason))
+            row = next(rows, None)
+            if batch and (row is None or len(batch) == _BATCH_ROWS):
+                store.write(batch)
+                batch.clear()
+    finally:
+        store.close()
+    return Filled(items, rejected, first)
+
+
+def set_available(state_dir: Path, available: Mapping[str, bool]) -> None:
+    """Show or hide items, and leave the rest of what is known of them as it is.
+
+    Args:
+        state_dir: whose catalogue.
+        available: by item id.
+
+    Raises:
+        StateError: the catalogue cannot be written.
+    """
+    store = CatalogueStore(directory_of(state_dir))
+    try:
+        records: list[tuple[str, bytes | None]] = []
+        for item_id, shown in available.items():
+            record = store.get(item_id)
+            known = CatalogueItem() if record is None else decode_item(record)
+            records.append((item_id, encode_item(msgspec.structs.replace(known, available=shown))))
+        store.write(records)
+    finally:
+        store.close()
+
+
+class News(NamedTuple):
+    """What is new in a stored catalogue."""
+
+    stamp: object
+    """Of the directory when it was read."""
+    writes: int
+    records: dict[str, bytes | None]
+    """By item id; None: forgotten."""
+    complete: bool
+    """Whether these are all records, rather than those that changed."""
+
+
+class StoredCatalogue:
+    """A catalogue in memory that follows the one in a state directory.
+
+    Args:
+        state_dir: whose catalogue.
+        catalogue: is brought up to date.
+    """
+
+    def __init__(self, state_dir: Path, catalogue: Catalogue) -> None:
+        self._directory = directory_of(state_dir)
+        self._catalogue = catalogue
+        self._stamp: object = None
+        self._writes = 0
+
+    def changed(self) -> bool:
+        """Whether the directory was written to since the last `take`."""
+        return stamp(self._directory) != self._stamp
+
+    def refresh(self) -> None:
+        """Bring the catalogue up to date.
+
+        Raises:
+            CatalogueError, StateError: what is stored cannot be read.
+        """
+        self.take(self.read())
+
+    def read(self) -> News:
+        """What is new, for `take`; may run in another thread.
+
+        Raises:
+            StateError: what is stored cannot be read.
+        """
+        seen = stamp(self._directory)
+        if seen is None:
+            return News(None, 0, {}, complete=True)
+        store = CatalogueStore(self._directory, read_only=True)
+        try:
+            writes = store.writes
+            follows = self._stamp is not None and self._writes <= writes
+            changed = store.since(self._writes) if follows else None
+            if changed is None:
+                return News(seen, writes, store.every(), complete=True)
+            return News(seen, writes, changed, complete=False)
+        finally:
+            store.close()
+
+    def take(self, news: News) -> None:
+        """Bring the catalogue to what was read.
+
+        Raises:
+            CatalogueError: a record is none.
+        """
+        if news.complete:
+            for item_id in self._catalogue.items.keys() - news.records.keys():
+                self._catalogue.put(item_id, None)
+        for item_id, record in news.records.items():
+            self._catalogue.put(item_id, None if record is None else decode_item(record))
+        self._stamp, self._writes = news.stamp, news.writes

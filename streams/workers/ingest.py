@@ -1,0 +1,259 @@
+"""Stage A at work: orders from Kafka into histories, and the deltas they make to stage B, each exactly once.
+
+A commit makes the orders' effect, their offset and the deltas durable together; the deltas are sent behind it. Whoever
+opens a partition shuts the owner before it out, and learns from the deltas that are there how far the log was told. A
+store that is behind (it was rebuilt, restored, or another worker had the partition) catches up without telling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from state.directory import HISTORIES, StateDirectory
+from state.snapshots import restore_store
+from streams.deltas import unpack_deltas
+from streams.stages import count_orders, open_histories
+from streams.workers.fenced_producer import FencedProducer, Outgoing
+from streams.workers.intake import NOT_HELD_REASON, read_orders
+from streams.workers.outbox import Deliveries, Delivery
+from streams.workers.rejected import outgoing
+from streams.workers.stage_service import Turn
+from streams.workers.topic_reader import TopicReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from producers.orders import Rejection
+    from state.history_store import HistoryStore
+    from state.settings import CountingSettings
+    from streams.workers.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+SOURCE, BEGIN, END = "source", "begin", "end"
+_USUAL_LINES = 10.0  # of an order, until we know better
+
+
+class _Waiting(NamedTuple):
+    """A delivery in a store's outbox."""
+
+    commit: int
+    begin: int
+    end: int
+    rejected: int
+    deltas: bytes
+
+
+@dataclass(slots=True)
+class Source:
+    """A purchases partition that is ours."""
+
+    store: HistoryStore
+    deliveries: Deliveries | None = None
+    told: int = 0
+    """Log position up to which stage B has deltas."""
+
+
+class Ingest:
+    """Stage A of one worker.
+
+    Args:
+        settings: the worker's.
+        directory: where the stores are.
+        counting: what is counted.
+    """
+
+    name = "ingest"
+
+    def __init__(self, settings: WorkerSettings, directory: StateDirectory, counting: CountingSettings) -> None:
+        self.topic = settings.topics.purchases
+        self.lines = 0
+        self.rejected = 0
+        self._settings = settings
+        self._directory = directory
+        self._counting = counting
+        self._sources: dict[int, Source] = {}
+        self._lines_per_record = _USUAL_LINES
+
+    @property
+    def most_records(self) -> int:
+        """As many as will hold the lines of one commit."""
+        return max(1, int(self._settings.commit_lines / self._lines_per_record))
+
+    @property
+    def stores(self) -> list[HistoryStore]:
+        """The open stores."""
+        return [source.store for source in self._sources.values()]
+
+    def offsets(self) -> dict[int, int]:
+        """Offset up to which each open partition is counted."""
+        return {partition: source.store.position for partition, source in self._sources.items()}
+
+    async def open(self, partition: int) -> int:
+        """Open a partition's histories, shut earlier owners out, and send what a crash may have kept back."""
+        source = self._sources.get(partition)
+        if source is None:
+            source = self._sources[partition] = Source(await asyncio.to_thread(self._open_store, partition))
+        if source.deliveries is not None:
+            await source.deliveries.close()
+            source.deliveries = None
+        topics = self._settings.topics
+        producer = FencedProducer(self._settings.broker, f"{topics.group(self.name)}-{partition}")
+        await producer.open()
+        async with TopicReader(self._settings.broker) as reader:
+            source.told = await self._told(reader, partition)
+            waiting = _outbox(source.store)
+            if source.store.position > source.told and all(entry.begin != source.told for entry in waiting):
+                logger.warning(
+                    "ingest: partition %d: its histories went on from %d another way than the owner since; "
+                    "they are made again from the topic's start",
+                    partition,
+                    source.told,
+                )
+                source.store.close()
+                shutil.rmtree(source.store.path)
+                source.store = await asyncio.to_thread(self._open_store, partition)
+                waiting = []
+            source.deliveries = Deliveries(producer, source.store.acknowledge)
+            await self._send_again(reader, partition, source, waiting)
+        if source.store.position < source.told:
+            logger.info(
+                "ingest: partition %d: histories stand at %d, deltas were made up to %d: catching up",
+                partition,
+                source.store.position,
+                source.told,
+            )
+        return source.store.position
+
+    def _open_store(self, partition: int) -> HistoryStore:
+        path = self._directory.store(HISTORIES, partition)
+        if restore_store(path, self._settings.restore_from):
+            logger.info("ingest: %s was restored from %s", path, self._settings.restore_from)
+        return open_histories(path, self._counting)
+
+    async def _told(self, reader: TopicReader, partition: int) -> int:
+        """Log position up to which stage B has deltas; they go to all its partitions or none, so one tells."""
+        mine = str(partition).encode()
+        last = await reader.last(
+            self._settings.topics.co_purchases, 0, lambda record: dict(record.headers)[SOURCE] == mine
+        )
+        return 0 if last is None else int(dict(last.headers)[END])
+
+    async def _send_again(self, reader: TopicReader, partition: int, source: Source, waiting: list[_Waiting]) -> None:
+        """Send the outbox from where stage B stands; what it has is acknowledged."""
+        if source.deliveries is None:
+            return
+        for entry in undelivered(waiting, source.told):
+            refused = set(source.store.refused(entry.commit).tolist())
+            records = []
+            if entry.rejected:
+                async for some in reader.records(self.topic, partition, entry.begin, entry.end):
+                    records += some
+            rejections = read_orders(records)[1]
+            delivery = self._delivery(partition, entry, records, rejections, refused)
+            await source.deliveries.put(delivery)
+        await source.deliveries.settle()
+        left = [commit for commit, _ in source.store.outbox()]
+        if left:
+            source.store.acknowledge(left)
+
+    def _delivery(
+        self,
+        partition: int,
+        entry: _Waiting,
+        records: Iterable[Any],
+        rejections: list[Rejection],
+        refused: set[int],
+    ) -> Delivery:
+        topics = self._settings.topics
+        numbers = {SOURCE: partition, BEGIN: entry.begin, END: entry.end}
+        headers = tuple((name, str(number).encode()) for name, number in numbers.items())
+        sent = [
+            Outgoing(topics.co_purchases, item_partition, None, entry.deltas, headers)
+            for item_partition in range(self._counting.item_partitions)
+        ]
+        reasons = dict.fromkeys(refused, NOT_HELD_REASON) | {bad.position: bad.reason for bad in rejections}
+        if reasons:
+            sent += [outgoing(bad, reasons[bad.offset], topics) for bad in records if bad.offset in reasons]
+        return Delivery(entry.commit, entry.end, sent)
+
+    async def work(self, records: Mapping[int, list[Any]], behind: set[int]) -> Turn:
+        """Count the orders of each partition; a commit that has room waits for company."""
+        begun = time.monotonic()
+        lines = 0
+        for source in self._sources.values():
+            if source.deliveries is not None:
+                source.deliveries.check()
+        for partition, batch in records.items():
+            source = self._sources[partition]
+            fresh = [record for record in batch if record.offset >= source.store.position]
+            known = [record for record in fresh if record.offset < source.told]
+            for stretch in (known, fresh[len(known) :]):
+                if stretch:
+                    lines += await self._count(partition, source, stretch)
+        got = sum(map(len, records.values()))
+        if got and lines:
+            self._lines_per_record = max(1.0, 0.8 * self._lines_per_record + 0.2 * lines / got)
+        if behind or not got:
+            return Turn()
+        return Turn(pause=max(0.0, begun + self._settings.commit_interval_ms / 1000 - time.monotonic()))
+
+    async def _count(self, partition: int, source: Source, records: list[Any]) -> int:
+        """Count records that follow where the store stands, and send the deltas unless stage B has them."""
+        begin, end = source.store.position, records[-1].offset + 1
+        (commit, deltas, refused), rejections, lines = await asyncio.to_thread(
+            _count, source.store, partition, records, end
+        )
+        self.lines += lines
+        if end <= source.told:
+            source.store.acknowledge([commit])
+            return lines
+        self.rejected += len(rejections) + len(refused)
+        entry = _Waiting(commit, begin, end, len(rejections), deltas)
+        if source.deliveries is not None:
+            await source.deliveries.put(self._delivery(partition, entry, records, rejections, set(refused.tolist())))
+        return lines
+
+    async def settle(self) -> None:
+        """Return once stage B has all deltas."""
+        for source in self._sources.values():
+            if source.deliveries is not None:
+                await source.deliveries.settle()
+
+    async def close(self, partition: int) -> None:
+        """Release a partition."""
+        source = self._sources.pop(partition, None)
+        if source is not None:
+            if source.deliveries is not None:
+                await source.deliveries.close()
+            source.store.close()
+
+
+def undelivered(waiting: Iterable[_Waiting], told: int) -> list[_Waiting]:
+    """What of an outbox stage B does not have, given the log position up to which it was told."""
+    return [entry for entry in waiting if entry.end > told]
+
+
+def _outbox(store: HistoryStore) -> list[_Waiting]:
+    entries = []
+    for commit, packed in store.outbox():
+        deltas = unpack_deltas(packed)
+        entries.append(_Waiting(commit, deltas.begin, deltas.end, deltas.rejected, packed))
+    return entries
+
+
+def _count(
+    store: HistoryStore, partition: int, records: list[Any], end: int
+) -> tuple[tuple[int, bytes, npt.NDArray[np.int64]], list[Rejection], int]:
+    """Decode and count; in a thread, so that heartbeats go on."""
+    orders, rejections = read_orders(records)
+    counted = count_orders(store, partition, orders, end, len(rejections))
+    return counted, rejections, len(orders.item) + len(rejections)

@@ -1,0 +1,58 @@
+"""Settings of a worker: read once by the command line, frozen, passed down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from streams.workers.topics import Topics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STAGES = ("ingest", "tally")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker is told.
+
+    Attributes:
+        broker: host:port of the broker, several separated by commas.
+        state_dir: where the state of this worker lies; no other worker may use it.
+        topics: names of topics and groups, with the generation.
+        stages: "ingest" (orders to histories and deltas), "tally" (deltas to counts and lists), or both.
+        pair_window: items of a customer are paired when at most this many first purchases apart; 0: always.
+        score: what related lists are ranked by.
+        commit_interval_ms: orders wait at most this long for others to be committed with.
+        commit_lines: order lines after which a commit does not wait for more.
+        list_change: under load, a list is published again when a score moved by more than this share.
+        refresh_share: while deltas wait to be counted, time for lists, as a share of the time for counting.
+        idle_ms: without deltas for this long, lists are published until every one is exact.
+        session_timeout_ms: a worker not heard of for this long loses its partitions to others.
+        broker_timeout_s: how long to wait for a broker at the start.
+        admin: host:port of the worker's web server.
+        restore_from: a snapshot, for stores that are missing in `state_dir`.
+    """
+
+    broker: str
+    state_dir: Path
+    topics: Topics = field(default_factory=Topics)
+    stages: tuple[str, ...] = STAGES
+    pair_window: int = 100
+    score: str = "blend"
+    commit_interval_ms: int = 100
+    commit_lines: int = 5_000
+    list_change: float = 0.05
+    refresh_share: float = 0.1
+    idle_ms: int = 2_000
+    session_timeout_ms: int = 6_000
+    broker_timeout_s: float = 30.0
+    admin: str = "127.0.0.1:6066"
+    restore_from: Path | None = None
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        """Host and port of `admin`."""
+        host, _, port = self.admin.rpartition(":")
+        return host, int(port)
