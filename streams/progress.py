@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_UPDATES = 0.1  # a bar is drawn ten times a second, however often it is told
 
 
 class Watch:
@@ -29,8 +30,10 @@ class Watch:
         self._unit = unit
         self._quiet = quiet
         self._began = self._said = time.monotonic()
+        self._pause = _SECONDS_BETWEEN_LINES
         self._bar: Progress | None = None
         if sys.stderr.isatty() and not quiet:
+            self._pause = _SECONDS_BETWEEN_UPDATES
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -57,11 +60,13 @@ class Watch:
     def show(self, fraction: float, count: int) -> None:
         """Say how much is done: a fraction of the whole, and how many of the unit."""
         now = time.monotonic()
+        if self._quiet or now - self._said < self._pause:
+            return
+        self._said = now
         rate = count / max(now - self._began, 1e-9)
         figures = f"{count:,} {self._unit}, {rate:,.0f}/s"
         if self._bar is not None:
             self._bar.update(self._line, completed=fraction, figures=figures)
-        elif not self._quiet and now - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said = now
+        else:
             left = (now - self._began) * (1 - fraction) / fraction if fraction > 0 else 0.0
             print(f"{self._task}: {fraction:.0%}, {figures}, {left:.0f} s left", file=sys.stderr)  # noqa: T201
