@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -23,13 +24,17 @@ class Watch:
         task: what is being done, in a word or two.
         unit: what is counted, in the plural.
         quiet: show nothing.
+        clock: seconds.
     """
 
-    def __init__(self, task: str, unit: str, *, quiet: bool = False) -> None:
+    def __init__(
+        self, task: str, unit: str, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._task = task
         self._unit = unit
         self._quiet = quiet
-        self._began = self._said = time.monotonic()
+        self._clock = clock
+        self._began = self._said = clock()
         self._pause = _SECONDS_BETWEEN_LINES
         self._bar: Progress | None = None
         if sys.stderr.isatty() and not quiet:
@@ -59,7 +64,7 @@ class Watch:
 
     def show(self, fraction: float, count: int) -> None:
         """Say how much is done: a fraction of the whole, and how many of the unit."""
-        now = time.monotonic()
+        now = self._clock()
         if self._quiet or now - self._said < self._pause:
             return
         self._said = now
