@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 import jsonschema
-import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -18,25 +17,26 @@ from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
 from streams.workers.rejected import read_rejected
 from streams.workers.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
-from tests.brokers import ApacheKafka, Broker
 from tests.kafka_truth import Truth, differences
-from tests.workers import ROOT, WorkerProcess, is_current, made_topics, published_lists, read_topic, wait_until
+from tests.workers import (
+    ROOT,
+    WorkerProcess,
+    made_topics,
+    published_lists,
+    read_topic,
+    wait_until,
+    wait_until_current,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from tests.brokers import Broker
+
 NOW_MS = int(time.time() * 1000)
 DAY_MS = 86_400_000
 SCHEMAS = ROOT / "docs" / "schemas"
-
-
-@pytest.fixture
-def kafka(broker: Broker) -> Broker:
-    """The session's broker, if workers can use it."""
-    if not isinstance(broker, ApacheKafka):
-        pytest.skip("workers write in transactions, which takes Apache Kafka")
-    return broker
 
 
 def send(kafka: Broker, topics: Topics, records: Iterable[tuple[bytes | None, bytes]]) -> None:
@@ -99,12 +99,14 @@ def test_bad_records_are_kept_with_their_reason_and_good_ones_counted(kafka: Bro
 
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
         truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
-        wait_until("all is counted", lambda: is_current([worker], truth.lines, 2))
+        wait_until_current([worker], truth.lines, 2)
         found = list(read_rejected(kafka.bootstrap, topics))
         listed = command("rejected", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix)
         again = command("rejected", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix, "--replay")
         wait_until(
-            "they are rejected again", lambda: len(list(read_rejected(kafka.bootstrap, topics))) == 2 * len(POISON)
+            "they are rejected again",
+            lambda: len(list(read_rejected(kafka.bootstrap, topics))) == 2 * len(POISON),
+            workers=[worker],
         )
         assert worker.stop() == 0
 
@@ -131,12 +133,16 @@ def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kaf
     topics = made_topics(kafka.bootstrap, "again")
     send(kafka, topics, shop_orders(0, 700))
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "first") as first:
-        wait_until("the worker counts", lambda: (first.status() or {"ingest": {"lines": 0}})["ingest"]["lines"] > 1000)
+        wait_until(
+            "the worker counts",
+            lambda: (first.status() or {"ingest": {"lines": 0}})["ingest"]["lines"] > 1000,
+            workers=[first],
+        )
         live = ("snapshot", "--state-dir", str(first.state), "--to", str(tmp_path / "snapshot"))
         taken = command(*live, "--admin", first.admin)
         send(kafka, topics, shop_orders(700, 1000))
         lines = Truth(kafka.bootstrap, topics, tmp_path / "truth").lines
-        wait_until("all is counted", lambda: is_current([first], lines, 2))
+        wait_until_current([first], lines, 2)
         assert first.stop() == 0
     stopped = command("snapshot", "--state-dir", str(first.state), "--to", str(tmp_path / "stopped"))
     assert taken.returncode == 0, taken.stderr
@@ -150,7 +156,7 @@ def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kaf
     deleted = WorkerProcess(kafka.bootstrap, topics, tmp_path / "deleted")
     for worker in (restored, deleted):
         with worker:
-            wait_until("all is counted", lambda: is_current([worker], truth.lines, 2))  # noqa: B023
+            wait_until_current([worker], truth.lines, 2)
             assert worker.stop() == 0
         truth.check([worker.state], topics, 2)
         assert differences(published_lists(kafka.bootstrap, topics), truth) == []
@@ -162,7 +168,7 @@ def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kaf
     beside = Topics("next", topics.prefix)
     create_topics(kafka.bootstrap, beside, Partitions(2, 3))
     with WorkerProcess(kafka.bootstrap, beside, tmp_path / "first", "--pair-window", "5") as worker:
-        wait_until("all is counted", lambda: is_current([worker], truth.lines, 3))
+        wait_until_current([worker], truth.lines, 3)
         worker.stop()
     other = Truth(kafka.bootstrap, beside, tmp_path / "truth beside", pair_window=5)
     other.check([worker.state], beside, 3, pair_window=5)
@@ -183,7 +189,7 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
         for first in range(0, 1500, 500):
             send(kafka, topics, shop_orders(first, first + 500))
             truth = Truth(kafka.bootstrap, topics, tmp_path / f"truth {first}")
-            wait_until("all is counted", lambda: is_current([worker], truth.lines, 2))  # noqa: B023
+            wait_until_current([worker], truth.lines, 2)
 
         def compacted() -> bool:
             producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
@@ -193,7 +199,7 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
             keys = [record.key for part in read_topic(kafka.bootstrap, topics.related_items) for record in part]
             return len([key for key in keys if key != b"roller"]) == len(truth.lists)
 
-        wait_until("only the last list of each item is left", compacted, 60, 0.5)
+        wait_until("only the last list of each item is left", compacted, pause_s=0.5, workers=[worker])
         worker.stop()
 
     published = published_lists(kafka.bootstrap, topics)
@@ -220,7 +226,7 @@ def test_a_worker_refuses_what_would_spoil_its_counts(kafka: Broker, tmp_path: P
     send(kafka, topics, shop_orders(0, 50))
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
         lines = Truth(kafka.bootstrap, topics, tmp_path / "truth").lines
-        wait_until("all is counted", lambda: is_current([worker], lines, 1))
+        wait_until_current([worker], lines, 1)
         rival = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")
         rival.log = tmp_path / "rival.txt"
         assert "is in use by another worker; stop it, or give this one" in refusal(rival)

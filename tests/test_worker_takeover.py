@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
 from kafka import KafkaProducer
 
 from producers.publish import Publisher
@@ -15,7 +14,6 @@ from state.settings import CountingSettings
 from streams.workers.fenced_producer import TRANSACTION_TIMEOUT_MS
 from streams.workers.ingest import Ingest
 from streams.workers.settings import WorkerSettings
-from tests.brokers import ApacheKafka, Broker
 from tests.kafka_truth import Truth
 from tests.workers import PATIENCE_S, WorkerProcess, made_topics, read_topic, wait_until_current
 
@@ -23,16 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.workers.topics import Topics
+    from tests.brokers import Broker
 
 ORDERS = 60
-
-
-@pytest.fixture
-def kafka(broker: Broker) -> Broker:
-    """The session's broker, if workers can use it."""
-    if not isinstance(broker, ApacheKafka):
-        pytest.skip("workers write in transactions, which takes Apache Kafka")
-    return broker
 
 
 def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
