@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import jsonschema
+import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -17,6 +18,7 @@ from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
 from streams.workers.rejected import read_rejected
 from streams.workers.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
+from tests.commands import told
 from tests.kafka_truth import Truth, differences
 from tests.workers import (
     ROOT,
@@ -84,6 +86,9 @@ POISON = {
     "bytes, more than": encode_order("c", NOW_MS, [("x" * 500, 1)] * 1200),
     "does not hold": encode_order("c", NOW_MS, [("never bought", 1)], kind=1),
     "Expected `object`": b'"an order of another time"',
+    "record is malformed": b"\x00\x00\x00\x00\x07\x06ann\x06tea",  # as a schema registry's clients write Avro
+    "customer_id": b'{"user": "ann", "basket": ["tea"], "at": "2025-01-01"}',
+    "truncated": b"",  # of a producer that says with it that an order is deleted
 }
 
 
@@ -205,6 +210,9 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
     published = published_lists(kafka.bootstrap, topics)
     del published["roller"]
     assert differences(published, truth) == []
+    for item in sorted(published)[::50]:
+        asked = told("related", item, "--state-dir", worker.state / topics.generation, "--limit", "50", "--json")
+        assert json.loads(asked)["related"] == published[item]["related"]
 
 
 def test_a_log_that_begins_after_the_state_is_refused(kafka: Broker, tmp_path: Path) -> None:
@@ -234,6 +242,12 @@ def test_a_worker_refuses_what_would_spoil_its_counts(kafka: Broker, tmp_path: P
         assert "give this worker another --admin" in refusal(on_port)
         worker.stop()
 
+    others = made_topics(kafka.bootstrap, "refusals-other", purchases=1, items=1)
+    shorter = refusal(WorkerProcess(kafka.bootstrap, others, tmp_path / "worker"))
+    assert "the topic is not the one that was counted. Start a new --generation" in shorter
+    more = made_topics(kafka.bootstrap, "refusals-more", purchases=1, items=2)
+    divided = refusal(WorkerProcess(kafka.bootstrap, more, tmp_path / "worker"))
+    assert "was written with item partitions 1, this run has 2" in divided
     wide = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", "--pair-window", "7")
     assert "was written with pair window 100, this run has 7" in refusal(wide)
 
@@ -250,9 +264,19 @@ def test_a_worker_refuses_what_would_spoil_its_counts(kafka: Broker, tmp_path: P
 
 
 def test_without_a_broker_a_worker_says_so_and_ends(tmp_path: Path) -> None:
-    worker = WorkerProcess("127.0.0.1:1", Topics(), tmp_path, "--broker-timeout", "1")
+    """It tries again, ever less often, since workers and broker may be started together."""
+    with WorkerProcess("127.0.0.1:1", Topics(), tmp_path, "--broker-timeout", "2") as worker:
+        assert worker.wait() == 1
 
-    message = refusal(worker)
+    message = worker.log.read_text()
+    assert "no Kafka broker answers at 127.0.0.1:1 (Connection refused); tried for 2 s" in message
+    assert 3 <= message.count("trying again") <= 5  # after 0.1, 0.2, 0.4 and 0.8 s, each a little more or less
 
-    assert "no Kafka broker answers at 127.0.0.1:1 (Connection refused); tried for 1 s" in message
-    assert "trying again" in message
+
+@pytest.mark.parametrize("line", ["topics", "generate --orders 1", "rejected", "rejected --replay"])
+def test_without_a_broker_every_command_says_so_and_ends(line: str) -> None:
+    done = command(*line.split(), "--broker", "127.0.0.1:1", "--broker-timeout", "0.1")
+
+    assert done.returncode == 1
+    assert "no Kafka broker answers at 127.0.0.1:1 (Connection refused); tried for 0.1 s" in done.stderr
+    assert "Traceback" not in done.stderr
