@@ -197,10 +197,10 @@ def read_topic(broker: str, topic: str, *, committed: bool = False) -> list[list
         consumer.close()
 
 
-def published_lists(broker: str, topics: Topics) -> dict[str, Any]:
+def published_lists(broker: str, topics: Topics, *, committed: bool = False) -> dict[str, Any]:
     """The last list of each item on the topic."""
     lists = {}
-    for records in read_topic(broker, topics.related_items):
+    for records in read_topic(broker, topics.related_items, committed=committed):
         for record in records:
             lists[record.key.decode()] = json.loads(record.value)
     return lists
