@@ -320,7 +320,7 @@ def _position(worker: WorkerProcess) -> int:
 
 def _ready(worker: WorkerProcess, stage: str = "tally") -> float:
     """Wait until a worker has its partitions; return when that was."""
-    wait_until("it is ready", lambda: bool(_status(worker).get(stage, {}).get("offsets")), 120, 0.02)
+    wait_until("it is ready", lambda: bool(_status(worker).get(stage, {}).get("offsets")), 120, 0.02, [worker])
     return time.monotonic()
 
 

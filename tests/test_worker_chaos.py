@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 LINES = 200_000
 KILLS = 12
 SESSION_MS = 3_000
+CALM_SESSION_MS = 20_000  # a slow machine that hands out its seconds to others must not look like one more accident
 PAUSE_S = 0.6  # between every 200 orders, so that there is always something to disturb: 65 s
 REPEATED = 0.05
 BAD = [b"not JSON", b'{"customer_id":"1","timestamp":"2017-13-01","item_id":"x"}', b'{"timestamp":1}']
@@ -166,8 +167,9 @@ def disturb(event: str, victim: WorkerProcess, kafka: ApacheKafka) -> None:
 
 
 def calm(workers: list[WorkerProcess]) -> None:
-    """Start the workers once more, without the chaos inside."""
+    """Start the workers once more, without the chaos inside, and with the patience of production."""
     for worker in workers:
         worker.kill()
         worker.faults = "none"
+        worker.options += ["--session-timeout-ms", str(CALM_SESSION_MS)]
         worker.start()

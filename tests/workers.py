@@ -71,7 +71,7 @@ class WorkerProcess:
         topics: prefix and generation.
         directory: for its state and log.
         faults: what `tests.worker_driver` is to change in it.
-        options: of the command.
+        options: of the command; of those given twice the last one counts.
     """
 
     def __init__(self, broker: str, topics: Topics, directory: Path, *options: str, faults: str = "none") -> None:
@@ -80,10 +80,10 @@ class WorkerProcess:
         self.log = directory / "log.txt"
         self.admin = f"127.0.0.1:{_free_port()}"
         self.faults = faults
-        self._options = ["--broker", broker, "--state-dir", str(self.state), "--admin", self.admin, "--idle-ms", "500"]
-        self._options += ["--topic-prefix", topics.prefix, "--generation", topics.generation]
+        self.options = ["--broker", broker, "--state-dir", str(self.state), "--admin", self.admin, "--idle-ms", "500"]
+        self.options += ["--topic-prefix", topics.prefix, "--generation", topics.generation]
         # a worker that was killed holds its partitions for a session: a short one makes short tests
-        self._options += ["--session-timeout-ms", "1500", *options]
+        self.options += ["--session-timeout-ms", "1500", *options]
         self._process: subprocess.Popen[bytes] | None = None
         self._watched = False
 
@@ -98,7 +98,7 @@ class WorkerProcess:
         """Start it again; it need not be ready."""
         assert self._watched, "a worker is started by a with block, which also ends it"
         assert not self.running
-        command = [sys.executable, "-m", "tests.worker_driver", self.faults, "worker", *self._options]
+        command = [sys.executable, "-m", "tests.worker_driver", self.faults, "worker", *self.options]
         with self.log.open("ab") as log:
             # a process group of its own, so that Ctrl-C reaches the tests first
             self._process = subprocess.Popen(
