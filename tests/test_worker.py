@@ -21,6 +21,7 @@ from streams.workers.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, cre
 from tests.commands import told
 from tests.kafka_truth import Truth, differences
 from tests.workers import (
+    PATIENCE_S,
     ROOT,
     WorkerProcess,
     made_topics,
@@ -59,7 +60,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
