@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -227,6 +228,23 @@ def test_a_log_that_begins_after_the_state_is_refused(kafka: Broker, tmp_path: P
     message = refusal(WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker"))
 
     assert "begins at offset 40, the state of ingest stands at 0: records between were deleted" in message
+
+
+def test_a_log_that_is_cut_off_while_it_is_read_ends_the_worker(kafka: Broker, tmp_path: Path) -> None:
+    """Retention that was set too short deletes under the eyes of a worker that stood still for a while."""
+    topics = made_topics(kafka.bootstrap, "shrunk", purchases=1)
+    send(kafka, topics, shop_orders(0, 50))
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", "--session-timeout-ms", "30000") as worker:
+        wait_until_current([worker], Truth(kafka.bootstrap, topics, tmp_path / "truth").lines, 2)
+        worker.signal(signal.SIGSTOP)
+        send(kafka, topics, shop_orders(50, 100))
+        admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        admin.delete_records({TopicPartition(topics.purchases, 0): 80})
+        admin.close()
+        worker.signal(signal.SIGCONT)
+        assert worker.wait() == 1
+
+    assert "was cut off while it was read" in worker.log.read_text()
 
 
 def test_a_worker_refuses_what_would_spoil_its_counts(kafka: Broker, tmp_path: Path) -> None:
