@@ -24,7 +24,7 @@ from streams.documents import as_of, related_list
 from streams.lists import Ranker, Scoring
 from streams.ranking import related_items
 from streams.stages import count_deltas, open_counts
-from streams.workers.fenced_producer import FencedProducer, Outgoing
+from streams.workers.fenced_producer import FencedProducer, Outgoing, ProducingFailed
 from streams.workers.refresh import SHARES, Refresh
 from streams.workers.stage_service import LogLost, Turn
 from streams.workers.told import Told
@@ -172,7 +172,8 @@ class Tally:
         """Read up what earlier owners published since this store knew."""
         topic = self._settings.topics.related_items
         lists = 0
-        async with TopicReader(self._settings.broker, committed=False) as reader:
+        broker = self._settings.broker
+        async with TopicReader(broker, committed=False) as reader, TopicReader(broker) as strict:
             begin, end = await reader.bounds(topic, partition)
             if part.related.read_to > end:
                 raise LogLost(
@@ -180,12 +181,18 @@ class Tally:
                     f"{part.related.read_to}: the topic is not the one they were published to. "
                     f"Delete {self._directory.store(RELATED, partition)}, and all of them are published again"
                 )
-            async for records in reader.records(topic, partition, max(begin, part.related.read_to), end):
+            first = max(begin, part.related.read_to)
+            # of a transaction that was undone some readers saw lists and others did not, and compaction removes them
+            decided = min(end, (await strict.bounds(topic, partition))[1])
+            lasting = {
+                record.offset
+                async for records in strict.records(topic, partition, first, decided)
+                for record in records
+            }
+            async for records in reader.records(topic, partition, first, end):
                 if not records:
                     continue
-                told = [
-                    (part.counts.names[record.key.decode()], _told(record.value, part.counts)) for record in records
-                ]
+                told = [self._learned(partition, part, record, lasting=record.offset in lasting) for record in records]
                 part.related.read_to = records[-1].offset + 1
                 part.related.write(told)
                 lists += len(told)
@@ -195,6 +202,24 @@ class Tally:
             part.refresh = Refresh(time.monotonic())
             part.refresh.changed(np.zeros(0, np.uint32), part.counts.journal.commit, time.monotonic())
             logger.info("tally: partition %d: read up %d lists published by others", partition, lists)
+
+    def _learned(
+        self,
+        partition: int,
+        part: Part,
+        record: Any,  # noqa: ANN401 - the client's records have no types
+        *,
+        lasting: bool,
+    ) -> tuple[int, StoredList | None]:
+        """What a record tells of a list; None: not all readers know it."""
+        try:
+            number = part.counts.names[record.key.decode()]
+            return number, _told(record.value, part.counts) if lasting else None
+        except KeyError as error:
+            raise ProducingFailed(
+                f"tally: partition {partition}: the list at offset {record.offset} names item {error}, which is not "
+                "counted here: another worker has taken this partition over and counted further; start this one again"
+            ) from error
 
     async def _refresh(self, partition: int, part: Part, *, busy: bool) -> float:
         """Make the lists that are next, and publish those that changed; return how long the next can wait."""
