@@ -70,7 +70,7 @@ class EmbeddedAnswers:
 
     async def item(self, item_id: str) -> dict[str, Any]:
         """An item: what the catalogue says, who bought it, and its purchases of the last sixty days."""
-        return self._items.item(item_id)
+        return self._items.item(item_id, self._items.popularity(item_id))
 
     async def related(self, item_id: str, limit: int, *, fresh: bool) -> Listed:
         """An item's related list as published, or computed now."""

@@ -91,17 +91,22 @@ class ItemAnswers:
             "/search?q=TEXT finds items by id or title"
         )
 
-    def item(self, item_id: str) -> dict[str, Any]:
+    def popularity(self, item_id: str) -> float:
+        """Popularity of an item, as of the last stocktaking."""
+        stock = self.shelf.stock()
+        number = self.names.get(item_id, -1)
+        return float(stock.popularity[number]) if 0 <= number < stock.bought else 0.0
+
+    def item(self, item_id: str, popularity: float) -> dict[str, Any]:
         """What the catalogue says of an item, who bought it, and its purchases of the last sixty days."""
         number = self.known(item_id)
         table = self._counts.popularity
         newest, daily = table.newest_day, table.days
         days = range(max(newest - DAYS + 1, 0), newest + 1)
-        stock = self.shelf.stock()
         return {
             **item_facts(item_id, self._catalogue),
             **self._volume(number),
-            "popularity": 0.0 if number is None or number >= stock.bought else float(stock.popularity[number]),
+            "popularity": popularity,
             "daily_purchases": [
                 {"day": day_text(day), "purchases": 0 if number is None else int(daily[day % DAYS, number])}
                 for day in days
@@ -138,7 +143,9 @@ class ItemAnswers:
             held: in this store's numbers.
             basket: item ids.
         """
-        numbers = {item_id: self.names[item_id] for item_id in basket if item_id in self.names}
+        bought = self.shelf.stock().bought  # what came since is not on the shelf yet
+        numbers = {item_id: self.names[item_id] for item_id in basket if 0 <= self.names.get(item_id, -1) < bought}
+        held = Held(*[column[held.item < bought] for column in held])
         ignored = [item_id for item_id in basket if item_id not in numbers]
         mine = list(numbers.values())
         return Visitor(customer_id, held, mine, ignored, choose_seeds(held, mine))

@@ -78,6 +78,14 @@ class PublishedLists:
             self._trend[slot, :length] = stored.trend
         return slot
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._slots
+
+    def renew(self, number: int, stored: StoredList) -> None:
+        """Take note of a list that was just published, if the one before is in memory."""
+        if number in self._slots:
+            self.put(number, stored)
+
     def forget(self) -> None:
         """Read every list anew when it is next asked for."""
         self._slots.clear()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,7 +30,7 @@ from streams.workers.stage_service import LogLost, Turn
 from streams.workers.topic_reader import TopicReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -64,6 +64,8 @@ class Part:
     counted_at: float = 0.0
     swept_at: float = 0.0
     """When a slice last had its turn."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while deltas are counted or lists made: who holds it has the counts alone, as of a commit."""
 
 
 class Tally:
@@ -73,6 +75,9 @@ class Tally:
         settings: the worker's.
         directory: where the stores are.
         counting: what is counted.
+
+    Attributes:
+        on_published: (partition, lists by item number) told, on the event loop, what readers were just told.
     """
 
     name = "tally"
@@ -80,6 +85,7 @@ class Tally:
     def __init__(self, settings: WorkerSettings, directory: StateDirectory, counting: CountingSettings) -> None:
         self.topic = settings.topics.co_purchases
         self.published = 0
+        self.on_published: Callable[[int, Sequence[tuple[int, StoredList]]], None] = lambda _, __: None
         self._settings = settings
         self._directory = directory
         self._counting = counting
@@ -137,16 +143,18 @@ class Tally:
     async def work(self, records: Mapping[int, list[Any]], behind: set[int]) -> Turn:
         """Count deltas, then make and publish some lists."""
         for partition, batch in records.items():
-            await self._count(self._parts[partition], batch)
+            async with self._parts[partition].turn:
+                await self._count(self._parts[partition], batch)
         more = False
         for partition, part in self._parts.items():
-            if partition in behind:
-                if part.learned and part.owed_s > 0:
-                    await self._refresh(partition, part, busy=True)
-            else:
-                if not part.learned:
-                    await self._learn(partition, part)
-                more |= await self._refresh(partition, part, busy=False)
+            async with part.turn:
+                if partition in behind:
+                    if part.learned and part.owed_s > 0:
+                        await self._refresh(partition, part, busy=True)
+                else:
+                    if not part.learned:
+                        await self._learn(partition, part)
+                    more |= await self._refresh(partition, part, busy=False)
         return Turn(wait=0.0) if more or behind else Turn()
 
     async def _count(self, part: Part, batch: list[Any]) -> None:
@@ -178,6 +186,7 @@ class Tally:
                 ]
                 part.related.read_to = records[-1].offset + 1
                 part.related.write(told)
+                self.on_published(partition, told)
                 lists += len(told)
         part.learned = True
         if lists:
@@ -215,6 +224,7 @@ class Tally:
             ends = await part.producer.write(records)
             part.related.read_to = ends[TopicPartition(self._settings.topics.related_items, partition)]
             part.related.write(changed)
+            self.on_published(partition, changed)
             self.published += len(changed)
         if number is not None:
             part.refresh.looked_at(number, exactly=idle)
@@ -264,6 +274,8 @@ class Tally:
         """Release a partition."""
         part = self._parts.pop(partition, None)
         if part is not None:
+            async with part.turn:  # a reader may be at it
+                pass
             if part.producer is not None:
                 await part.producer.close()
             part.counts.close()
