@@ -102,8 +102,9 @@ class Owners:
                     admin = AIOKafkaAdminClient(bootstrap_servers=self._broker)
                     await admin.start()
                     self._admin = admin
-                answers = await self._admin.describe_consumer_groups(list(self._stages))
-            for answer in answers:
+                # one at a time: of several groups in one answer aiokafka 0.14 reads the second in the wrong place
+                found = [await self._admin.describe_consumer_groups([group]) for group in self._stages]
+            for (answer,) in found:
                 for group in answer.groups:
                     self._take(*group[: _MEMBER + 1])
             self._forgotten = False

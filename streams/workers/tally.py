@@ -181,9 +181,14 @@ class Tally:
             async for records in reader.records(topic, partition, max(begin, part.related.read_to), end):
                 if not records:
                     continue
-                told = [
-                    (part.counts.names[record.key.decode()], _told(record.value, part.counts)) for record in records
-                ]
+                try:
+                    told = [
+                        (part.counts.names[record.key.decode()], _told(record.value, part.counts)) for record in records
+                    ]
+                except KeyError as error:
+                    # we stood still: what we took for the end of the deltas is long past, and another has the partition
+                    logger.info("tally: partition %d: lists name item %s, which is not counted yet", partition, error)
+                    return
                 part.related.read_to = records[-1].offset + 1
                 part.related.write(told)
                 self.on_published(partition, told)
