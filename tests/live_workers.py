@@ -42,11 +42,17 @@ class LiveShop(NamedTuple):
     broker: str
     topics: Topics
     workers: list[WorkerProcess]
+    lines: int
+    """Order lines of the log."""
+
+    def settle(self, lines: int) -> None:
+        """Wait until so many lines are counted, and everything is published."""
+        wait_until(f"{lines} lines are counted and published", lambda: at_rest(self, lines))
 
     @property
-    def running(self) -> list[WorkerProcess]:
-        """The workers that run."""
-        return [worker for worker in self.workers if worker.running]
+    def two(self) -> tuple[WorkerProcess, WorkerProcess]:
+        """The first two workers."""
+        return self.workers[0], self.workers[1]
 
 
 def ask(
@@ -84,13 +90,22 @@ def ready(worker: WorkerProcess) -> bool:
 
 def swept(worker: WorkerProcess, lines: int) -> bool:
     """Whether a worker's item partitions have counted so many lines, and published every list exactly."""
-    tally = (worker.status() or {}).get("tally")
-    return tally is not None and set(tally["lines"].values()) <= {lines} and all(tally["current"].values())
+    status = worker.status()
+    if status is None:
+        return False
+    tally = status.get("tally", {"lines": {}, "current": {}})
+    return set(tally["lines"].values()) <= {lines} and all(tally["current"].values())
 
 
 def at_rest(shop: LiveShop, lines: int) -> bool:
-    """Whether so many lines are counted and every list published, and every running worker is ready."""
-    return all(ready(worker) and swept(worker, lines) for worker in shop.running)
+    """Whether so many lines are counted and every list published, and all workers say that they can be asked.
+
+    A worker that gave up, as one does that another has shut out, is started again, as by any supervisor.
+    """
+    for worker in shop.workers:
+        if not worker.running:
+            worker.start()
+    return all(ready(worker) and swept(worker, lines) for worker in shop.workers)
 
 
 @contextmanager
@@ -117,14 +132,16 @@ def live_shop(
             publisher.send(key, record, partition=publisher.partition_of(key))
     options = [("--stages", stage) for stage in stages] or [()] * workers
     processes = [
-        WorkerProcess(broker, topics, directory / f"worker{number}", "--admin-token", TOKEN, *of)
+        WorkerProcess(
+            broker, topics, directory / f"worker{number}", "--admin-token", TOKEN, "--session-timeout-ms", "3000", *of
+        )
         for number, of in enumerate(options)
     ]
-    shop = LiveShop(broker, topics, processes)
+    shop = LiveShop(broker, topics, processes, sum(len(order.lines) for order in log))
     try:
         for process in processes:
             process.start()
-        wait_until("every order is counted", lambda: at_rest(shop, sum(len(order.lines) for order in log)))
+        shop.settle(shop.lines)
         yield shop
     finally:
         for process in processes:

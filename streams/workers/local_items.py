@@ -40,7 +40,7 @@ class PartView:
         answers: what it says of items.
         published: its lists, as readers were told.
         fresh: its lists, as of the counts; only for who holds the part's turn.
-        translation: its numbers in those of the view from which recommendations are made; None: it is that one.
+        translation: its numbers in those of the partition from which recommendations are made, once they were compared.
     """
 
     def __init__(self, part: Part, catalogue: Catalogue, worker: str, scoring: Scoring, room: int) -> None:
@@ -49,6 +49,12 @@ class PartView:
         self.published = PublishedLists(part.related.get, room)
         self.fresh = FreshLists([part.counts], scoring)
         self.translation: Translation | None = None
+
+    def translation_to(self, home: PartView) -> Translation:
+        """A translation to another's numbers: the one there is, or a new one that knows nothing yet."""
+        if self.translation is None or self.translation.target is not home.answers.names:
+            return Translation(self.answers.names, home.answers.names)
+        return self.translation
 
     def held(self, held: HeldIds) -> Held:
         """What a customer holds, in this partition's numbers; what it does not know yet is left out."""
@@ -182,18 +188,15 @@ class LocalItems:
         if home is None or home not in views.values():
             home = next(iter(views.values()))
         shelf = home.answers.shelf
-        if home is self._home and not shelf.due():
+        translations = [(view, view.translation_to(home)) for view in views.values() if view is not home]
+        known = all(view.translation is translation for view, translation in translations)
+        if home is self._home and known and not shelf.due():
             return
-        for view in views.values():
-            if view is home:
-                view.translation = None
-            elif view.translation is None or view.translation.target is not home.answers.names:
-                view.translation = Translation(view.answers.names, home.answers.names)
-        translations = [view.translation for view in views.values() if view.translation is not None]
         async with home.part.turn:
             taking = await asyncio.to_thread(shelf.take)
-            for translation in translations:
+            for view, translation in translations:
                 await asyncio.to_thread(translation.extend)
+                view.translation = translation
         shelf.place(taking)
         if home is not self._home:
             await asyncio.to_thread(_rehearse, home)

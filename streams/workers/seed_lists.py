@@ -54,21 +54,25 @@ class SeedListReader:
         away: dict[Place, list[int]] = {}
         for place, rows in by_place.items():
             try:
-                self._copy(self._items.view(place.partition), [ids[row] for row in rows], rows, lists)
+                self._copy(home, self._items.view(place.partition), [ids[row] for row in rows], rows, lists)
             except NotHere:
                 away[place] = rows
         if away:
             await self._fetch(home, ids, away, lists)
         return lists
 
-    def _copy(self, view: PartView, ids: list[str], rows: list[int], lists: SeedLists) -> None:
+    def _copy(self, home: PartView, view: PartView, ids: list[str], rows: list[int], lists: SeedLists) -> None:
         names = view.answers.names
+        translation = view.translation
+        if view is not home and (translation is None or translation.target is not home.answers.names):
+            _put(home, self._items.lists(ids), rows, lists)  # it was opened a moment ago
+            return
         known = [place for place, item_id in enumerate(ids) if item_id in names]
         if not known:
             return
         found = view.published.of_seeds([names[ids[place]] for place in known])
         here = [rows[place] for place in known]
-        lists.item[here] = found.item if view.translation is None else view.translation(found.item)
+        lists.item[here] = found.item if view is home or translation is None else translation(found.item)
         for column, values in zip(lists[1:], found[1:], strict=True):
             column[here] = values
 
