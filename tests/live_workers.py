@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from producers.publish import Publisher
 from producers.wire import encode_order
+from streams.endpoint.client import path_of
 from tests.live_shop import TOKEN, shop_log
 from tests.workers import WorkerProcess, made_topics, wait_until
 
@@ -80,6 +81,16 @@ def post(worker: WorkerProcess, path: str, document: object, token: str | None =
     return ask(worker, path, "POST", json.dumps(document).encode(), headers)
 
 
+def of_item(item_id: str, *more: str) -> str:
+    """The path of an item, or of something about it."""
+    return path_of("items", item_id, *more)
+
+
+def of_customer(customer_id: str, *more: str) -> str:
+    """The path of a customer, or of something about one."""
+    return path_of("customers", customer_id, *more)
+
+
 def ready(worker: WorkerProcess) -> bool:
     """Whether a worker says that it can be asked."""
     try:
@@ -130,7 +141,7 @@ def live_shop(
             record = encode_order(order.customer_id, order.time, lines, order_id=order.order_id)
             key = order.customer_id.encode()
             publisher.send(key, record, partition=publisher.partition_of(key))
-    options = [("--stages", stage) for stage in stages] or [()] * workers
+    options = [["--stages", stage] for stage in stages] or [[] for _ in range(workers)]
     processes = [
         WorkerProcess(
             broker, topics, directory / f"worker{number}", "--admin-token", TOKEN, "--session-timeout-ms", "3000", *of

@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 import jsonschema
-import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -18,7 +17,6 @@ from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
 from streams.workers.rejected import read_rejected
 from streams.workers.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
-from tests.brokers import ApacheKafka, Broker
 from tests.kafka_truth import Truth, differences
 from tests.workers import ROOT, WorkerProcess, is_current, made_topics, published_lists, read_topic, wait_until
 
@@ -26,17 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from tests.brokers import Broker
+
 NOW_MS = int(time.time() * 1000)
 DAY_MS = 86_400_000
 SCHEMAS = ROOT / "docs" / "schemas"
-
-
-@pytest.fixture
-def kafka(broker: Broker) -> Broker:
-    """The session's broker, if workers can use it."""
-    if not isinstance(broker, ApacheKafka):
-        pytest.skip("workers write in transactions, which takes Apache Kafka")
-    return broker
 
 
 def send(kafka: Broker, topics: Topics, records: Iterable[tuple[bytes | None, bytes]]) -> None:
@@ -130,15 +122,18 @@ def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kaf
     """State can be had again from the topics alone, and sooner from a snapshot; lists on the topic stay exact."""
     topics = made_topics(kafka.bootstrap, "again")
     send(kafka, topics, shop_orders(0, 700))
-    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "first") as first:
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "first", "--admin-token", "open") as first:
         wait_until("the worker counts", lambda: (first.status() or {"ingest": {"lines": 0}})["ingest"]["lines"] > 1000)
         live = ("snapshot", "--state-dir", str(first.state), "--to", str(tmp_path / "snapshot"))
-        taken = command(*live, "--admin", first.admin)
+        refused = command(*live, "--admin", first.admin)
+        taken = command(*live, "--admin", first.admin, "--admin-token", "open")
         send(kafka, topics, shop_orders(700, 1000))
         lines = Truth(kafka.bootstrap, topics, tmp_path / "truth").lines
         wait_until("all is counted", lambda: is_current([first], lines, 2))
         assert first.stop() == 0
     stopped = command("snapshot", "--state-dir", str(first.state), "--to", str(tmp_path / "stopped"))
+    assert refused.returncode == 1
+    assert "--admin-token" in refused.stderr
     assert taken.returncode == 0, taken.stderr
     assert len(taken.stdout.splitlines()) == len(stopped.stdout.splitlines()) == 6  # three kinds, two partitions
 

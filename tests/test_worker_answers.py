@@ -7,7 +7,6 @@ import json
 import re
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -17,9 +16,8 @@ from streams.embedded import Embedded
 from streams.endpoint.answers import Wishes
 from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.endpoint.forwarding import FORWARDED_BY
-from tests.brokers import ApacheKafka, Broker
 from tests.live_shop import HOSTILE_IDS, TOKEN, shop_log
-from tests.live_workers import AUTHORIZED, LiveShop, ask, live_shop, post
+from tests.live_workers import AUTHORIZED, LiveShop, ask, live_shop, of_customer, of_item, post
 from tests.log_strategies import as_orders
 from tests.workers import wait_until
 
@@ -27,20 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.brokers import Broker
     from tests.live_workers import Response
     from tests.workers import WorkerProcess
 
 ITEMS = sorted({line.item_id for order in shop_log() for line in order.lines})
 CUSTOMERS = sorted({order.customer_id for order in shop_log()})
 BASKET = {"basket": ["tea", "odd1", "never heard of"], "limit": 20, "exclude": ["soap"]}
-
-
-@pytest.fixture(scope="module")
-def kafka(broker: Broker) -> Broker:
-    """The session's broker, if workers can use it."""
-    if not isinstance(broker, ApacheKafka):
-        pytest.skip("workers write in transactions, which takes Apache Kafka")
-    return broker
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +61,6 @@ def meant(document: Any) -> dict[str, Any]:  # noqa: ANN401 - of any question
     """What one process answers, as it would arrive."""
     decoded: dict[str, Any] = json.loads(msgspec.json.encode(document))
     return {name: value for name, value in decoded.items() if name != "worker"}
-
-
-def of_item(item_id: str, *more: str) -> str:
-    return "/".join(["/items", quote(item_id, safe=""), *more])
-
-
-def of_customer(customer_id: str, *more: str) -> str:
-    return "/".join(["/customers", quote(customer_id, safe=""), *more])
 
 
 def test_each_worker_has_some_of_the_partitions_and_knows_who_has_the_others(shop: LiveShop) -> None:

@@ -191,9 +191,9 @@ def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float
 @click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="The web server of a running worker.")
 @_admin_token
 def snapshot(state_dir: Path, to: Path, generation: str, admin: str, admin_token: str | None) -> None:
-    """Write a snapshot of a worker's state, whether it runs or not; a running one wants its --admin-token.
+    """Write a snapshot of a worker's state, whether it runs or not.
 
-    Start a worker from it with --restore-from.
+    A running one wants its --admin-token. Start a worker from it with --restore-from.
     """
     with _failures_told():
         if not (state_dir / generation).is_dir():
