@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from producers.publish import Published
 
+_ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - addresses that nobody can be reached at
 _ENVIRONMENT = {"auto_envvar_prefix": "ALSOBOUGHT", "show_default": True}
 
 _broker = click.option("--broker", required=True, metavar="HOST:PORT", help="The Kafka broker, or several with commas.")
@@ -81,7 +83,7 @@ def topics(
 @click.option("--stages", default=",".join(STAGES), help="What runs here: ingest, tally, or both.")
 @click.option("--pair-window", default=100, help="Pair items at most so many first purchases apart; 0: always.")
 @click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="Address of the worker's web server.")
-@click.option("--advertise", metavar="HOST:PORT", help="Where other workers reach it.  [default: --admin]")
+@click.option("--advertise", metavar="HOST:PORT", help="Where others reach it.  [default: --admin, or the host's name]")
 @_admin_token
 @click.option("--restore-from", type=click.Path(exists=True, path_type=Path), help="Snapshot for missing stores.")
 @click.option("--commit-interval-ms", default=100, help="Longest that orders wait to be committed with others.")
@@ -118,7 +120,10 @@ def worker(
         settings = WorkerSettings(
             broker, state_dir, Topics(generation, topic_prefix), chosen, broker_timeout_s=broker_timeout
         )
-        run_worker(replace(settings, **rest))
+        settings = replace(settings, **rest)
+        if settings.advertise is None and settings.admin_address[0] in _ANYWHERE:
+            settings = replace(settings, advertise=f"{socket.gethostname()}:{settings.admin_address[1]}")
+        run_worker(settings)
 
 
 @click.command(context_settings=_ENVIRONMENT)

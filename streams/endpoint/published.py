@@ -81,10 +81,11 @@ class PublishedLists:
     def __contains__(self, number: int) -> bool:
         return number in self._slots
 
-    def renew(self, number: int, stored: StoredList) -> None:
-        """Take note of a list that was just published, if the one before is in memory."""
-        if number in self._slots:
-            self.put(number, stored)
+    def discard(self, number: int) -> None:
+        """Read a list anew when it is next asked for."""
+        slot = self._slots.pop(number, None)
+        if slot is not None:
+            self._numbers[slot] = -1
 
     def forget(self) -> None:
         """Read every list anew when it is next asked for."""

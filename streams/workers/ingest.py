@@ -25,7 +25,7 @@ from streams.workers.fenced_producer import FencedProducer, Outgoing
 from streams.workers.intake import NOT_HELD_REASON, read_orders
 from streams.workers.outbox import Deliveries, Delivery
 from streams.workers.rejected import outgoing
-from streams.workers.stage_service import Turn
+from streams.workers.stage_service import LogLost, Turn
 from streams.workers.topic_reader import TopicReader
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Ingest:
         producer = FencedProducer(self._settings.broker, f"{topics.group(self.name)}-{partition}")
         await producer.open()
         async with TopicReader(self._settings.broker) as reader:
-            source.told = await self._told(reader, partition)
+            source.told = await self._told(reader, partition, source.store.position)
             waiting = _outbox(source.store)
             if source.store.position > source.told and all(entry.begin != source.told for entry in waiting):
                 logger.warning(
@@ -153,12 +153,18 @@ class Ingest:
             logger.info("ingest: %s was restored from %s", path, self._settings.restore_from)
         return open_histories(path, self._counting)
 
-    async def _told(self, reader: TopicReader, partition: int) -> int:
+    async def _told(self, reader: TopicReader, partition: int, position: int) -> int:
         """Log position up to which stage B has deltas; they go to all its partitions or none, so one tells."""
         mine = str(partition).encode()
         last = await reader.last(
             self._settings.topics.co_purchases, 0, lambda record: dict(record.headers)[SOURCE] == mine
         )
+        if last is None and (await reader.bounds(self._settings.topics.co_purchases, 0))[0] > 0 and position > 0:
+            raise LogLost(
+                f"topic {self._settings.topics.co_purchases} partition 0 has no record of purchases partition "
+                f"{partition} any more, which stands at {position}: what stage B was told is not to be known. "
+                "Records of this topic must be kept for ever: start a new --generation"
+            )
         return 0 if last is None else int(dict(last.headers)[END])
 
     async def _send_again(self, reader: TopicReader, partition: int, source: Source, waiting: list[_Waiting]) -> None:

@@ -72,20 +72,7 @@ class PartView:
         exact = self.part.related.current == self.part.counts.position
         return self.answers.listed(item_id, entries, exact=exact)
 
-    async def related(self, item_id: str, limit: int, *, fresh: bool) -> Listed:
-        """An item's list as published; as of now if that is wanted, or if none was published yet."""
-        number = self.answers.known(item_id)
-        if number is None:
-            return self.answers.unlisted(item_id)
-        if not fresh and self._was_published(number):
-            return self.listed(item_id, number, limit)
-        async with self.part.turn:
-            if not self.part.learned:
-                raise NotHere("its partition was just closed")
-            stored = await asyncio.to_thread(self.fresh.list_of, number)
-        return self.answers.computed(item_id, number, stored, limit)
-
-    def _was_published(self, number: int) -> bool:
+    def was_published(self, number: int) -> bool:
         """Whether a list is in memory, or now is."""
         if number in self.published:
             return True
@@ -149,6 +136,26 @@ class LocalItems:
             view = self._views[partition] = PartView(part, self._catalogue, self._worker, self._scoring, self._room)
         return view
 
+    async def related(self, item_id: str, limit: int, *, fresh: bool) -> Listed:
+        """An item's list as published; as of now if that is wanted, or if none was published yet.
+
+        Raises:
+            NotHere: its partition is not open.
+            NotKnown: nobody knows the item.
+        """
+        place = self.place(item_id)
+        view = self.view(place.partition)
+        number = view.answers.known(item_id)
+        if number is None:
+            return view.answers.unlisted(item_id)
+        if not fresh and view.was_published(number):
+            return view.listed(item_id, number, limit)
+        async with view.part.turn:
+            if self._part(place.partition) is not view.part:
+                raise NotHere(f"{place} was just closed")
+            stored = await asyncio.to_thread(view.fresh.list_of, number)
+        return view.answers.computed(item_id, number, stored, limit)
+
     def _open(self) -> dict[int, PartView]:
         """All partitions that can be asked."""
         found = {}
@@ -193,15 +200,17 @@ class LocalItems:
         if home is self._home and known and not shelf.due():
             return
         async with home.part.turn:
+            if self._part(home.part.counts.partition) is not home.part:
+                return  # it was just closed
             taking = await asyncio.to_thread(shelf.take)
             for view, translation in translations:
                 await asyncio.to_thread(translation.extend)
                 view.translation = translation
-        shelf.place(taking)
-        if home is not self._home:
-            await asyncio.to_thread(_rehearse, home)
-            gc.freeze()  # ids and titles stay: looking through them again and again would stop answers for 50 ms
-            self._home = home
+            shelf.place(taking)
+            if home is not self._home:
+                await asyncio.to_thread(_rehearse, home)
+                gc.freeze()  # ids and titles stay: looking through them again and again would stop answers for 50 ms
+                self._home = home
 
     async def count_recent(self, home: PartView, days: int) -> None:
         """Count the purchases of the last days, for bestsellers."""
@@ -215,8 +224,8 @@ class LocalItems:
             return
         names = view.answers.names
         watched = {names[item_id]: item_id for item_id in changes.watched if item_id in names}
-        for number, stored in lists:
-            view.published.renew(number, stored)
+        for number, _ in lists:
+            view.published.discard(number)
             view.answers.entries.forget(number)
             if number in watched:
                 listed = view.listed(watched[number], number, LONGEST_LIST)

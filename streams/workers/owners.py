@@ -64,6 +64,7 @@ class Owners:
         self._stages = {group: stage for stage, group in groups.items()}
         self._owners: dict[Place, str] = {}
         self._members: dict[str, set[str]] = {}
+        self._told_twice: set[str] = set()
         self._known_at = -KNOWN_FOR_S
         self._forgotten = True
         self._asking: asyncio.Task[None] | None = None
@@ -119,7 +120,16 @@ class Owners:
         stage = self._stages[group]
         if error:
             return
-        self._members[stage] = {address for member in members if (address := address_of(member[1])) is not None}
+        addresses = [address for member in members if (address := address_of(member[1])) is not None]
+        twice = {address for address in addresses if addresses.count(address) > 1} - self._told_twice
+        if twice:
+            self._told_twice |= twice
+            logger.warning(
+                "%d workers go by %s: unless one was just started again, give each an --advertise of its own",
+                len(addresses),
+                ", ".join(sorted(twice)),
+            )
+        self._members[stage] = set(addresses)
         if state != _STABLE and members:
             return
         found = {

@@ -95,7 +95,7 @@ class WorkerAnswers:
         place = self._items.place(item_id)
 
         async def here() -> Listed:
-            return await self._items.view(place.partition).related(item_id, limit, fresh=fresh)
+            return await self._items.related(item_id, limit, fresh=fresh)
 
         async def there(owner: str) -> Listed:
             query = {"limit": str(limit), "fresh": "true" if fresh else "false"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import web
 
+from state.errors import StateError
 from streams.endpoint.answers import NotReady
 from streams.endpoint.forwarding import forwarded
 from streams.endpoint.handlers import answer, read_json
@@ -47,7 +48,7 @@ def worker_routes(shop: Shop) -> tuple[Route, ...]:
             raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as described at /openapi.json: {error}") from None
         try:
             stores = shop.snapshot(to)
-        except OSError as error:
+        except (OSError, StateError) as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"no snapshot was written: {error}") from None
         return answer({"stores": [str(path) for path in stores]})
 
