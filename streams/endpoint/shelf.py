@@ -30,7 +30,7 @@ class Stocktaking:
     """What taking stock found.
 
     Attributes:
-        stock: every item, available or not.
+        stock: every item; available are all that were bought or are in the catalogue: a return alone makes none of an id.
         beyond: number of each item that only the catalogue knows.
         seen: the commit of the counts and the version of the catalogue that were seen.
         recent: days -> (b,) purchases of so many last days, as far as anyone asked.
@@ -94,6 +94,8 @@ class Shelf:
         stock = take_stock(self._counts.popularity, bought, unbought)
         for column in ("popularity", "recent"):
             stock.front(column)  # so that no request has to
+        for number in np.flatnonzero(stock.purchases == 0).tolist():
+            stock.available[number] = stock.ids[number] in self._catalogue.items
         beyond = {item_id: stock.bought + place for place, item_id in enumerate(unbought)}
         return Stocktaking(stock, beyond, seen, {BESTSELLER_DAYS: stock.recent[: stock.bought]})
 
@@ -110,7 +112,7 @@ class Shelf:
             self._categories = {}
             stock = self._taking.stock
             hidden = self._mask(self._catalogue.unavailable, len(stock.ids))
-            self._stock = replace(stock, available=self._offered(stock) & ~hidden)
+            self._stock = replace(stock, available=stock.available & ~hidden)
             self._version = self._catalogue.version
         return self._stock
 
@@ -134,13 +136,6 @@ class Shelf:
         if self._taking is None or 0 <= number < self._taking.stock.bought:
             return None if number < 0 else number
         return self._taking.beyond.get(item_id)
-
-    def _offered(self, stock: Assortment) -> Mask:
-        """(n,) which items were bought or are in the catalogue: a return alone makes none of an id."""
-        offered = stock.purchases > 0
-        for number in np.flatnonzero(~offered).tolist():
-            offered[number] = stock.ids[number] in self._catalogue.items
-        return offered
 
     def _mask(self, item_ids: Iterable[str], size: int) -> Mask:
         """(size,) which items of the assortment are among `item_ids`."""
