@@ -30,7 +30,7 @@ class Stocktaking:
     """What taking stock found.
 
     Attributes:
-        stock: every item; available are all that were bought or are in the catalogue: a return alone makes none of an id.
+        stock: every item; available are those bought or in the catalogue, since a return alone makes none of an id.
         beyond: number of each item that only the catalogue knows.
         seen: the commit of the counts and the version of the catalogue that were seen.
         recent: days -> (b,) purchases of so many last days, as far as anyone asked.
