@@ -139,19 +139,22 @@ def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kaf
     """State can be had again from the topics alone, and sooner from a snapshot; lists on the topic stay exact."""
     topics = made_topics(kafka.bootstrap, "again")
     send(kafka, topics, shop_orders(0, 700))
-    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "first") as first:
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "first", "--admin-token", "open") as first:
         wait_until(
             "the worker counts",
             lambda: (first.status() or {"ingest": {"lines": 0}})["ingest"]["lines"] > 1000,
             workers=[first],
         )
         live = ("snapshot", "--state-dir", str(first.state), "--to", str(tmp_path / "snapshot"))
-        taken = command(*live, "--admin", first.admin)
+        refused = command(*live, "--admin", first.admin)
+        taken = command(*live, "--admin", first.admin, "--admin-token", "open")
         send(kafka, topics, shop_orders(700, 1000))
         lines = Truth(kafka.bootstrap, topics, tmp_path / "truth").lines
         wait_until_current([first], lines, 2)
         assert first.stop() == 0
     stopped = command("snapshot", "--state-dir", str(first.state), "--to", str(tmp_path / "stopped"))
+    assert refused.returncode == 1
+    assert "--admin-token" in refused.stderr
     assert taken.returncode == 0, taken.stderr
     assert len(taken.stdout.splitlines()) == len(stopped.stdout.splitlines()) == 6  # three kinds, two partitions
 
