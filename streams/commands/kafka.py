@@ -37,7 +37,7 @@ _state_dir = click.option(
 
 
 @contextmanager
-def _failures_told() -> Iterator[None]:
+def failures_told() -> Iterator[None]:
     """Errors as sentences, with exit code 1."""
     try:
         yield
@@ -65,7 +65,7 @@ def topics(
     """Make the topics, as they must be configured; check those that are there."""
     names = Topics(generation, topic_prefix)
     counts = Partitions(partitions, item_partitions or partitions)
-    with _failures_told():
+    with failures_told():
         made = create_topics(broker, names, counts, replication=replication, timeout_s=broker_timeout)
     for name in names.configs():
         click.echo(f"{name}: {'made' if name in made else 'is there, and as it must be'}")
@@ -109,7 +109,7 @@ def worker(
     if not chosen or set(stages.split(",")) - set(STAGES):
         raise click.UsageError(f"--stages is '{stages}', not {', '.join(STAGES)} or one of them")
     set_up_logs(as_json=log_json)
-    with _failures_told():
+    with failures_told():
         settings = WorkerSettings(
             broker, state_dir, Topics(generation, topic_prefix), chosen, broker_timeout_s=broker_timeout
         )
@@ -141,7 +141,7 @@ def generate(
     pace = Pace(rate and 1.0)
     shop = SyntheticShop(seed, customers)
     made = enumerate(shop.orders(orders))
-    with _failures_told():
+    with failures_told():
         if out is not None:
             with out.open("wb") as file:
                 for number, order in made:
@@ -166,7 +166,7 @@ def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float
     from streams.workers.rejected import read_rejected, send_again
 
     names = Topics(prefix=topic_prefix)
-    with _failures_told():
+    with failures_told():
         if replay:
             count = send_again(broker, names, broker_timeout)
             click.echo(f"{count:,} rejected records sent to {names.purchases} again", err=True)
@@ -189,7 +189,7 @@ def snapshot(state_dir: Path, to: Path, generation: str, admin: str) -> None:
 
     Start a worker from it with --restore-from.
     """
-    with _failures_told():
+    with failures_told():
         if not (state_dir / generation).is_dir():
             raise StateError(f"{state_dir} holds no generation '{generation}'; name the --state-dir of a worker")
         with StateDirectory(state_dir, generation) as directory:
@@ -246,7 +246,7 @@ def replay_to_kafka(
     """
     names = Topics(prefix=topic_prefix)
     last = None
-    with _failures_told():
+    with failures_told():
         pace = Pace(_speed(speed))
         for last in publish_logs(
             broker, names.purchases, paths, columns, pace=pace, timeout_s=broker_timeout, stop=stop

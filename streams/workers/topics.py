@@ -30,7 +30,10 @@ CONFIGS = {
     "related-items": {"cleanup.policy": "compact"},
     # a rejected order comes back whole, with its headers
     "purchases-rejected": {**_FOR_EVER, "max.message.bytes": str(2 * LARGEST_ORDER_BYTES)},
+    "items": {"cleanup.policy": "compact"},
 }
+CATALOGUE_PARTITIONS = 1
+"""Every worker reads all of the catalogue; more partitions do no harm."""
 
 
 class TopicsUnfit(Exception):
@@ -42,8 +45,10 @@ class Topics:
     """Names of topics and consumer groups.
 
     >>> topics = Topics(generation="2025")
-    >>> topics.purchases, topics.co_purchases, topics.related_items, topics.rejected, topics.group("ingest")
-    ('purchases', 'co-purchases.2025', 'related-items.2025', 'purchases-rejected', 'alsobought-ingest.2025')
+    >>> topics.purchases, topics.co_purchases, topics.related_items, topics.rejected, topics.items
+    ('purchases', 'co-purchases.2025', 'related-items.2025', 'purchases-rejected', 'items')
+    >>> topics.group("ingest")
+    'alsobought-ingest.2025'
     """
 
     generation: str = "live"
@@ -70,13 +75,18 @@ class Topics:
         """Related lists, by item."""
         return f"{self.prefix}related-items.{self.generation}"
 
+    @property
+    def items(self) -> str:
+        """The catalogue: what is known of items besides who bought them, by item."""
+        return f"{self.prefix}items"
+
     def group(self, stage: str) -> str:
         """The consumer group of a stage."""
         return f"{self.prefix}alsobought-{stage}.{self.generation}"
 
     def configs(self) -> dict[str, dict[str, str]]:
         """The configuration that each topic must have."""
-        names = (self.purchases, self.co_purchases, self.related_items, self.rejected)
+        names = (self.purchases, self.co_purchases, self.related_items, self.rejected, self.items)
         return dict(zip(names, CONFIGS.values(), strict=True))
 
 
@@ -112,8 +122,9 @@ def create_topics(
         for name, configs in topics.configs().items():
             if name in there:
                 continue
+            count = counts.get(name, CATALOGUE_PARTITIONS)
             try:
-                admin.create_topics([NewTopic(name, counts[name], replication, topic_configs=configs)])
+                admin.create_topics([NewTopic(name, count, replication, topic_configs=configs)])
                 made.append(name)
             except TopicAlreadyExistsError:
                 continue  # another process was faster
