@@ -83,6 +83,9 @@ def topics(
 @click.option("--commit-lines", default=5_000, help="Order lines after which a commit does not wait.")
 @click.option("--list-change", default=0.05, help="Under load, publish a list when a score moved by this share.")
 @click.option("--idle-ms", default=2_000, help="Without orders for so long, publish until every list is exact.")
+@click.option(
+    "--fencing/--no-fencing", default=True, help="Without: one worker only, for brokers that have no transactions."
+)
 @click.option("--session-timeout-ms", default=6_000, help="A worker silent for so long loses its partitions.")
 @_timeout
 @_prefix

@@ -18,12 +18,13 @@ from state.directory import HISTORIES, StateDirectory
 from state.snapshots import restore_store
 from streams.deltas import unpack_deltas
 from streams.stages import count_orders, open_histories
-from streams.workers.fenced_producer import FencedProducer, Outgoing
+from streams.workers.fenced_producer import Outgoing
 from streams.workers.intake import NOT_HELD_REASON, read_orders
 from streams.workers.outbox import Deliveries, Delivery
 from streams.workers.rejected import outgoing
 from streams.workers.stage_service import Turn
 from streams.workers.topic_reader import TopicReader
+from streams.workers.unfenced_producer import producer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -106,7 +107,7 @@ class Ingest:
             await source.deliveries.close()
             source.deliveries = None
         topics = self._settings.topics
-        producer = FencedProducer(self._settings.broker, f"{topics.group(self.name)}-{partition}")
+        producer = producer_of(self._settings, f"{topics.group(self.name)}-{partition}")
         await producer.open()
         async with TopicReader(self._settings.broker) as reader:
             source.told = await self._told(reader, partition)
@@ -140,12 +141,18 @@ class Ingest:
         return open_histories(path, self._counting)
 
     async def _told(self, reader: TopicReader, partition: int) -> int:
-        """Log position up to which stage B has deltas; they go to all its partitions or none, so one tells."""
+        """Log position up to which stage B has deltas in all its partitions.
+
+        In transactions they go to all partitions or to none, so one tells.
+        """
         mine = str(partition).encode()
-        last = await reader.last(
-            self._settings.topics.co_purchases, 0, lambda record: dict(record.headers)[SOURCE] == mine
-        )
-        return 0 if last is None else int(dict(last.headers)[END])
+        told = []
+        for item_partition in range(1 if self._settings.fencing else self._counting.item_partitions):
+            last = await reader.last(
+                self._settings.topics.co_purchases, item_partition, lambda record: dict(record.headers)[SOURCE] == mine
+            )
+            told.append(0 if last is None else int(dict(last.headers)[END]))
+        return min(told)
 
     async def _send_again(self, reader: TopicReader, partition: int, source: Source, waiting: list[_Waiting]) -> None:
         """Send the outbox from where stage B stands; what it has is acknowledged."""

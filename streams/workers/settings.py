@@ -32,6 +32,8 @@ class WorkerSettings:
         session_timeout_ms: a worker not heard of for this long loses its partitions to others.
         broker_timeout_s: how long to wait for a broker at the start.
         admin: host:port of the worker's web server.
+        fencing: whether to write in transactions, which shut a worker out that another has replaced; without them, for
+            brokers that have none, there must be no second worker.
         restore_from: a snapshot, for stores that are missing in `state_dir`.
     """
 
@@ -49,6 +51,7 @@ class WorkerSettings:
     session_timeout_ms: int = 6_000
     broker_timeout_s: float = 30.0
     admin: str = "127.0.0.1:6066"
+    fencing: bool = True
     restore_from: Path | None = None
 
     @property

@@ -24,10 +24,11 @@ from state.snapshots import restore_store
 from streams.documents import related_document
 from streams.lists import Ranker, Scoring
 from streams.stages import count_deltas, open_counts
-from streams.workers.fenced_producer import FencedProducer, Outgoing
+from streams.workers.fenced_producer import Outgoing
 from streams.workers.refresh import Refresh
 from streams.workers.stage_service import LogLost, Turn
 from streams.workers.topic_reader import TopicReader
+from streams.workers.unfenced_producer import producer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from state.settings import CountingSettings
     from streams.ranking import RelatedLists
     from streams.workers.settings import WorkerSettings
+    from streams.workers.unfenced_producer import Producer
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Part:
     counts: CountStore
     related: RelatedStore
     refresh: Refresh
-    producer: FencedProducer | None = None
+    producer: Producer | None = None
     learned: bool = False
     """Whether `related` holds what they published last."""
     ranker: Ranker | None = None
@@ -117,7 +119,7 @@ class Tally:
             part = self._parts[partition] = await asyncio.to_thread(self._open_stores, partition)
         if part.producer is not None:
             await part.producer.close()
-        part.producer = FencedProducer(self._settings.broker, f"{self._settings.topics.group(self.name)}-{partition}")
+        part.producer = producer_of(self._settings, f"{self._settings.topics.group(self.name)}-{partition}")
         await part.producer.open()
         part.learned = False
         return part.counts.read_to

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from producers.connection import admin_client
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
+
+logger = logging.getLogger(__name__)
 
 LARGEST_DELTAS_BYTES = 64 << 20
 LARGEST_ORDER_BYTES = 1 << 20
@@ -170,6 +173,9 @@ def _check(admin: KafkaAdminClient, topics: Topics, counts: dict[str, int]) -> P
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics.configs()]
     described = admin.describe_configs(resources)["topic"]
     for name, configs in topics.configs().items():
+        if not described[name]:
+            logger.warning("the broker tells no configuration of topic %s: it is taken to be as it must be", name)
+            continue
         for key, wanted_value in configs.items():
             value = described[name][key]["value"]
             if value != wanted_value:
