@@ -82,6 +82,7 @@ def topics(
 @click.option("--commit-interval-ms", default=100, help="Longest that orders wait to be committed with others.")
 @click.option("--commit-lines", default=5_000, help="Order lines after which a commit does not wait.")
 @click.option("--list-change", default=0.05, help="Under load, publish a list when a score moved by this share.")
+@click.option("--lists-per-second", type=float, help="Most lists to publish while orders arrive.  [default: no limit]")
 @click.option("--idle-ms", default=2_000, help="Without orders for so long, publish until every list is exact.")
 @click.option(
     "--fencing/--no-fencing", default=True, help="Without: one worker only, for brokers that have no transactions."
@@ -250,7 +251,7 @@ def replay_to_kafka(
     names = Topics(prefix=topic_prefix)
     last = None
     with failures_told():
-        pace = Pace(_speed(speed))
+        pace = Pace(times_real(speed))
         for last in publish_logs(
             broker, names.purchases, paths, columns, pace=pace, timeout_s=broker_timeout, stop=stop
         ):
@@ -258,10 +259,10 @@ def replay_to_kafka(
     return last
 
 
-def _speed(text: str) -> float | None:
+def times_real(text: str) -> float | None:
     """How many times real time, None for as fast as can be.
 
-    >>> _speed("max"), _speed("60")
+    >>> times_real("max"), times_real("60")
     (None, 60.0)
     """
     if text == "max":

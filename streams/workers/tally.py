@@ -24,6 +24,7 @@ from state.snapshots import restore_store
 from streams.documents import related_document
 from streams.lists import Ranker, Scoring
 from streams.stages import count_deltas, open_counts
+from streams.workers.allowance import Allowance
 from streams.workers.fenced_producer import Outgoing
 from streams.workers.refresh import Refresh
 from streams.workers.stage_service import LogLost, Turn
@@ -86,6 +87,7 @@ class Tally:
         self._directory = directory
         self._counting = counting
         self._scoring = Scoring(settings.score)
+        self._allowance = Allowance(settings.lists_per_second)
         self._parts: dict[int, Part] = {}
 
     @property
@@ -191,7 +193,10 @@ class Tally:
         """Make the lists that are next, and publish those that changed; tell whether others wait."""
         begun = time.monotonic()
         idle = not busy and begun - part.counted_at > self._settings.idle_ms / 1000
-        items = part.refresh.bought(MOST_BOUGHT)
+        most = MOST_BOUGHT if idle else int(min(MOST_BOUGHT, self._allowance.left(begun)))
+        if most < 1:
+            return False
+        items = part.refresh.bought(most)
         number = part.refresh.oldest()
         if not len(items) and number is None:
             if not idle:
@@ -218,6 +223,7 @@ class Tally:
             part.related.read_to = ends[TopicPartition(self._settings.topics.related_items, partition)]
             part.related.write(changed)
             self.published += len(changed)
+            self._allowance.spend(len(changed))
         if number is not None:
             part.refresh.looked_at(number, exactly=idle)
         part.owed_s -= time.monotonic() - begun
