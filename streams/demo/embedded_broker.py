@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import socket
+import time
 from typing import TYPE_CHECKING, Self
 
 from streams.demo.child_process import ChildProcess
@@ -11,6 +13,9 @@ from streams.demo.ports import free_port
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+
+START_TIMEOUT_S = 30.0
 
 
 class NoEmbeddedBroker(Exception):
@@ -56,15 +61,37 @@ class EmbeddedBroker:
         self._directory = directory
 
     def __enter__(self) -> Self:
-        """Start it; it answers within a second.
+        """Start it, and return once it answers.
 
         Raises:
-            NoEmbeddedBroker: there is none.
+            NoEmbeddedBroker: there is none, or it does not start on this machine.
         """
         command = broker_command(self.address)
         self._directory.mkdir(parents=True, exist_ok=True)
-        self.process = ChildProcess(command, self._directory / "broker.log", self._directory)
+        try:
+            self.process = ChildProcess(command, self._directory / "broker.log", self._directory)
+        except OSError as error:
+            raise NoEmbeddedBroker(f"{command[0]} does not start: {error.strerror or error}") from error
+        try:
+            self._wait_for_answer()
+        except BaseException:
+            self.process.end()
+            raise
         return self
+
+    def _wait_for_answer(self) -> None:
+        host, port = self.address.rsplit(":", 1)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                socket.create_connection((host, int(port)), timeout=1).close()
+            except OSError:
+                if not self.process.running or time.monotonic() > deadline:
+                    words = self.process.last_words()
+                    raise NoEmbeddedBroker(f"the embedded broker does not start on this machine:\n{words}") from None
+                time.sleep(0.02)
+            else:
+                return
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.process.end()

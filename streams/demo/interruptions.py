@@ -60,5 +60,7 @@ class Interruptions:
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """From now on there is nothing to interrupt: things are being put away."""
-        self._holders += 1
+        """From now on, and for good, nothing is interrupted: things are put away, and then the process ends."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        self._before = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -68,6 +69,8 @@ def run_live(settings: LiveSettings, say: Callable[[str], None]) -> None:
         DemoFailed, NoEmbeddedBroker, OrderError, PublishingFailed, BrokerUnavailable: it could not run.
     """
     log = grocery_file("transactions.parquet")
+    for package in ("producers", "streams"):
+        logging.getLogger(package).addHandler(logging.NullHandler())  # what people are to know, they are told
     with Interruptions() as interruptions, ExitStack() as stack:
         try:
             _run(settings, log, say, interruptions, stack)

@@ -170,19 +170,7 @@ def _check(admin: KafkaAdminClient, topics: Topics, counts: dict[str, int]) -> P
                 f"topic {name} has {found[name]} partitions, {wanted} were asked for: "
                 "counts are divided by partition, so another number needs a new generation of topics"
             )
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics.configs()]
-    described = admin.describe_configs(resources)["topic"]
-    for name, configs in topics.configs().items():
-        if not described[name]:
-            logger.warning("the broker tells no configuration of topic %s: it is taken to be as it must be", name)
-            continue
-        for key, wanted_value in configs.items():
-            value = described[name][key]["value"]
-            if value != wanted_value:
-                raise TopicsUnfit(
-                    f"topic {name} has {key}={value}, it must be {wanted_value}: "
-                    f"kafka-configs.sh --alter --topic {name} --add-config {key}={wanted_value}"
-                )
+    _check_configs(admin, topics)
     if found[topics.co_purchases] != found[topics.related_items]:
         raise TopicsUnfit(
             f"topic {topics.co_purchases} has {found[topics.co_purchases]} partitions and {topics.related_items} has "
@@ -194,3 +182,19 @@ def _check(admin: KafkaAdminClient, topics: Topics, counts: dict[str, int]) -> P
             f"{found[topics.rejected]}: they must be equal, add partitions to {topics.rejected}"
         )
     return Partitions(found[topics.purchases], found[topics.co_purchases])
+
+
+def _check_configs(admin: KafkaAdminClient, topics: Topics) -> None:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics.configs()]
+    described = admin.describe_configs(resources)["topic"]
+    if not any(described.values()):
+        logger.warning("the broker tells no configuration of topics: they are taken to be as they must be")
+        return
+    for name, configs in topics.configs().items():
+        for key, wanted_value in configs.items():
+            value = described[name][key]["value"]
+            if value != wanted_value:
+                raise TopicsUnfit(
+                    f"topic {name} has {key}={value}, it must be {wanted_value}: "
+                    f"kafka-configs.sh --alter --topic {name} --add-config {key}={wanted_value}"
+                )
