@@ -37,6 +37,8 @@ PARTITIONS = Partitions(purchases=2, items=1)
 LISTS_PER_SECOND = 500
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.5
+_PATIENCE_S = 8.0  # joining the consumer groups takes three seconds
+_IN_EARNEST = 10_000  # lines
 
 
 class DemoFailed(Exception):
@@ -111,6 +113,7 @@ def _run(
         sending = Sending(broker.address, topics.purchases, log, GROCERY_COLUMNS, settings.speed)
         stack.callback(sending.stop)
     replayed = time.monotonic()
+    _wait_for_counting(sending, address, children, say)
     _watch_counting(sending, address, children, _rows(log))
     counted = time.monotonic()
     say(f"{sending.lines:,} lines of {sending.orders:,} orders counted in {counted - replayed:.0f} s")
@@ -170,6 +173,20 @@ def _wait_for_page(address: str, children: dict[str, ChildProcess]) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def _wait_for_counting(
+    sending: Sending, address: str, children: dict[str, ChildProcess], say: Callable[[str], None]
+) -> None:
+    """Return once the worker counts in earnest."""
+    deadline = time.monotonic() + _PATIENCE_S
+    told = False
+    while not sending.ended and _counted(_status(address)) < _IN_EARNEST:
+        if time.monotonic() > deadline and not told:
+            told = True
+            say("the counting loops are being compiled, the first time only: half a minute or so")
+        _check(children)
+        time.sleep(_POLL_S)
 
 
 def _watch_counting(sending: Sending, address: str, children: dict[str, ChildProcess], rows: int) -> None:
