@@ -11,6 +11,8 @@ from streams.workers.topics import LARGEST_DELTAS_BYTES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+# what is read is there; a fetch that waits for more, half a second by default, keeps the next stretch waiting
+_FETCH_WAIT_MS = 10
 _FIRST_STRETCH = 64  # records looked at first from the end of a partition
 
 
@@ -30,6 +32,7 @@ class TopicReader:
             enable_auto_commit=False,
             isolation_level="read_committed" if committed else "read_uncommitted",
             max_partition_fetch_bytes=LARGEST_DELTAS_BYTES // 8,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
         )
 
     async def __aenter__(self) -> Self:
