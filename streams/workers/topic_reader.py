@@ -33,6 +33,7 @@ class TopicReader:
             isolation_level="read_committed" if committed else "read_uncommitted",
             max_partition_fetch_bytes=LARGEST_DELTAS_BYTES // 8,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
+            retry_backoff_ms=_FETCH_WAIT_MS,  # a new assignment waits once for the topic's leaders
         )
 
     async def __aenter__(self) -> Self:
