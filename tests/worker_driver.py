@@ -106,11 +106,11 @@ def trust_the_first_partition() -> None:
     """Believe that all partitions have what the first one has, also without transactions."""
     told = ingest.Ingest._told
 
-    async def taken(self: ingest.Ingest, reader: Any, partition: int) -> int:  # noqa: ANN401
+    async def taken(self: ingest.Ingest, reader: Any, partition: int, position: int) -> int:  # noqa: ANN401
         settings = self._settings
         self._settings = replace(settings, fencing=True)
         try:
-            return await told(self, reader, partition)
+            return await told(self, reader, partition, position)
         finally:
             self._settings = settings
 
@@ -162,7 +162,7 @@ def acknowledge_at_once() -> None:
 def trust_the_store() -> None:
     """Believe that whatever left the outbox has arrived, without looking at the topic."""
 
-    async def told(self: ingest.Ingest, reader: Any, partition: int) -> int:  # noqa: ANN401, ARG001
+    async def told(self: ingest.Ingest, reader: Any, partition: int, position: int) -> int:  # noqa: ANN401, ARG001
         store = self._sources[partition].store
         return min([store.position, *(entry.begin for entry in ingest._outbox(store))])
 

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
+
+from streams.workers.owners import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-PlaceT = TypeVar("PlaceT")
+    from streams.workers.topics import Partitions
 
 
-class SoleOwner(Generic[PlaceT]):
+class SoleOwner:
     """The owner of all partitions, at a worker without fencing: it has no others beside it.
 
     The embedded broker describes groups without addresses and assignments, so it can't be asked.
 
     Args:
         address: host:port of the worker.
-        places: every partition that there is.
+        partitions: how many there are.
     """
 
-    def __init__(self, address: str, places: Iterable[PlaceT]) -> None:
+    def __init__(self, address: str, partitions: Partitions) -> None:
         self._address = address
-        self._places = list(places)
+        self._places = [Place("ingest", number) for number in range(partitions.purchases)]
+        self._places += [Place("tally", number) for number in range(partitions.items)]
 
-    async def of(self, place: PlaceT) -> str | None:
+    async def of(self, place: Place) -> str | None:
         """Address of the worker; None if there is no such partition."""
         return self._address if place in self._places else None
 
-    async def of_all(self) -> dict[PlaceT, str]:
+    async def of_all(self) -> dict[Place, str]:
         """Every partition, and the worker's address."""
         return dict.fromkeys(self._places, self._address)
 
