@@ -18,7 +18,7 @@ from benchmarks.figures import peak_mib
 from producers.orders import Orders, order_key
 from state.count_rows import EXPOSURES
 from state.journal import SLICES
-from streams.commands.demo import GROCERY_COLUMNS, grocery_file
+from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
 from streams.embedded import Embedded
 from streams.export import export
 from streams.lists import Ranker, Scoring

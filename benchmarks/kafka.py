@@ -27,7 +27,7 @@ from benchmarks.figures import Figure, table
 from producers.publish import Pace, Publisher, publish_logs
 from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
-from streams.commands.demo import GROCERY_COLUMNS, grocery_file
+from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
 from tests.brokers import ApacheKafka
 from tests.workers import ROOT, WorkerProcess, is_current, made_topics, wait_until
 

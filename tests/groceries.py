@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from streams.commands.demo import grocery_file
+from streams.demo.groceries import grocery_file
 
 if TYPE_CHECKING:
     from pathlib import Path

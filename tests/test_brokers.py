@@ -9,7 +9,8 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 
-from tests.brokers import ApacheKafka, BrokerError, Tansu, choose_broker, describe_choice, is_free
+from streams.demo.ports import is_free
+from tests.brokers import ApacheKafka, BrokerError, Tansu, choose_broker, describe_choice
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,8 @@ def test_a_csv_file_is_read_with_its_own_column_names(tmp_path: Path) -> None:
     path.write_text('sku,name,category,available\n7,"Tea, green",drinks,yes\n8,,,no\n', encoding="utf-8-sig")
 
     assert rows(path, item_id="sku", title="name") == [
-        ("line 2", "7", CatalogueItem("Tea, green", "drinks"), None),
-        ("line 3", "8", CatalogueItem(available=False), None),
+        ("line 2", "7", CatalogueItem("Tea, green", "drinks"), None, 1.0),
+        ("line 3", "8", CatalogueItem(available=False), None, 1.0),
     ]
 
 
@@ -65,7 +65,7 @@ def test_a_bad_row_is_rejected_by_place_and_reason_and_the_rest_is_read(tmp_path
 
     assert bad[0] == "line 2"
     assert reason in str(bad[3])
-    assert good[1:] == ("9", CatalogueItem("Milk"), None)
+    assert good[1:4] == ("9", CatalogueItem("Milk"), None)
 
 
 @pytest.mark.parametrize(

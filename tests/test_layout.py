@@ -19,7 +19,6 @@ MAY_IMPORT = {
 LONGEST = 400
 LONGER = {
     "streams/ranking.py": "compiled loops that call each other: bounds and evaluation of the same rows",
-    "state/count_store.py": "one store, one class",
     "tests/batch_definition.py": "the definition, read from top to bottom beside the design",
     "tests/test_admin.py": "every answer and every mistake of the endpoint, over one running server",
     "tests/test_batch_definition.py": "every rule of the definition by example",

@@ -96,7 +96,7 @@ def test_an_address_that_nobody_answers_at_is_named() -> None:
 
 def test_topics_are_made_once_and_another_number_of_partitions_is_refused(broker: Broker) -> None:
     topics = Topics(prefix="twice-")
-    assert len(create_topics(broker.bootstrap, topics, Partitions(2, 1))) == 4
+    assert len(create_topics(broker.bootstrap, topics, Partitions(2, 1))) == 5
     assert create_topics(broker.bootstrap, topics, Partitions(2, 1)) == []
     assert check_topics(broker.bootstrap, topics) == Partitions(2, 1)
     with pytest.raises(TopicsUnfit, match="twice-purchases has 2 partitions, 3 were asked for"):

@@ -18,7 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 from state.settings import CountingSettings
-from streams.commands.query import bestsellers, catalogue, recommend, serve
+from streams.commands.catalogue import catalogue
+from streams.commands.query import bestsellers, recommend, serve
 from streams.embedded import Embedded
 from tests.live_shop import Shop, open_shop, shop_log
 from tests.log_strategies import as_orders

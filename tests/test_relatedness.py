@@ -14,7 +14,7 @@ from producers.orders import Orders
 from state.count_rows import EXPOSURES, bucket_exposures, items_at, slice_of
 from state.journal import SLICES
 from state.settings import CountingSettings
-from streams.commands.demo import GROCERY_COLUMNS, grocery_file
+from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
 from streams.embedded import Embedded
 from streams.lists import DECAYING_SCORES, Ranker, Scoring
 from streams.relatedness import expected_copurchases

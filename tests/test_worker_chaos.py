@@ -18,7 +18,7 @@ import pytest
 from producers.logs import open_log
 from producers.publish import Publisher
 from producers.wire import encode_order
-from streams.commands.demo import GROCERY_COLUMNS, grocery_file
+from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
 from tests.brokers import ApacheKafka, choose_broker
 from tests.kafka_truth import Truth, differences
 from tests.workers import PATIENCE_S, WorkerProcess, made_topics, published_lists, read_topic, wait_until_current

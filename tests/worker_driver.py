@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +21,11 @@ from state.related_store import RelatedStore
 from streams import stages
 from streams.commands.kafka import main
 from streams.deltas import unpack_deltas
-from streams.workers import ingest, outbox, tally
-from streams.workers.fenced_producer import FencedProducer
+from streams.workers import ingest, outbox, tally, unfenced_producer
+from streams.workers.fenced_producer import FencedProducer, send_in_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy.typing as npt
 
@@ -85,6 +86,35 @@ def die_before_acknowledging() -> None:
 def die_after_commit() -> None:
     """Die when orders are counted, before their deltas are sent."""
     HistoryStore.commit = dying(HistoryStore.commit, SOON)  # type: ignore[method-assign]
+
+
+def die_within_a_write() -> None:
+    """Die when some of the records of a write have arrived, without transactions: the first ones of each partition."""
+    send = send_in_batches
+
+    async def taken(producer: Any, records: Iterable[Outgoing]) -> Any:  # noqa: ANN401
+        records = list(records)
+        if MORTAL and len(records) > 1 and random.random() < 0.2:  # noqa: S311
+            await send(producer, records[: random.randrange(1, len(records))])  # noqa: S311
+            _perhaps_die(1.0)
+        return await send(producer, records)
+
+    setattr(unfenced_producer, "send_in_batches", taken)  # noqa: B010
+
+
+def trust_the_first_partition() -> None:
+    """Believe that all partitions have what the first one has, also without transactions."""
+    told = ingest.Ingest._told
+
+    async def taken(self: ingest.Ingest, reader: Any, partition: int, position: int) -> int:  # noqa: ANN401
+        settings = self._settings
+        self._settings = replace(settings, fencing=True)
+        try:
+            return await told(self, reader, partition, position)
+        finally:
+            self._settings = settings
+
+    ingest.Ingest._told = taken  # type: ignore[method-assign]
 
 
 def send_everything_again() -> None:

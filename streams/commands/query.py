@@ -1,4 +1,4 @@
-"""Commands that ask: `recommend` and `bestsellers` of a state or a worker, and `catalogue` and `serve` beside them."""
+"""Commands that ask: `recommend` and `bestsellers` of a state or a worker, and `serve`, which answers for a state."""
 
 from __future__ import annotations
 
@@ -217,71 +217,6 @@ def bestsellers(
         click.echo(json.dumps(document, ensure_ascii=False))
         return
     print_bestsellers(document)
-
-
-@click.command()
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--state-dir",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory of the counted state.",
-)
-@click.option("--columns", metavar="FIELD=COLUMN,...", help="Columns with other names, as in title=product_type.")
-@click.option("--unavailable", multiple=True, metavar="ITEM", help="Hide this item from every answer; may be repeated.")
-@click.option("--available", multiple=True, metavar="ITEM", help="Show this item again; may be repeated.")
-def catalogue(
-    file: Path | None, state_dir: Path, columns: str | None, unavailable: tuple[str, ...], available: tuple[str, ...]
-) -> None:
-    """Fill the catalogue from FILE: titles, categories, availability, addresses.
-
-    FILE is CSV, JSON lines or Parquet with the columns item_id and, if it has them, title, category, available, url and
-    image. A row replaces what was known of its item. `alsobought serve` takes note within a second. Exit code 1 if rows
-    were rejected.
-
-    \b
-      alsobought catalogue products.csv --state-dir state --columns item_id=sku,title=name
-      alsobought catalogue --state-dir state --unavailable 1082185
-    """
-    from streams.recommendations.catalogue import CatalogueError
-    from streams.recommendations.stored_catalogue import fill, set_available
-
-    if file is None and not (unavailable or available):
-        raise click.UsageError("name a FILE, or items with --unavailable or --available")
-    both = set(unavailable) & set(available)
-    if both:
-        raise click.UsageError(f"--available and --unavailable both name '{min(both)}'")
-    rejected = 0
-    try:
-        if file is not None:
-            filled = fill(state_dir, file, _columns(columns))
-            rejected = filled.rejected
-            for place, reason in filled.first:
-                click.echo(f"{file} {place}: {reason}", err=True)
-            if rejected > len(filled.first):
-                click.echo(f"and {rejected - len(filled.first):,} more", err=True)
-            click.echo(f"{filled.items:,} items in the catalogue from {file}, {rejected:,} rows rejected")
-        if unavailable or available:
-            set_available(state_dir, dict.fromkeys(unavailable, False) | dict.fromkeys(available, True))
-            click.echo(f"{len(unavailable):,} items hidden, {len(available):,} shown again")
-    except CatalogueError as error:
-        raise _InputError(str(error)) from error
-    if rejected:
-        sys.exit(NO)
-
-
-def _columns(value: str | None) -> dict[str, str]:
-    from streams.recommendations.catalogue_files import FIELDS
-
-    mapping = {}
-    for part in filter(None, (value or "").split(",")):
-        field, equals, column = part.partition("=")
-        if not equals or not column:
-            raise click.UsageError(f"--columns has '{part}', which is not field=column, as in title=product_type")
-        if field not in FIELDS:
-            raise click.UsageError(f"--columns names '{field}', which is no field; fields are {', '.join(FIELDS)}")
-        mapping[field] = column
-    return mapping
 
 
 @click.command()

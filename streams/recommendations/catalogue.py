@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from producers.orders import LONGEST_ID_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -70,6 +72,17 @@ def check_item(item: CatalogueItem) -> None:
         address = getattr(item, part)
         if address is not None and (len(address) > LONGEST_ADDRESS or not _is_web_address(address)):
             raise CatalogueError(f"{part} is {address[:60]!r}, not an http or https address")
+
+
+def check_item_id(item_id: str) -> None:
+    """Check that an item id is not longer than those that can be bought.
+
+    Raises:
+        CatalogueError: it is.
+    """
+    length = len(item_id.encode())
+    if length > LONGEST_ID_BYTES:
+        raise CatalogueError(f"item_id has {length} bytes, more than {LONGEST_ID_BYTES}")
 
 
 def _is_web_address(address: str) -> bool:
@@ -144,8 +157,7 @@ def from_fields(fields: dict[str, object]) -> tuple[str, CatalogueItem]:
     item_id = _text(fields.get("item_id"))
     if item_id is None:
         raise CatalogueError("item_id is missing")
-    if len(item_id.encode()) > 512:
-        raise CatalogueError(f"item_id has {len(item_id.encode())} bytes, more than 512")
+    check_item_id(item_id)
     item = CatalogueItem(
         title=_text(fields.get("title")),
         category=_text(fields.get("category")),

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from state.catalogue_store import CatalogueStore, stamp
-from streams.recommendations.catalogue import CatalogueItem, decode_item, encode_item
+from streams.recommendations.catalogue import decode_item
 from streams.recommendations.catalogue_files import read_catalogue
+from streams.recommendations.catalogue_filling import begun, filled, shown_records
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from streams.recommendations.catalogue import Catalogue
-
-_BATCH_ROWS = 5000
-_SHOWN = 10
-
-
-class Filled(NamedTuple):
-    """What became of a file."""
-
-    items: int
-    """Rows that are in the catalogue now."""
-    rejected: int
-    first: list[tuple[str, str]]
-    """Place and reason of the first rows rejected."""
+    from streams.recommendations.catalogue_files import CatalogueRow
+    from streams.recommendations.catalogue_filling import Filled
 
 
 def directory_of(state_dir: Path) -> Path:
@@ -35,36 +23,21 @@ def directory_of(state_dir: Path) -> Path:
     return state_dir / "catalogue"
 
 
-def fill(state_dir: Path, file: Path, columns: Mapping[str, str]) -> Filled:
+def fill(
+    state_dir: Path, file: Path, columns: Mapping[str, str], on_row: Callable[[CatalogueRow], None] = lambda _: None
+) -> Filled:
     """Put the rows of a file into the catalogue of a state directory.
 
     Raises:
         CatalogueError: the file cannot be read.
         StateError: the catalogue cannot be written.
     """
-    rows = read_catalogue(file, columns)
-    first_row = next(rows, None)  # a file that cannot be read leaves no trace
+    rows = begun(read_catalogue(file, columns))  # a file that cannot be read leaves no trace
     store = CatalogueStore(directory_of(state_dir))
     try:
-        items, rejected = 0, 0
-        first: list[tuple[str, str]] = []
-        batch: list[tuple[str, bytes | None]] = []
-        row = first_row
-        while row is not None:
-            if row.reason is None:
-                batch.append((row.item_id, encode_item(row.item)))
-                items += 1
-            else:
-                rejected += 1
-                if len(first) < _SHOWN:
-                    first.append((row.place, row.reason))
-            row = next(rows, None)
-            if batch and (row is None or len(batch) == _BATCH_ROWS):
-                store.write(batch)
-                batch.clear()
+        return filled(rows, store.write, on_row)
     finally:
         store.close()
-    return Filled(items, rejected, first)
 
 
 def set_available(state_dir: Path, available: Mapping[str, bool]) -> None:
@@ -79,12 +52,20 @@ def set_available(state_dir: Path, available: Mapping[str, bool]) -> None:
     """
     store = CatalogueStore(directory_of(state_dir))
     try:
-        records: list[tuple[str, bytes | None]] = []
-        for item_id, shown in available.items():
-            record = store.get(item_id)
-            known = CatalogueItem() if record is None else decode_item(record)
-            records.append((item_id, encode_item(msgspec.structs.replace(known, available=shown))))
-        store.write(records)
+        store.write(shown_records({item_id: store.get(item_id) for item_id in available}, available))
+    finally:
+        store.close()
+
+
+def remove(state_dir: Path, item_ids: Iterable[str]) -> None:
+    """Forget items.
+
+    Raises:
+        StateError: the catalogue cannot be written.
+    """
+    store = CatalogueStore(directory_of(state_dir))
+    try:
+        store.write([(item_id, None) for item_id in item_ids])
     finally:
         store.close()
 

@@ -23,6 +23,7 @@ from streams.lists import Scoring
 from streams.recommendations.catalogue import Catalogue
 from streams.workers.admin_web import AdminWeb
 from streams.workers.attendant import Attendant
+from streams.workers.catalogue_feed import CatalogueFeed
 from streams.workers.ingest import Ingest
 from streams.workers.local_customers import LocalCustomers
 from streams.workers.local_items import LocalItems
@@ -31,6 +32,7 @@ from streams.workers.peers import Peers
 from streams.workers.purchase_log import PurchaseLog
 from streams.workers.routing import Router
 from streams.workers.settings import STAGES
+from streams.workers.sole_owner import SoleOwner
 from streams.workers.stage_service import StageService, Standing
 from streams.workers.tally import Tally
 from streams.workers.topics import check_topics
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from state.snapshots import Store
+    from streams.workers.owners import Ownership
     from streams.workers.settings import WorkerSettings
     from streams.workers.stage_service import Stage
     from streams.workers.topics import Partitions
@@ -66,7 +69,7 @@ class Shop:
         settings: the worker's.
         directory: where the stores are.
         partitions: how many there are of the topics.
-        catalogue: what the shop says of its items; whoever brings it up to date does so on the event loop.
+        catalogue: is brought up to date with the topic of items; a new one if not given.
 
     Attributes:
         app: the Faust app, not started.
@@ -92,7 +95,9 @@ class Shop:
         self.web = self.app.web = AdminWeb(self.app)
         for stage in self.stages:
             self.app.service(_service(stage, settings, standings[stage.name]))
-        self.answers = self._endpoint(partitions, catalogue or Catalogue(), standings, admin)
+        catalogue = Catalogue() if catalogue is None else catalogue
+        self.app.service(_made(CatalogueFeed, settings.broker, settings.topics.items, catalogue))
+        self.answers = self._endpoint(partitions, catalogue, standings, admin)
 
     def _endpoint(
         self, partitions: Partitions, catalogue: Catalogue, standings: dict[str, Standing], admin: AdminSettings
@@ -102,9 +107,9 @@ class Shop:
         customers = LocalCustomers(self.ingest, standings["ingest"], partitions.purchases, catalogue)
         scoring = Scoring(self.settings.score)
         items = LocalItems(self.tally, standings["tally"], partitions.items, catalogue, worker, scoring)
-        owners = Owners(self.settings.broker, {stage: topics.group(stage) for stage in STAGES})
+        owners = self._owners(partitions)
         peers = Peers(worker)
-        log = PurchaseLog(self.settings.broker, topics.purchases)
+        log = PurchaseLog(self.settings.broker, topics.purchases, idempotent=self.settings.fencing)
         status = WorkerStatus(worker, self.ingest, self.tally, standings)
         router = Router(worker, owners)
         answers = WorkerAnswers(worker, catalogue, customers, items, owners, peers, router, log, status)
@@ -117,6 +122,12 @@ class Shop:
         add_routes(web, answers, admin, (*ROUTES, *worker_routes(self)))
         web.router.add_routes(internal_routes(answers, items))
         return answers
+
+    def _owners(self, partitions: Partitions) -> Ownership:
+        """Who has which partition; a worker without fencing has all of them."""
+        if self.settings.fencing:
+            return Owners(self.settings.broker, {stage: self.settings.topics.group(stage) for stage in STAGES})
+        return SoleOwner(self.settings.advertised, partitions)
 
     @property
     def stages(self) -> list[Stage]:

@@ -9,7 +9,7 @@ from mode import Service
 
 if TYPE_CHECKING:
     from streams.workers.local_items import LocalItems
-    from streams.workers.owners import Owners
+    from streams.workers.owners import Ownership
     from streams.workers.peers import Peers
     from streams.workers.purchase_log import PurchaseLog
     from streams.workers.worker_answers import WorkerAnswers
@@ -28,7 +28,7 @@ class Attendant(Service):
     """
 
     def __init__(
-        self, answers: WorkerAnswers, items: LocalItems, owners: Owners, peers: Peers, log: PurchaseLog
+        self, answers: WorkerAnswers, items: LocalItems, owners: Ownership, peers: Peers, log: PurchaseLog
     ) -> None:
         super().__init__()
         self._answers = answers

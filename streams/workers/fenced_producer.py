@@ -79,7 +79,7 @@ class FencedProducer:
         """
         try:
             await self._producer.begin_transaction()
-            ends = await self._send(records)
+            ends = await send_in_batches(self._producer, records)
             await self._producer.commit_transaction()
         except ProducerFenced as error:
             raise ProducingFailed(
@@ -90,29 +90,34 @@ class FencedProducer:
             raise ProducingFailed(f"{self.name}: records were not accepted: {error!r}") from error
         return ends
 
-    async def _send(self, records: Iterable[Outgoing]) -> dict[TopicPartition, int]:
-        """Send in batches of our own: several times faster than a future for each record."""
-        sent = []
-        by_partition = sorted(records, key=lambda record: record[:2])
-        for (topic, partition), group in itertools.groupby(by_partition, key=lambda record: record[:2]):
-            batch = self._producer.create_batch()
-            for record in group:
-                parts = {"key": record.key, "value": record.value, "headers": list(record.headers)}
-                if batch.append(timestamp=None, **parts) is None:
-                    sent.append((batch, await self._producer.send_batch(batch, topic, partition=partition)))
-                    batch = self._producer.create_batch()
-                    batch.append(timestamp=None, **parts)
-            batch.close()
-            sent.append((batch, await self._producer.send_batch(batch, topic, partition=partition)))
-        ends: dict[TopicPartition, int] = {}
-        for (batch, _), metadata in zip(sent, await asyncio.gather(*[future for _, future in sent]), strict=True):
-            place = TopicPartition(metadata.topic, metadata.partition)
-            ends[place] = max(ends.get(place, 0), metadata.offset + batch.record_count())
-        return ends
-
     async def close(self) -> None:
         """Stop; a transaction that was not finished is undone."""
         try:
             await self._producer.stop()
         except KafkaError:
             return  # whoever opens under the name next puts things in order
+
+
+async def send_in_batches(producer: AIOKafkaProducer, records: Iterable[Outgoing]) -> dict[TopicPartition, int]:
+    """Send records in batches of our own, several times faster than a future for each record; wait for all of them.
+
+    Returns:
+        For each partition written, the offset behind the last record.
+    """
+    sent = []
+    by_partition = sorted(records, key=lambda record: record[:2])
+    for (topic, partition), group in itertools.groupby(by_partition, key=lambda record: record[:2]):
+        batch = producer.create_batch()
+        for record in group:
+            parts = {"key": record.key, "value": record.value, "headers": list(record.headers)}
+            if batch.append(timestamp=None, **parts) is None:
+                sent.append((batch, await producer.send_batch(batch, topic, partition=partition)))
+                batch = producer.create_batch()
+                batch.append(timestamp=None, **parts)
+        batch.close()
+        sent.append((batch, await producer.send_batch(batch, topic, partition=partition)))
+    ends: dict[TopicPartition, int] = {}
+    for (batch, _), metadata in zip(sent, await asyncio.gather(*[future for _, future in sent]), strict=True):
+        place = TopicPartition(metadata.topic, metadata.partition)
+        ends[place] = max(ends.get(place, 0), metadata.offset + batch.record_count())
+    return ends

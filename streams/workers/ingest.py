@@ -21,12 +21,13 @@ from state.directory import HISTORIES, StateDirectory
 from state.snapshots import restore_store
 from streams.deltas import unpack_deltas
 from streams.stages import count_orders, open_histories
-from streams.workers.fenced_producer import FencedProducer, Outgoing
+from streams.workers.fenced_producer import Outgoing
 from streams.workers.intake import NOT_HELD_REASON, read_orders
 from streams.workers.outbox import Deliveries, Delivery
 from streams.workers.rejected import outgoing
 from streams.workers.stage_service import LogLost, Turn
 from streams.workers.topic_reader import TopicReader
+from streams.workers.unfenced_producer import producer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -150,7 +151,7 @@ class Ingest:
         if source.deliveries is not None:
             await source.deliveries.close()
         topics = self._settings.topics
-        producer = FencedProducer(self._settings.broker, f"{topics.group(self.name)}-{partition}")
+        producer = producer_of(self._settings, f"{topics.group(self.name)}-{partition}")
         await producer.open()
 
         def acknowledge(commits: Sequence[int]) -> None:
@@ -178,18 +179,25 @@ class Ingest:
         return open_histories(path, self._counting)
 
     async def _told(self, reader: TopicReader, partition: int, position: int) -> int:
-        """Log position up to which stage B has deltas; they go to all its partitions or none, so one tells."""
+        """Log position up to which stage B has deltas in all its partitions.
+
+        In transactions they go to all partitions or to none, so one tells.
+        """
         mine = str(partition).encode()
-        last = await reader.last(
-            self._settings.topics.co_purchases, 0, lambda record: dict(record.headers)[SOURCE] == mine
-        )
-        if last is None and (await reader.bounds(self._settings.topics.co_purchases, 0))[0] > 0 and position > 0:
+        told = []
+        for item_partition in range(1 if self._settings.fencing else self._counting.item_partitions):
+            last = await reader.last(
+                self._settings.topics.co_purchases, item_partition, lambda record: dict(record.headers)[SOURCE] == mine
+            )
+            told.append(0 if last is None else int(dict(last.headers)[END]))
+        kept_from = (await reader.bounds(self._settings.topics.co_purchases, 0))[0]
+        if not min(told) and kept_from > 0 and position > 0:
             raise LogLost(
                 f"topic {self._settings.topics.co_purchases} partition 0 has no record of purchases partition "
                 f"{partition} any more, which stands at {position}: what stage B was told is not to be known. "
                 "Records of this topic must be kept for ever: start a new --generation"
             )
-        return 0 if last is None else int(dict(last.headers)[END])
+        return min(told)
 
     async def _send_again(self, reader: TopicReader, partition: int, source: Source, waiting: list[_Waiting]) -> None:
         """Send the outbox from where stage B stands; what it has is acknowledged."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from streams.workers.fenced_producer import FencedProducer, Outgoing
+    from streams.workers.fenced_producer import Outgoing
+    from streams.workers.unfenced_producer import Producer
 
 MOST_WAITING = 8
 
@@ -26,11 +27,11 @@ class Deliveries:
     """Writes deliveries in the order in which they are put, while the caller goes on with the next commits.
 
     Args:
-        producer: writes them, as many as wait in one transaction.
+        producer: writes them, as many as wait at once.
         acknowledge: (commits) called once the broker has them for good.
     """
 
-    def __init__(self, producer: FencedProducer, acknowledge: Callable[[Sequence[int]], None]) -> None:
+    def __init__(self, producer: Producer, acknowledge: Callable[[Sequence[int]], None]) -> None:
         self._producer = producer
         self._acknowledge = acknowledge
         self._waiting: asyncio.Queue[Delivery] = asyncio.Queue(MOST_WAITING)

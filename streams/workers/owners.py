@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
@@ -32,6 +32,25 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         kind = "purchases" if self.stage == "ingest" else "item"
         return f"{kind} partition {self.partition}"
+
+
+class Ownership(Protocol):
+    """Who tells the owners of all partitions."""
+
+    async def of(self, place: Place) -> str | None:
+        """Address of the worker that owns a partition; None if nobody does."""
+
+    async def of_all(self) -> dict[Place, str]:
+        """Every partition that has an owner."""
+
+    async def workers(self) -> list[str]:
+        """Addresses of all workers, also of those without partitions."""
+
+    def forget(self) -> None:
+        """What is known has proved wrong."""
+
+    async def close(self) -> None:
+        """Let go of the broker."""
 
 
 def client_id_of(address: str) -> str:

@@ -18,17 +18,22 @@ class PurchaseLog:
     Args:
         broker: host:port.
         topic: `purchases`.
+        idempotent: whether a record that was sent twice stands there once; not every broker sees to that.
     """
 
-    def __init__(self, broker: str, topic: str) -> None:
+    def __init__(self, broker: str, topic: str, *, idempotent: bool = True) -> None:
         self._broker = broker
         self._topic = topic
+        self._idempotent = idempotent
         self._producer: Any = None
 
     async def start(self) -> None:
         """Connect."""
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._broker, acks="all", enable_idempotence=True, request_timeout_ms=_TAKING_MS
+            bootstrap_servers=self._broker,
+            acks="all",
+            enable_idempotence=self._idempotent,
+            request_timeout_ms=_TAKING_MS,
         )
         await self._producer.start()
 

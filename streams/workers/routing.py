@@ -14,7 +14,7 @@ from streams.workers.peers import PeerAway
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from streams.workers.owners import Owners
+    from streams.workers.owners import Ownership
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Router:
         owners: of all partitions.
     """
 
-    def __init__(self, address: str, owners: Owners) -> None:
+    def __init__(self, address: str, owners: Ownership) -> None:
         self._address = address
         self._owners = owners
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from streams.workers.local_items import LocalItems, PartView
     from streams.workers.messages import PublishedList
-    from streams.workers.owners import Owners, Place
+    from streams.workers.owners import Ownership, Place
     from streams.workers.peers import Peers
     from streams.workers.routing import Router
 
@@ -34,7 +34,7 @@ class SeedListReader:
         peers: asks them.
     """
 
-    def __init__(self, items: LocalItems, router: Router, owners: Owners, peers: Peers) -> None:
+    def __init__(self, items: LocalItems, router: Router, owners: Ownership, peers: Peers) -> None:
         self._items = items
         self._router = router
         self._owners = owners

@@ -27,6 +27,7 @@ class WorkerSettings:
         commit_interval_ms: orders wait at most this long for others to be committed with.
         commit_lines: order lines after which a commit does not wait for more.
         list_change: under load, a list is published again when a score moved by more than this share.
+        lists_per_second: most lists published a second while orders arrive; None: no limit. An idle worker has none.
         refresh_share: while deltas wait to be counted, time for lists, as a share of the time for counting.
         idle_ms: without deltas for this long, lists are published until every one is exact.
         session_timeout_ms: a worker not heard of for this long loses its partitions to others.
@@ -34,6 +35,8 @@ class WorkerSettings:
         admin: host:port of the worker's web server.
         advertise: host:port at which other workers reach it; None: that of `admin`.
         admin_token: what requests that write need; None: they are refused.
+        fencing: whether to write in transactions, which shut a worker out that another has replaced; without them, for
+            brokers that have none, there must be no second worker.
         restore_from: a snapshot, for stores that are missing in `state_dir`.
     """
 
@@ -46,6 +49,7 @@ class WorkerSettings:
     commit_interval_ms: int = 100
     commit_lines: int = 5_000
     list_change: float = 0.05
+    lists_per_second: float | None = None
     refresh_share: float = 0.1
     idle_ms: int = 2_000
     session_timeout_ms: int = 6_000
@@ -53,6 +57,7 @@ class WorkerSettings:
     admin: str = "127.0.0.1:6066"
     advertise: str | None = None
     admin_token: str | None = field(default=None, repr=False)
+    fencing: bool = True
     restore_from: Path | None = None
 
     @property

@@ -24,6 +24,7 @@ from aiokafka.errors import (
 from mode import Service
 
 from streams.workers.owners import client_id_of
+from streams.workers.topic_reader import TopicReader
 from streams.workers.topics import LARGEST_DELTAS_BYTES
 
 if TYPE_CHECKING:
@@ -251,6 +252,9 @@ class StageService(Service):
     async def _check_log(self, place: TopicPartition, offset: int) -> None:
         begin = (await self._consumer.beginning_offsets([place]))[place]
         end = (await self._consumer.end_offsets([place]))[place]
+        if offset > end:  # according to a broker whose word on this is not always good
+            async with TopicReader(self._settings.broker) as reader:
+                begin, end = await reader.bounds(place.topic, place.partition)
         if offset < begin:
             raise LogLost(
                 f"topic {place.topic} partition {place.partition} begins at offset {begin}, the state of "

@@ -24,11 +24,13 @@ from streams.documents import as_of, related_list
 from streams.lists import Ranker, Scoring
 from streams.ranking import related_items
 from streams.stages import count_deltas, open_counts
-from streams.workers.fenced_producer import FencedProducer, Outgoing
+from streams.workers.allowance import Allowance
+from streams.workers.fenced_producer import Outgoing
 from streams.workers.refresh import SHARES, Refresh
 from streams.workers.stage_service import LogLost, Turn
 from streams.workers.told import Told
 from streams.workers.topic_reader import TopicReader
+from streams.workers.unfenced_producer import producer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from state.count_store import CountStore
     from state.settings import CountingSettings
     from streams.workers.settings import WorkerSettings
+    from streams.workers.unfenced_producer import Producer
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ class Part:
     related: RelatedStore
     refresh: Refresh
     told: Told
-    producer: FencedProducer | None = None
+    producer: Producer | None = None
     learned: bool = False
     """Whether `related` holds what they published last."""
     ranker: Ranker | None = None
@@ -100,6 +103,7 @@ class Tally:
         self._directory = directory
         self._counting = counting
         self._scoring = Scoring(settings.score)
+        self._allowance = Allowance(settings.lists_per_second)
         self._parts: dict[int, Part] = {}
 
     @property
@@ -133,7 +137,7 @@ class Tally:
             part = self._parts[partition] = await asyncio.to_thread(self._open_stores, partition)
         if part.producer is not None:
             await part.producer.close()
-        part.producer = FencedProducer(self._settings.broker, f"{self._settings.topics.group(self.name)}-{partition}")
+        part.producer = producer_of(self._settings, f"{self._settings.topics.group(self.name)}-{partition}")
         await part.producer.open()
         part.learned = False
         return part.counts.read_to
@@ -221,6 +225,8 @@ class Tally:
         """Make the lists that are next, and publish those that changed; return how long the next can wait."""
         begun = time.monotonic()
         idle = not busy and begun - part.counted_at > self._settings.idle_ms / 1000
+        if not idle and self._allowance.left(begun) < 1:
+            return Turn().wait
         items, share = _next(part, begun, busy=busy, idle=idle)
         if share is None and not len(items):
             await part.published()
@@ -234,6 +240,7 @@ class Tally:
         changed, records = await asyncio.to_thread(self._made, partition, part, items, share, tolerance)
         await part.published()
         if records:
+            self._allowance.spend(len(records))
             part.publishing = asyncio.create_task(self._publish(partition, part, changed, records))
         took = time.monotonic() - begun
         if share is not None:

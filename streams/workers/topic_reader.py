@@ -11,6 +11,8 @@ from streams.workers.topics import LARGEST_DELTAS_BYTES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+# what is read is there; a fetch that waits for more, half a second by default, keeps the next stretch waiting
+_FETCH_WAIT_MS = 10
 _FIRST_STRETCH = 64  # records looked at first from the end of a partition
 
 
@@ -23,12 +25,15 @@ class TopicReader:
     """
 
     def __init__(self, broker: str, *, committed: bool = True) -> None:
+        self._committed = committed
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=broker,
             auto_offset_reset="none",
             enable_auto_commit=False,
             isolation_level="read_committed" if committed else "read_uncommitted",
             max_partition_fetch_bytes=LARGEST_DELTAS_BYTES // 8,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            retry_backoff_ms=_FETCH_WAIT_MS,  # a new assignment waits once for the topic's leaders
         )
 
     async def __aenter__(self) -> Self:
@@ -41,9 +46,17 @@ class TopicReader:
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Offset of the first record that is kept, and behind the last that can be read."""
         place = TopicPartition(topic, partition)
-        begin = await self._consumer.beginning_offsets([place])
-        end = await self._consumer.end_offsets([place])
-        return int(begin[place]), int(end[place])
+        begin = int((await self._consumer.beginning_offsets([place]))[place])
+        end = int((await self._consumer.end_offsets([place]))[place])
+        if begin == end:
+            return begin, end
+        # the embedded broker, asked for the end, tells where the last batch begins; who fetches is told the truth
+        self._consumer.assign([place])
+        self._consumer.seek(place, end - 1)
+        tell = self._consumer.last_stable_offset if self._committed else self._consumer.highwater
+        while (told := tell(place)) is None:
+            await self._consumer.getmany(timeout_ms=20)
+        return begin, max(end, int(told))
 
     async def records(self, topic: str, partition: int, begin: int, end: int) -> AsyncIterator[list[Any]]:
         """The records from offset `begin` up to, not including, `end`, some at a time."""

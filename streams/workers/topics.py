@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from producers.connection import admin_client
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
+
+logger = logging.getLogger(__name__)
 
 LARGEST_DELTAS_BYTES = 64 << 20
 LARGEST_ORDER_BYTES = 1 << 20
@@ -30,7 +33,10 @@ CONFIGS = {
     "related-items": {"cleanup.policy": "compact"},
     # a rejected order comes back whole, with its headers
     "purchases-rejected": {**_FOR_EVER, "max.message.bytes": str(2 * LARGEST_ORDER_BYTES)},
+    "items": {"cleanup.policy": "compact"},
 }
+CATALOGUE_PARTITIONS = 1
+"""Every worker reads all of the catalogue; more partitions do no harm."""
 
 
 class TopicsUnfit(Exception):
@@ -42,8 +48,10 @@ class Topics:
     """Names of topics and consumer groups.
 
     >>> topics = Topics(generation="2025")
-    >>> topics.purchases, topics.co_purchases, topics.related_items, topics.rejected, topics.group("ingest")
-    ('purchases', 'co-purchases.2025', 'related-items.2025', 'purchases-rejected', 'alsobought-ingest.2025')
+    >>> topics.purchases, topics.co_purchases, topics.related_items, topics.rejected, topics.items
+    ('purchases', 'co-purchases.2025', 'related-items.2025', 'purchases-rejected', 'items')
+    >>> topics.group("ingest")
+    'alsobought-ingest.2025'
     """
 
     generation: str = "live"
@@ -70,13 +78,18 @@ class Topics:
         """Related lists, by item."""
         return f"{self.prefix}related-items.{self.generation}"
 
+    @property
+    def items(self) -> str:
+        """The catalogue: what is known of items besides who bought them, by item."""
+        return f"{self.prefix}items"
+
     def group(self, stage: str) -> str:
         """The consumer group of a stage."""
         return f"{self.prefix}alsobought-{stage}.{self.generation}"
 
     def configs(self) -> dict[str, dict[str, str]]:
         """The configuration that each topic must have."""
-        names = (self.purchases, self.co_purchases, self.related_items, self.rejected)
+        names = (self.purchases, self.co_purchases, self.related_items, self.rejected, self.items)
         return dict(zip(names, CONFIGS.values(), strict=True))
 
 
@@ -112,8 +125,9 @@ def create_topics(
         for name, configs in topics.configs().items():
             if name in there:
                 continue
+            count = counts.get(name, CATALOGUE_PARTITIONS)
             try:
-                admin.create_topics([NewTopic(name, counts[name], replication, topic_configs=configs)])
+                admin.create_topics([NewTopic(name, count, replication, topic_configs=configs)])
                 made.append(name)
             except TopicAlreadyExistsError:
                 continue  # another process was faster
@@ -156,16 +170,7 @@ def _check(admin: KafkaAdminClient, topics: Topics, counts: dict[str, int]) -> P
                 f"topic {name} has {found[name]} partitions, {wanted} were asked for: "
                 "counts are divided by partition, so another number needs a new generation of topics"
             )
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics.configs()]
-    described = admin.describe_configs(resources)["topic"]
-    for name, configs in topics.configs().items():
-        for key, wanted_value in configs.items():
-            value = described[name][key]["value"]
-            if value != wanted_value:
-                raise TopicsUnfit(
-                    f"topic {name} has {key}={value}, it must be {wanted_value}: "
-                    f"kafka-configs.sh --alter --topic {name} --add-config {key}={wanted_value}"
-                )
+    _check_configs(admin, topics)
     if found[topics.co_purchases] != found[topics.related_items]:
         raise TopicsUnfit(
             f"topic {topics.co_purchases} has {found[topics.co_purchases]} partitions and {topics.related_items} has "
@@ -177,3 +182,19 @@ def _check(admin: KafkaAdminClient, topics: Topics, counts: dict[str, int]) -> P
             f"{found[topics.rejected]}: they must be equal, add partitions to {topics.rejected}"
         )
     return Partitions(found[topics.purchases], found[topics.co_purchases])
+
+
+def _check_configs(admin: KafkaAdminClient, topics: Topics) -> None:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics.configs()]
+    described = admin.describe_configs(resources)["topic"]
+    if not any(described.values()):
+        logger.warning("the broker tells no configuration of topics: they are taken to be as they must be")
+        return
+    for name, configs in topics.configs().items():
+        for key, wanted_value in configs.items():
+            value = described[name][key]["value"]
+            if value != wanted_value:
+                raise TopicsUnfit(
+                    f"topic {name} has {key}={value}, it must be {wanted_value}: "
+                    f"kafka-configs.sh --alter --topic {name} --add-config {key}={wanted_value}"
+                )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streams.recommendations.catalogue import Catalogue
     from streams.workers.local_customers import LocalCustomers
     from streams.workers.local_items import LocalItems
-    from streams.workers.owners import Owners
+    from streams.workers.owners import Ownership
     from streams.workers.peers import Peers
     from streams.workers.purchase_log import PurchaseLog
     from streams.workers.routing import Router
@@ -59,7 +59,7 @@ class WorkerAnswers:
         catalogue: Catalogue,
         customers: LocalCustomers,
         items: LocalItems,
-        owners: Owners,
+        owners: Ownership,
         peers: Peers,
         router: Router,
         log: PurchaseLog,

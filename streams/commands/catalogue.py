@@ -1,0 +1,173 @@
+"""The command that fills the catalogue: that of a state directory, or the topic `items` that every worker follows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from streams.recommendations.catalogue_files import CatalogueRow
+    from streams.recommendations.catalogue_filling import Filled
+
+NO, USAGE = 1, 2
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Fill the catalogue of this counted state."
+)
+@click.option("--broker", metavar="HOST:PORT", help="Fill the topic items here, for the workers.")
+@click.option("--topic-prefix", default="", help="Before the name of every topic.")
+@click.option("--broker-timeout", default=30.0, metavar="SECONDS", help="How long to wait for a broker.")
+@click.option("--columns", metavar="FIELD=COLUMN,...", help="Columns with other names, as in title=product_type.")
+@click.option("--unavailable", multiple=True, metavar="ITEM", help="Hide this item from every answer; may be repeated.")
+@click.option("--available", multiple=True, metavar="ITEM", help="Show this item again; may be repeated.")
+@click.option("--remove", multiple=True, metavar="ITEM", help="Forget what is known of this item; may be repeated.")
+def catalogue(
+    file: Path | None,
+    state_dir: Path | None,
+    broker: str | None,
+    topic_prefix: str,
+    broker_timeout: float,
+    columns: str | None,
+    unavailable: tuple[str, ...],
+    available: tuple[str, ...],
+    remove: tuple[str, ...],
+) -> None:
+    """Fill the catalogue from FILE: titles, categories, availability, addresses.
+
+    FILE is CSV, JSON lines or Parquet with the columns item_id and, if it has them, title, category, available, url and
+    image. A row replaces what was known of its item. Workers, or `alsobought serve`, take note within a second. Exit
+    code 1 if rows were rejected.
+
+    \b
+      alsobought catalogue products.csv --broker 127.0.0.1:9092 --columns item_id=sku,title=name
+      alsobought catalogue products.csv --state-dir state
+      alsobought catalogue --state-dir state --unavailable 1082185
+    """
+    from streams.recommendations.catalogue import CatalogueError
+
+    if (state_dir is None) == (broker is None):
+        raise click.UsageError("name --state-dir, a counted state, or --broker, for workers: one of the two")
+    if file is None and not (unavailable or available or remove):
+        raise click.UsageError("name a FILE, or items with --unavailable, --available or --remove")
+    _check_apart({"--available": available, "--unavailable": unavailable, "--remove": remove})
+    shown = dict.fromkeys(unavailable, False) | dict.fromkeys(available, True)
+    mapping = _columns(columns)
+    try:
+        if state_dir is not None:
+            filled = _fill_directory(state_dir, file, mapping, shown, remove)
+        else:
+            filled = _fill_topic(str(broker), topic_prefix, broker_timeout, file, mapping, shown, remove)
+    except CatalogueError as error:
+        failure = click.ClickException(str(error))
+        failure.exit_code = USAGE
+        raise failure from error
+    if filled is not None:
+        _tell(str(file), filled)
+    if shown:
+        click.echo(f"{len(unavailable):,} items hidden, {len(available):,} shown again")
+    if remove:
+        click.echo(f"{len(remove):,} items removed from the catalogue")
+    if filled is not None and filled.rejected:
+        sys.exit(NO)
+
+
+def _fill_directory(
+    state_dir: Path, file: Path | None, columns: Mapping[str, str], shown: Mapping[str, bool], removed: Iterable[str]
+) -> Filled | None:
+    from streams.recommendations import stored_catalogue
+
+    filled = None
+    if file is not None:
+        filled = _watched(lambda on_row: stored_catalogue.fill(state_dir, file, columns, on_row))
+    if shown:
+        stored_catalogue.set_available(state_dir, shown)
+    if removed:
+        stored_catalogue.remove(state_dir, removed)
+    return filled
+
+
+def _fill_topic(
+    broker: str,
+    prefix: str,
+    timeout_s: float,
+    file: Path | None,
+    columns: Mapping[str, str],
+    shown: Mapping[str, bool],
+    removed: Iterable[str],
+) -> Filled | None:
+    from streams.commands.kafka import failures_told
+    from streams.workers import catalogue_topic
+    from streams.workers.topics import Topics
+
+    topics = Topics(prefix=prefix)
+    filled = None
+    with failures_told():
+        if file is not None:
+            filled = _watched(
+                lambda on_row: catalogue_topic.fill_topic(broker, topics, file, columns, on_row, timeout_s=timeout_s)
+            )
+        if shown:
+            catalogue_topic.set_available(broker, topics, shown, timeout_s=timeout_s)
+        if removed:
+            catalogue_topic.remove(broker, topics, removed, timeout_s=timeout_s)
+    return filled
+
+
+def _watched(fill: Callable[[Callable[[CatalogueRow], None]], Filled]) -> Filled:
+    """Fill, and show how far it has come."""
+    from streams.progress import Watch
+
+    rows = 0
+    with Watch("catalogue", "rows") as watch:
+
+        def show(row: CatalogueRow) -> None:
+            nonlocal rows
+            rows += 1
+            if rows % 1000 == 0:
+                watch.show(row.fraction, rows)
+
+        return fill(show)
+
+
+def _tell(file: str, filled: Filled) -> None:
+    for place, reason in filled.first:
+        click.echo(f"{file} {place}: {reason}", err=True)
+    if filled.rejected > len(filled.first):
+        click.echo(f"and {filled.rejected - len(filled.first):,} more", err=True)
+    click.echo(f"{filled.items:,} items in the catalogue from {file}, {filled.rejected:,} rows rejected")
+
+
+def _check_apart(named: Mapping[str, tuple[str, ...]]) -> None:
+    """Check that no item was named with two options.
+
+    Raises:
+        click.UsageError: one was.
+    """
+    by_item: dict[str, str] = {}
+    for option, item_ids in named.items():
+        for item_id in item_ids:
+            other = by_item.setdefault(item_id, option)
+            if other != option:
+                raise click.UsageError(f"{other} and {option} both name '{item_id}'")
+
+
+def _columns(value: str | None) -> dict[str, str]:
+    from streams.recommendations.catalogue_files import FIELDS
+
+    mapping = {}
+    for part in filter(None, (value or "").split(",")):
+        field, equals, column = part.partition("=")
+        if not equals or not column:
+            raise click.UsageError(f"--columns has '{part}', which is not field=column, as in title=product_type")
+        if field not in FIELDS:
+            raise click.UsageError(f"--columns names '{field}', which is no field; fields are {', '.join(FIELDS)}")
+        mapping[field] = column
+    return mapping

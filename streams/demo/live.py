@@ -1,0 +1,234 @@
+"""The live demo: a broker, a worker with its page, and a year of groceries bought within minutes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from producers.publish import Publisher
+from streams.demo.child_process import ChildProcess
+from streams.demo.embedded_broker import EmbeddedBroker
+from streams.demo.groceries import GROCERY_COLUMNS, grocery_file, grocery_items
+from streams.demo.interruptions import Interruptions
+from streams.demo.ports import free_port
+from streams.demo.sending import Sending
+from streams.progress import Watch
+from streams.recommendations.catalogue import encode_item
+from streams.workers.catalogue_topic import send_items
+from streams.workers.topics import Partitions, Topics, create_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PORT = 6066
+# One worker shares with nobody, and each partition of items has all deltas: in the broker's memory, for good.
+PARTITIONS = Partitions(purchases=2, items=1)
+# Each list is 6 KB in the broker's memory, for good: unbounded, a replay of two minutes publishes 350,000 of them.
+LISTS_PER_SECOND = 500
+START_TIMEOUT_S = 120.0
+_POLL_S = 0.5
+_PATIENCE_S = 8.0  # joining the consumer groups takes three seconds
+_IN_EARNEST = 10_000  # lines
+
+
+class DemoFailed(Exception):
+    """The broker or the worker ended. The message has its last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """What a live demo is told.
+
+    Attributes:
+        speed: seconds of event time to one of ours; None: as fast as can be.
+        lines: how many lines of the log to replay; None: all.
+        port: where the page is to be; None: at PORT, or anywhere if that is taken.
+    """
+
+    speed: float | None
+    lines: int | None = None
+    port: int | None = None
+
+
+def run_live(settings: LiveSettings, say: Callable[[str], None]) -> None:
+    """Run until Ctrl-C, and leave nothing behind.
+
+    Args:
+        settings: of the demo.
+        say: told what people are to know, line by line.
+
+    Raises:
+        DemoFailed, NoEmbeddedBroker, OrderError, PublishingFailed, BrokerUnavailable: it could not run.
+    """
+    log = grocery_file("transactions.parquet")
+    for package in ("producers", "streams"):
+        logging.getLogger(package).addHandler(logging.NullHandler())  # what people are to know, they are told
+    with Interruptions() as interruptions, ExitStack() as stack:
+        try:
+            _run(settings, log, say, interruptions, stack)
+        except KeyboardInterrupt:
+            interruptions.ignore()  # the first Ctrl-C is enough
+            say("stopping")
+            stack.close()
+            say("stopped: broker, worker and their files are gone")
+        except BaseException:
+            interruptions.ignore()
+            raise
+
+
+def _run(
+    settings: LiveSettings, log: Path, say: Callable[[str], None], interruptions: Interruptions, stack: ExitStack
+) -> None:
+    topics = Topics()
+    begun = time.monotonic()
+    with interruptions.held():
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="alsobought-")))
+        broker = stack.enter_context(EmbeddedBroker(directory / "broker"))
+    create_topics(broker.address, topics, PARTITIONS)
+    say(f"broker: {broker.address}, in memory")
+    address = f"127.0.0.1:{free_port(PORT) if settings.port is None else settings.port}"
+    with interruptions.held():
+        worker = stack.enter_context(_worker(broker.address, address, directory))
+    items = grocery_items()
+    with Publisher(broker.address, topics.items) as publisher:
+        send_items(publisher, [(item_id, encode_item(item)) for item_id, item in items.items()])
+    say(f"catalogue: {len(items):,} products")
+    children = {"broker": broker.process, "worker": worker}
+    _wait_for_page(address, children)
+    say(f"page: http://{address}   (Ctrl-C ends everything)")
+
+    if settings.lines is not None:
+        log = _shortened(log, settings.lines, directory)
+    with interruptions.held():
+        sending = Sending(broker.address, topics.purchases, log, GROCERY_COLUMNS, settings.speed)
+        stack.callback(sending.stop)
+    replayed = time.monotonic()
+    _wait_for_counting(sending, address, children, say)
+    _watch_counting(sending, address, children, _rows(log))
+    counted = time.monotonic()
+    say(f"{sending.lines:,} lines of {sending.orders:,} orders counted in {counted - replayed:.0f} s")
+    _wait_until_current(address, children)
+    later, whole = time.monotonic() - counted, time.monotonic() - begun
+    say(f"every related list is exact, {later:.0f} s later, {whole:.0f} s after the start; the page stays until Ctrl-C")
+    while True:
+        _check(children)
+        time.sleep(_POLL_S)
+
+
+@contextmanager
+def _worker(broker: str, address: str, directory: Path) -> Iterator[ChildProcess]:
+    command = [sys.executable, "-m", "streams.commands.kafka", "worker"]
+    command += ["--broker", broker, "--state-dir", str(directory / "state"), "--admin", address]
+    command += ["--no-fencing", "--lists-per-second", str(LISTS_PER_SECOND)]
+    # settings of somebody's own workers are not for this one
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ALSOBOUGHT_")}
+    worker = ChildProcess(command, directory / "worker.log", environment=environment)
+    try:
+        yield worker
+    finally:
+        worker.end()
+
+
+def _shortened(log: Path, lines: int, directory: Path) -> Path:
+    """The first lines of a log, as a file of its own."""
+    import pyarrow as pa  # noqa: PLC0415 - slow to load
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    with pq.ParquetFile(log) as file:
+        first = pa.Table.from_batches([next(file.iter_batches(lines))])
+    pq.write_table(first, directory / log.name)
+    return directory / log.name
+
+
+def _rows(log: Path) -> int:
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    return int(pq.read_metadata(log).num_rows)
+
+
+def _wait_for_page(address: str, children: dict[str, ChildProcess]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            urllib.request.urlopen(f"http://{address}/", timeout=5).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            _check(children)
+            if time.monotonic() > deadline:
+                said = children["worker"].last_words()
+                raise DemoFailed(
+                    f"no page at {address} after {START_TIMEOUT_S:g} s; the worker says:\n{said}"
+                ) from None
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _wait_for_counting(
+    sending: Sending, address: str, children: dict[str, ChildProcess], say: Callable[[str], None]
+) -> None:
+    """Return once the worker counts in earnest."""
+    deadline = time.monotonic() + _PATIENCE_S
+    told = False
+    while not sending.ended and _counted(_status(address)) < _IN_EARNEST:
+        if time.monotonic() > deadline and not told:
+            told = True
+            say("the counting loops are being compiled, the first time only: half a minute or so")
+        _check(children)
+        time.sleep(_POLL_S)
+
+
+def _watch_counting(sending: Sending, address: str, children: dict[str, ChildProcess], rows: int) -> None:
+    """Show how far the worker has counted; return when it has counted everything that was sent."""
+    with Watch("replay", "lines") as watch:
+        while True:
+            ended = sending.ended
+            counted = _counted(_status(address))
+            if ended and sending.failure is not None:
+                raise sending.failure
+            if ended and counted == sending.lines:
+                return
+            watch.show(counted / max(sending.lines if ended else rows, 1), counted)
+            _check(children)
+            time.sleep(_POLL_S)
+
+
+def _wait_until_current(address: str, children: dict[str, ChildProcess]) -> None:
+    while True:
+        tally = (_status(address) or {}).get("tally")
+        if tally and tally["current"] and all(tally["current"].values()):
+            return
+        _check(children)
+        time.sleep(_POLL_S)
+
+
+def _counted(status: dict[str, Any] | None) -> int:
+    """Lines that are in all counts."""
+    return min((status or {}).get("tally", {}).get("lines", {}).values(), default=0)
+
+
+def _status(address: str) -> dict[str, Any] | None:
+    """What the worker says of itself; None if it is too busy to."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/status", timeout=10) as answer:
+            status: dict[str, Any] = json.load(answer)
+            return status
+    except (OSError, ValueError):
+        return None
+
+
+def _check(children: dict[str, ChildProcess]) -> None:
+    for name, process in children.items():
+        if not process.running:
+            raise DemoFailed(f"the {name} ended with exit code {process.child.returncode}:\n{process.last_words()}")

@@ -1,0 +1,218 @@
+"""The catalogue on Kafka: filled by the command, followed by workers, whatever else somebody puts onto the topic."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import jsonschema
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from producers.publish import Publisher
+from streams.recommendations.catalogue import CatalogueItem, encode_item
+from streams.workers.catalogue_feed import CatalogueFeed
+from streams.workers.catalogue_topic import send_items
+from tests.brokers import ApacheKafka, Broker
+from tests.commands import called, refused, told
+from tests.workers import ROOT, made_topics, read_topic
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from streams.workers.topics import Topics
+
+SOON_S = 0.5
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def kafka(broker: Broker) -> Broker:
+    """The session's broker, if topics can be checked there."""
+    if not isinstance(broker, ApacheKafka):
+        pytest.skip("the embedded broker tells no configurations")
+    return broker
+
+
+@asynccontextmanager
+async def feed(kafka: Broker, topics: Topics) -> AsyncIterator[CatalogueFeed]:
+    """A feed that has read everything there was."""
+    following = CatalogueFeed(kafka.bootstrap, topics.items)
+    await following.start()
+    try:
+        await asyncio.wait_for(following.complete.wait(), PATIENCE_S)
+        yield following
+    finally:
+        await following.stop()
+
+
+async def seen(what: Callable[[], bool]) -> float:
+    """Seconds until something holds."""
+    begun = time.monotonic()
+    while not what():
+        assert time.monotonic() < begun + PATIENCE_S
+        await asyncio.sleep(0.005)
+    return time.monotonic() - begun
+
+
+def filled(kafka: Broker, topics: Topics, *arguments: str | Path) -> str:
+    """What the command says that fills the topic."""
+    return told("catalogue", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix, *arguments)
+
+
+def test_workers_follow_what_the_command_fills_hides_and_removes(kafka: Broker, tmp_path: Path) -> None:
+    """An item out of stock is gone within a second, and back as quickly, with its title."""
+    topics = made_topics(kafka.bootstrap, "catalogue")
+    file = tmp_path / "products.csv"
+    file.write_text("sku,name,category,available\n7,Tea,drinks,yes\n8,Milk,drinks,no\n9,Söap,,\n")
+
+    async def follow() -> None:
+        async with feed(kafka, topics) as one, feed(kafka, topics) as other:
+            for following in (one, other):
+                assert following.catalogue.items == {}
+            await asyncio.to_thread(filled, kafka, topics, file, "--columns", "item_id=sku,title=name")
+            for following in (one, other):
+                assert await seen(lambda: len(following.catalogue.items) == 3) < SOON_S  # noqa: B023
+                assert following.catalogue.get("9") == CatalogueItem("Söap")
+                assert following.catalogue.unavailable == {"8"}
+            await asyncio.to_thread(
+                filled, kafka, topics, "--unavailable", "7", "--unavailable", "new", "--available", "8"
+            )
+            for following in (one, other):
+                assert await seen(lambda: following.catalogue.unavailable == {"7", "new"}) < SOON_S  # noqa: B023
+                assert following.catalogue.get("7") == CatalogueItem("Tea", "drinks", available=False)
+            await asyncio.to_thread(filled, kafka, topics, "--available", "7", "--remove", "9", "--remove", "new")
+            for following in (one, other):
+                assert await seen(lambda: following.catalogue.items.keys() == {"7", "8"}) < SOON_S  # noqa: B023
+                assert following.catalogue.unavailable == set()
+                assert following.rejected == 0
+
+    asyncio.run(follow())
+
+    schema = json.loads((ROOT / "docs" / "schemas" / "item.json").read_text())
+    for record in read_topic(kafka.bootstrap, topics.items)[0]:
+        if record.value is not None:
+            jsonschema.validate(json.loads(record.value), schema)
+
+
+def test_a_change_is_seen_within_a_fraction_of_a_second(kafka: Broker) -> None:
+    """Who sells the last one wants it out of the recommendations before the next visitor."""
+    topics = made_topics(kafka.bootstrap, "prompt")
+
+    async def follow() -> list[float]:
+        delays = []
+        async with feed(kafka, topics) as following:
+            with Publisher(kafka.bootstrap, topics.items) as publisher:
+                for number in range(20):
+                    gone = number % 2 == 0
+                    send_items(publisher, [("tea", encode_item(CatalogueItem(available=not gone)))])
+                    delays.append(await seen(lambda: ("tea" in following.catalogue.unavailable) == gone))  # noqa: B023
+                    await asyncio.sleep(0.01 * number)
+        return delays
+
+    assert max(asyncio.run(follow())) < SOON_S
+
+
+def test_a_worker_that_starts_again_knows_the_whole_catalogue(kafka: Broker, tmp_path: Path) -> None:
+    """Nothing of the catalogue is kept on the worker's disk; after compaction the last word on each item is left."""
+    topics = made_topics(kafka.bootstrap, "restart")
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    eager = {
+        "cleanup.policy": "compact",
+        "segment.ms": "100",
+        "min.cleanable.dirty.ratio": "0.00001",
+        "delete.retention.ms": "0",
+    }
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.items, configs=eager)])
+    admin.close()
+    file = tmp_path / "products.parquet"
+    ids = list(range(12_000))
+    pq.write_table(pa.table({"item_id": ids, "title": [f"Product {number}" for number in ids]}), file)
+
+    assert "12,000 items in the catalogue" in filled(kafka, topics, file)
+    filled(kafka, topics, file)
+    filled(kafka, topics, "--remove", "11", "--unavailable", "12")
+    deadline = time.monotonic() + PATIENCE_S
+    while len(read_topic(kafka.bootstrap, topics.items)[0]) > 12_500 and time.monotonic() < deadline:
+        with Publisher(kafka.bootstrap, topics.items) as publisher:  # a write closes the segment that is due
+            send_items(publisher, [("roller", None)])
+        time.sleep(0.3)
+
+    async def start() -> None:
+        async with feed(kafka, topics) as following:
+            assert following.catalogue.items.keys() == {str(number) for number in ids} - {"11"}
+            assert following.catalogue.unavailable == {"12"}
+            assert following.catalogue.get("12").title == "Product 12"
+
+    asyncio.run(start())
+
+
+BAD = {
+    b"not JSON": (b"tea", b"{"),
+    b"a list": (b"tea", b"[]"),
+    b"another type": (b"tea", b'{"available": "perhaps"}'),
+    b"no address": (b"tea", b'{"url": "javascript:alert(1)"}'),
+    b"too long": (b"tea", b'{"title": "%s"}' % (b"x" * 1001)),
+    b"an empty key": (b"", b"{}"),
+    b"a key that is no text": (b"\xff", b"{}"),
+    b"a long key": (b"x" * 513, b"{}"),
+}
+
+
+def test_bad_records_are_skipped_and_told(
+    kafka: Broker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may write to the topic; the worker goes on. Records without a key Kafka itself refuses."""
+    topics = made_topics(kafka.bootstrap, "bad")
+    monkeypatch.setattr("streams.workers.catalogue_feed._BAD_RECORDS_TOLD", len(BAD) - 1)
+    with Publisher(kafka.bootstrap, topics.items) as publisher:
+        send_items(publisher, [("tea", encode_item(CatalogueItem("Tea")))])
+        for key, value in BAD.values():
+            publisher.send(key, value, partition=0)
+        send_items(publisher, [("milk", b'{"title": "Milk", "colour": "white"}')])
+
+    async def read() -> CatalogueFeed:
+        async with feed(kafka, topics) as following:
+            return following
+
+    following = asyncio.run(read())
+
+    assert following.catalogue.items == {"tea": CatalogueItem("Tea"), "milk": CatalogueItem("Milk")}
+    assert following.rejected == len(BAD)
+    told_of = [record.getMessage() for record in caplog.records if "is skipped" in record.getMessage()]
+    assert len(told_of) == len(BAD) - 1
+    assert told_of[0].startswith(f"catalogue: record 1 of topic {topics.items} partition 0 is skipped: item 'tea': not")
+    assert "further records that are none are only counted" in caplog.text
+
+
+def test_the_command_says_what_it_needs(kafka: Broker, tmp_path: Path) -> None:
+    file = tmp_path / "products.csv"
+    file.write_text("item_id,title\n7,Tea\n,x\n")
+    address = ("--broker", kafka.bootstrap, "--topic-prefix", "nowhere-")
+
+    assert "one of the two" in refused("catalogue", file)
+    assert "one of the two" in refused("catalogue", file, "--state-dir", tmp_path, *address)
+    assert "name a FILE" in refused("catalogue", *address)
+    assert "--available and --remove both name 'x'" in refused(
+        "catalogue", "--available", "x", "--remove", "x", *address
+    )
+    assert "no known format" in refused("catalogue", tmp_path / "items.txt", *address)
+    missing = called("catalogue", file, *address)
+    assert missing.exit_code != 0
+    assert "there is no topic nowhere-items" in missing.stderr
+    silent = called("catalogue", file, "--broker", "127.0.0.1:1", "--broker-timeout", "0.1")
+    assert silent.exit_code == 1
+    assert "no Kafka broker answers" in silent.stderr
+
+    topics = made_topics(kafka.bootstrap, "rejects")
+    partly = called("catalogue", file, "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix)
+    assert partly.exit_code == 1
+    assert "line 3: item_id is missing" in partly.stderr
+    assert "1 items in the catalogue" in partly.stdout

@@ -1,0 +1,197 @@
+"""The demo as people meet it: a page, progress, Ctrl-C at any moment; and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.demo.child_process import ChildProcess
+from streams.demo.embedded_broker import EmbeddedBroker, NoEmbeddedBroker
+from streams.demo.ports import free_port, is_free
+from tests.commands import COMMAND, refused
+from tests.workers import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE_S = 60
+
+
+class Demo:
+    """The demo in a process of its own, with a temporary directory of its own."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.temporary = directory / "temporary"
+        self.temporary.mkdir()
+        self.log = directory / "demo.txt"
+        with self.log.open("wb") as to:
+            self.process = subprocess.Popen(
+                [COMMAND, "demo", *options],
+                cwd=directory,
+                env=os.environ | {"TMPDIR": str(self.temporary)},
+                stdout=to,
+                stderr=to,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        """What it has printed."""
+        return self.log.read_text()
+
+    @property
+    def children(self) -> list[int]:
+        """Processes that mention its directory, or listen where it says: broker, worker and their guards."""
+        return [pid for pid, command in _processes().items() if str(self.temporary) in command]
+
+    def says(self, words: str, timeout_s: float = PAGE_S) -> None:
+        """Wait until it says something."""
+        wait_until(
+            f"{words!r} is said", lambda: words in self.said or self.process.poll() is not None, timeout_s, pause_s=0.02
+        )
+        assert words in self.said, self.said
+
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Ctrl-C; return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@contextmanager
+def running(directory: Path, *options: str) -> Iterator[Demo]:
+    demo = Demo(directory, *options)
+    try:
+        yield demo
+    finally:
+        demo.process.kill()
+        demo.process.wait()
+
+
+def _processes() -> dict[int, str]:
+    """Command line and environment of every process of ours."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        found[int(process.name)] = told.decode(errors="replace")
+    return found
+
+
+def nothing_is_left(demo: Demo) -> bool:
+    """Whether neither process nor file remains."""
+    return not demo.children and not list(demo.temporary.iterdir())
+
+
+def test_the_demo_shows_a_page_counts_everything_and_cleans_up(tmp_path: Path) -> None:
+    """What a newcomer sees first."""
+    with running(tmp_path, "--lines", "30000", "--speed", "max", "--port", str(free_port())) as demo:
+        begun = time.monotonic()
+        demo.says("page: http://")
+        assert time.monotonic() - begun < PAGE_S
+        [address] = re.findall(r"page: (http://\S+)", demo.said)
+        try:
+            urllib.request.urlopen(address, timeout=10).close()  # noqa: S310
+        except urllib.error.HTTPError as error:
+            assert error.code < 500  # noqa: PT017 - the worker answers, whatever it has at this path
+        demo.says("every related list is exact", 120)
+        assert "catalogue: 92,331 products" in demo.said
+        assert re.search(r"^29,\d\d\d lines of [\d,]+ orders counted in \d+ s$", demo.said, re.MULTILINE), demo.said
+        assert len(demo.children) >= 3
+
+        assert demo.interrupt() == 0
+        assert "stopped: broker, worker and their files are gone" in demo.said
+        assert "Traceback" not in demo.said
+        assert "WARNING" not in demo.said
+        wait_until("nothing is left", lambda: nothing_is_left(demo), 10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """While it starts, while it replays; pressed once or again."""
+    chance = random.Random(int(number))  # noqa: S311
+    for attempt in range(3):
+        directory = tmp_path / str(attempt)
+        directory.mkdir()
+        with running(directory, "--lines", "30000") as demo:
+            wait_until("it has begun", lambda: bool(list(demo.temporary.iterdir())), pause_s=0.002)
+            time.sleep(chance.choice([0.0, 0.3, 3.0, 6.0]) * chance.random())
+            demo.process.send_signal(number)
+            time.sleep(0.1)
+            assert demo.interrupt(number) == 0, demo.said
+            assert "Traceback" not in demo.said, demo.said
+            wait_until("nothing is left", lambda: nothing_is_left(demo), 10)
+
+
+def test_when_the_demo_is_killed_its_processes_end_with_it(tmp_path: Path) -> None:
+    with running(tmp_path, "--lines", "30000") as demo:
+        demo.says("page: http://")
+        demo.process.kill()
+        demo.process.wait()
+        wait_until("no process is left", lambda: not demo.children, 10)
+
+
+def test_a_worker_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with running(tmp_path, "--lines", "30000") as demo:
+        demo.says("page: http://")
+        [worker] = [
+            pid for pid, command in _processes().items() if f"{demo.temporary}" in command and "\0worker\0" in command
+        ]
+        os.kill(worker, signal.SIGKILL)
+
+        assert demo.process.wait(60) == 1
+        assert "the worker ended with exit code -9" in demo.said
+        assert nothing_is_left(demo)
+
+
+def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    assert "--state-dir goes with --no-broker" in refused("demo", "--state-dir", tmp_path)
+    assert "leave --no-broker out" in refused("demo", "--no-broker", "--lines", "5")
+    assert "leave --no-broker out" in refused("demo", "--no-broker", "--port", "5")
+
+
+def test_a_machine_without_broker_is_told_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = tmp_path / "tansu"
+    wrong.write_text("#!/bin/sh\necho no such machine; exit 3\n")
+    wrong.chmod(0o755)
+    monkeypatch.setenv("CALF_TANSU_BIN", str(wrong))
+    with (
+        pytest.raises(NoEmbeddedBroker, match="does not start on this machine:\nno such machine"),
+        EmbeddedBroker(tmp_path),
+    ):
+        pass
+    monkeypatch.setenv("CALF_TANSU_BIN", str(tmp_path / "nothing"))
+    with pytest.raises(NoEmbeddedBroker, match="has no broker for this machine"), EmbeddedBroker(tmp_path):
+        pass
+
+
+def test_a_free_port_is_the_preferred_one_if_nobody_has_it() -> None:
+    preferred = free_port()
+    assert free_port(preferred) == preferred
+    with socket.create_server(("127.0.0.1", preferred)):
+        assert not is_free(preferred)
+        assert free_port(preferred) != preferred
+
+
+def test_a_child_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.demo.child_process.STOP_TIMEOUT_S", 0.2)
+    child = ChildProcess(
+        ["/bin/sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.05; done"], tmp_path / "log.txt"
+    )
+    wait_until("it is deaf", lambda: child.last_words() == "deaf", 10)
+    child.end()
+    assert not child.running
+    assert child.child.returncode == -signal.SIGKILL

@@ -1,0 +1,22 @@
+"""The owner of everything, where a broker can't be asked."""
+
+from __future__ import annotations
+
+import asyncio
+
+from streams.workers.owners import Place
+from streams.workers.sole_owner import SoleOwner
+from streams.workers.topics import Partitions
+
+
+def test_the_only_worker_owns_whatever_there_is() -> None:
+    async def asked() -> None:
+        owner = SoleOwner("127.0.0.1:6066", Partitions(purchases=2, items=1))
+        owner.forget()
+        assert await owner.of(Place("ingest", 1)) == "127.0.0.1:6066"
+        assert await owner.of(Place("tally", 1)) is None
+        assert (await owner.of_all()).keys() == {("ingest", 0), ("ingest", 1), ("tally", 0)}
+        assert await owner.workers() == ["127.0.0.1:6066"]
+        await owner.close()
+
+    asyncio.run(asked())
