@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,17 @@ def _interruptible() -> Iterator[list[bool]]:
 )
 @click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="File for rejected lines.")
 @click.option("--commit-lines", default=5000, type=click.IntRange(1), help="Order lines per commit.")
+@click.option(
+    "--prequential",
+    is_flag=True,
+    help="Score a sample of the orders before they are counted: would recommendations have contained what they bring?",
+)
+@click.option(
+    "--score-one-in",
+    default=32,
+    type=click.IntRange(1),
+    help="With --prequential: score one in so many of the orders in the windows; fewer cost more and tell more.",
+)
 @click.option("--speed", default="max", metavar="max|N", help="With --broker: N times as fast as it happened.")
 @click.option("--topic-prefix", default="", help="With --broker: before the topic's name.")
 def replay(
@@ -80,6 +92,8 @@ def replay(
     item_partitions: int | None,
     rejects: Path | None,
     commit_lines: int,
+    prequential: bool,
+    score_one_in: int,
     speed: str,
     topic_prefix: str,
 ) -> None:
@@ -89,6 +103,10 @@ def replay(
     item_id and timestamp, and may have quantity, order_id and type (purchase or return). Adjacent lines of one order_id
     are one order. Lines that can't be counted go to the rejects file, with the reason. Ctrl-C commits and stops; the
     same command goes on later, and a log that has grown is taken up where it ended.
+
+    --prequential also tells how often one of the six items recommended was among the new ones that an order brought,
+    and one of the six bestsellers; `alsobought quality` tells it again. With --score-one-in 1 it takes longer and has
+    more orders to go by.
 
     \b
       alsobought replay orders.csv --state-dir state
@@ -102,6 +120,8 @@ def replay(
     if (state_dir is None) == (broker is None):
         raise click.UsageError("name --state-dir, to count here, or --broker, to send to Kafka: one of the two")
     if broker is not None:
+        if prequential:
+            raise click.UsageError("--prequential needs --state-dir: a worker scores what it counts by itself")
         _send(logs, broker, columns, rejects or Path("rejected.jsonl"), speed, topic_prefix)
         return
     assert state_dir is not None
@@ -111,7 +131,8 @@ def replay(
         stored.item_partitions if item_partitions is None else item_partitions,
     )
     with _interruptible() as asked:  # opening a large state takes a while too
-        _count(logs, state_dir, settings, columns, rejects or state_dir / "rejected.jsonl", commit_lines, asked)
+        one_in = score_one_in if prequential else None
+        _count(logs, state_dir, settings, columns, rejects or state_dir / "rejected.jsonl", commit_lines, one_in, asked)
 
 
 def _send(
@@ -158,15 +179,22 @@ def _count(
     columns: dict[str, str],
     rejects: Path,
     commit_lines: int,
+    score_one_in: int | None,
     asked: list[bool],
 ) -> None:
     """Count logs into a state directory and bring its lists up to date; stop once `asked` holds something."""
     from streams.embedded import Embedded
+    from streams.prequential import Prequential
     from streams.progress import Watch
+    from streams.quality import quality_lines
+    from streams.recommendations.offers import offers
     from streams.replay import Progress
     from streams.replay import replay as run
 
     embedded = Embedded(state_dir, settings)
+    prequential = None
+    if score_one_in is not None:
+        prequential = Prequential(partial(offers, embedded.counts), settings.pair_window, score_one_in)
     try:
         with Watch("replay", "lines") as watch:
             totals = Progress()
@@ -183,11 +211,14 @@ def _count(
                     rejects=rejects,
                     on_commit=show,
                     stop=lambda: bool(asked),
+                    prequential=prequential,
                 )
                 totals = totals.joined(progress)
                 if asked:
                     break
         _tell_replay(totals, embedded.counts[0].lines, rejects, state_dir, interrupted=bool(asked))
+        if prequential is not None:
+            click.echo("\n".join(quality_lines(embedded.histories.tallies)))
         if asked:
             sys.exit(INTERRUPTED)
         with Watch("related lists", "lists") as watch:

@@ -208,6 +208,7 @@ class EmbeddedAnswers:
             lists=len(self._names),
             partitions=partitions,
             newest_ms=first.newest,
+            tallies=embedded.histories.tallies,
         )
 
     def ready(self) -> str | None:

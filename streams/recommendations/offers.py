@@ -1,0 +1,83 @@
+"""What customers would be shown by open count stores as they are now: for scoring, not for serving."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streams.lists import Ranker, Scoring
+from streams.prequential import AT, Offer
+from streams.ranking import LIST_LENGTH
+from streams.recommendations.assortment import take_stock
+from streams.recommendations.merge import SeedLists
+from streams.recommendations.recommend import Blend, Seeds, choose_seeds, recommend
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from state.count_store import CountStore
+    from streams.prequential import Visit
+
+MOST_SEEDS = 20
+"""Newest items held whose lists are asked; those who are served have a hundred, which costs five times as much."""
+
+
+def offers(counts: Sequence[CountStore], visits: Sequence[Visit], blend: Blend = Blend()) -> list[Offer]:  # noqa: B008
+    """The six items that each customer would be shown first, and the six bestsellers.
+
+    Args:
+        counts: every item partition, in order; items have the same number in each, and in the visits.
+        visits: who is asked for.
+        blend: shares of popularity and repeats.
+
+    Returns:
+        An offer for each visit; none at all if nothing was ever bought.
+    """
+    stock = take_stock(counts[0].popularity, counts[0].names.every, [])
+    if not stock.purchases.any():
+        return []
+    seeds = [_seeds(visit, stock.purchases) for visit in visits]
+    place, lists = _lists(counts, np.unique(np.concatenate([one.item for one in seeds])), stock.bought)
+    found = []
+    for visit, one in zip(visits, seeds, strict=True):
+        admitted = stock.available.copy()
+        admitted[visit.held.item[visit.held.item < stock.bought]] = False
+        rows = place[one.item]
+        mine = SeedLists(
+            lists.item[rows], lists.score[rows], lists.together[rows], lists.expected[rows], lists.length[rows]
+        )
+        chosen = recommend(visit.held, one, mine, stock, admitted, AT, blend, most_reasons=1)
+        best = stock.fillers("recent", admitted, AT)
+        found.append(Offer(np.array([entry.item for entry in chosen], np.int64), best))
+    return found
+
+
+def _seeds(visit: Visit, purchases: npt.NDArray[np.int64]) -> Seeds:
+    """The newest items held, without those that nobody had bought before the last commit: they have no lists yet."""
+    item, weight = (column[:MOST_SEEDS] for column in choose_seeds(visit.held))
+    here = item < len(purchases)
+    here[here] = purchases[item[here]] > 0
+    return Seeds(item[here], weight[here])
+
+
+def _lists(
+    counts: Sequence[CountStore], wanted: npt.NDArray[np.int64], known: int
+) -> tuple[npt.NDArray[np.int64], SeedLists]:
+    """The lists of the items wanted, each made once, and where each item's stands among them."""
+    place = np.full(known, -1, np.int64)
+    parts = []
+    done = 0
+    for store in counts:
+        here = wanted[store.owned[wanted]]
+        if len(here):
+            items, lists = Ranker(store, Scoring()).lists(here)
+            place[items] = np.arange(done, done + len(items))
+            parts.append(SeedLists(lists.item, lists.score, lists.together, lists.expected, lists.length))
+            done += len(items)
+    if not parts:
+        nothing = np.zeros((0, LIST_LENGTH))
+        return place, SeedLists(nothing.astype(np.uint32), nothing, nothing, nothing, np.zeros(0, np.int64))
+    return place, SeedLists(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
