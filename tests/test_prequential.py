@@ -106,7 +106,7 @@ def test_the_sample_is_one_order_in_so_many_and_nested() -> None:
 
 def replayed(
     state_dir: Path, log: Path, *, commit_lines: int, stop_after: int | None = None
-) -> dict[int, Sequence[int]]:
+) -> dict[int, tuple[int, ...]]:
     """The tallies of a replay into `state_dir`, stopped after so many commits."""
     embedded = Embedded(state_dir)
     left = stop_after

@@ -57,10 +57,11 @@ def offers(counts: Sequence[CountStore], visits: Sequence[Visit], blend: Blend =
 
 def _seeds(visit: Visit, purchases: npt.NDArray[np.int64]) -> Seeds:
     """The newest items held, without those that nobody had bought before the last commit: they have no lists yet."""
-    item, weight = (column[:MOST_SEEDS] for column in choose_seeds(visit.held))
+    seeds = choose_seeds(visit.held)
+    item = seeds.item[:MOST_SEEDS]
     here = item < len(purchases)
     here[here] = purchases[item[here]] > 0
-    return Seeds(item[here], weight[here])
+    return Seeds(item[here], seeds.weight[:MOST_SEEDS][here])
 
 
 def _lists(
