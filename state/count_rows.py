@@ -6,7 +6,7 @@ share one stored value, and SLICES of bundles take turns at being written.
 
 In memory a count travels as a *pair key*, item and neighbour in one uint64, so that sorting makes rows:
 
-    | slice 6 | bundle of the slice 21 | item of the bundle 4 | neighbour 32 | sign 1 |
+    | slice 6 | bundle of the slice 23 | item of the bundle 2 | neighbour 32 | sign 1 |
 
 A *signed* key stands for a change by one, +1 or -1; a key without its sign bit comes with a count.
 """
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     Keys = npt.NDArray[np.uint64]
     Counts = npt.NDArray[np.int64]
 
-BUNDLE = 16
-"""Items whose rows share a stored value: one RocksDB entry costs as much as decoding a hundred counts."""
+_BITS = 2
+BUNDLE = 1 << _BITS
+"""Items whose rows share a stored value: an entry costs as much as decoding a hundred counts, so that one for each item
+slows a replay; but whoever reads one item's row reads the others' too, which with 16 of them cost more than ranking."""
+_SLICE_SHIFT = 25
+_IN_SLICE = np.uint64((1 << (_SLICE_SHIFT - _BITS)) - 1)
+_SHIFT = np.uint64(_BITS)
+_MEMBER = np.uint64(BUNDLE - 1)
 EXPOSURES = 0xFFFF
 """The epoch under which exposure histograms are kept."""
 EXACT_EXPOSURES = 256
@@ -54,9 +60,9 @@ class Addends(NamedTuple):
 _ROW_KEY = struct.Struct(">cHHI")
 
 
-def row_key(epoch: int, slice_number: int, bundle: int) -> bytes:
+def row_key(epoch: int, bundle: int) -> bytes:
     """RocksDB key of a bundle: old epochs lie together and are left alone by compaction; a slice is contiguous."""
-    return _ROW_KEY.pack(b"c", epoch, slice_number, bundle)
+    return _ROW_KEY.pack(b"c", epoch, bundle >> (_SLICE_SHIFT - _BITS), bundle)
 
 
 def parse_row_key(key: bytes) -> tuple[int, int, int]:
@@ -73,7 +79,7 @@ def epoch_prefix(epoch: int, slice_number: int) -> bytes:
 def slice_of(items: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """The slice of each item.
 
-    >>> slice_of(np.array([0, 15, 16, 1024])).tolist()
+    >>> slice_of(np.array([0, 3, 4, 256])).tolist()
     [0, 0, 1, 0]
     """
     return (items.astype(np.int64) // BUNDLE) % SLICES
@@ -82,19 +88,30 @@ def slice_of(items: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 def places_of(items: npt.NDArray[Any]) -> Keys:
     """(n,) uint64 item part of the pair keys: items in the order in which they are stored.
 
-    >>> places = places_of(np.array([5, 17, 1030]))
+    >>> places = places_of(np.array([2, 5, 257]))
     >>> items_at(places).tolist(), np.argsort(places).tolist()
-    ([5, 17, 1030], [0, 2, 1])
+    ([2, 5, 257], [0, 2, 1])
     """
     wide = items.astype(np.uint64)
-    bundle = wide >> np.uint64(4)
-    return (bundle & np.uint64(63)) << np.uint64(25) | (bundle >> np.uint64(6)) << np.uint64(4) | wide & np.uint64(15)
+    bundle = wide >> _SHIFT
+    return (bundle & np.uint64(63)) << np.uint64(_SLICE_SHIFT) | bundle >> np.uint64(6) << _SHIFT | wide & _MEMBER
 
 
 def items_at(places: Keys) -> npt.NDArray[np.uint32]:
     """The items of `places_of`."""
-    bundle = (places >> np.uint64(4) & np.uint64((1 << 21) - 1)) << np.uint64(6) | places >> np.uint64(25)
-    return (bundle << np.uint64(4) | places & np.uint64(15)).astype(np.uint32)
+    bundle = (places >> _SHIFT & _IN_SLICE) << np.uint64(6) | places >> np.uint64(_SLICE_SHIFT)
+    return (bundle << _SHIFT | places & _MEMBER).astype(np.uint32)
+
+
+def slice_at(places: Keys) -> npt.NDArray[np.int64]:
+    """The slices of `places_of`."""
+    return (places >> np.uint64(_SLICE_SHIFT)).astype(np.int64)
+
+
+def slice_bounds(signed: Keys) -> list[int]:
+    """Where each slice begins among sorted signed keys, and the end: SLICES + 1 places."""
+    firsts = np.arange(SLICES, dtype=np.uint64) << np.uint64(_SLICE_SHIFT + 33)
+    return [*np.searchsorted(signed, firsts).tolist(), len(signed)]
 
 
 def bucket_of(exposure: int) -> int:
@@ -204,7 +221,7 @@ def _add(keys: Keys, counts: Counts, more_keys: Keys, changes: Counts, out_keys:
 
 
 def bundles_of(keys: Keys) -> npt.NDArray[np.uint64]:
-    """(b,) the distinct bundles of rising keys: places without their last four bits, rising."""
+    """(b,) the distinct bundles of rising keys: places without the item of the bundle, rising."""
     bundles = np.empty(len(keys), np.uint64)
     return bundles[: _bundles(keys, bundles)].copy()
 
@@ -213,7 +230,7 @@ def bundles_of(keys: Keys) -> npt.NDArray[np.uint64]:
 def _bundles(keys: Keys, bundles: npt.NDArray[np.uint64]) -> int:
     count = 0
     for key in keys:
-        bundle = key >> np.uint64(36)
+        bundle = key >> np.uint64(32 + _BITS)
         if count == 0 or bundles[count - 1] != bundle:
             bundles[count] = bundle
             count += 1
@@ -227,7 +244,7 @@ def encode(keys: Keys, counts: Counts) -> tuple[npt.NDArray[np.uint64], npt.NDAr
     shifted by a flag that says whether its count, less two, follows; most counts are one.
 
     Returns:
-        (b,) uint64 bundles, each the place of its first item without the last four bits; the values end to end as
+        (b,) uint64 bundles, each the place of its first item without the item of the bundle; the values end to end as
         (bytes,) uint8; their (b + 1,) boundaries.
     """
     bundles = bundles_of(keys)
@@ -262,7 +279,7 @@ def _encode(
     for number in range(len(bundles)):
         filled = 0
         for member in range(BUNDLE):
-            place = bundles[number] << np.uint64(4) | np.uint64(member)
+            place = bundles[number] << _SHIFT | np.uint64(member)
             previous = np.int64(-1)
             begin = filled
             while at < len(keys) and keys[at] >> np.uint64(32) == place:
@@ -287,7 +304,7 @@ def decode(
     bundles: npt.NDArray[np.uint64], values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]
 ) -> tuple[Keys, Counts]:
     """What `encode` encoded: counts by rising key."""
-    places = np.repeat(bundles << np.uint64(4), BUNDLE) + np.tile(np.arange(BUNDLE, dtype=np.uint64), len(bundles))
+    places = np.repeat(bundles << _SHIFT, BUNDLE) + np.tile(np.arange(BUNDLE, dtype=np.uint64), len(bundles))
     begin, end = locate(places, bundles, values, ends)
     keys = np.empty(len(values), np.uint64)
     counts = np.empty(len(values), np.int64)
@@ -318,7 +335,7 @@ def _locate(
     read = -1
     number = 0
     for at in range(len(places)):
-        bundle = places[at] >> np.uint64(4)
+        bundle = places[at] >> _SHIFT
         while number < len(bundles) and bundles[number] < bundle:
             number += 1
         if number == len(bundles):
@@ -333,7 +350,7 @@ def _locate(
                 starts[member + 1] = starts[member] + length
             starts += position
             read = number
-        member = np.int64(places[at] & np.uint64(15))
+        member = np.int64(places[at] & _MEMBER)
         begin[at], end[at] = starts[member], starts[member + 1]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_ids
 from state.count_rows import (
+    BUNDLE,
     EXPOSURES,
     Addends,
     add,
@@ -21,6 +21,7 @@ from state.count_rows import (
     net,
     parse_row_key,
     row_key,
+    slice_at,
 )
 from state.errors import StateDamaged
 from state.journal import Journal
@@ -28,6 +29,7 @@ from state.names import Names
 from state.popularity_table import PopularityTable
 from state.rocks import Rocks, WriteBatch
 from state.settings import CountingSettings, check_settings, put_settings
+from state.waiting_counts import WaitingCounts, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,19 +61,6 @@ class CountChange(NamedTuple):
     holder_change: npt.NDArray[np.int64]
     purchase_item: npt.NDArray[np.uint32]
     purchase_day: npt.NDArray[np.int64]
-
-
-@dataclass(slots=True)
-class _Pending:
-    """Counts that wait for their slices' turns: those of the commits up to `commit`, between two turns."""
-
-    commit: int
-    keys: dict[int, Keys] = field(default_factory=dict)
-
-    def merge(self, keys: dict[int, Keys]) -> None:
-        for epoch, more in keys.items():
-            mine = self.keys.get(epoch)
-            self.keys[epoch] = more if mine is None else np.sort(np.concatenate([mine, more]))
 
 
 class CountStore:
@@ -122,7 +111,7 @@ class CountStore:
         self._numbers_of: dict[int, npt.NDArray[np.uint32]] = {}
         self._stored_numbers: dict[int, int] = {}
         self._stored_names = 0
-        self._pending: list[_Pending] = []
+        self._waiting = WaitingCounts()
         self.journal = Journal(self._rocks, _PAIRS_PER_SLICE)
         self._load()
 
@@ -184,10 +173,10 @@ class CountStore:
             change_of: the change that a record makes to the items for which the given (items,) bool holds.
         """
         for commit, joined in self.journal.records():
-            stale = np.repeat(self.journal.written < commit, 16)
+            stale = np.repeat(self.journal.written < commit, BUNDLE)
             for record in split_records(joined):
                 change = change_of(record, self.owned & np.resize(stale, len(self.owned)))
-                self._count(commit, change, self.journal.written, np.resize(stale, len(self.names)))
+                self._count(commit, change, np.resize(stale, len(self.names)))
 
     def numbers_of(self, source: int, first: int, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
         """(n,) this store's numbers of a purchases partition's items, by their number there.
@@ -232,16 +221,14 @@ class CountStore:
         if self.journal.commit == 0:
             put_settings(batch, KIND, self.settings)
         work = sum(len(keys) for change in changes for keys in change.keys.values())
-        written = self.journal.written.copy()
         turns = self.journal.begin(batch, join_records(records), work)
         for change in changes:
-            self._count(self.journal.commit, change, written)
+            self._count(self.journal.commit, change)
             self.offsets[change.source] = change.end
             self.newest = max(self.newest, change.newest)
             self._totals += change.totals
         for number, since in turns:
             self._write_slice(batch, number, since)
-        self._forget_written()
         if self._stored_names < len(self.names):
             fresh = self.names.texts(range(self._stored_names, len(self.names)))
             batch.put(_NAMES.pack(b"n", self._stored_names), pack_ids(fresh))
@@ -264,17 +251,8 @@ class CountStore:
         )
         self._rocks.write(batch)
 
-    def _count(
-        self,
-        commit: int,
-        change: CountChange,
-        written: npt.NDArray[np.int64],
-        only: npt.NDArray[np.bool_] | None = None,
-    ) -> None:
-        """Add a change to what is in memory; with `only`, for the items for which it holds.
-
-        `written` tells the commits before this one that wrote each slice: a slice may take its turn twice running.
-        """
+    def _count(self, commit: int, change: CountChange, only: npt.NDArray[np.bool_] | None = None) -> None:
+        """Add a change to what is in memory; with `only`, for the items for which it holds."""
         holder_item, holder_epoch, holder_change = change.holder_item, change.holder_epoch, change.holder_change
         purchase_item, purchase_day = change.purchase_item, change.purchase_day
         if only is not None:
@@ -286,43 +264,26 @@ class CountStore:
             self.popularity.advance(change.newest // 86_400_000)
         self.popularity.add_holders(commit, holder_item, holder_epoch, holder_change)
         self.popularity.add_purchases(commit, purchase_item, purchase_day)
-        last = self._pending[-1] if self._pending else None
-        if last is not None and not ((last.commit <= written) & (written < commit)).any():
-            last.commit = commit  # no slice took its turn in between: one sorted run serves for both
-            last.merge(change.keys)
-        else:
-            self._pending.append(_Pending(commit, dict(change.keys)))
-
-    def _waiting(self, epoch: int, number: int, since: int) -> list[Keys]:
-        """Signed keys of a slice and epoch that wait since a commit."""
-        low, high = np.uint64(number << 58), np.uint64(((number + 1) << 58) - 1)
-        parts = []
-        for pending in self._pending:
-            keys = pending.keys.get(epoch)
-            if keys is not None and pending.commit > since:
-                begin, end = np.searchsorted(keys, low), np.searchsorted(keys, high, "right")
-                if begin < end:
-                    parts.append(keys[begin:end])
-        return parts
+        self._waiting.add(change.keys)
 
     def _write_slice(self, batch: WriteBatch, number: int, since: int) -> None:
         """Put into `batch` every row of a slice that changed since a commit."""
         self.popularity.write_slice(batch, number, since)
-        for epoch in sorted({epoch for pending in self._pending for epoch in pending.keys}):
-            parts = self._waiting(epoch, number, since)
-            if not parts:
+        for epoch in self._waiting.epochs():
+            keys, changes = net(self._waiting.keys(epoch, number))
+            if not len(keys):
                 continue
-            keys, changes = net(_sorted(parts))
             bundles = bundles_of(keys)
             keys, counts = self._sum(*decode(*self._stored(epoch, bundles)), keys, changes)
             left, values, ends = encode(keys, counts)
             blob = values.tobytes()
             bounds = ends.tolist()
             for bundle, begin, end in zip(left.tolist(), bounds, bounds[1:], strict=False):
-                batch.put(_key(epoch, bundle), blob[begin:end])
+                batch.put(row_key(epoch, bundle), blob[begin:end])
             if len(left) < len(bundles):
                 for bundle in np.setdiff1d(bundles, left).tolist():
-                    batch.delete(_key(epoch, bundle))
+                    batch.delete(row_key(epoch, bundle))
+        self._waiting.forget(number)
 
     def _sum(self, keys: Keys, counts: Counts, more: Keys, changes: Counts) -> tuple[Keys, Counts]:
         keys, counts = add(keys, counts, more, changes)
@@ -330,13 +291,9 @@ class CountStore:
             raise StateDamaged(f"{self.path}: a count would fall below zero; restore a snapshot, or replay the log")
         return keys, counts
 
-    def _forget_written(self) -> None:
-        written = int(self.journal.written.min())
-        self._pending = [pending for pending in self._pending if pending.commit > written]
-
     def _stored(self, epoch: int, bundles: npt.NDArray[np.uint64]) -> _Values:
         """The values of some bundles as they are on disk; `bundles` rise."""
-        values = self._rocks.get_many([_key(epoch, bundle) for bundle in bundles.tolist()])
+        values = self._rocks.get_many([row_key(epoch, bundle) for bundle in bundles.tolist()])
         return _Values.of([(bundle, value) for bundle, value in zip(bundles.tolist(), values, strict=True) if value])
 
     def _stored_slice(self, epoch: int, number: int) -> _Values:
@@ -358,29 +315,28 @@ class CountStore:
         bundles = bundles_of(places << np.uint64(32))
         lows = places << np.uint64(33)
         highs = lows | np.uint64((1 << 33) - 1)
-        since = self.journal.written[(places >> np.uint64(25)).astype(np.int64)]
+        slices = slice_at(places)
+        numbers, firsts = np.unique(slices, return_index=True)
+        stretches = list(zip(numbers.tolist(), firsts.tolist(), [*firsts[1:].tolist(), len(places)], strict=True))
         stored, waiting = [], []
         for epoch in [*self.epochs(), EXPOSURES]:
             parts = []
-            for pending in self._pending:
-                keys = pending.keys.get(epoch)
-                unseen = since < pending.commit
-                if keys is not None and unseen.any():
-                    begins = np.searchsorted(keys, lows[unseen]).tolist()
-                    ends = np.searchsorted(keys, highs[unseen], "right").tolist()
-                    parts += [keys[begin:end] for begin, end in zip(begins, ends, strict=True) if begin < end]
+            for number, first, end in stretches:
+                for keys in self._waiting.runs(epoch, number):
+                    begins = np.searchsorted(keys, lows[first:end]).tolist()
+                    ends = np.searchsorted(keys, highs[first:end], "right").tolist()
+                    parts += [keys[at:to] for at, to in zip(begins, ends, strict=True) if at < to]
             stored.append(self._stored(epoch, bundles))
-            waiting.append(parts)
+            waiting.append(merged(parts))
         return _added(places, stored, waiting)
 
     def slice_addends(self, number: int, places: Keys) -> Addends:
         """The rows of a slice's items, by their rising places."""
-        since = int(self.journal.written[number])
         epochs = [*self.epochs(), EXPOSURES]
         return _added(
             places,
             [self._stored_slice(epoch, number) for epoch in epochs],
-            [self._waiting(epoch, number, since) for epoch in epochs],
+            [self._waiting.keys(epoch, number) for epoch in epochs],
         )
 
     def slice_rows(self, number: int) -> dict[int, tuple[Keys, Counts]]:
@@ -388,8 +344,7 @@ class CountStore:
         rows = {}
         for epoch in [*self.epochs(), EXPOSURES]:
             keys, counts = decode(*self._stored_slice(epoch, number))
-            parts = self._waiting(epoch, number, int(self.journal.written[number]))
-            rows[epoch] = self._sum(keys, counts, *net(_sorted(parts)))
+            rows[epoch] = self._sum(keys, counts, *net(self._waiting.keys(epoch, number)))
         return rows
 
     def size_bytes(self) -> int:
@@ -409,10 +364,6 @@ class CountStore:
         self._rocks.close()
 
 
-def _key(epoch: int, bundle: int) -> bytes:
-    return row_key(epoch, bundle >> 21, bundle)
-
-
 class _Values(NamedTuple):
     """Stored values of bundles, end to end."""
 
@@ -428,11 +379,7 @@ class _Values(NamedTuple):
         return cls(np.array([bundle for bundle, _ in entries], np.uint64), blob, ends)
 
 
-def _sorted(parts: list[Keys]) -> Keys:
-    return np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.uint64)
-
-
-def _added(places: Keys, stored: list[_Values], waiting: list[list[Keys]]) -> Addends:
+def _added(places: Keys, stored: list[_Values], waiting: list[Keys]) -> Addends:
     """Rows as kept: `stored` and `waiting` by epoch, the exposures last."""
     offset = 0
     bounds = []
@@ -440,7 +387,7 @@ def _added(places: Keys, stored: list[_Values], waiting: list[list[Keys]]) -> Ad
         begin, end = locate(places, *values)
         bounds.append((begin + offset, end + offset))
         offset += len(values.blob)
-    changes = [net(_sorted(parts)) for parts in waiting]
+    changes = [net(keys) for keys in waiting]
     return Addends(
         blob=np.concatenate([values.blob for values in stored]),
         begin=np.stack([begin for begin, _ in bounds]),

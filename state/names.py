@@ -51,8 +51,7 @@ class Names:
 
     def texts(self, numbers: Iterable[int]) -> list[str]:
         """The strings behind several numbers."""
-        texts = self._texts
-        return [texts[number] for number in numbers]
+        return list(map(self._texts.__getitem__, numbers))
 
     def number(self, texts: Sequence[str]) -> npt.NDArray[np.uint32]:
         """(n,) uint32 numbers of n strings; those not seen before get the next ones."""

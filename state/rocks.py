@@ -40,6 +40,7 @@ def _options() -> Options:
     options.set_keep_log_file_num(2)
     blocks = BlockBasedOptions()
     blocks.set_block_cache(Cache(128 * _MIB))  # rows of bought items, asked for again with every list
+    blocks.set_bloom_filter(10, block_based=False)
     options.set_block_based_table_factory(blocks)
     return options
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from state.count_rows import EXPOSURES, bucket_exposures, bucket_of, items_at
+from state.count_rows import EXPOSURES, bucket_exposures, bucket_of, items_at, slice_of
 from state.journal import SLICES
 from streams.lists import BLEND_HALF_LIFE_DAYS
 
@@ -115,15 +115,11 @@ def _exposures(histories: Histories, window: int) -> npt.NDArray[np.int64]:
     return exposures
 
 
-def _slice(items: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    return items.astype(np.int64) // 16 % SLICES
-
-
 def _pairs(
     counts: CountStore, histories: Histories, window: int, slices: range
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Item, neighbour and epoch of every ordered pair whose item is the partition's own and in `slices`."""
-    wanted = counts.owned[histories.item] & np.isin(_slice(histories.item), slices)
+    wanted = counts.owned[histories.item] & np.isin(slice_of(histories.item), slices)
     found: list[list[npt.NDArray[np.int64]]] = [[np.zeros(0, np.int64)] for _ in range(3)]
     for earlier, later in _shifted(histories, window):
         for mine, other in ((earlier, later), (later, earlier)):
@@ -149,13 +145,13 @@ def _recounted(
     pairs: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]],
 ) -> _Rows:
     item, neighbour, epoch = pairs
-    here = _slice(item) == number
+    here = slice_of(item) == number
     item, neighbour, epoch = item[here], neighbour[here], epoch[here]
     rows = {}
     for when in np.unique(epoch).tolist():
         chosen = epoch == when
         rows[when] = np.unique((item[chosen] << 32 | neighbour[chosen]).astype(np.uint64), return_counts=True)
-    entries = counts.owned[histories.item] & (_slice(histories.item) == number)
+    entries = counts.owned[histories.item] & (slice_of(histories.item) == number)
     buckets = np.array([bucket_of(exposure) for exposure in range(int(exposures.max(initial=0)) + 1)])
     keys = histories.item[entries] << 32 | buckets[exposures[entries]]
     rows[EXPOSURES] = np.unique(keys.astype(np.uint64), return_counts=True)
@@ -208,7 +204,7 @@ def _compare_lists(counts: CountStore, related: RelatedStore, number: int, rows:
     view = _Popularity(counts)
     known = np.flatnonzero(counts.owned[: len(counts.names)] & (view.purchases > 0))
     epochs = sorted(epoch for epoch in rows.by_epoch if epoch != EXPOSURES)
-    for item in known[_slice(known) == number].tolist():
+    for item in known[slice_of(known) == number].tolist():
         findings.compared["related lists"] += 1
         stored = related.get(item)
         name = counts.names.text(item)

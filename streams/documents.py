@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
@@ -32,7 +33,20 @@ def as_of(store: CountStore) -> dict[str, Any]:
     return {"timestamp": timestamp_text(store.newest), "lines": store.lines}
 
 
-def related_document(store: CountStore, number: int, score: str, entries: Sequence[RelatedItem]) -> dict[str, Any]:
+class RelatedList(msgspec.Struct, frozen=True):
+    """An item's related list, as it is published."""
+
+    item_id: str
+    buyers: int
+    purchases: int
+    as_of: dict[str, Any]
+    score: str
+    related: Sequence[RelatedItem]
+
+
+def related_list(
+    store: CountStore, number: int, score: str, entries: Sequence[RelatedItem], log: dict[str, Any]
+) -> RelatedList:
     """An item's related list.
 
     Args:
@@ -40,25 +54,18 @@ def related_document(store: CountStore, number: int, score: str, entries: Sequen
         number: the item, by its number there.
         score: what it is ranked by.
         entries: the list, best first.
+        log: the `as_of` of the store.
     """
     table = store.popularity
-    return {
-        "item_id": store.names.text(number),
-        "buyers": int(sum(int(column[number]) for column in table.holders.values())),
-        "purchases": int(sum(int(column[number]) for column in table.purchases.values())),
-        "as_of": as_of(store),
-        "score": score,
-        "related": [
-            {
-                "item_id": entry.item_id,
-                "score": entry.score,
-                "bought_together": int(entry.together) if entry.together.is_integer() else entry.together,
-                "expected": entry.expected,
-                "trend": entry.trend,
-            }
-            for entry in entries
-        ],
-    }
+    buyers = sum([column.item(number) for column in table.holders.values()])
+    purchases = sum([column.item(number) for column in table.purchases.values()])
+    return RelatedList(store.names.text(number), buyers, purchases, log, score, entries)
+
+
+def related_document(store: CountStore, number: int, score: str, entries: Sequence[RelatedItem]) -> dict[str, Any]:
+    """The same as a dictionary."""
+    document: dict[str, Any] = msgspec.to_builtins(related_list(store, number, score, entries, as_of(store)))
+    return document
 
 
 def customer_document(store: HistoryStore, customer_id: str) -> dict[str, Any] | None:

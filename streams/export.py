@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from producers.orders import OrderError
 from state.related_store import RelatedStore
-from streams.documents import related_document, timestamp_text
+from streams.documents import as_of, related_list, timestamp_text
 from streams.embedded import publish_lists
 from streams.lists import Scoring
-from streams.ranking import RelatedItem
+from streams.ranking import related_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,10 +122,8 @@ class _JsonLines:
         lines = []
         for (_, partition, number), stored in zip(items, lists, strict=True):
             counts = self._counts[partition]
-            ids = counts.names.texts(stored.item.tolist())
-            columns = [column.tolist() for column in stored[1:]]
-            entries = [RelatedItem(*entry) for entry in zip(ids, *columns, strict=True)]
-            lines.append(msgspec.json.encode(related_document(counts, number, self._score, entries)))
+            entries = related_items(counts.names, *stored)
+            lines.append(msgspec.json.encode(related_list(counts, number, self._score, entries, as_of(counts))))
         self._file.write(b"\n".join(lines) + b"\n")
 
 

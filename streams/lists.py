@@ -9,7 +9,7 @@ import numpy as np
 
 from state.count_rows import bucket_exposures, items_at, places_of, slice_of
 from state.journal import SLICES
-from streams.popularity import epoch_weights, popularity
+from streams.popularity import epoch_weights, popularity, recent_share
 from streams.ranking import Catalogue, Components, RelatedLists, rank
 from streams.relatedness import COSINE, DIFFERENCE, LIFT, NAIVE, RAW, SIGNIFICANCE
 
@@ -70,7 +70,8 @@ class Ranker:
         self._store = store
         table, known = store.popularity, len(store.names)
         self._epochs = store.epochs()
-        views = [popularity(table, known, half_life, trend=scoring.trend) for _, half_life in scoring.parts]
+        recent = recent_share(table, known) if scoring.trend else None
+        views = [popularity(table, known, half_life, recent) for _, half_life in scoring.parts]
         self._components = Components(
             kind=np.array([kind for kind, _ in scoring.parts]),
             weight=np.stack(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from state.compiled import compiled
 from state.popularity_table import DAYS
 
 if TYPE_CHECKING:
@@ -52,9 +53,19 @@ def weighted_share(columns: dict[int, npt.NDArray[np.int64]], weights: Floats, i
     share = np.zeros(items)
     total = 0.0
     for weight, (_, column) in zip(weights.tolist(), sorted(columns.items()), strict=True):
-        share += weight * column[:items]
-        total += weight * int(column.sum())
+        total += weight * _add_weighted(share, column, weight)
     return share / total if total > 0 else share
+
+
+@compiled
+def _add_weighted(share: Floats, column: npt.NDArray[np.int64], weight: float) -> int:
+    """Add a column times its weight, and return the sum of the column, in one pass."""
+    total = np.int64(0)
+    for item in range(len(column)):
+        total += column[item]
+    for item in range(len(share)):
+        share[item] += weight * column[item]
+    return total
 
 
 def decayed_share(table: PopularityTable, items: int, half_life_days: float) -> Floats:
@@ -65,19 +76,23 @@ def decayed_share(table: PopularityTable, items: int, half_life_days: float) -> 
     return weighted_share(days, weights, items)
 
 
-def popularity(table: PopularityTable, items: int, half_life_days: float | None, *, trend: bool = True) -> Popularity:
+def recent_share(table: PopularityTable, items: int) -> Floats:
+    """(items,) what the trend sets against an item's share of all purchases: its share of those of late."""
+    return decayed_share(table, items, TREND_HALF_LIFE_DAYS)
+
+
+def popularity(table: PopularityTable, items: int, half_life_days: float | None, recent: Floats | None) -> Popularity:
     """Popularity of the first `items` items.
 
     Args:
         table: the counts.
         items: how many items there are.
         half_life_days: of the epochs' weights; None: all count alike.
-        trend: False sets every trend to 1.
+        recent: the items' `recent_share`; None: every trend is 1.
     """
     weights = epoch_weights(sorted(table.holders), table.newest_day, half_life_days)
     chance = weighted_share(table.holders, weights, items)
-    if not trend:
+    if recent is None:
         return Popularity(chance, np.ones(items))
-    recent = decayed_share(table, items, TREND_HALF_LIFE_DAYS)
     share = weighted_share(table.purchases, weights, items)
     return Popularity(chance, (recent + _RECENT_SMOOTHING) / (share + _SHARE_SMOOTHING))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from state.compiled import compiled
@@ -66,19 +67,26 @@ class RelatedLists(NamedTuple):
 
     def entries(self, row: int, names: Names) -> list[RelatedItem]:
         """One list, with the items' ids."""
-        items, *columns = [column.tolist() for column in self.cut(row, int(self.length[row]))]
-        ids = names.texts(items)
-        return [RelatedItem(*entry) for entry in zip(ids, *columns, strict=True)]
+        return related_items(names, *self.cut(row, int(self.length[row])))
 
 
-class RelatedItem(NamedTuple):
+class RelatedItem(msgspec.Struct, frozen=True):
     """An entry of a related list; `score` can be checked by hand from the rest."""
 
     item_id: str
     score: float
-    together: float
+    bought_together: float
     expected: float
     trend: float
+
+
+def related_items(
+    names: Names, item: npt.NDArray[np.uint32], score: Floats, together: Floats, expected: Floats, trend: Floats
+) -> list[RelatedItem]:
+    """A list's (k,) columns as entries; co-purchases that are not weighted are whole numbers."""
+    whole = together.astype(np.int64)
+    columns = [score, whole if (whole == together).all() else together, expected, trend]
+    return list(map(RelatedItem, names.texts(item.tolist()), *[column.tolist() for column in columns]))
 
 
 def rank(

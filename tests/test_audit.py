@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state import count_store, history_store
-from state.count_rows import EXPOSURES, decode, encode, items_at, row_key
-from state.journal import SLICES
+from state.count_rows import EXPOSURES, bundles_of, decode, encode, items_at, places_of, row_key, slice_of
 from state.rocks import Rocks, WriteBatch
 from state.settings import CountingSettings
 from streams.audit import Findings, audit
@@ -99,22 +98,22 @@ def plant(state_dir: Path, item_id: str, neighbour: int | str, change: int) -> N
     epochs = store.epochs() if isinstance(neighbour, str) else [EXPOSURES]
     embedded.close()
     rocks = Rocks(state_dir / "counts-0")
-    place = (item // 16 % SLICES) << 21 | item // 16 // SLICES
+    (bundle,) = bundles_of(places_of(np.array([item])) << np.uint64(32)).tolist()
     planted = 0
     batch = WriteBatch(raw_mode=True)
     for epoch in epochs:
-        value = rocks.get(row_key(epoch, place >> 21, place))
+        value = rocks.get(row_key(epoch, bundle))
         if value is None:
             continue
         keys, counts = decode(
-            np.array([place], np.uint64), np.frombuffer(value, np.uint8), np.array([0, len(value)], np.int64)
+            np.array([bundle], np.uint64), np.frombuffer(value, np.uint8), np.array([0, len(value)], np.int64)
         )
         here = (items_at(keys >> np.uint64(32)) == item) & ((keys & np.uint64(0xFFFFFFFF)) == other)
         if not here.any():
             continue
         counts = counts + change * here
         _, values, _ = encode(keys[counts > 0], counts[counts > 0])
-        batch.put(row_key(epoch, place >> 21, place), values.tobytes())
+        batch.put(row_key(epoch, bundle), values.tobytes())
         planted += 1
     assert planted == 1, "nothing to damage"
     rocks.write(batch)
@@ -163,7 +162,7 @@ def test_a_holder_count_off_by_one_is_found(state_dir: Path) -> None:
     number = store.names["sugar"]
     store.popularity.add_holders(store.journal.commit + 1, np.array([number]), np.array([epoch]), np.array([1]))
     batch = WriteBatch(raw_mode=True)
-    store.popularity.write_slice(batch, number // 16 % SLICES, 0)
+    store.popularity.write_slice(batch, int(slice_of(np.array(number))), 0)
     store._rocks.write(batch)
     embedded.close()
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state.count_rows import (
+    BUNDLE,
     EXACT_EXPOSURES,
     add,
     bucket_exposures,
@@ -100,12 +101,14 @@ def test_places_order_items_by_slice_and_back(items: list[int]) -> None:
 
     assert sorted(back.tolist()) == sorted(items)
     assert (np.diff(slice_of(back)) >= 0).all()
-    assert len(bundles_of(places << np.uint64(32))) == len({item // 16 for item in items})
+    assert len(bundles_of(places << np.uint64(32))) == len({item // BUNDLE for item in items})
 
 
-@given(st.integers(0, 0xFFFF), st.integers(0, 63), st.integers(0, (1 << 21) - 1))
+@given(st.integers(0, 0xFFFF), st.integers(0, 63), st.integers(0, (1 << 23) - 1))
 def test_a_row_key_tells_epoch_slice_and_bundle(epoch: int, number: int, bundle: int) -> None:
-    assert parse_row_key(row_key(epoch, number, bundle)) == (epoch, number, bundle)
+    place = number << 23 | bundle
+
+    assert parse_row_key(row_key(epoch, place)) == (epoch, number, place)
 
 
 @given(st.integers(0, 1000) | st.integers(0, (1 << 32) - 1))

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -112,7 +113,8 @@ def test_lists_are_those_of_the_batch_definition(
         wanted = {entry.item_id: entry for entry in related(state, item, score, half_life, trend=trend)}
         for entry in entries:
             if entry.score > 1e-9 or entry.item_id in wanted:
-                assert entry[1:] == pytest.approx(wanted[entry.item_id][1:], rel=1e-6, abs=1e-9)
+                found = msgspec.structs.astuple(entry)
+                assert found[1:] == pytest.approx(wanted[entry.item_id][1:], rel=1e-6, abs=1e-9)
         missing = wanted.keys() - {entry.item_id for entry in entries}
         assert all(wanted[other].score < 1e-9 for other in missing)
         ranks = [(-entry.score, -state.purchases[entry.item_id], entry.item_id) for entry in entries]

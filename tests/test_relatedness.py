@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.orders import Orders
-from state.count_rows import EXPOSURES, bucket_exposures, items_at
+from state.count_rows import EXPOSURES, bucket_exposures, items_at, slice_of
 from state.journal import SLICES
 from state.settings import CountingSettings
 from streams.commands.demo import GROCERY_COLUMNS, grocery_file
@@ -70,7 +70,7 @@ def buyers_exposures(embedded: Embedded, items: npt.NDArray[np.int64]) -> tuple[
 
 def histogram(store: CountStore, item: int) -> tuple[Floats, Floats]:
     """Exposures and buyers of an item's filled buckets."""
-    keys, counts = store.slice_rows(item // 16 % SLICES)[EXPOSURES]
+    keys, counts = store.slice_rows(int(slice_of(np.array(item))))[EXPOSURES]
     here = items_at(keys >> np.uint64(32)) == item
     buckets = (keys[here] & np.uint64(0xFFFFFFFF)).astype(np.int64)
     return bucket_exposures(500)[buckets].astype(np.float64), counts[here].astype(np.float64)
@@ -106,7 +106,7 @@ def test_listed_expectations_of_the_most_bought_groceries_are_sums_over_their_bu
             if entry.item_id in place:
                 missed = (1 - chance[place[entry.item_id]]) ** buyers
                 assert entry.expected == pytest.approx((1 - missed).sum(), rel=2e-4)
-                assert entry.score == pytest.approx(entry.together - entry.expected, rel=1e-12)
+                assert entry.score == pytest.approx(entry.bought_together - entry.expected, rel=1e-12)
                 checked += 1
     assert checked > 1000
 

@@ -9,7 +9,7 @@ import numpy as np
 from evaluation.systems.related import make_lists
 from state.count_rows import EXPOSURES, bucket_exposures, items_at
 from state.journal import SLICES
-from streams.popularity import popularity
+from streams.popularity import popularity, recent_share
 from streams.ranking import LIST_LENGTH
 from streams.relatedness import expected_copurchases
 
@@ -48,7 +48,8 @@ class Expectation(NamedTuple):
         """Related lists of all items, without half-life."""
         store = embedded.counts[0]
         known = len(past.place)
-        chance, trend = popularity(store.popularity, known, None, trend=self.trend)
+        recent = recent_share(store.popularity, known) if self.trend else None
+        chance, trend = popularity(store.popularity, known, None, recent)
         holders = store.popularity.totals()[0][:known].astype(np.float64)
         shares, share_of, amount = np.unique(chance, return_inverse=True, return_counts=True)
         seeds, items, scores = [], [], []

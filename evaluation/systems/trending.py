@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.systems.system import Fitted
-from streams.popularity import popularity
+from streams.popularity import popularity, recent_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,8 @@ def times_trend(fit: Callable[[Past, int], Fitted]) -> Callable[[Past, int], Fit
 
     def fit_with_trend(past: Past, seed: int) -> Fitted:
         plain = fit(past, seed)
-        trend = past.of_universe(popularity(past.states.shipped.counts[0].popularity, len(past.place), None).trend)
+        table, known = past.states.shipped.counts[0].popularity, len(past.place)
+        trend = past.of_universe(popularity(table, known, None, recent_share(table, known)).trend)
 
         def scores(rows: Rows) -> Floats:
             return np.maximum(plain.scores(rows), 0) * trend

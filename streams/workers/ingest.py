@@ -185,7 +185,7 @@ class Ingest:
             sent += [outgoing(bad, reasons[bad.offset], topics) for bad in records if bad.offset in reasons]
         return Delivery(entry.commit, entry.end, sent)
 
-    async def work(self, records: Mapping[int, list[Any]], behind: set[int]) -> Turn:
+    async def work(self, records: Mapping[int, list[Any]], behind: Mapping[int, int]) -> Turn:
         """Count the orders of each partition; a commit that has room waits for company."""
         begun = time.monotonic()
         lines = 0

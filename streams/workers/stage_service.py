@@ -62,8 +62,8 @@ class Stage(Protocol):
     async def open(self, partition: int) -> int:
         """Make a partition ready, whoever had it in between; return the offset from which to read."""
 
-    async def work(self, records: Mapping[int, list[Any]], behind: set[int]) -> Turn:
-        """Take in records by partition; `behind` tells of which partitions more are waiting."""
+    async def work(self, records: Mapping[int, list[Any]], behind: Mapping[int, int]) -> Turn:
+        """Take in records by partition; `behind` tells of which partitions more are waiting, and how many offsets."""
 
     async def settle(self) -> None:
         """Finish what is in flight: partitions may go to others now."""
@@ -178,14 +178,15 @@ class StageService(Service):
             ) from error
         return records
 
-    async def _behind(self) -> set[int]:
-        behind = set()
+    async def _behind(self) -> dict[int, int]:
+        behind = {}
         for partition in self._ready:
             place = TopicPartition(self.stage.topic, partition)
             end = self._consumer.last_stable_offset(place)
             # before the first fetch nobody knows, which is not the same as having everything
-            if end is None or await self._consumer.position(place) < end:
-                behind.add(partition)
+            offsets = 1 if end is None else end - await self._consumer.position(place)
+            if offsets > 0:
+                behind[partition] = offsets
         return behind
 
     async def _open_next(self) -> bool:

@@ -17,16 +17,17 @@ import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
-from state.columns import pack
 from state.directory import COUNTS, RELATED, StateDirectory
 from state.related_store import RelatedStore, StoredList
 from state.snapshots import restore_store
-from streams.documents import related_document
+from streams.documents import as_of, related_list
 from streams.lists import Ranker, Scoring
+from streams.ranking import related_items
 from streams.stages import count_deltas, open_counts
 from streams.workers.fenced_producer import FencedProducer, Outgoing
 from streams.workers.refresh import Refresh
 from streams.workers.stage_service import LogLost, Turn
+from streams.workers.told import Told
 from streams.workers.topic_reader import TopicReader
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.settings import CountingSettings
-    from streams.ranking import RelatedLists
     from streams.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-SLICE_EVERY_S = 0.2  # at least, however much was bought: all 64 have their turn within 13 s
-MOST_BOUGHT = 256  # items whose lists are made at once: 30 ms, so that deltas do not wait long
+SLICE_EVERY_S = 0.15  # between two of them, however much was bought: all 64 have their turn within some 15 s
+MOST_BOUGHT = 128  # items whose lists are made at once: 40 ms, so that deltas do not wait long
 _MOST_RECORDS = 32
+_FAR_BEHIND = 4 * _MOST_RECORDS  # offsets, of which transactions take some too: counting goes before lists
 _COMMIT_BYTES = 128 << 10  # some 3,000 order lines: within a commit every record is merged into those before it
 
 
@@ -54,6 +55,7 @@ class Part:
     counts: CountStore
     related: RelatedStore
     refresh: Refresh
+    told: Told
     producer: FencedProducer | None = None
     learned: bool = False
     """Whether `related` holds what they published last."""
@@ -64,6 +66,14 @@ class Part:
     counted_at: float = 0.0
     swept_at: float = 0.0
     """When a slice last had its turn."""
+    publishing: asyncio.Task[None] | None = None
+    """Lists on their way, while others are made."""
+
+    async def published(self) -> None:
+        """Return once the lists on their way have arrived."""
+        if self.publishing is not None:
+            await self.publishing
+            self.publishing = None
 
 
 class Tally:
@@ -132,21 +142,21 @@ class Tally:
         refresh = Refresh(time.monotonic())
         if related.current == counts.position or counts.journal.commit == 0:
             refresh.is_current(counts.journal.commit)
-        return Part(counts, related, refresh)
+        return Part(counts, related, refresh, Told(related.get))
 
-    async def work(self, records: Mapping[int, list[Any]], behind: set[int]) -> Turn:
-        """Count deltas, then make and publish some lists."""
+    async def work(self, records: Mapping[int, list[Any]], behind: Mapping[int, int]) -> Turn:
+        """Count deltas, then make some lists, while those made before are on their way."""
         for partition, batch in records.items():
             await self._count(self._parts[partition], batch)
         more = False
         for partition, part in self._parts.items():
-            if partition in behind:
-                if part.learned and part.owed_s > 0:
-                    await self._refresh(partition, part, busy=True)
-            else:
-                if not part.learned:
-                    await self._learn(partition, part)
-                more |= await self._refresh(partition, part, busy=False)
+            if not part.learned:
+                if partition in behind:
+                    continue
+                await self._learn(partition, part)
+            busy = behind.get(partition, 0) > _FAR_BEHIND
+            if not busy or part.owed_s > 0:
+                more |= await self._refresh(partition, part, busy=busy)
         return Turn(wait=0.0) if more or behind else Turn()
 
     async def _count(self, part: Part, batch: list[Any]) -> None:
@@ -181,6 +191,7 @@ class Tally:
                 lists += len(told)
         part.learned = True
         if lists:
+            part.told = Told(part.related.get)
             part.refresh = Refresh(time.monotonic())
             part.refresh.changed(np.zeros(0, np.uint32), part.counts.journal.commit, time.monotonic())
             logger.info("tally: partition %d: read up %d lists published by others", partition, lists)
@@ -189,38 +200,35 @@ class Tally:
         """Make the lists that are next, and publish those that changed; tell whether others wait."""
         begun = time.monotonic()
         idle = not busy and begun - part.counted_at > self._settings.idle_ms / 1000
-        items = part.refresh.bought(MOST_BOUGHT)
-        number = part.refresh.oldest()
-        if not len(items) and number is None:
-            if not idle:
-                return False
-            number = part.refresh.inexact()
-            if number is None:
+        items, number = _next(part, begun, busy=busy, idle=idle)
+        if number is None and not len(items):
+            await part.published()
+            if idle:
                 self._declare_current(partition, part)
-                return False
-        if len(items) and (busy or begun - part.swept_at < SLICE_EVERY_S):
-            number = None
+            return False
         # what was bought has other buyers and purchases too, so it is published whatever its list; unless time is short
-        always = bool(len(items)) and not busy
+        always = number is None and not busy
         tolerance = -1.0 if always else 0.0 if idle else self._settings.list_change
-        changed, records = await asyncio.to_thread(self._made, partition, part, items, None, tolerance)
+        changed, records = await asyncio.to_thread(self._made, partition, part, items, number, tolerance)
+        await part.published()
+        if records:
+            part.publishing = asyncio.create_task(self._publish(partition, part, changed, records))
         if number is not None:
-            part.swept_at = begun
-            tolerance = 0.0 if idle else self._settings.list_change
-            known = {item for item, _ in changed}
-            more, further = await asyncio.to_thread(self._made, partition, part, items, number, tolerance)
-            changed += [entry for entry in more if entry[0] not in known]
-            records += [record for entry, record in zip(more, further, strict=True) if entry[0] not in known]
-        if records and part.producer is not None:
-            ends = await part.producer.write(records)
-            part.related.read_to = ends[TopicPartition(self._settings.topics.related_items, partition)]
-            part.related.write(changed)
-            self.published += len(changed)
-        if number is not None:
+            part.swept_at = time.monotonic()  # from its end on, so that what is bought has its time too
             part.refresh.looked_at(number, exactly=idle)
         part.owed_s -= time.monotonic() - begun
         part.owed_s = max(part.owed_s, -1.0) if busy else 0.0
         return True
+
+    async def _publish(
+        self, partition: int, part: Part, changed: list[tuple[int, StoredList]], records: list[Outgoing]
+    ) -> None:
+        if part.producer is None:
+            return
+        ends = await part.producer.write(records)
+        part.related.read_to = ends[TopicPartition(self._settings.topics.related_items, partition)]
+        await asyncio.to_thread(part.related.write, changed)
+        self.published += len(changed)
 
     def _declare_current(self, partition: int, part: Part) -> None:
         if part.counts.journal.commit and part.related.current != part.counts.position:
@@ -233,41 +241,51 @@ class Tally:
         self, partition: int, part: Part, items: npt.NDArray[np.uint32], number: int | None, tolerance: float
     ) -> tuple[list[tuple[int, StoredList]], list[Outgoing]]:
         """Make the lists of items bought, or of a slice; return those to publish, and their records."""
-        if number is None and not len(items):
-            return [], []
         if part.ranker is None:
             part.ranker = Ranker(part.counts, self._scoring)
         made, lists = part.ranker.lists(items) if number is None else part.ranker.slice_lists(number)
-        topic = self._settings.topics.related_items
+        rows = np.arange(len(made)) if tolerance < 0 else part.told.differing(made, lists, tolerance)
+        topic, names, log = self._settings.topics.related_items, part.counts.names, as_of(part.counts)
+        part.told.tell(made, lists, rows)
         changed, records = [], []
-        for row, item in enumerate(made.tolist()):
+        for row in rows.tolist():
+            item = int(made[row])
             stored = StoredList(*lists.cut(row, int(lists.length[row])))
-            if _differs(part.related.get(item), stored, tolerance):
-                changed.append((item, stored))
-                records.append(
-                    Outgoing(
-                        topic,
-                        partition,
-                        part.counts.names.text(item).encode(),
-                        msgspec.json.encode(self._document(part.counts, item, lists, row)),
-                    )
-                )
+            changed.append((item, stored))
+            document = related_list(part.counts, item, self._scoring.score, related_items(names, *stored), log)
+            key = document.item_id.encode()
+            records.append(Outgoing(topic, partition, key, msgspec.json.encode(document)))
         return changed, records
 
-    def _document(self, counts: CountStore, item: int, lists: RelatedLists, row: int) -> dict[str, Any]:
-        return related_document(counts, item, self._scoring.score, lists.entries(row, counts.names))
-
     async def settle(self) -> None:
-        """Nothing is in flight between turns."""
+        """Return once the lists on their way have arrived."""
+        for part in self._parts.values():
+            await part.published()
 
     async def close(self, partition: int) -> None:
         """Release a partition."""
         part = self._parts.pop(partition, None)
         if part is not None:
+            if part.publishing is not None:
+                await asyncio.wait([part.publishing])  # it may have failed, which is why the partition is closed
             if part.producer is not None:
                 await part.producer.close()
             part.counts.close()
             part.related.close()
+
+
+def _next(part: Part, now: float, *, busy: bool, idle: bool) -> tuple[npt.NDArray[np.uint32], int | None]:
+    """The items bought, or else the slice, whose lists are to be made now."""
+    nothing = np.zeros(0, np.uint32)
+    number = part.refresh.oldest()
+    if number is not None and not busy and now - part.swept_at > SLICE_EVERY_S:
+        return nothing, number
+    items = part.refresh.bought(MOST_BOUGHT)
+    if len(items):
+        return items, None
+    if number is None and idle:
+        number = part.refresh.inexact()
+    return nothing, number
 
 
 def _count(counts: CountStore, batch: list[Any]) -> npt.NDArray[np.uint32]:
@@ -282,23 +300,6 @@ def _count(counts: CountStore, batch: list[Any]) -> npt.NDArray[np.uint32]:
             first, size = last, 0
     own: npt.NDArray[np.uint32] = bought[counts.owned[bought]]
     return own
-
-
-def _differs(published: StoredList | None, now: StoredList, tolerance: float) -> bool:
-    """Whether a list is to be published again: its items or their order changed, or a score moved by more than that.
-
-    With tolerance 0 any change will do, and below 0 none is needed.
-
-    >>> one = StoredList(np.array([7], np.uint32), *[np.array([1.0])] * 4)
-    >>> other = one._replace(score=np.array([1.04]))
-    >>> _differs(None, one, 0.05), _differs(one, other, 0.05), _differs(one, other, 0.0), _differs(one, one, 0.0)
-    (True, False, True, False)
-    """
-    if published is None or tolerance < 0 or not np.array_equal(published.item, now.item):
-        return True
-    if tolerance == 0:
-        return pack(published) != pack(now)
-    return bool((np.abs(now.score - published.score) > tolerance * np.abs(published.score)).any())
 
 
 def _told(document: bytes, counts: CountStore) -> StoredList:

@@ -1,0 +1,88 @@
+"""Counts that wait in memory for their slices' turns at being written."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from state.count_rows import slice_bounds
+from state.journal import SLICES
+
+if TYPE_CHECKING:
+    from state.count_rows import Keys
+
+_MOST_RUNS = 64
+
+
+class WaitingCounts:
+    """Signed pair keys by epoch and slice, in sorted runs.
+
+    Counting only adds runs; whoever reads a slice merges them first, the small ones only, so that a reader searches a
+    handful and a replay, during which nobody reads, never sorts a key twice.
+
+    >>> waiting = WaitingCounts()
+    >>> waiting.add({570: np.array([4, 6], np.uint64)})
+    >>> waiting.add({570: np.array([2], np.uint64)})
+    >>> [run.tolist() for run in waiting.runs(570, 0)], waiting.epochs()
+    ([[2, 4, 6]], [570])
+    >>> waiting.forget(0)
+    >>> waiting.runs(570, 0)
+    []
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[int, list[list[Keys]]] = {}
+
+    def add(self, keys: dict[int, Keys]) -> None:
+        """Add sorted signed keys by epoch; they are not copied."""
+        for epoch, more in keys.items():
+            slices = self._runs.setdefault(epoch, [[] for _ in range(SLICES)])
+            bounds = slice_bounds(more)
+            for number, (begin, end) in enumerate(itertools.pairwise(bounds)):
+                if begin < end:
+                    slices[number].append(more[begin:end])
+                    if len(slices[number]) > _MOST_RUNS:
+                        _merge(slices[number])
+
+    def runs(self, epoch: int, number: int) -> list[Keys]:
+        """The keys of a slice and epoch: a few sorted runs, which share keys."""
+        slices = self._runs.get(epoch)
+        if slices is None:
+            return []
+        _merge(slices[number])
+        return slices[number]
+
+    def epochs(self) -> list[int]:
+        """Epochs in which counts may wait."""
+        return sorted(self._runs)
+
+    def keys(self, epoch: int, number: int) -> Keys:
+        """The keys of a slice and epoch, sorted."""
+        slices = self._runs.get(epoch)
+        return merged(slices[number]) if slices is not None else merged([])
+
+    def forget(self, number: int) -> None:
+        """Drop the keys of a slice, which were written."""
+        for slices in self._runs.values():
+            slices[number] = []
+
+
+def merged(runs: list[Keys]) -> Keys:
+    """Runs of keys as one."""
+    return np.sort(np.concatenate(runs)) if runs else np.zeros(0, np.uint64)
+
+
+def _merge(runs: list[Keys]) -> None:
+    """Merge runs until each is at most half as long as the one before: a key is merged a few times in all."""
+    together: list[list[Keys]] = []
+    sizes: list[int] = []
+    for run in runs:
+        together.append([run])
+        sizes.append(len(run))
+        while len(sizes) > 1 and sizes[-2] < 2 * sizes[-1]:
+            runs_behind, size = together.pop(), sizes.pop()
+            together[-1] += runs_behind
+            sizes[-1] += size
+    runs[:] = [group[0] if len(group) == 1 else merged(group) for group in together]
