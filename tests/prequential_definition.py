@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DAY_MS", "Line", "Order", "Score", "in_sample", "scores"]
 
-AT, SEEDS, POPULARITY_SHARE, RECENT_DAYS = 6, 20, 0.4, 14
+AT, SEEDS, POPULARITY_SHARE, RECENT_DAYS = 6, 4, 0.4, 14
 
 
 @dataclass

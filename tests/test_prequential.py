@@ -23,7 +23,7 @@ from streams.replay import replay
 from tests.batch_definition import Line, Order
 from tests.commands import called, refused, told
 from tests.log_strategies import as_orders, logs
-from tests.prequential_definition import Score, in_sample, scores
+from tests.prequential_definition import SEEDS, Score, in_sample, scores
 from tests.shops import Purchase, shop, write_log
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def agree(found: Mapping[int, Sequence[int]], wanted: Mapping[int, Score]) -> No
 
 
 def prequential(embedded: Embedded, one_in: int) -> Prequential:
-    return Prequential(partial(offers, embedded.counts), embedded.settings.pair_window, one_in)
+    return Prequential(partial(offers, embedded.counts, seeds=SEEDS), embedded.settings.pair_window, one_in)
 
 
 @thorough

@@ -11,7 +11,7 @@ from streams.prequential import AT, Offer
 from streams.ranking import LIST_LENGTH
 from streams.recommendations.assortment import take_stock
 from streams.recommendations.merge import SeedLists
-from streams.recommendations.recommend import Blend, Seeds, choose_seeds, recommend
+from streams.recommendations.recommend import MOST_SEEDS, Blend, Seeds, choose_seeds, recommend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,29 +21,33 @@ if TYPE_CHECKING:
     from state.count_store import CountStore
     from streams.prequential import Visit
 
-MOST_SEEDS = 20
-"""Newest items held whose lists are asked; those who are served have a hundred, which costs five times as much."""
 
-
-def offers(counts: Sequence[CountStore], visits: Sequence[Visit], blend: Blend = Blend()) -> list[Offer]:  # noqa: B008
+def offers(
+    counts: Sequence[CountStore],
+    visits: Sequence[Visit],
+    seeds: int = MOST_SEEDS,
+    blend: Blend = Blend(),  # noqa: B008 - frozen
+) -> list[Offer]:
     """The six items that each customer would be shown first, and the six bestsellers.
 
     Args:
         counts: every item partition, in order; items have the same number in each, and in the visits.
         visits: who is asked for.
+        seeds: how many of the newest items held are asked for their lists; most of the cost is in making these.
         blend: shares of popularity and repeats.
 
     Returns:
         An offer for each visit; none at all if nothing was ever bought.
     """
     stock = take_stock(counts[0].popularity, counts[0].names.every, [])
-    if not stock.purchases.any():
+    bought = stock.purchases > 0  # others are known from returns that were refused
+    if not bought.any():
         return []
-    seeds = [_seeds(visit, stock.purchases) for visit in visits]
-    place, lists = _lists(counts, np.unique(np.concatenate([one.item for one in seeds])), stock.bought)
+    asked = [_seeds(visit, bought, seeds) for visit in visits]
+    place, lists = _lists(counts, np.unique(np.concatenate([one.item for one in asked])), stock.bought)
     found = []
-    for visit, one in zip(visits, seeds, strict=True):
-        admitted = stock.available.copy()
+    for visit, one in zip(visits, asked, strict=True):
+        admitted = bought.copy()
         admitted[visit.held.item[visit.held.item < stock.bought]] = False
         rows = place[one.item]
         mine = SeedLists(
@@ -55,13 +59,13 @@ def offers(counts: Sequence[CountStore], visits: Sequence[Visit], blend: Blend =
     return found
 
 
-def _seeds(visit: Visit, purchases: npt.NDArray[np.int64]) -> Seeds:
+def _seeds(visit: Visit, bought: npt.NDArray[np.bool_], most: int) -> Seeds:
     """The newest items held, without those that nobody had bought before the last commit: they have no lists yet."""
     seeds = choose_seeds(visit.held)
-    item = seeds.item[:MOST_SEEDS]
-    here = item < len(purchases)
-    here[here] = purchases[item[here]] > 0
-    return Seeds(item[here], seeds.weight[:MOST_SEEDS][here])
+    item = seeds.item[:most]
+    here = item < len(bought)
+    here[here] = bought[item[here]]
+    return Seeds(item[here], seeds.weight[:most][here])
 
 
 def _lists(
