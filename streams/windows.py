@@ -1,6 +1,6 @@
 """Windows of a log: the stretches whose orders may be scored before they are counted.
 
-A window opens at every 16,384th row of a file's first 131,072, and at every 131,072nd row from there on. It takes in
+A window opens at every 16,384th row of a file's first 131,072, and at every 262,144th row from there on. It takes in
 the orders whose first line is among the next 2,048 rows. A replay that scores commits right before a window, so that
 everything before it is known, and the window whole: what is known when an order of it is scored depends on the file
 alone, not on where the replay was interrupted or how large its commits are. To look at popularity anew for each of many
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from producers.orders import Orders
 
 WINDOW_ROWS = 2048
-_OFTEN, _SELDOM = 16_384, 131_072
+_OFTEN, _SELDOM = 16_384, 262_144
+_OFTEN_UNTIL = 131_072
 
 
 def windows_of(orders: Orders) -> npt.NDArray[np.int64]:
     """(m,) row at which the window that each order is in opens; -1: none."""
     row = orders.position[orders.start[:-1]]
-    begin = row - row % np.where(row < _SELDOM, _OFTEN, _SELDOM)
+    begin = row - row % np.where(row < _OFTEN_UNTIL, _OFTEN, _SELDOM)
     return np.where(row - begin < WINDOW_ROWS, begin, -1)
 
 

@@ -42,15 +42,16 @@ def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows of 40 rows, at first every 200 rows, from row 600 on every 600."""
+    """Windows of 40 rows, at first every 200 rows, from row 450 on every 600."""
     monkeypatch.setattr(windows, "WINDOW_ROWS", 40)
     monkeypatch.setattr(windows, "_OFTEN", 200)
     monkeypatch.setattr(windows, "_SELDOM", 600)
+    monkeypatch.setattr(windows, "_OFTEN_UNTIL", 450)
 
 
 def opens(row: int) -> int | None:
     """Where the small window opens that a row is in."""
-    begin = row // 200 * 200 if row < 600 else row // 600 * 600
+    begin = row // 200 * 200 if row < 450 else row // 600 * 600
     return begin if row - begin < 40 else None
 
 
