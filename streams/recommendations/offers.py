@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,38 +14,56 @@ from streams.recommendations.merge import SeedLists
 from streams.recommendations.recommend import MOST_SEEDS, Blend, Seeds, choose_seeds, recommend
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
     from state.count_store import CountStore
     from streams.prequential import Visit
+    from streams.recommendations.assortment import Assortment
+    from streams.recommendations.recommend import Held
 
 
-def offers(
-    counts: Sequence[CountStore],
-    visits: Sequence[Visit],
-    seeds: int = MOST_SEEDS,
-    blend: Blend = Blend(),  # noqa: B008 - frozen
-) -> list[Offer]:
+class Showcase(NamedTuple):
+    """Everything that recommendations for one visit are made of."""
+
+    held: Held
+    seeds: Seeds
+    lists: SeedLists
+    assortment: Assortment
+    admitted: npt.NDArray[np.bool_]
+
+    def recommended(self, blend: Blend, count: int) -> npt.NDArray[np.int64]:
+        """The best `count` items under a blend, by number."""
+        chosen = recommend(self.held, self.seeds, self.lists, self.assortment, self.admitted, count, blend, 1)
+        return np.array([entry.item for entry in chosen], np.int64)
+
+
+def offers(counts: Sequence[CountStore], visits: Sequence[Visit], seeds: int = MOST_SEEDS) -> list[Offer]:
     """The six items that each customer would be shown first, and the six bestsellers.
 
     Args:
         counts: every item partition, in order; items have the same number in each, and in the visits.
         visits: who is asked for.
         seeds: how many of the newest items held are asked for their lists; most of the cost is in making these.
-        blend: shares of popularity and repeats.
 
     Returns:
         An offer for each visit; none at all if nothing was ever bought.
     """
+    return [
+        Offer(one.recommended(Blend(), AT), one.assortment.fillers("recent", one.admitted, AT))
+        for one in showcases(counts, visits, seeds)
+    ]
+
+
+def showcases(counts: Sequence[CountStore], visits: Sequence[Visit], seeds: int = MOST_SEEDS) -> Iterator[Showcase]:
+    """What recommendations for each visit are made of; the arguments are those of `offers`."""
     stock = take_stock(counts[0].popularity, counts[0].names.every, [])
     bought = stock.purchases > 0  # others are known from returns that were refused
     if not bought.any():
-        return []
+        return
     asked = [_seeds(visit, bought, seeds) for visit in visits]
     place, lists = _lists(counts, np.unique(np.concatenate([one.item for one in asked])), stock.bought)
-    found = []
     for visit, one in zip(visits, asked, strict=True):
         admitted = bought.copy()
         admitted[visit.held.item[visit.held.item < stock.bought]] = False
@@ -53,10 +71,7 @@ def offers(
         mine = SeedLists(
             lists.item[rows], lists.score[rows], lists.together[rows], lists.expected[rows], lists.length[rows]
         )
-        chosen = recommend(visit.held, one, mine, stock, admitted, AT, blend, most_reasons=1)
-        best = stock.fillers("recent", admitted, AT)
-        found.append(Offer(np.array([entry.item for entry in chosen], np.int64), best))
-    return found
+        yield Showcase(visit.held, one, mine, stock, admitted)
 
 
 def _seeds(visit: Visit, bought: npt.NDArray[np.bool_], most: int) -> Seeds:
