@@ -40,7 +40,11 @@ def total(tallies: Iterable[Sequence[int]]) -> Tally:
 
 
 def united(partitions: Iterable[Mapping[int, Sequence[int]]]) -> dict[int, Tally]:
-    """The tallies of several partitions by day."""
+    """The tallies of several partitions by day.
+
+    >>> united([{0: (3, 1, 0)}, {0: (2, 1, 2), 1: (1, 0, 0)}])[0]
+    Tally(orders=5, hits=2, bestseller_hits=2)
+    """
     days: dict[int, list[Sequence[int]]] = defaultdict(list)
     for partition in partitions:
         for day, tally in partition.items():

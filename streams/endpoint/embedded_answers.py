@@ -25,6 +25,7 @@ from streams.endpoint.changes import Change, Changes
 from streams.endpoint.published import FreshLists, PublishedLists
 from streams.endpoint.shelf import Shelf
 from streams.lists import Scoring
+from streams.quality import united
 from streams.recommendations.bestsellers import bestsellers, recent_purchases
 from streams.recommendations.catalogue import Catalogue
 from streams.recommendations.recommend import NOTHING_HELD, Held, choose_seeds, recommend
@@ -208,7 +209,7 @@ class EmbeddedAnswers:
             lists=len(self._names),
             partitions=partitions,
             newest_ms=first.newest,
-            tallies=embedded.histories.tallies,
+            tallies=united([embedded.histories.tallies]),
         )
 
     def ready(self) -> str | None:
