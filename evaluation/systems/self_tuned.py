@@ -37,8 +37,8 @@ RIVALS = (0.2, 0.6, 0.8)
 DEPTH = 20
 SEEDS = 20
 HALF_LIFE_DAYS = 120
-DOUBT = 2.0
-"""How many standard errors an advantage must exceed."""
+DOUBT = 2.5
+"""How many standard errors an advantage must exceed: there are three rivals, and each is looked at again and again."""
 _GAIN = 1000
 
 
