@@ -211,12 +211,13 @@ class Bench:
         """Memory of a worker at 500 orders/s over a fixed catalogue."""
         topics = made_topics(self.broker.bootstrap, "memory", purchases=1, items=1)
         samples: list[float] = []
-        with self.worker(topics, "memory") as worker, _Load(self.broker, topics, 500):
+        with self.worker(topics, "memory") as worker, _Load(self.broker, topics, 500) as load:
             process = psutil.Process(worker.pid)
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:
                 time.sleep(1)
                 samples.append(process.memory_info().rss / 2**20)
+            self.add("orders sent meanwhile, orders/s", load.sent / seconds, None)
             worker.stop()
         third, last = (float(np.mean(part)) for part in np.array_split(np.array(samples), 4)[2:])
         self.add("memory of a worker in the last quarter, MiB", last, None)
@@ -227,6 +228,7 @@ class _Load:
     """Synthetic orders, in the background, at a rate."""
 
     def __init__(self, broker: ApacheKafka, topics: Topics, rate: float) -> None:
+        self.sent = 0
         self._stopped = threading.Event()
         self._arguments = (broker.bootstrap, topics, rate)
         self._thread = threading.Thread(target=self._run)
@@ -241,6 +243,7 @@ class _Load:
                 pace.wait(int(number * 1000 / rate))
                 key = order.customer_id.encode()
                 publisher.send(key, order.encode(), partition=publisher.partition_of(key))
+                self.sent = number + 1
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -320,7 +323,7 @@ def _position(worker: WorkerProcess) -> int:
 
 def _ready(worker: WorkerProcess, stage: str = "tally") -> float:
     """Wait until a worker has its partitions; return when that was."""
-    wait_until("it is ready", lambda: bool(_status(worker).get(stage, {}).get("offsets")), 120, 0.02)
+    wait_until("it is ready", lambda: bool(_status(worker).get(stage, {}).get("offsets")), 120, 0.02, [worker])
     return time.monotonic()
 
 

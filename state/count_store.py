@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -317,11 +318,12 @@ class CountStore:
         highs = lows | np.uint64((1 << 33) - 1)
         slices = slice_at(places)
         numbers, firsts = np.unique(slices, return_index=True)
-        stretches = list(zip(numbers.tolist(), firsts.tolist(), [*firsts[1:].tolist(), len(places)], strict=True))
+        bounds = itertools.pairwise([*firsts.tolist(), len(places)])
+        stretches = list(zip(numbers.tolist(), bounds, strict=False))  # of no places, there is one bound and no slice
         stored, waiting = [], []
         for epoch in [*self.epochs(), EXPOSURES]:
             parts = []
-            for number, first, end in stretches:
+            for number, (first, end) in stretches:
                 for keys in self._waiting.runs(epoch, number):
                     begins = np.searchsorted(keys, lows[first:end]).tolist()
                     ends = np.searchsorted(keys, highs[first:end], "right").tolist()

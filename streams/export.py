@@ -45,6 +45,9 @@ _SCHEMA = pa.schema(
     ]
 )
 
+_REPEATED = ["score", "related.list.element.item_id"]
+"""Columns worth a dictionary: floats hardly ever come twice."""
+
 
 def export(embedded: Embedded, out: Path, scoring: Scoring) -> Iterator[tuple[int, int]]:
     """Write every list to `out`, JSON lines or Parquet by its ending; yields how many are done, of how many.
@@ -82,7 +85,7 @@ def export(embedded: Embedded, out: Path, scoring: Scoring) -> Iterator[tuple[in
         with writers[out.suffix](part, embedded, scoring.score) as writer:
             for first in range(0, len(ordered), _CHUNK):
                 chunk = ordered[first : first + _CHUNK]
-                writer.write(chunk, [_list(sources[partition], number) for _, partition, number in chunk])
+                writer.write(chunk, _lists(sources, chunk))
                 yield min(total, ranked // 2 + first + len(chunk)), total
         for source, published in zip(sources, embedded.related, strict=True):
             if source is not published:
@@ -97,11 +100,16 @@ def _bought(counts: CountStore) -> Any:  # noqa: ANN401 - (items,) bool
     return counts.owned[:known] & (purchases[:known] > 0)
 
 
-def _list(source: RelatedStore, number: int) -> StoredList:
-    stored = source.get(number)
-    if stored is None:
-        raise KeyError(number)  # every item ever bought has a list, if an empty one
-    return stored
+def _lists(sources: list[RelatedStore], items: list[tuple[str, int, int]]) -> list[StoredList]:
+    """The lists of items, each given as id, partition and number."""
+    lists = {}
+    for partition, source in enumerate(sources):
+        numbers = [number for _, owner, number in items if owner == partition]
+        for number, stored in zip(numbers, source.get_many(numbers), strict=True):
+            if stored is None:
+                raise KeyError(number)  # every item ever bought has a list, if an empty one
+            lists[partition, number] = stored
+    return [lists[partition, number] for _, partition, number in items]
 
 
 class _JsonLines:
@@ -137,7 +145,9 @@ class _Parquet:
         self._totals = [counts.popularity.totals() for counts in embedded.counts]
         newest = timestamp_text(embedded.counts[0].newest) or ""
         metadata = {"as_of_timestamp": newest, "as_of_lines": str(embedded.counts[0].lines)}
-        self._file = pq.ParquetWriter(path, _SCHEMA.with_metadata(metadata), compression="zstd")
+        self._file = pq.ParquetWriter(
+            path, _SCHEMA.with_metadata(metadata), compression="zstd", use_dictionary=_REPEATED, write_statistics=False
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from state.count_rows import bucket_exposures, items_at, places_of, slice_of
+from state.count_rows import BUNDLE, bucket_exposures, items_at, places_of, slice_of
 from state.journal import SLICES
 from streams.popularity import epoch_weights, popularity, recent_share
 from streams.ranking import Catalogue, Components, RelatedLists, rank
@@ -92,9 +92,15 @@ class Ranker:
         items, places = _in_order(items)
         return items, self._ranked(items, places, self._store.addends(places))
 
+    def share(self, number: int, of: int) -> npt.NDArray[np.int64]:
+        """The partition's items that were ever bought and fall into share `number` of `of`, always the same one."""
+        known = self._bought()
+        here: npt.NDArray[np.int64] = known[known // BUNDLE % of == number]
+        return here
+
     def slice_lists(self, number: int) -> tuple[npt.NDArray[np.uint32], RelatedLists]:
         """The partition's items of a slice that were ever bought, and their lists."""
-        known = np.flatnonzero(self._store.owned[: len(self._store.names)] & (self._catalogue.purchases > 0))
+        known = self._bought()
         items, places = _in_order(known[slice_of(known) == number])
         return items, self._ranked(items, places, self._store.slice_addends(number, places))
 
@@ -102,6 +108,9 @@ class Ranker:
         """The lists of all items of the partition, slice by slice."""
         for number in range(SLICES):
             yield self.slice_lists(number)
+
+    def _bought(self) -> npt.NDArray[np.int64]:
+        return np.flatnonzero(self._store.owned[: len(self._store.names)] & (self._catalogue.purchases > 0))
 
     def _ranked(self, items: npt.NDArray[np.uint32], places: Keys, addends: Addends) -> RelatedLists:
         return rank(items, places, addends, _BUCKETS, self._components, self._catalogue)

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_UPDATES = 0.1  # a bar is drawn ten times a second, however often it is told
 
 
 class Watch:
@@ -22,15 +24,21 @@ class Watch:
         task: what is being done, in a word or two.
         unit: what is counted, in the plural.
         quiet: show nothing.
+        clock: seconds.
     """
 
-    def __init__(self, task: str, unit: str, *, quiet: bool = False) -> None:
+    def __init__(
+        self, task: str, unit: str, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._task = task
         self._unit = unit
         self._quiet = quiet
-        self._began = self._said = time.monotonic()
+        self._clock = clock
+        self._began = self._said = clock()
+        self._pause = _SECONDS_BETWEEN_LINES
         self._bar: Progress | None = None
         if sys.stderr.isatty() and not quiet:
+            self._pause = _SECONDS_BETWEEN_UPDATES
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -56,12 +64,14 @@ class Watch:
 
     def show(self, fraction: float, count: int) -> None:
         """Say how much is done: a fraction of the whole, and how many of the unit."""
-        now = time.monotonic()
+        now = self._clock()
+        if self._quiet or now - self._said < self._pause:
+            return
+        self._said = now
         rate = count / max(now - self._began, 1e-9)
         figures = f"{count:,} {self._unit}, {rate:,.0f}/s"
         if self._bar is not None:
             self._bar.update(self._line, completed=fraction, figures=figures)
-        elif not self._quiet and now - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said = now
+        else:
             left = (now - self._began) * (1 - fraction) / fraction if fraction > 0 else 0.0
             print(f"{self._task}: {fraction:.0%}, {figures}, {left:.0f} s left", file=sys.stderr)  # noqa: T201

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.brokers import Broker, choose_broker, describe_choice
+from tests.brokers import ApacheKafka, Broker, choose_broker, describe_choice
 from tests.commands import ran
 from tests.groceries import write_prefix
 
@@ -30,6 +30,14 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A broker for the whole session: topics need names of their own, and nobody stops it."""
     with choose_broker(tmp_path_factory.mktemp("broker")) as broker:
         yield broker
+
+
+@pytest.fixture
+def kafka(broker: Broker) -> Broker:
+    """The session's broker, if workers can use it."""
+    if not isinstance(broker, ApacheKafka):
+        pytest.skip("workers write in transactions, which takes Apache Kafka")
+    return broker
 
 
 @pytest.fixture(scope="session")

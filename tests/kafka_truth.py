@@ -69,15 +69,14 @@ class Truth:
         for histories_store in newest_histories(states, topics, CountingSettings(pair_window, items)):
             found_histories |= histories(histories_store)
             histories_store.close()
-        assert found_histories == self.histories
+        assert found_histories == self.histories, "histories differ"
         counts = newest_counts(states, topics, CountingSettings(pair_window, items))
         found, found_lists = facts(counts), lists(counts)
         for store in counts:
             store.close()
         for name, wanted in self.facts.items():
             assert found.get(name) == wanted, f"{name} differ"
-        assert found_lists.keys() == self.lists.keys()
-        assert found_lists == self.lists
+        assert found_lists == self.lists, "lists differ"
 
 
 def newest_histories(states: list[Path], topics: Topics, settings: CountingSettings) -> list[HistoryStore]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -12,11 +13,64 @@ from streams.commands.kafka import topics, worker
 
 ROOT = Path(__file__).parent.parent
 
+TEXTS = {"type": "array", "items": {"type": "string"}}
+DURATION = {"type": "string", "pattern": r"^\d+(ms|s|m)$"}
+NEED = {
+    "type": "object",
+    "required": ["condition"],
+    "additionalProperties": False,
+    "properties": {"condition": {"enum": ["service_started", "service_healthy", "service_completed_successfully"]}},
+}
+HEALTHCHECK = {
+    "type": "object",
+    "required": ["test"],
+    "additionalProperties": False,
+    "properties": {
+        "test": TEXTS,
+        "interval": DURATION,
+        "timeout": DURATION,
+        "start_period": DURATION,
+        "retries": {"type": "integer", "minimum": 1},
+    },
+}
+SERVICE = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "build": {"type": "string"},
+        "command": TEXTS,
+        "depends_on": {"type": "object", "additionalProperties": NEED},
+        "environment": {"type": "object", "additionalProperties": {"type": ["string", "integer"]}},
+        "healthcheck": HEALTHCHECK,
+        "image": {"type": "string"},
+        "ports": {**TEXTS, "uniqueItems": True},
+        "profiles": TEXTS,
+        "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
+        "stop_grace_period": DURATION,
+        "volumes": {**TEXTS, "uniqueItems": True},
+    },
+}
+COMPOSE = {
+    "type": "object",
+    "additionalProperties": False,
+    "patternProperties": {"^x-": {}},
+    "properties": {
+        "name": {"type": "string"},
+        "services": {"type": "object", "additionalProperties": SERVICE},
+        "volumes": {"type": "object", "additionalProperties": {"type": "null"}},
+    },
+}
+"""What the Compose Specification says of as much of it as we use."""
+
 
 @pytest.fixture
 def compose() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     return found
+
+
+def test_it_is_what_the_compose_specification_allows(compose: dict[str, Any]) -> None:
+    jsonschema.validate(compose, COMPOSE)
 
 
 def test_services_depend_on_services_and_conditions_that_exist(compose: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.brokers import ApacheKafka, Broker, _free_port
 from tests.commands import COMMAND
+from tests.workers import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
 SECTION = "## Run it on Kafka"
@@ -42,12 +43,18 @@ def test_the_commands_of_the_readme_work_one_after_another(broker: Broker, tmp_p
                 time.sleep(6)  # a newcomer is no quicker
                 continue
             done = subprocess.run(
-                shell.split(), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+                shell.split(),
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_S,
+                check=False,
             )
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         for worker in background:
             worker.send_signal(signal.SIGTERM)
-        assert [worker.wait(30) for worker in background] == [0] * len(background)
+        assert [worker.wait(PATIENCE_S) for worker in background] == [0] * len(background)
     finally:
         for worker in background:
             worker.kill()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from state.journal import SLICES
-from streams.workers.refresh import MOST_BOUGHT, Refresh
+from streams.workers.refresh import MOST_BOUGHT, SHARES, Refresh
 
 
 def swept(refresh: Refresh, *, exactly: bool) -> list[int]:
-    """Look at slices until none is due."""
+    """Look at shares until none is due."""
     order = []
     while (number := refresh.inexact() if exactly else refresh.oldest()) is not None:
         refresh.looked_at(number, exactly=exactly)
@@ -17,18 +16,18 @@ def swept(refresh: Refresh, *, exactly: bool) -> list[int]:
     return order
 
 
-def test_every_slice_gets_its_turn_however_many_commits_come() -> None:
+def test_every_share_gets_its_turn_however_many_commits_come() -> None:
     """A list that is never bought drifts with popularity; it must be looked at all the same."""
     refresh = Refresh(now=0.0)
     seen = []
-    for commit in range(SLICES):
+    for commit in range(SHARES):
         refresh.changed(np.array([1], np.uint32), commit + 1, float(commit))
         number = refresh.oldest()
         assert number is not None
         refresh.looked_at(number, exactly=False)
         seen.append(number)
 
-    assert sorted(seen) == list(range(SLICES))
+    assert sorted(seen) == list(range(SHARES))
 
 
 def test_the_age_is_that_of_the_oldest_change_not_looked_at() -> None:
@@ -45,15 +44,15 @@ def test_the_age_is_that_of_the_oldest_change_not_looked_at() -> None:
 def test_idle_time_makes_everything_exact_and_a_commit_makes_it_inexact() -> None:
     refresh = Refresh(now=0.0)
     refresh.changed(np.array([1], np.uint32), 1, 1.0)
-    assert len(swept(refresh, exactly=True)) == SLICES
+    assert len(swept(refresh, exactly=True)) == SHARES
     assert swept(refresh, exactly=True) == []
 
     refresh.changed(np.array([1], np.uint32), 2, 2.0)
 
-    assert len(swept(refresh, exactly=True)) == SLICES
+    assert len(swept(refresh, exactly=True)) == SHARES
 
 
-def test_too_many_items_bought_are_left_to_the_slices() -> None:
+def test_too_many_items_bought_are_left_to_the_shares() -> None:
     """While a log is counted nearly everything was just bought."""
     refresh = Refresh(now=0.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -18,25 +19,28 @@ from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
 from streams.workers.rejected import read_rejected
 from streams.workers.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
-from tests.brokers import ApacheKafka, Broker
+from tests.commands import told
 from tests.kafka_truth import Truth, differences
-from tests.workers import ROOT, WorkerProcess, is_current, made_topics, published_lists, read_topic, wait_until
+from tests.workers import (
+    PATIENCE_S,
+    ROOT,
+    WorkerProcess,
+    made_topics,
+    published_lists,
+    read_topic,
+    wait_until,
+    wait_until_current,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from tests.brokers import Broker
+
 NOW_MS = int(time.time() * 1000)
 DAY_MS = 86_400_000
 SCHEMAS = ROOT / "docs" / "schemas"
-
-
-@pytest.fixture
-def kafka(broker: Broker) -> Broker:
-    """The session's broker, if workers can use it."""
-    if not isinstance(broker, ApacheKafka):
-        pytest.skip("workers write in transactions, which takes Apache Kafka")
-    return broker
 
 
 def send(kafka: Broker, topics: Topics, records: Iterable[tuple[bytes | None, bytes]]) -> None:
@@ -57,7 +61,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -84,6 +88,9 @@ POISON = {
     "bytes, more than": encode_order("c", NOW_MS, [("x" * 500, 1)] * 1200),
     "does not hold": encode_order("c", NOW_MS, [("never bought", 1)], kind=1),
     "Expected `object`": b'"an order of another time"',
+    "record is malformed": b"\x00\x00\x00\x00\x07\x06ann\x06tea",  # as a schema registry's clients write Avro
+    "customer_id": b'{"user": "ann", "basket": ["tea"], "at": "2025-01-01"}',
+    "truncated": b"",  # of a producer that says with it that an order is deleted
 }
 
 
@@ -99,12 +106,14 @@ def test_bad_records_are_kept_with_their_reason_and_good_ones_counted(kafka: Bro
 
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
         truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
-        wait_until("all is counted", lambda: is_current([worker], truth.lines, 2))
+        wait_until_current([worker], truth.lines, 2)
         found = list(read_rejected(kafka.bootstrap, topics))
         listed = command("rejected", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix)
         again = command("rejected", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix, "--replay")
         wait_until(
-            "they are rejected again", lambda: len(list(read_rejected(kafka.bootstrap, topics))) == 2 * len(POISON)
+            "they are rejected again",
+            lambda: len(list(read_rejected(kafka.bootstrap, topics))) == 2 * len(POISON),
+            workers=[worker],
         )
         assert worker.stop() == 0
 
@@ -131,12 +140,16 @@ def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kaf
     topics = made_topics(kafka.bootstrap, "again")
     send(kafka, topics, shop_orders(0, 700))
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "first") as first:
-        wait_until("the worker counts", lambda: (first.status() or {"ingest": {"lines": 0}})["ingest"]["lines"] > 1000)
+        wait_until(
+            "the worker counts",
+            lambda: (first.status() or {"ingest": {"lines": 0}})["ingest"]["lines"] > 1000,
+            workers=[first],
+        )
         live = ("snapshot", "--state-dir", str(first.state), "--to", str(tmp_path / "snapshot"))
         taken = command(*live, "--admin", first.admin)
         send(kafka, topics, shop_orders(700, 1000))
         lines = Truth(kafka.bootstrap, topics, tmp_path / "truth").lines
-        wait_until("all is counted", lambda: is_current([first], lines, 2))
+        wait_until_current([first], lines, 2)
         assert first.stop() == 0
     stopped = command("snapshot", "--state-dir", str(first.state), "--to", str(tmp_path / "stopped"))
     assert taken.returncode == 0, taken.stderr
@@ -150,7 +163,7 @@ def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kaf
     deleted = WorkerProcess(kafka.bootstrap, topics, tmp_path / "deleted")
     for worker in (restored, deleted):
         with worker:
-            wait_until("all is counted", lambda: is_current([worker], truth.lines, 2))  # noqa: B023
+            wait_until_current([worker], truth.lines, 2)
             assert worker.stop() == 0
         truth.check([worker.state], topics, 2)
         assert differences(published_lists(kafka.bootstrap, topics), truth) == []
@@ -162,7 +175,7 @@ def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kaf
     beside = Topics("next", topics.prefix)
     create_topics(kafka.bootstrap, beside, Partitions(2, 3))
     with WorkerProcess(kafka.bootstrap, beside, tmp_path / "first", "--pair-window", "5") as worker:
-        wait_until("all is counted", lambda: is_current([worker], truth.lines, 3))
+        wait_until_current([worker], truth.lines, 3)
         worker.stop()
     other = Truth(kafka.bootstrap, beside, tmp_path / "truth beside", pair_window=5)
     other.check([worker.state], beside, 3, pair_window=5)
@@ -183,7 +196,7 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
         for first in range(0, 1500, 500):
             send(kafka, topics, shop_orders(first, first + 500))
             truth = Truth(kafka.bootstrap, topics, tmp_path / f"truth {first}")
-            wait_until("all is counted", lambda: is_current([worker], truth.lines, 2))  # noqa: B023
+            wait_until_current([worker], truth.lines, 2)
 
         def compacted() -> bool:
             producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
@@ -193,12 +206,15 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
             keys = [record.key for part in read_topic(kafka.bootstrap, topics.related_items) for record in part]
             return len([key for key in keys if key != b"roller"]) == len(truth.lists)
 
-        wait_until("only the last list of each item is left", compacted, 60, 0.5)
+        wait_until("only the last list of each item is left", compacted, pause_s=0.5, workers=[worker])
         worker.stop()
 
     published = published_lists(kafka.bootstrap, topics)
     del published["roller"]
     assert differences(published, truth) == []
+    for item in sorted(published)[::50]:
+        asked = told("related", item, "--state-dir", worker.state / topics.generation, "--limit", "50", "--json")
+        assert json.loads(asked)["related"] == published[item]["related"]
 
 
 def test_a_log_that_begins_after_the_state_is_refused(kafka: Broker, tmp_path: Path) -> None:
@@ -214,13 +230,30 @@ def test_a_log_that_begins_after_the_state_is_refused(kafka: Broker, tmp_path: P
     assert "begins at offset 40, the state of ingest stands at 0: records between were deleted" in message
 
 
+def test_a_log_that_is_cut_off_while_it_is_read_ends_the_worker(kafka: Broker, tmp_path: Path) -> None:
+    """Retention that was set too short deletes under the eyes of a worker that stood still for a while."""
+    topics = made_topics(kafka.bootstrap, "shrunk", purchases=1)
+    send(kafka, topics, shop_orders(0, 50))
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", "--session-timeout-ms", "30000") as worker:
+        wait_until_current([worker], Truth(kafka.bootstrap, topics, tmp_path / "truth").lines, 2)
+        worker.signal(signal.SIGSTOP)
+        send(kafka, topics, shop_orders(50, 100))
+        admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        admin.delete_records({TopicPartition(topics.purchases, 0): 80})
+        admin.close()
+        worker.signal(signal.SIGCONT)
+        assert worker.wait() == 1
+
+    assert "was cut off while it was read" in worker.log.read_text()
+
+
 def test_a_worker_refuses_what_would_spoil_its_counts(kafka: Broker, tmp_path: Path) -> None:
     """Other settings, another worker on the same state, topics that lose records: each refused with what to do."""
     topics = made_topics(kafka.bootstrap, "refusals", purchases=1, items=1)
     send(kafka, topics, shop_orders(0, 50))
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
         lines = Truth(kafka.bootstrap, topics, tmp_path / "truth").lines
-        wait_until("all is counted", lambda: is_current([worker], lines, 1))
+        wait_until_current([worker], lines, 1)
         rival = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")
         rival.log = tmp_path / "rival.txt"
         assert "is in use by another worker; stop it, or give this one" in refusal(rival)
@@ -228,6 +261,12 @@ def test_a_worker_refuses_what_would_spoil_its_counts(kafka: Broker, tmp_path: P
         assert "give this worker another --admin" in refusal(on_port)
         worker.stop()
 
+    others = made_topics(kafka.bootstrap, "refusals-other", purchases=1, items=1)
+    shorter = refusal(WorkerProcess(kafka.bootstrap, others, tmp_path / "worker"))
+    assert "the topic is not the one that was counted. Start a new --generation" in shorter
+    more = made_topics(kafka.bootstrap, "refusals-more", purchases=1, items=2)
+    divided = refusal(WorkerProcess(kafka.bootstrap, more, tmp_path / "worker"))
+    assert "was written with item partitions 1, this run has 2" in divided
     wide = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", "--pair-window", "7")
     assert "was written with pair window 100, this run has 7" in refusal(wide)
 
@@ -244,9 +283,19 @@ def test_a_worker_refuses_what_would_spoil_its_counts(kafka: Broker, tmp_path: P
 
 
 def test_without_a_broker_a_worker_says_so_and_ends(tmp_path: Path) -> None:
-    worker = WorkerProcess("127.0.0.1:1", Topics(), tmp_path, "--broker-timeout", "1")
+    """It tries again, ever less often, since workers and broker may be started together."""
+    with WorkerProcess("127.0.0.1:1", Topics(), tmp_path, "--broker-timeout", "2") as worker:
+        assert worker.wait() == 1
 
-    message = refusal(worker)
+    message = worker.log.read_text()
+    assert "no Kafka broker answers at 127.0.0.1:1 (Connection refused); tried for 2 s" in message
+    assert 3 <= message.count("trying again") <= 5  # after 0.1, 0.2, 0.4 and 0.8 s, each a little more or less
 
-    assert "no Kafka broker answers at 127.0.0.1:1 (Connection refused); tried for 1 s" in message
-    assert "trying again" in message
+
+@pytest.mark.parametrize("line", ["topics", "generate --orders 1", "rejected", "rejected --replay"])
+def test_without_a_broker_every_command_says_so_and_ends(line: str) -> None:
+    done = command(*line.split(), "--broker", "127.0.0.1:1", "--broker-timeout", "0.1")
+
+    assert done.returncode == 1
+    assert "no Kafka broker answers at 127.0.0.1:1 (Connection refused); tried for 0.1 s" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MORTAL = True
 OFTEN = 0.01  # of the times that a step is taken, a worker of the chaos dies there
+SOON = 0.3  # of the times, where a test wants to see it die: of the forty steps of its log, it gets through a few
 
 
 def dying(step: Callable[..., Any], share: float, *, before: bool = False) -> Callable[..., Any]:
@@ -77,12 +78,13 @@ def chaos() -> None:
 
 def die_before_acknowledging() -> None:
     """Die when deltas have arrived, before the outbox knows."""
-    HistoryStore.acknowledge = dying(HistoryStore.acknowledge, 0.3, before=True)  # type: ignore[method-assign]
+    # the first time: all that was committed meanwhile travels together, so that there may be no other
+    HistoryStore.acknowledge = dying(HistoryStore.acknowledge, 1.0, before=True)  # type: ignore[method-assign]
 
 
 def die_after_commit() -> None:
     """Die when orders are counted, before their deltas are sent."""
-    HistoryStore.commit = dying(HistoryStore.commit, 0.3)  # type: ignore[method-assign]
+    HistoryStore.commit = dying(HistoryStore.commit, SOON)  # type: ignore[method-assign]
 
 
 def send_everything_again() -> None:
@@ -108,7 +110,7 @@ def forget_the_offset() -> None:
     def taken(self: HistoryStore, **of: Any) -> int:  # noqa: ANN401
         end = of.pop("position")
         number = commit(self, position=self.position, **of)
-        _perhaps_die(0.1)
+        _perhaps_die(SOON)
         self.position = end
         return number
 
@@ -121,7 +123,7 @@ def acknowledge_at_once() -> None:
 
     async def taken(self: outbox.Deliveries, delivery: outbox.Delivery) -> None:
         self._acknowledge([delivery.commit])
-        _perhaps_die(0.1)
+        _perhaps_die(SOON)
         await put(self, delivery)
 
     outbox.Deliveries.put = taken  # type: ignore[method-assign]

@@ -19,9 +19,11 @@ from streams.workers.topics import Partitions, Topics, create_topics
 from tests.brokers import _free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parent.parent
+PATIENCE_S = 180.0  # a machine of the CI may be several times slower than ours, and have other things to do
+_TAIL_LINES = 30
 
 
 def made_topics(broker: str, prefix: str, purchases: int = 2, items: int = 2) -> Topics:
@@ -31,23 +33,45 @@ def made_topics(broker: str, prefix: str, purchases: int = 2, items: int = 2) ->
     return topics
 
 
-def wait_until(what: str, holds: Callable[[], bool], timeout_s: float = 60, pause_s: float = 0.1) -> None:
-    """Return once something holds; fail with its name when it does not in time."""
+def wait_until(
+    what: str,
+    holds: Callable[[], bool],
+    timeout_s: float = PATIENCE_S,
+    pause_s: float = 0.1,
+    workers: Sequence[WorkerProcess] = (),
+) -> None:
+    """Return once something holds; fail with its name, and what each of the workers says, when it does not in time.
+
+    Fails at once when one of the workers has ended: nothing will come of waiting for it.
+    """
     deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, f"after {timeout_s} s still not: {what}"
+    while True:
+        ended = [worker for worker in workers if not worker.running]
+        if holds():
+            return
+        last_words = "\n\n".join(map(str, workers)) if ended or time.monotonic() > deadline else ""
+        assert not ended, f"a worker has ended, and not: {what}\n{last_words}"
+        assert time.monotonic() < deadline, f"after {timeout_s:.0f} s still not: {what}\n{last_words}"
         time.sleep(pause_s)
+
+
+def wait_until_current(workers: Sequence[WorkerProcess], lines: int, items: int) -> None:
+    """Return once `is_current` holds."""
+    what = f"{lines:,} order lines are counted in {items} item partitions, and every list is exact"
+    wait_until(what, lambda: is_current(workers, lines, items), workers=workers)
 
 
 class WorkerProcess:
     """A worker in a process of its own; what it logs goes to `<directory>/log.txt`.
+
+    It runs in a `with` block only, and is gone when that ends, so that no test leaves one to the next.
 
     Args:
         broker: host:port.
         topics: prefix and generation.
         directory: for its state and log.
         faults: what `tests.worker_driver` is to change in it.
-        options: of the command.
+        options: of the command; of those given twice the last one counts.
     """
 
     def __init__(self, broker: str, topics: Topics, directory: Path, *options: str, faults: str = "none") -> None:
@@ -56,22 +80,30 @@ class WorkerProcess:
         self.log = directory / "log.txt"
         self.admin = f"127.0.0.1:{_free_port()}"
         self.faults = faults
-        self._options = ["--broker", broker, "--state-dir", str(self.state), "--admin", self.admin, "--idle-ms", "500"]
-        self._options += ["--topic-prefix", topics.prefix, "--generation", topics.generation]
+        self.options = ["--broker", broker, "--state-dir", str(self.state), "--admin", self.admin, "--idle-ms", "500"]
+        self.options += ["--topic-prefix", topics.prefix, "--generation", topics.generation]
         # a worker that was killed holds its partitions for a session: a short one makes short tests
-        self._options += ["--session-timeout-ms", "1500", *options]
+        self.options += ["--session-timeout-ms", "1500", *options]
         self._process: subprocess.Popen[bytes] | None = None
-        self.starts = 0
+        self._watched = False
+
+    def __str__(self) -> str:
+        """How it is, and the last that it said."""
+        ended = None if self._process is None else self._process.poll()
+        how = f"status {json.dumps(self.status())}" if self.running else f"ended with exit code {ended}"
+        log = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return f"worker in {self.log.parent}: {how}; its log ends:\n" + "\n".join(log.splitlines()[-_TAIL_LINES:])
 
     def start(self) -> None:
-        """Start it; it need not be ready."""
-        command = [sys.executable, "-m", "tests.worker_driver", self.faults, "worker", *self._options]
+        """Start it again; it need not be ready."""
+        assert self._watched, "a worker is started by a with block, which also ends it"
+        assert not self.running
+        command = [sys.executable, "-m", "tests.worker_driver", self.faults, "worker", *self.options]
         with self.log.open("ab") as log:
             # a process group of its own, so that Ctrl-C reaches the tests first
             self._process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
             )
-        self.starts += 1
 
     @property
     def pid(self) -> int:
@@ -101,10 +133,13 @@ class WorkerProcess:
         self.signal(signal.SIGTERM)
         return self.wait()
 
-    def wait(self, timeout_s: float = 40) -> int:
+    def wait(self) -> int:
         """Wait for its end; return the exit code."""
         assert self._process is not None
-        return self._process.wait(timeout_s)
+        try:
+            return self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"after {PATIENCE_S:.0f} s it has not ended: {self}") from None
 
     def status(self) -> dict[str, Any] | None:
         """What it says of itself; None if it does not answer."""
@@ -116,14 +151,16 @@ class WorkerProcess:
             return None
 
     def __enter__(self) -> Self:
+        self._watched = True
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._watched = False
         self.kill()
 
 
-def is_current(workers: list[WorkerProcess], lines: int, items: int) -> bool:
+def is_current(workers: Sequence[WorkerProcess], lines: int, items: int) -> bool:
     """Whether the workers together have counted `lines` in every item partition, and every list is exact."""
     current = set()
     for worker in workers:
@@ -160,10 +197,10 @@ def read_topic(broker: str, topic: str, *, committed: bool = False) -> list[list
         consumer.close()
 
 
-def published_lists(broker: str, topics: Topics) -> dict[str, Any]:
+def published_lists(broker: str, topics: Topics, *, committed: bool = False) -> dict[str, Any]:
     """The last list of each item on the topic."""
     lists = {}
-    for records in read_topic(broker, topics.related_items):
+    for records in read_topic(broker, topics.related_items, committed=committed):
         for record in records:
             lists[record.key.decode()] = json.loads(record.value)
     return lists

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from producers.publish import Published
+    from producers.synthetic import SyntheticOrder
 
 _ENVIRONMENT = {"auto_envvar_prefix": "ALSOBOUGHT", "show_default": True}
 
@@ -118,9 +119,9 @@ def worker(
 
 @click.command(context_settings=_ENVIRONMENT)
 @click.option("--orders", required=True, type=click.IntRange(1), help="How many orders.")
-@click.option("--rate", type=float, help="Orders a second.  [default: as fast as can be]")
-@click.option("--seed", default=0, help="The same seed gives the same orders.")
-@click.option("--customers", default=10_000, help="How many shoppers there are.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Orders a second.  [default: as fast as can be]")
+@click.option("--seed", type=click.IntRange(0), default=0, help="The same seed gives the same orders.")
+@click.option("--customers", type=click.IntRange(1), default=10_000, help="How many shoppers there are.")
 @click.option("--broker", metavar="HOST:PORT", help="Send them to the topic purchases here.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write them to this file, as JSON lines.")
 @_prefix
@@ -136,24 +137,39 @@ def generate(
     broker_timeout: float,
 ) -> None:
     """Make up orders of shoppers who buy from groups of items that belong together."""
+    from streams.progress import Watch
+
     if (broker is None) == (out is None):
         raise click.UsageError("name where the orders go: either --broker or --out")
     pace = Pace(rate and 1.0)
-    shop = SyntheticShop(seed, customers)
-    made = enumerate(shop.orders(orders))
     with _failures_told():
-        if out is not None:
-            with out.open("wb") as file:
-                for number, order in made:
-                    pace.wait(int(1000 * number / (rate or 1)))
-                    file.write(order.encode() + b"\n")
-        else:
-            with Publisher(str(broker), Topics(prefix=topic_prefix).purchases, broker_timeout) as publisher:
-                for number, order in made:
-                    pace.wait(int(1000 * number / (rate or 1)))
-                    key = order.customer_id.encode()
-                    publisher.send(key, order.encode(), partition=publisher.partition_of(key))
+        shop = SyntheticShop(seed, customers)
+        taker = _to_topic(broker, topic_prefix, broker_timeout) if out is None else _to_file(out)
+        with taker as take, Watch("generate", "orders") as watch:
+            for number, order in enumerate(shop.orders(orders)):
+                pace.wait(int(1000 * number / (rate or 1)))
+                take(order)
+                watch.show((number + 1) / orders, number + 1)
     click.echo(f"{orders:,} orders made, to {out or broker}", err=True)
+
+
+@contextmanager
+def _to_topic(broker: str | None, topic_prefix: str, timeout_s: float) -> Iterator[Callable[[SyntheticOrder], object]]:
+    """Takes orders to the topic `purchases`; all of them are there when it closes."""
+    with Publisher(str(broker), Topics(prefix=topic_prefix).purchases, timeout_s) as publisher:
+
+        def take(order: SyntheticOrder) -> None:
+            key = order.customer_id.encode()
+            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
+
+        yield take
+
+
+@contextmanager
+def _to_file(path: Path) -> Iterator[Callable[[SyntheticOrder], object]]:
+    """Takes orders to a file, as JSON lines."""
+    with path.open("wb") as file:
+        yield lambda order: file.write(order.encode() + b"\n")
 
 
 @click.command(context_settings=_ENVIRONMENT)

@@ -26,7 +26,7 @@ from streams.workers.stage_service import Turn
 from streams.workers.topic_reader import TopicReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -60,6 +60,8 @@ class Source:
     deliveries: Deliveries | None = None
     told: int = 0
     """Log position up to which stage B has deltas."""
+    sent_to: int | None = None
+    """While it is being opened: offset of `co-purchases` up to which earlier owners may have sent."""
 
 
 class Ingest:
@@ -97,32 +99,28 @@ class Ingest:
         """Offset up to which each open partition is counted."""
         return {partition: source.store.position for partition, source in self._sources.items()}
 
-    async def open(self, partition: int) -> int:
-        """Open a partition's histories, shut earlier owners out, and send what a crash may have kept back."""
+    async def open(self, partition: int) -> int | None:
+        """Open a partition's histories, shut earlier owners out, and send what a crash may have kept back.
+
+        Returns:
+            The offset from which to read; None if it is to be tried again: what earlier owners sent may stand behind
+            what others have not finished, and can't be read yet. A worker that died leaves such a transaction. It ends
+            when the partition in whose name it was begun is opened, here or by another worker.
+        """
         source = self._sources.get(partition)
         if source is None:
             source = self._sources[partition] = Source(await asyncio.to_thread(self._open_store, partition))
-        if source.deliveries is not None:
-            await source.deliveries.close()
-            source.deliveries = None
-        topics = self._settings.topics
-        producer = FencedProducer(self._settings.broker, f"{topics.group(self.name)}-{partition}")
-        await producer.open()
+        if source.sent_to is None:
+            source.sent_to = await self._shut_out(partition, source)
         async with TopicReader(self._settings.broker) as reader:
+            if (await reader.bounds(self._settings.topics.co_purchases, 0))[1] < source.sent_to:
+                return None
+            source.sent_to = None
             source.told = await self._told(reader, partition)
             waiting = _outbox(source.store)
             if source.store.position > source.told and all(entry.begin != source.told for entry in waiting):
-                logger.warning(
-                    "ingest: partition %d: its histories went on from %d another way than the owner since; "
-                    "they are made again from the topic's start",
-                    partition,
-                    source.told,
-                )
-                source.store.close()
-                shutil.rmtree(source.store.path)
-                source.store = await asyncio.to_thread(self._open_store, partition)
+                await self._make_again(partition, source)
                 waiting = []
-            source.deliveries = Deliveries(producer, source.store.acknowledge)
             await self._send_again(reader, partition, source, waiting)
         if source.store.position < source.told:
             logger.info(
@@ -132,6 +130,32 @@ class Ingest:
                 source.told,
             )
         return source.store.position
+
+    async def _shut_out(self, partition: int, source: Source) -> int:
+        """Shut earlier owners out; return the offset of `co-purchases` up to which they may have sent."""
+        if source.deliveries is not None:
+            await source.deliveries.close()
+        topics = self._settings.topics
+        producer = FencedProducer(self._settings.broker, f"{topics.group(self.name)}-{partition}")
+        await producer.open()
+
+        def acknowledge(commits: Sequence[int]) -> None:
+            source.store.acknowledge(commits)  # of the store it has then: it may be made again
+
+        source.deliveries = Deliveries(producer, acknowledge)
+        async with TopicReader(self._settings.broker, committed=False) as reader:
+            return (await reader.bounds(topics.co_purchases, 0))[1]
+
+    async def _make_again(self, partition: int, source: Source) -> None:
+        logger.warning(
+            "ingest: partition %d: its histories went on from %d another way than the owner since; "
+            "they are made again from the topic's start",
+            partition,
+            source.told,
+        )
+        source.store.close()
+        shutil.rmtree(source.store.path)
+        source.store = await asyncio.to_thread(self._open_store, partition)
 
     def _open_store(self, partition: int) -> HistoryStore:
         path = self._directory.store(HISTORIES, partition)
@@ -225,6 +249,7 @@ class Ingest:
     async def settle(self) -> None:
         """Return once stage B has all deltas."""
         for source in self._sources.values():
+            source.sent_to = None  # others may send now
             if source.deliveries is not None:
                 await source.deliveries.settle()
 

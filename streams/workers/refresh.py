@@ -1,4 +1,4 @@
-"""Which lists to make next: of items just bought, of the slice that waits longest, of what is not yet exact."""
+"""Which lists to make next: of items just bought, of the share that waits longest, of what is not yet exact."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from state.journal import SLICES
-
 MOST_BOUGHT = 4096
-"""Items bought that may wait; with more of them, going through all slices in turn is quicker than one by one."""
+"""Items bought that may wait; with more of them, going through all shares in turn is quicker than one by one."""
+SHARES = 256
+"""Shares of the items that are looked at in turn: of a large catalogue, some thirty milliseconds of work each."""
 
 
 class Refresh:
     """The refreshing of one partition's lists.
 
     A purchase changes the lists of the item bought most, those of the items around it a little, and through popularity
-    every list a trace. So items bought come first, and behind them the slices take turns, the one with the oldest
-    change first.
+    every list a trace. So items bought come first, and behind them the shares of all items take turns, the one with
+    the oldest change first.
 
     Args:
-        now: monotonic seconds; until every slice was looked at, its lists may be wrong since then.
+        now: monotonic seconds; until every share was looked at, its lists may be wrong since then.
 
     >>> refresh = Refresh(now=0.0)
     >>> refresh.changed(np.array([7, 3, 7]), commit=1, now=1.0)
@@ -31,8 +31,8 @@ class Refresh:
 
     def __init__(self, now: float) -> None:
         self._bought: dict[int, None] = {}
-        self._since = np.full(SLICES, now)
-        self._exact = np.full(SLICES, -1)
+        self._since = np.full(SHARES, now)
+        self._exact = np.full(SHARES, -1)
         self._commit = 0
 
     def changed(self, items: npt.NDArray[np.uint32], commit: int, now: float) -> None:
@@ -51,17 +51,17 @@ class Refresh:
         return np.array(items, np.uint32)
 
     def oldest(self) -> int | None:
-        """The slice whose oldest change waits longest; None if nothing has changed since they were looked at."""
+        """The share whose oldest change waits longest; None if nothing has changed since they were looked at."""
         number = int(self._since.argmin())
         return None if math.isinf(self._since[number]) else number
 
     def inexact(self) -> int | None:
-        """A slice of which lists may differ a trace from the counts; None if every list is exactly current."""
+        """A share of which lists may differ a trace from the counts; None if every list is exactly current."""
         behind = np.flatnonzero(self._exact != self._commit)
         return int(behind[0]) if len(behind) else None
 
     def looked_at(self, number: int, *, exactly: bool) -> None:
-        """Take note that a slice's lists were made; `exactly`: and published if they differed at all."""
+        """Take note that a share's lists were made; `exactly`: and published if they differed at all."""
         self._since[number] = math.inf
         if exactly:
             self._exact[number] = self._commit

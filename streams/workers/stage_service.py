@@ -59,8 +59,12 @@ class Stage(Protocol):
     def most_records(self) -> int:
         """How many records a turn may bring."""
 
-    async def open(self, partition: int) -> int:
-        """Make a partition ready, whoever had it in between; return the offset from which to read."""
+    async def open(self, partition: int) -> int | None:
+        """Make a partition ready, whoever had it in between.
+
+        Returns:
+            The offset from which to read; None if it can't be ready before others are, here or elsewhere: try again.
+        """
 
     async def work(self, records: Mapping[int, list[Any]], behind: Mapping[int, int]) -> Turn:
         """Take in records by partition; `behind` tells of which partitions more are waiting, and how many offsets."""
@@ -190,7 +194,7 @@ class StageService(Service):
         return behind
 
     async def _open_next(self) -> bool:
-        """Make one more partition of the assignment ready, if there is one; tell whether there was."""
+        """Make one more partition of the assignment ready, if one can be; tell whether one was."""
         async with self._lock:
             waiting = self._wanted - self._ready
             if not waiting or self.should_stop:
@@ -198,23 +202,26 @@ class StageService(Service):
             for partition in sorted(self._open - self._wanted):
                 await self.stage.close(partition)
                 self._open.discard(partition)
-            partition = min(waiting)
-            begun = time.monotonic()
-            self._open.add(partition)
-            offset = await self.stage.open(partition)
-            place = TopicPartition(self.stage.topic, partition)
-            await self._check_log(place, offset)
-            try:
-                self._consumer.seek(place, offset)
-                self._consumer.resume(place)
-            except IllegalStateError:
-                return True  # the next assignment is on its way
-            self._ready.add(partition)
-            seconds = time.monotonic() - begun
-            logger.info(
-                "%s: partition %d is ready, from offset %d (%.1f s)", self.stage.name, partition, offset, seconds
-            )
-            return True
+            for partition in sorted(waiting):
+                begun = time.monotonic()
+                self._open.add(partition)
+                offset = await self.stage.open(partition)
+                if offset is not None:
+                    await self._read_from(partition, offset, begun)
+                    return True
+            return False
+
+    async def _read_from(self, partition: int, offset: int, begun: float) -> None:
+        place = TopicPartition(self.stage.topic, partition)
+        await self._check_log(place, offset)
+        try:
+            self._consumer.seek(place, offset)
+            self._consumer.resume(place)
+        except IllegalStateError:
+            return  # the next assignment is on its way
+        self._ready.add(partition)
+        seconds = time.monotonic() - begun
+        logger.info("%s: partition %d is ready, from offset %d (%.1f s)", self.stage.name, partition, offset, seconds)
 
     async def _check_log(self, place: TopicPartition, offset: int) -> None:
         begin = (await self._consumer.beginning_offsets([place]))[place]

@@ -25,7 +25,7 @@ from streams.lists import Ranker, Scoring
 from streams.ranking import related_items
 from streams.stages import count_deltas, open_counts
 from streams.workers.fenced_producer import FencedProducer, Outgoing
-from streams.workers.refresh import Refresh
+from streams.workers.refresh import SHARES, Refresh
 from streams.workers.stage_service import LogLost, Turn
 from streams.workers.told import Told
 from streams.workers.topic_reader import TopicReader
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SLICE_EVERY_S = 0.15  # between two of them, however much was bought: all 64 have their turn within some 15 s
-MOST_BOUGHT = 128  # items whose lists are made at once: 40 ms, so that deltas do not wait long
+SHARE_EVERY_S = 0.04  # while deltas come in: all 256 have their turn within 11 s, if there is time
+MOST_BOUGHT = 64  # items whose lists are made at once: 30 ms, so that deltas do not wait long
 _MOST_RECORDS = 32
 _FAR_BEHIND = 4 * _MOST_RECORDS  # offsets, of which transactions take some too: counting goes before lists
 _COMMIT_BYTES = 128 << 10  # some 3,000 order lines: within a commit every record is merged into those before it
@@ -64,8 +64,8 @@ class Part:
     owed_s: float = 0.0
     """Time for lists earned while deltas wait."""
     counted_at: float = 0.0
-    swept_at: float = 0.0
-    """When a slice last had its turn."""
+    share_at: float = 0.0
+    """When a share of all items is due."""
     publishing: asyncio.Task[None] | None = None
     """Lists on their way, while others are made."""
 
@@ -148,7 +148,7 @@ class Tally:
         """Count deltas, then make some lists, while those made before are on their way."""
         for partition, batch in records.items():
             await self._count(self._parts[partition], batch)
-        more = False
+        wait = Turn().wait
         for partition, part in self._parts.items():
             if not part.learned:
                 if partition in behind:
@@ -156,8 +156,8 @@ class Tally:
                 await self._learn(partition, part)
             busy = behind.get(partition, 0) > _FAR_BEHIND
             if not busy or part.owed_s > 0:
-                more |= await self._refresh(partition, part, busy=busy)
-        return Turn(wait=0.0) if more or behind else Turn()
+                wait = min(wait, await self._refresh(partition, part, busy=busy))
+        return Turn(wait=0.0 if behind else wait)
 
     async def _count(self, part: Part, batch: list[Any]) -> None:
         begun = time.monotonic()
@@ -196,29 +196,30 @@ class Tally:
             part.refresh.changed(np.zeros(0, np.uint32), part.counts.journal.commit, time.monotonic())
             logger.info("tally: partition %d: read up %d lists published by others", partition, lists)
 
-    async def _refresh(self, partition: int, part: Part, *, busy: bool) -> bool:
-        """Make the lists that are next, and publish those that changed; tell whether others wait."""
+    async def _refresh(self, partition: int, part: Part, *, busy: bool) -> float:
+        """Make the lists that are next, and publish those that changed; return how long the next can wait."""
         begun = time.monotonic()
         idle = not busy and begun - part.counted_at > self._settings.idle_ms / 1000
-        items, number = _next(part, begun, busy=busy, idle=idle)
-        if number is None and not len(items):
+        items, share = _next(part, begun, busy=busy, idle=idle)
+        if share is None and not len(items):
             await part.published()
             if idle:
                 self._declare_current(partition, part)
-            return False
+            due = part.refresh.oldest() is not None
+            return max(0.0, part.share_at - begun) if due else Turn().wait
         # what was bought has other buyers and purchases too, so it is published whatever its list; unless time is short
-        always = number is None and not busy
+        always = share is None and not busy
         tolerance = -1.0 if always else 0.0 if idle else self._settings.list_change
-        changed, records = await asyncio.to_thread(self._made, partition, part, items, number, tolerance)
+        changed, records = await asyncio.to_thread(self._made, partition, part, items, share, tolerance)
         await part.published()
         if records:
             part.publishing = asyncio.create_task(self._publish(partition, part, changed, records))
-        if number is not None:
-            part.swept_at = time.monotonic()  # from its end on, so that what is bought has its time too
-            part.refresh.looked_at(number, exactly=idle)
-        part.owed_s -= time.monotonic() - begun
-        part.owed_s = max(part.owed_s, -1.0) if busy else 0.0
-        return True
+        took = time.monotonic() - begun
+        if share is not None:
+            part.refresh.looked_at(share, exactly=idle)
+            part.share_at = begun + max(SHARE_EVERY_S, 2 * took)  # what is bought has half the time
+        part.owed_s = max(part.owed_s - took, -1.0) if busy else 0.0
+        return 0.0
 
     async def _publish(
         self, partition: int, part: Part, changed: list[tuple[int, StoredList]], records: list[Outgoing]
@@ -238,12 +239,12 @@ class Tally:
             )
 
     def _made(
-        self, partition: int, part: Part, items: npt.NDArray[np.uint32], number: int | None, tolerance: float
+        self, partition: int, part: Part, items: npt.NDArray[np.uint32], share: int | None, tolerance: float
     ) -> tuple[list[tuple[int, StoredList]], list[Outgoing]]:
-        """Make the lists of items bought, or of a slice; return those to publish, and their records."""
+        """Make the lists of items bought, or of a share of all; return those to publish, and their records."""
         if part.ranker is None:
             part.ranker = Ranker(part.counts, self._scoring)
-        made, lists = part.ranker.lists(items) if number is None else part.ranker.slice_lists(number)
+        made, lists = part.ranker.lists(items if share is None else part.ranker.share(share, SHARES))
         rows = np.arange(len(made)) if tolerance < 0 else part.told.differing(made, lists, tolerance)
         topic, names, log = self._settings.topics.related_items, part.counts.names, as_of(part.counts)
         part.told.tell(made, lists, rows)
@@ -275,17 +276,17 @@ class Tally:
 
 
 def _next(part: Part, now: float, *, busy: bool, idle: bool) -> tuple[npt.NDArray[np.uint32], int | None]:
-    """The items bought, or else the slice, whose lists are to be made now."""
+    """The items bought, or else the share of all items, whose lists are to be made now."""
     nothing = np.zeros(0, np.uint32)
-    number = part.refresh.oldest()
-    if number is not None and not busy and now - part.swept_at > SLICE_EVERY_S:
-        return nothing, number
+    share = part.refresh.oldest()
+    if share is not None and not busy and now >= part.share_at:
+        return nothing, share
     items = part.refresh.bought(MOST_BOUGHT)
-    if len(items):
-        return items, None
-    if number is None and idle:
-        number = part.refresh.inexact()
-    return nothing, number
+    if not len(items) and busy:
+        return nothing, share
+    if not len(items) and idle:
+        return nothing, part.refresh.inexact() if share is None else share
+    return items, None
 
 
 def _count(counts: CountStore, batch: list[Any]) -> npt.NDArray[np.uint32]:

@@ -1,0 +1,76 @@
+"""Whoever takes a partition over learns all that was done with it, whatever else its owner left unfinished."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from kafka import KafkaProducer
+
+from producers.publish import Publisher
+from producers.synthetic import SyntheticShop
+from state.directory import StateDirectory
+from state.settings import CountingSettings
+from streams.workers.fenced_producer import TRANSACTION_TIMEOUT_MS
+from streams.workers.ingest import Ingest
+from streams.workers.settings import WorkerSettings
+from tests.kafka_truth import Truth
+from tests.workers import PATIENCE_S, WorkerProcess, made_topics, read_topic, wait_until_current
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streams.workers.topics import Topics
+    from tests.brokers import Broker
+
+ORDERS = 60
+
+
+def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
+    with Publisher(kafka.bootstrap, topics.purchases) as publisher:
+        for order in list(SyntheticShop(seed=8).orders(last))[first:]:
+            publisher.send(order.customer_id.encode(), order.encode(), partition=0)
+
+
+def die_in_a_transaction(kafka: Broker, topics: Topics, partition: int) -> None:
+    """What an owner of a purchases partition leaves who is killed while its deltas are on their way."""
+    producer = KafkaProducer(
+        bootstrap_servers=kafka.bootstrap,
+        transactional_id=f"{topics.group('ingest')}-{partition}",
+        # longer than the test is patient: the broker's giving up is not what is to help here
+        transaction_timeout_ms=int(PATIENCE_S * 1000) + TRANSACTION_TIMEOUT_MS,
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    headers = [("source", str(partition).encode()), ("begin", b"0"), ("end", b"1")]
+    producer.send(topics.co_purchases, value=b"never to be read", headers=headers, partition=0).get(timeout=30)
+    producer._sender.force_close()  # closing in order would undo it
+    producer.close(timeout=0)
+
+
+async def count_beside_a_dying(kafka: Broker, topics: Topics, directory: Path) -> None:
+    """Count partition 0 in one commit, and tell stage B while the owner of partition 1 dies."""
+    [records, _] = read_topic(kafka.bootstrap, topics.purchases)
+    with StateDirectory(directory, topics.generation) as state:
+        ingest = Ingest(WorkerSettings(kafka.bootstrap, directory, topics), state, CountingSettings(100, 2))
+        try:
+            assert await ingest.open(0) == 0
+            await asyncio.to_thread(die_in_a_transaction, kafka, topics, 1)
+            await ingest.work({0: records}, {})
+            await ingest.settle()
+        finally:
+            await ingest.close(0)
+
+
+def test_a_transaction_left_open_beside_hides_nothing_from_the_next_owner(kafka: Broker, tmp_path: Path) -> None:
+    """Told twice, and cut otherwise, deltas fit nobody's counts: stage B could never go on."""
+    topics = made_topics(kafka.bootstrap, "hidden")
+    send(kafka, topics, 0, ORDERS)
+    asyncio.run(count_beside_a_dying(kafka, topics, tmp_path / "before"))
+    send(kafka, topics, ORDERS, 2 * ORDERS)
+
+    truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
+        wait_until_current([worker], truth.lines, 2)
+        assert worker.stop() == 0
+    truth.check([worker.state], topics, 2)
