@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 RIVALS = (0.2, 0.6, 0.8)
 DEPTH = 20
-SEEDS = 20
 HALF_LIFE_DAYS = 120
 DOUBT = 2.5
 """How many standard errors an advantage must exceed: there are three rivals, and each is looked at again and again."""
@@ -106,7 +105,7 @@ def learnt_share(past: Past) -> float:
 
         def score(orders: Orders, numbered: NumberedOrders, table: HistoryTable) -> dict[int, tuple[int, ...]]:
             asked = visits(orders, numbered, table, embedded.settings.pair_window)
-            for visit, one in zip(asked, showcases(embedded.counts, asked, SEEDS) if asked else (), strict=False):
+            for visit, one in zip(asked, showcases(embedded.counts, asked) if asked else (), strict=False):
                 gains = [gain(one.recommended(Blend(share), DEPTH), visit.new) for share in (POPULARITY_SHARE, *RIVALS)]
                 contest.add(visit.day, np.array(gains[1:]) - gains[0])
             return {}
