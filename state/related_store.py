@@ -63,17 +63,26 @@ class RelatedStore:
         record = self._rocks.get(_CURRENT)
         return -1 if record is None else int(unpack(record, [np.int64])[0][0])
 
-    def write(self, lists: Iterable[tuple[int, StoredList]], current: int = -1) -> None:
-        """Keep the lists of some items, by number, in one batch; `current`: log positions of which all are exact."""
+    def write(self, lists: Iterable[tuple[int, StoredList | None]], current: int = -1) -> None:
+        """Keep the lists of some items, by number, in one batch; None: nobody knows what readers were told.
+
+        Args:
+            lists: number and list.
+            current: log positions of which all lists are exact.
+        """
         batch = WriteBatch(raw_mode=True)
         for number, stored in lists:
-            batch.put(_LIST.pack(b"l", number), _packed(stored))
+            key = _LIST.pack(b"l", number)
+            if stored is None:
+                batch.delete(key)
+            else:
+                batch.put(key, _packed(stored))
         batch.put(_CURRENT, pack([np.array([current])]))
         batch.put(_POSITION, pack([np.array([self.read_to])]))
         self._rocks.write(batch)
 
     def get(self, number: int) -> StoredList | None:
-        """An item's list, or None if none was ever written."""
+        """An item's list, or None if none was ever written, or None was."""
         return self.get_many([number])[0]
 
     def get_many(self, numbers: Iterable[int]) -> list[StoredList | None]:

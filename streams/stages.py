@@ -135,7 +135,8 @@ def count_deltas(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.
     """Stage B: count packed deltas and commit them; those counted before are dropped.
 
     Returns:
-        (n,) numbers of the items bought, whose lists changed most; empty if every record was counted before.
+        (n,) numbers of the items bought, returned or erased with their customer, whose lists changed most; empty if
+        every record was counted before.
 
     Raises:
         DeltasOutOfOrder: a record begins after, or ends before and begins before, where its partition stands.
@@ -159,7 +160,9 @@ def count_deltas(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.
     if not fresh:
         return np.zeros(0, np.uint32)
     store.commit(fresh, changes)
-    return np.unique(np.concatenate([change.purchase_item for change in changes]))
+    moved = [change.purchase_item for change in changes]
+    moved += [change.holder_item[change.holder_change < 0] for change in changes]
+    return np.unique(np.concatenate(moved))
 
 
 def _numbers(

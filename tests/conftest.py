@@ -32,7 +32,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield broker
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kafka(broker: Broker) -> Broker:
     """The session's broker, if workers can use it."""
     if not isinstance(broker, ApacheKafka):

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 
+from tests.browsers import keep, needs_chromium, watched_page, wear
 from tests.live_shop import HOSTILE_IDS, TOKEN, Shop, open_shop
-
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
-PATIENCE_MS = 10_000
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; apt-get install chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +28,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture(scope="module")
 def browser(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A page; at the end nothing has failed in it, and it has asked nobody but the shop."""
-    complaints: list[str] = []
-    asked: set[str] = set()
-    with playwright.sync_playwright() as driver:
-        context = driver.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"), executable_path=CHROMIUM, args=FLAGS.split(), headless=True
-        )
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        page.on(
-            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-        )
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        page.on("request", lambda request: asked.add("/".join(request.url.split("/")[:3])))
+    with watched_page(tmp_path_factory.mktemp("profile"), lambda: shop.url) as page:
         yield page
-        context.close()
-    assert complaints == []
-    assert asked == {shop.url}
 
 
 def order(shop: Shop, customer_id: str, *items: str, time_s: int = 1_709_200_000) -> None:
@@ -67,14 +39,6 @@ def order(shop: Shop, customer_id: str, *items: str, time_s: int = 1_709_200_000
     request = urllib.request.Request(f"{shop.url}/orders", json.dumps(body).encode(), headers)  # noqa: S310 - our own
     with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own
         assert response.status == 202
-
-
-def keep(page: Page, name: str) -> None:
-    """Keep a screenshot, and see that nothing sticks out to the side."""
-    page.wait_for_timeout(700)  # bars grow, rows glide
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the screen"
 
 
 @pytest.mark.parametrize("width", [360, 1440])
@@ -91,8 +55,7 @@ def test_one_finds_an_item_sees_its_list_change_and_opens_a_customer(
     browser.reload()
     browser.locator(".seller").first.wait_for()
     browser.locator(".dot.on").wait_for()
-    while browser.evaluate("document.documentElement.dataset.theme ?? 'auto'") != colours:
-        browser.locator("#theme").click()
+    wear(browser, colours)
     keep(browser, f"start-{name}")
 
     browser.locator("#search").fill("green")

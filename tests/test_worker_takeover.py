@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from typing import TYPE_CHECKING
 
+import pytest
 from kafka import KafkaProducer
 
 from producers.publish import Publisher
 from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
 from state.settings import CountingSettings
+from streams.stages import item_partition
 from streams.workers.fenced_producer import TRANSACTION_TIMEOUT_MS
 from streams.workers.ingest import Ingest
 from streams.workers.settings import WorkerSettings
-from tests.kafka_truth import Truth
-from tests.workers import PATIENCE_S, WorkerProcess, made_topics, read_topic, wait_until_current
+from tests.kafka_truth import Truth, differences
+from tests.workers import (
+    PATIENCE_S,
+    WorkerProcess,
+    made_topics,
+    published_lists,
+    read_topic,
+    wait_until,
+    wait_until_current,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from streams.workers.topics import Topics
     from tests.brokers import Broker
 
 ORDERS = 60
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # producers that die leave their sockets
+
+
+@pytest.fixture(autouse=True)
+def _sockets_of_the_dead() -> Iterator[None]:
+    """Collect what died here, so that no later test is told of it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
@@ -74,3 +97,46 @@ def test_a_transaction_left_open_beside_hides_nothing_from_the_next_owner(kafka:
         wait_until_current([worker], truth.lines, 2)
         assert worker.stop() == 0
     truth.check([worker.state], topics, 2)
+
+
+def counted(worker: WorkerProcess) -> int:
+    return int((worker.status() or {"ingest": {"offsets": {}}})["ingest"]["offsets"].get("0", 0))
+
+
+def publish_and_die(kafka: Broker, topics: Topics, lists: dict[str, bytes], partitions: int) -> None:
+    """What owners of item partitions leave who are killed before lists that they sent are there for good."""
+    for partition in range(partitions):
+        producer = KafkaProducer(
+            bootstrap_servers=kafka.bootstrap, transactional_id=f"{topics.group('tally')}-{partition}"
+        )
+        producer.init_transactions()
+        producer.begin_transaction()
+        for item, document in lists.items():
+            if item_partition(item, partitions) == partition:
+                producer.send(topics.related_items, key=item.encode(), value=document, partition=partition)
+        producer.flush()
+        producer._sender.force_close()
+        producer.close(timeout=0)
+
+
+def test_lists_of_a_transaction_that_was_undone_are_published_again(kafka: Broker, tmp_path: Path) -> None:
+    """Some readers saw them and others did not; and compaction removes what was undone, for all of them."""
+    topics = made_topics(kafka.bootstrap, "undone")
+    send(kafka, topics, 0, ORDERS)
+    worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")
+    with worker:
+        wait_until_current([worker], Truth(kafka.bootstrap, topics, tmp_path / "before").lines, 2)
+        assert worker.stop() == 0
+    send(kafka, topics, ORDERS, 2 * ORDERS)
+    truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", "--stages", "ingest") as ingest:
+        wait_until("orders are counted", lambda: counted(ingest) == 2 * ORDERS, workers=[ingest])
+        assert ingest.stop() == 0
+    publish_and_die(kafka, topics, truth.lists, 2)
+
+    with worker:
+        wait_until_current([worker], truth.lines, 2)
+        assert worker.stop() == 0
+
+    assert differences(published_lists(kafka.bootstrap, topics), truth) == []
+    assert differences(published_lists(kafka.bootstrap, topics, committed=True), truth) == []

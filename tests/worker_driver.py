@@ -132,7 +132,7 @@ def acknowledge_at_once() -> None:
 def trust_the_store() -> None:
     """Believe that whatever left the outbox has arrived, without looking at the topic."""
 
-    async def told(self: ingest.Ingest, reader: Any, partition: int) -> int:  # noqa: ANN401, ARG001
+    async def told(self: ingest.Ingest, reader: Any, partition: int, position: int) -> int:  # noqa: ANN401, ARG001
         store = self._sources[partition].store
         return min([store.position, *(entry.begin for entry in ingest._outbox(store))])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
     from producers.publish import Published
     from producers.synthetic import SyntheticOrder
 
+_ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - addresses that nobody can be reached at
 _ENVIRONMENT = {"auto_envvar_prefix": "ALSOBOUGHT", "show_default": True}
 
 _broker = click.option("--broker", required=True, metavar="HOST:PORT", help="The Kafka broker, or several with commas.")
 _generation = click.option("--generation", default="live", help="Which of the states built side by side.")
 _prefix = click.option("--topic-prefix", default="", help="Before the name of every topic and group.")
 _timeout = click.option("--broker-timeout", default=30.0, metavar="SECONDS", help="How long to wait for a broker.")
+_admin_token = click.option(
+    "--admin-token", metavar="TOKEN", help="What requests that write need; better given in ALSOBOUGHT_ADMIN_TOKEN."
+)
 _state_dir = click.option(
     "--state-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the state lies."
 )
@@ -79,6 +84,8 @@ def topics(
 @click.option("--stages", default=",".join(STAGES), help="What runs here: ingest, tally, or both.")
 @click.option("--pair-window", default=100, help="Pair items at most so many first purchases apart; 0: always.")
 @click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="Address of the worker's web server.")
+@click.option("--advertise", metavar="HOST:PORT", help="Where others reach it.  [default: --admin, or the host's name]")
+@_admin_token
 @click.option("--restore-from", type=click.Path(exists=True, path_type=Path), help="Snapshot for missing stores.")
 @click.option("--commit-interval-ms", default=100, help="Longest that orders wait to be committed with others.")
 @click.option("--commit-lines", default=5_000, help="Order lines after which a commit does not wait.")
@@ -114,7 +121,10 @@ def worker(
         settings = WorkerSettings(
             broker, state_dir, Topics(generation, topic_prefix), chosen, broker_timeout_s=broker_timeout
         )
-        run_worker(replace(settings, **rest))
+        settings = replace(settings, **rest)
+        if settings.advertise is None and settings.admin_address[0] in _ANYWHERE:
+            settings = replace(settings, advertise=f"{socket.gethostname()}:{settings.admin_address[1]}")
+        run_worker(settings)
 
 
 @click.command(context_settings=_ENVIRONMENT)
@@ -200,10 +210,11 @@ def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float
 @click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write it.")
 @_generation
 @click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="The web server of a running worker.")
-def snapshot(state_dir: Path, to: Path, generation: str, admin: str) -> None:
+@_admin_token
+def snapshot(state_dir: Path, to: Path, generation: str, admin: str, admin_token: str | None) -> None:
     """Write a snapshot of a worker's state, whether it runs or not.
 
-    Start a worker from it with --restore-from.
+    A running one wants its --admin-token. Start a worker from it with --restore-from.
     """
     with _failures_told():
         if not (state_dir / generation).is_dir():
@@ -212,21 +223,26 @@ def snapshot(state_dir: Path, to: Path, generation: str, admin: str) -> None:
             try:
                 written = snapshot_directory(directory, to)
             except StateLocked:
-                written = _asked_for(admin, to.resolve())
+                written = _asked_for(admin, admin_token, to.resolve())
     for path in written:
         click.echo(path)
 
 
-def _asked_for(admin: str, to: Path) -> list[Path]:
+def _asked_for(admin: str, token: str | None, to: Path) -> list[Path]:
     """Have a running worker write its snapshot."""
     import urllib.error
     import urllib.request
 
     body = json.dumps({"to": str(to)}).encode()
-    request = urllib.request.Request(f"http://{admin}/snapshot", body, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
+    request = urllib.request.Request(f"http://{admin}/snapshot", body, headers)
     try:
         with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310
             return [Path(path) for path in json.load(answer)["stores"]]
+    except urllib.error.HTTPError as error:
+        with error:
+            detail = json.loads(error.read() or b"{}").get("detail", error.reason)
+        raise StateLocked(f"the worker at {admin} wrote no snapshot: {detail}") from error
     except (urllib.error.URLError, OSError) as error:
         raise StateLocked(f"the worker at {admin} wrote no snapshot ({error}); is its --admin another?") from error
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
 
 from streams.endpoint.answers import AnswerError, NotKnown, NotReady, NotWritable
+from streams.endpoint.forwarding import FORWARDED_BY, forwarded
 from streams.endpoint.handlers import AdminSettings, Asked, check_part, check_token
 from streams.endpoint.metrics import Metrics
 from streams.endpoint.openapi import describe
@@ -19,7 +20,7 @@ from streams.endpoint.problems import Problem
 from streams.endpoint.routes import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from streams.endpoint.answers import Answers
     from streams.endpoint.routes import Route
@@ -37,26 +38,34 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 
 def make_app(answers: Answers, settings: AdminSettings = AdminSettings()) -> web.Application:  # noqa: B008 - frozen
     """The endpoint as an application of its own."""
-    app = web.Application(middlewares=[_explain], client_max_size=settings.largest_body_bytes)
+    app = web.Application(**application_options(settings))
     add_routes(app, answers, settings)
     return app
 
 
-def add_routes(app: web.Application, answers: Answers, settings: AdminSettings) -> None:
+def application_options(settings: AdminSettings) -> dict[str, Any]:
+    """How an application is made that is to serve the endpoint: it explains what no route takes."""
+    return {"middlewares": [_explain], "client_max_size": settings.largest_body_bytes}
+
+
+def add_routes(
+    app: web.Application, answers: Answers, settings: AdminSettings, routes: Sequence[Route] = ROUTES
+) -> None:
     """Serve the endpoint from an application, which may have other routes besides.
 
     Args:
         app: not yet running.
         answers: who is asked.
         settings: of the endpoint.
+        routes: what is served and described.
     """
     instruments = Metrics(answers.status)
-    description = msgspec.json.encode(describe(ROUTES, settings.version))
+    description = msgspec.json.encode(describe(routes, settings.version))
 
     def handle(route: Route) -> Handle:
         return _handle(route, answers, settings, instruments, description)
 
-    app.router.add_routes([web.route(route.method, route.path, handle(route)) for route in ROUTES])
+    app.router.add_routes([web.route(route.method, route.path, handle(route)) for route in routes])
 
     async def let_watchers_go(_: web.Application) -> None:
         answers.changes.close()
@@ -71,6 +80,7 @@ def _handle(
 
     async def handle(request: web.Request) -> web.StreamResponse:
         begun = time.perf_counter()
+        forwarded.set(FORWARDED_BY in request.headers)
         try:
             for name, value in request.match_info.items():
                 check_part(name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
+from producers.orders import DAY_MS
 from producers.timestamps import TimestampReader
 from producers.wire import OrderDecoder
 from streams.documents import timestamp_text
@@ -19,6 +21,7 @@ from streams.endpoint.problems import Problem, bad_parameter
 from streams.endpoint.schemas import RecommendationRequest
 from streams.quality import quality_entries
 from streams.recommendations.recommend import Blend
+from streams.workers.intake import LARGEST_RECORD_BYTES
 
 if TYPE_CHECKING:
     from streams.endpoint.answers import Answers, Document
@@ -170,7 +173,10 @@ async def erase(asked: Asked) -> web.StreamResponse:
 async def order(asked: Asked) -> web.StreamResponse:
     """POST /orders."""
     body = await read_json(asked)
-    rejected = OrderDecoder().decode([body], [0], TimestampReader(None)).rejected
+    if len(body) > LARGEST_RECORD_BYTES:
+        raise web.HTTPRequestEntityTooLarge(LARGEST_RECORD_BYTES, len(body))
+    latest_ms = time.time_ns() // 1_000_000 + DAY_MS  # as it will be judged when it has arrived
+    rejected = OrderDecoder().decode([body], [0], TimestampReader(latest_ms)).rejected
     if rejected:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the order cannot be counted: {rejected[0].reason}")
     return private(await asked.answers.order(body), HTTPStatus.ACCEPTED)

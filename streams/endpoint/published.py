@@ -78,6 +78,15 @@ class PublishedLists:
             self._trend[slot, :length] = stored.trend
         return slot
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._slots
+
+    def discard(self, number: int) -> None:
+        """Read a list anew when it is next asked for."""
+        slot = self._slots.pop(number, None)
+        if slot is not None:
+            self._numbers[slot] = -1
+
     def forget(self) -> None:
         """Read every list anew when it is next asked for."""
         self._slots.clear()

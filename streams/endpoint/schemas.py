@@ -269,6 +269,12 @@ class Order(TypedDict):
     quantity: NotRequired[int]
 
 
+class SnapshotRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Where a snapshot is to be written, on the worker's machine."""
+
+    to: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+
+
 DOCUMENTS: tuple[type, ...] = (
     ProblemDocument,
     Item,
@@ -283,6 +289,7 @@ DOCUMENTS: tuple[type, ...] = (
     Health,
     Accepted,
     Order,
+    SnapshotRequest,
 )
 
 

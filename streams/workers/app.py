@@ -4,31 +4,52 @@ from __future__ import annotations
 
 import logging
 import socket
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING, Any
 
 import faust
 from faust.app.base import BootStrategy
-from faust.web import View
-from mode import Worker
+from mode import Service, Worker
 
 from state.directory import StateDirectory
 from state.errors import StateError
 from state.settings import CountingSettings
 from state.snapshots import snapshot_stores
+from streams.endpoint.admin import add_routes, application_options
+from streams.endpoint.handlers import AdminSettings
+from streams.endpoint.routes import ROUTES
+from streams.endpoint.serving import software_version
+from streams.lists import Scoring
+from streams.recommendations.catalogue import Catalogue
+from streams.workers.admin_web import AdminWeb
+from streams.workers.attendant import Attendant
 from streams.workers.ingest import Ingest
-from streams.workers.stage_service import StageService
+from streams.workers.local_customers import LocalCustomers
+from streams.workers.local_items import LocalItems
+from streams.workers.owners import Owners
+from streams.workers.peers import Peers
+from streams.workers.purchase_log import PurchaseLog
+from streams.workers.routing import Router
+from streams.workers.settings import STAGES
+from streams.workers.stage_service import StageService, Standing
 from streams.workers.tally import Tally
 from streams.workers.topics import check_topics
+from streams.workers.worker_answers import WorkerAnswers
+from streams.workers.worker_routes import internal_routes, worker_routes
+from streams.workers.worker_status import WorkerStatus
 
 if TYPE_CHECKING:
-    from faust.web import Request, Response
+    from pathlib import Path
 
     from state.snapshots import Store
     from streams.workers.settings import WorkerSettings
     from streams.workers.stage_service import Stage
+    from streams.workers.topics import Partitions
 
 logger = logging.getLogger(__name__)
+
+_SWITCH_S = 0.0005
+"""A thread that counts lets the endpoint in so often; Python's 5 ms several times over is a slow answer."""
 
 
 class _ServicesOnly(BootStrategy):
@@ -41,20 +62,61 @@ class _ServicesOnly(BootStrategy):
 class Shop:
     """One worker, assembled.
 
+    Args:
+        settings: the worker's.
+        directory: where the stores are.
+        partitions: how many there are of the topics.
+        catalogue: what the shop says of its items; whoever brings it up to date does so on the event loop.
+
     Attributes:
         app: the Faust app, not started.
+        web: its web server.
         ingest, tally: its stages; None for one that runs elsewhere.
+        answers: of its admin endpoint.
     """
 
-    def __init__(self, settings: WorkerSettings, directory: StateDirectory, item_partitions: int) -> None:
-        counting = CountingSettings(settings.pair_window, item_partitions)
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        directory: StateDirectory,
+        partitions: Partitions,
+        catalogue: Catalogue | None = None,
+    ) -> None:
+        counting = CountingSettings(settings.pair_window, partitions.items)
         self.settings = settings
         self.ingest = Ingest(settings, directory, counting) if "ingest" in settings.stages else None
         self.tally = Tally(settings, directory, counting) if "tally" in settings.stages else None
-        self.app = _app(settings)
+        standings = {stage: Standing() for stage in STAGES}
+        admin = AdminSettings(token=settings.admin_token, version=software_version())
+        self.app = _app(settings, application_options(admin))
+        self.web = self.app.web = AdminWeb(self.app)
         for stage in self.stages:
-            self.app.service(_service(stage, settings))
-        _add_pages(self)
+            self.app.service(_service(stage, settings, standings[stage.name]))
+        self.answers = self._endpoint(partitions, catalogue or Catalogue(), standings, admin)
+
+    def _endpoint(
+        self, partitions: Partitions, catalogue: Catalogue, standings: dict[str, Standing], admin: AdminSettings
+    ) -> WorkerAnswers:
+        """Serve the admin endpoint, and make the stages tell it what happens."""
+        worker, topics = self.settings.advertised, self.settings.topics
+        customers = LocalCustomers(self.ingest, standings["ingest"], partitions.purchases, catalogue)
+        scoring = Scoring(self.settings.score)
+        items = LocalItems(self.tally, standings["tally"], partitions.items, catalogue, worker, scoring)
+        owners = Owners(self.settings.broker, {stage: topics.group(stage) for stage in STAGES})
+        peers = Peers(worker)
+        log = PurchaseLog(self.settings.broker, topics.purchases)
+        status = WorkerStatus(worker, self.ingest, self.tally, standings)
+        router = Router(worker, owners)
+        answers = WorkerAnswers(worker, catalogue, customers, items, owners, peers, router, log, status)
+        if self.ingest is not None:
+            self.ingest.on_counted = answers.counted
+        if self.tally is not None:
+            self.tally.on_published = lambda partition, numbers: items.told(partition, numbers, answers.changes)
+        self.app.service(_made(Attendant, answers, items, owners, peers, log))
+        web = self.web.web_app
+        add_routes(web, answers, admin, (*ROUTES, *worker_routes(self)))
+        web.router.add_routes(internal_routes(answers, items))
+        return answers
 
     @property
     def stages(self) -> list[Stage]:
@@ -90,7 +152,7 @@ class Shop:
         return status
 
 
-def _app(settings: WorkerSettings) -> faust.App:
+def _app(settings: WorkerSettings, application: dict[str, Any]) -> faust.App:
     host, port = settings.admin_address
     app = faust.App(
         f"{settings.topics.prefix}alsobought",
@@ -99,33 +161,25 @@ def _app(settings: WorkerSettings) -> faust.App:
         autodiscover=False,
         web_bind=host,
         web_port=port,
+        web_application_options=application,
         datadir=str(settings.state_dir / settings.topics.generation / "faust"),
     )
     app.boot_strategy = _ServicesOnly(app)
     return app
 
 
-def _service(stage: Stage, settings: WorkerSettings) -> type[StageService]:
+def _service(stage: Stage, settings: WorkerSettings, standing: Standing) -> type[Service]:
+    return _made(StageService, stage, settings, settings.topics.group(stage.name), standing)
+
+
+def _made(service: type[Service], *arguments: object) -> type[Service]:
     """A service class that Faust can make without arguments."""
 
-    class Service(StageService):
+    class Made(service):  # type: ignore[misc, valid-type]
         def __init__(self, **_: Any) -> None:  # noqa: ANN401 - Faust's own
-            super().__init__(stage, settings, settings.topics.group(stage.name))
+            super().__init__(*arguments)
 
-    return Service
-
-
-def _add_pages(shop: Shop) -> None:
-    @shop.app.page("/status")
-    async def status(view: View, request: Request) -> Response:  # noqa: ARG001
-        return view.json(shop.status())
-
-    @shop.app.page("/snapshot")
-    class Snapshot(View):
-        async def post(self, request: Request) -> Response:
-            """Write a snapshot to the directory `to`, on this machine."""
-            to = Path((await request.json())["to"])
-            return self.json({"stores": [str(path) for path in shop.snapshot(to)]})
+    return Made
 
 
 def _check_free(settings: WorkerSettings) -> None:
@@ -150,7 +204,8 @@ def run_worker(settings: WorkerSettings) -> None:
     with StateDirectory(settings.state_dir, settings.topics.generation) as directory:
         directory.lock()
         _check_free(settings)
-        shop = Shop(settings, directory, partitions.items)
+        shop = Shop(settings, directory, partitions)
+        sys.setswitchinterval(_SWITCH_S)
         logger.info(
             "worker of generation %s at %s: %s over %d purchases and %d item partitions; http://%s",
             settings.topics.generation,
@@ -158,6 +213,6 @@ def run_worker(settings: WorkerSettings) -> None:
             " and ".join(settings.stages),
             partitions.purchases,
             partitions.items,
-            settings.admin,
+            settings.advertised,
         )
         Worker(shop.app, override_logging=False, redirect_stdouts=False).execute_from_commandline()

@@ -11,9 +11,12 @@ import asyncio
 import logging
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from producers.orders import PURCHASE
 from state.directory import HISTORIES, StateDirectory
 from state.snapshots import restore_store
 from streams.deltas import unpack_deltas
@@ -22,16 +25,15 @@ from streams.workers.fenced_producer import FencedProducer, Outgoing
 from streams.workers.intake import NOT_HELD_REASON, read_orders
 from streams.workers.outbox import Deliveries, Delivery
 from streams.workers.rejected import outgoing
-from streams.workers.stage_service import Turn
+from streams.workers.stage_service import LogLost, Turn
 from streams.workers.topic_reader import TopicReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
-    from producers.orders import Rejection
+    from producers.orders import Orders, Rejection
     from state.history_store import HistoryStore
     from state.settings import CountingSettings
     from streams.workers.settings import WorkerSettings
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 SOURCE, BEGIN, END = "source", "begin", "end"
 _USUAL_LINES = 10.0  # of an order, until we know better
+_MOST_TOLD = 50  # items bought in a commit of which watchers are told
 
 
 class _Waiting(NamedTuple):
@@ -62,6 +65,8 @@ class Source:
     """Log position up to which stage B has deltas."""
     sent_to: int | None = None
     """While it is being opened: offset of `co-purchases` up to which earlier owners may have sent."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while orders are counted: who holds it reads the histories as of a commit."""
 
 
 class Ingest:
@@ -71,6 +76,9 @@ class Ingest:
         settings: the worker's.
         directory: where the stores are.
         counting: what is counted.
+
+    Attributes:
+        on_counted: (item ids) told, on the event loop, what was just bought; of many items only some.
     """
 
     name = "ingest"
@@ -79,6 +87,7 @@ class Ingest:
         self.topic = settings.topics.purchases
         self.lines = 0
         self.rejected = 0
+        self.on_counted: Callable[[list[str]], None] = lambda _: None
         self._settings = settings
         self._directory = directory
         self._counting = counting
@@ -89,6 +98,11 @@ class Ingest:
     def most_records(self) -> int:
         """As many as will hold the lines of one commit."""
         return max(1, int(self._settings.commit_lines / self._lines_per_record))
+
+    @property
+    def sources(self) -> Mapping[int, Source]:
+        """The partitions that are open."""
+        return self._sources
 
     @property
     def stores(self) -> list[HistoryStore]:
@@ -116,7 +130,7 @@ class Ingest:
             if (await reader.bounds(self._settings.topics.co_purchases, 0))[1] < source.sent_to:
                 return None
             source.sent_to = None
-            source.told = await self._told(reader, partition)
+            source.told = await self._told(reader, partition, source.store.position)
             waiting = _outbox(source.store)
             if source.store.position > source.told and all(entry.begin != source.told for entry in waiting):
                 await self._make_again(partition, source)
@@ -163,12 +177,18 @@ class Ingest:
             logger.info("ingest: %s was restored from %s", path, self._settings.restore_from)
         return open_histories(path, self._counting)
 
-    async def _told(self, reader: TopicReader, partition: int) -> int:
+    async def _told(self, reader: TopicReader, partition: int, position: int) -> int:
         """Log position up to which stage B has deltas; they go to all its partitions or none, so one tells."""
         mine = str(partition).encode()
         last = await reader.last(
             self._settings.topics.co_purchases, 0, lambda record: dict(record.headers)[SOURCE] == mine
         )
+        if last is None and (await reader.bounds(self._settings.topics.co_purchases, 0))[0] > 0 and position > 0:
+            raise LogLost(
+                f"topic {self._settings.topics.co_purchases} partition 0 has no record of purchases partition "
+                f"{partition} any more, which stands at {position}: what stage B was told is not to be known. "
+                "Records of this topic must be kept for ever: start a new --generation"
+            )
         return 0 if last is None else int(dict(last.headers)[END])
 
     async def _send_again(self, reader: TopicReader, partition: int, source: Source, waiting: list[_Waiting]) -> None:
@@ -233,14 +253,17 @@ class Ingest:
     async def _count(self, partition: int, source: Source, records: list[Any]) -> int:
         """Count records that follow where the store stands, and send the deltas unless stage B has them."""
         begin, end = source.store.position, records[-1].offset + 1
-        (commit, deltas, refused), rejections, lines = await asyncio.to_thread(
-            _count, source.store, partition, records, end
-        )
+        async with source.turn:
+            (commit, deltas, refused), rejections, lines, bought = await asyncio.to_thread(
+                _count, source.store, partition, records, end
+            )
         self.lines += lines
         if end <= source.told:
             source.store.acknowledge([commit])
             return lines
         self.rejected += len(rejections) + len(refused)
+        if bought:
+            self.on_counted(bought)
         entry = _Waiting(commit, begin, end, len(rejections), deltas)
         if source.deliveries is not None:
             await source.deliveries.put(self._delivery(partition, entry, records, rejections, set(refused.tolist())))
@@ -257,6 +280,8 @@ class Ingest:
         """Release a partition."""
         source = self._sources.pop(partition, None)
         if source is not None:
+            async with source.turn:  # a reader may be at it
+                pass
             if source.deliveries is not None:
                 await source.deliveries.close()
             source.store.close()
@@ -277,8 +302,14 @@ def _outbox(store: HistoryStore) -> list[_Waiting]:
 
 def _count(
     store: HistoryStore, partition: int, records: list[Any], end: int
-) -> tuple[tuple[int, bytes, npt.NDArray[np.int64]], list[Rejection], int]:
+) -> tuple[tuple[int, bytes, npt.NDArray[np.int64]], list[Rejection], int, list[str]]:
     """Decode and count; in a thread, so that heartbeats go on."""
     orders, rejections = read_orders(records)
     counted = count_orders(store, partition, orders, end, len(rejections))
-    return counted, rejections, len(orders.item) + len(rejections)
+    return counted, rejections, len(orders.item) + len(rejections), _bought(orders)
+
+
+def _bought(orders: Orders) -> list[str]:
+    """Ids of items bought, the last ones of many."""
+    bought = np.repeat(orders.kind == PURCHASE, np.diff(orders.start))
+    return [orders.items[number] for number in dict.fromkeys(orders.item[bought][-_MOST_TOLD:].tolist())]

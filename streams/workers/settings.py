@@ -32,6 +32,8 @@ class WorkerSettings:
         session_timeout_ms: a worker not heard of for this long loses its partitions to others.
         broker_timeout_s: how long to wait for a broker at the start.
         admin: host:port of the worker's web server.
+        advertise: host:port at which other workers reach it; None: that of `admin`.
+        admin_token: what requests that write need; None: they are refused.
         restore_from: a snapshot, for stores that are missing in `state_dir`.
     """
 
@@ -49,10 +51,17 @@ class WorkerSettings:
     session_timeout_ms: int = 6_000
     broker_timeout_s: float = 30.0
     admin: str = "127.0.0.1:6066"
+    advertise: str | None = None
+    admin_token: str | None = field(default=None, repr=False)
     restore_from: Path | None = None
 
     @property
     def admin_address(self) -> tuple[str, int]:
         """Host and port of `admin`."""
         host, _, port = self.admin.rpartition(":")
-        return host, int(port)
+        return host.strip("[]"), int(port)
+
+    @property
+    def advertised(self) -> str:
+        """Host and port at which other workers reach this one, and its name in every answer."""
+        return self.advertise or self.admin

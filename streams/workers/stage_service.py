@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -22,6 +23,7 @@ from aiokafka.errors import (
 )
 from mode import Service
 
+from streams.workers.owners import client_id_of
 from streams.workers.topics import LARGEST_DELTAS_BYTES
 
 if TYPE_CHECKING:
@@ -79,6 +81,23 @@ class Stage(Protocol):
         """Offset up to which each open partition is in."""
 
 
+@dataclass(slots=True)
+class Standing:
+    """How a stage stands in its group, for those who answer questions.
+
+    Attributes:
+        assigned: whether the group ever gave it partitions, if only none.
+        wanted: partitions that are its own, open or not.
+        serving: partitions that are open and nobody else's: during a rebalance still those from before it.
+        lag: records that wait, by open partition.
+    """
+
+    assigned: bool = False
+    wanted: set[int] = field(default_factory=set)
+    serving: set[int] = field(default_factory=set)
+    lag: dict[int, int] = field(default_factory=dict)
+
+
 class StageService(Service):
     """A stage at work in its consumer group.
 
@@ -86,13 +105,15 @@ class StageService(Service):
         stage: what to do with the records.
         settings: the worker's.
         group: the consumer group.
+        standing: kept up to date.
     """
 
-    def __init__(self, stage: Stage, settings: WorkerSettings, group: str) -> None:
+    def __init__(self, stage: Stage, settings: WorkerSettings, group: str, standing: Standing) -> None:
         super().__init__()
         self.stage = stage
         self._group = group
         self._settings = settings
+        self._standing = standing
         self._lock = asyncio.Lock()
         self._wanted: set[int] = set()
         self._ready: set[int] = set()
@@ -117,6 +138,7 @@ class StageService(Service):
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.broker,
             group_id=self._group,
+            client_id=client_id_of(self._settings.advertised),
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
@@ -144,6 +166,7 @@ class StageService(Service):
         """Finish the batch in flight, and leave the group."""
         async with self._lock:
             self._wanted = set()
+            self._standing.serving.clear()
             if self.crash_reason is None:
                 await self.stage.settle()
                 await self._display()
@@ -187,10 +210,11 @@ class StageService(Service):
         for partition in self._ready:
             place = TopicPartition(self.stage.topic, partition)
             end = self._consumer.last_stable_offset(place)
+            lag = None if end is None else max(end - await self._consumer.position(place), 0)
             # before the first fetch nobody knows, which is not the same as having everything
-            offsets = 1 if end is None else end - await self._consumer.position(place)
-            if offsets > 0:
-                behind[partition] = offsets
+            if lag != 0:
+                behind[partition] = lag or 1
+            self._standing.lag[partition] = lag or 0
         return behind
 
     async def _open_next(self) -> bool:
@@ -220,6 +244,7 @@ class StageService(Service):
         except IllegalStateError:
             return  # the next assignment is on its way
         self._ready.add(partition)
+        self._standing.serving.add(partition)
         seconds = time.monotonic() - begun
         logger.info("%s: partition %d is ready, from offset %d (%.1f s)", self.stage.name, partition, offset, seconds)
 
@@ -272,6 +297,10 @@ class StageService(Service):
         self._assignment += 1
         self._wanted = {place.partition for place in places}
         self._ready = set()
+        self._standing.assigned = True
+        self._standing.wanted = set(self._wanted)
+        self._standing.serving &= self._wanted
+        self._standing.lag = {partition: self._standing.lag.get(partition, 0) for partition in self._wanted}
         numbers = ", ".join(map(str, sorted(self._wanted))) or "none"
         logger.info("%s: partitions of %s assigned: %s", self.stage.name, self.stage.topic, numbers)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,7 +31,7 @@ from streams.workers.told import Told
 from streams.workers.topic_reader import TopicReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy.typing as npt
 
@@ -68,6 +68,8 @@ class Part:
     """When a share of all items is due."""
     publishing: asyncio.Task[None] | None = None
     """Lists on their way, while others are made."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while deltas are counted or lists made: who holds it has the counts alone, as of a commit."""
 
     async def published(self) -> None:
         """Return once the lists on their way have arrived."""
@@ -83,6 +85,9 @@ class Tally:
         settings: the worker's.
         directory: where the stores are.
         counting: what is counted.
+
+    Attributes:
+        on_published: (partition, item numbers) told, on the event loop, of which lists readers were just told.
     """
 
     name = "tally"
@@ -90,6 +95,7 @@ class Tally:
     def __init__(self, settings: WorkerSettings, directory: StateDirectory, counting: CountingSettings) -> None:
         self.topic = settings.topics.co_purchases
         self.published = 0
+        self.on_published: Callable[[int, Iterable[int]], None] = lambda _, __: None
         self._settings = settings
         self._directory = directory
         self._counting = counting
@@ -147,16 +153,18 @@ class Tally:
     async def work(self, records: Mapping[int, list[Any]], behind: Mapping[int, int]) -> Turn:
         """Count deltas, then make some lists, while those made before are on their way."""
         for partition, batch in records.items():
-            await self._count(self._parts[partition], batch)
+            async with self._parts[partition].turn:
+                await self._count(self._parts[partition], batch)
         wait = Turn().wait
         for partition, part in self._parts.items():
-            if not part.learned:
-                if partition in behind:
-                    continue
-                await self._learn(partition, part)
-            busy = behind.get(partition, 0) > _FAR_BEHIND
-            if not busy or part.owed_s > 0:
-                wait = min(wait, await self._refresh(partition, part, busy=busy))
+            async with part.turn:
+                if not part.learned:
+                    if partition in behind:
+                        continue
+                    await self._learn(partition, part)
+                busy = behind.get(partition, 0) > _FAR_BEHIND
+                if not busy or part.owed_s > 0:
+                    wait = min(wait, await self._refresh(partition, part, busy=busy))
         return Turn(wait=0.0 if behind else wait)
 
     async def _count(self, part: Part, batch: list[Any]) -> None:
@@ -172,7 +180,8 @@ class Tally:
         """Read up what earlier owners published since this store knew."""
         topic = self._settings.topics.related_items
         lists = 0
-        async with TopicReader(self._settings.broker, committed=False) as reader:
+        broker = self._settings.broker
+        async with TopicReader(broker, committed=False) as reader, TopicReader(broker) as strict:
             begin, end = await reader.bounds(topic, partition)
             if part.related.read_to > end:
                 raise LogLost(
@@ -180,14 +189,26 @@ class Tally:
                     f"{part.related.read_to}: the topic is not the one they were published to. "
                     f"Delete {self._directory.store(RELATED, partition)}, and all of them are published again"
                 )
-            async for records in reader.records(topic, partition, max(begin, part.related.read_to), end):
+            first = max(begin, part.related.read_to)
+            # of a transaction that was undone some readers saw lists and others did not, and compaction removes them
+            decided = min(end, (await strict.bounds(topic, partition))[1])
+            lasting = {
+                record.offset
+                async for records in strict.records(topic, partition, first, decided)
+                for record in records
+            }
+            async for records in reader.records(topic, partition, first, end):
                 if not records:
                     continue
-                told = [
-                    (part.counts.names[record.key.decode()], _told(record.value, part.counts)) for record in records
-                ]
+                try:
+                    told = [_learned(part.counts, record, lasting=record.offset in lasting) for record in records]
+                except KeyError as error:
+                    # we stood still: what we took for the end of the deltas is long past, and another has the partition
+                    logger.info("tally: partition %d: lists name item %s, which is not counted yet", partition, error)
+                    return
                 part.related.read_to = records[-1].offset + 1
                 part.related.write(told)
+                self.on_published(partition, [number for number, _ in told])
                 lists += len(told)
         part.learned = True
         if lists:
@@ -229,6 +250,7 @@ class Tally:
         ends = await part.producer.write(records)
         part.related.read_to = ends[TopicPartition(self._settings.topics.related_items, partition)]
         await asyncio.to_thread(part.related.write, changed)
+        self.on_published(partition, [number for number, _ in changed])
         self.published += len(changed)
 
     def _declare_current(self, partition: int, part: Part) -> None:
@@ -267,8 +289,9 @@ class Tally:
         """Release a partition."""
         part = self._parts.pop(partition, None)
         if part is not None:
-            if part.publishing is not None:
-                await asyncio.wait([part.publishing])  # it may have failed, which is why the partition is closed
+            async with part.turn:  # a reader may be at it
+                if part.publishing is not None:
+                    await asyncio.wait([part.publishing])  # it may have failed, which is why the partition is closed
             if part.producer is not None:
                 await part.producer.close()
             part.counts.close()
@@ -301,6 +324,11 @@ def _count(counts: CountStore, batch: list[Any]) -> npt.NDArray[np.uint32]:
             first, size = last, 0
     own: npt.NDArray[np.uint32] = bought[counts.owned[bought]]
     return own
+
+
+def _learned(counts: CountStore, record: Any, *, lasting: bool) -> tuple[int, StoredList | None]:  # noqa: ANN401 - a client's
+    """What a record tells of a list; None: not all readers know it."""
+    return counts.names[record.key.decode()], _told(record.value, counts) if lasting else None
 
 
 def _told(document: bytes, counts: CountStore) -> StoredList:

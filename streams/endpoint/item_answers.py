@@ -1,0 +1,208 @@
+"""Answers from one count store: whoever holds it, a stored state or a worker, they are the same.
+
+Facts of an item are read while another thread may be counting: each number is one from before the commit that is under
+way or from after it. What takes a pass over all items is a `Shelf`'s, as of one commit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from state.popularity_table import DAYS
+from streams.documents import as_of
+from streams.endpoint.answer_documents import (
+    bestseller_entries,
+    day_text,
+    item_facts,
+    recommendation_entries,
+    titled,
+)
+from streams.endpoint.answers import Listed, NotKnown
+from streams.endpoint.list_entries import ListEntries
+from streams.endpoint.shelf import Shelf
+from streams.recommendations.bestsellers import bestsellers
+from streams.recommendations.recommend import Held, Seeds, choose_seeds, recommend
+from streams.recommendations.search import LiveSearch
+
+if TYPE_CHECKING:
+    from state.count_store import CountStore
+    from state.related_store import StoredList
+    from streams.endpoint.answers import Wishes
+    from streams.endpoint.list_entries import Entries
+    from streams.recommendations.catalogue import Catalogue
+    from streams.recommendations.merge import SeedLists
+
+
+class Visitor(NamedTuple):
+    """Who is recommended to, in the numbers of one count store."""
+
+    customer_id: str | None
+    held: Held
+    basket: list[int]
+    """Numbers of the items in hand."""
+    ignored: list[str]
+    """Ids in hand that no item has."""
+    seeds: Seeds
+
+
+class ItemAnswers:
+    """Answers from the names, popularity and lists of a count store.
+
+    Args:
+        counts: any item partition; lists are those of whoever calls.
+        catalogue: what the shop says of its items; it may change at any time.
+        worker: this process's name.
+        score: what lists are ranked by.
+        attended: as of `Shelf`.
+
+    Attributes:
+        names: ids and numbers of items.
+        shelf: what can be recommended.
+        entries: lists as JSON.
+    """
+
+    def __init__(
+        self, counts: CountStore, catalogue: Catalogue, worker: str, score: str, *, attended: bool = False
+    ) -> None:
+        self.names = counts.names
+        self.shelf = Shelf(counts, catalogue, attended=attended)
+        self.entries = ListEntries(counts.names, catalogue)
+        self._counts = counts
+        self._catalogue = catalogue
+        self._worker = worker
+        self._score = score
+        self._search = LiveSearch(self.shelf.stock, catalogue)
+
+    def known(self, item_id: str) -> int | None:
+        """An item's number; None if only the catalogue knows it.
+
+        Raises:
+            NotKnown: nobody does.
+        """
+        number = self.names.get(item_id, -1)
+        if number >= 0 and self._volume(number)["purchases"]:
+            return number
+        if item_id in self._catalogue.items:
+            return None
+        raise NotKnown(
+            f"no item {item_id[:200]!r} was ever bought; ids are compared exactly, capitals included: "
+            "/search?q=TEXT finds items by id or title"
+        )
+
+    def popularity(self, item_id: str) -> float:
+        """Popularity of an item, as of the last stocktaking."""
+        stock = self.shelf.stock()
+        number = self.names.get(item_id, -1)
+        return float(stock.popularity[number]) if 0 <= number < stock.bought else 0.0
+
+    def item(self, item_id: str, popularity: float) -> dict[str, Any]:
+        """What the catalogue says of an item, who bought it, and its purchases of the last sixty days."""
+        number = self.known(item_id)
+        table = self._counts.popularity
+        newest, daily = table.newest_day, table.days
+        days = range(max(newest - DAYS + 1, 0), newest + 1)
+        return {
+            **item_facts(item_id, self._catalogue),
+            **self._volume(number),
+            "popularity": popularity,
+            "daily_purchases": [
+                {"day": day_text(day), "purchases": 0 if number is None else int(daily[day % DAYS, number])}
+                for day in days
+            ],
+            **self.stamp(),
+        }
+
+    def listed(self, item_id: str, entries: Entries, *, exact: bool) -> Listed:
+        """The document of a related list."""
+        number = self.names.get(item_id, -1)
+        document = {
+            **titled(item_id, self._catalogue),
+            **self._volume(None if number < 0 else number),
+            "score": self._score,
+            "exact": exact,
+            "related": entries.document,
+            **self.stamp(),
+        }
+        return Listed(document, entries.version)
+
+    def unlisted(self, item_id: str) -> Listed:
+        """The document of an item that has no list: only the catalogue knows it."""
+        return self.listed(item_id, self.entries.entries(None, None, 0), exact=True)
+
+    def computed(self, item_id: str, number: int, stored: StoredList, limit: int) -> Listed:
+        """The document of a list that was computed for this answer."""
+        return self.listed(item_id, self.entries.entries(number, stored, limit), exact=True)
+
+    def visitor(self, customer_id: str | None, held: Held, basket: tuple[str, ...]) -> Visitor:
+        """Who is recommended to.
+
+        Args:
+            customer_id: None for someone with nothing but a basket.
+            held: in this store's numbers.
+            basket: item ids.
+        """
+        bought = self.shelf.stock().bought  # what came since is not on the shelf yet
+        numbers = {item_id: self.names[item_id] for item_id in basket if 0 <= self.names.get(item_id, -1) < bought}
+        held = Held(*[column[held.item < bought] for column in held])
+        ignored = [item_id for item_id in basket if item_id not in numbers]
+        mine = list(numbers.values())
+        return Visitor(customer_id, held, mine, ignored, choose_seeds(held, mine))
+
+    def recommended(self, visitor: Visitor, lists: SeedLists, wishes: Wishes) -> dict[str, Any]:
+        """The document of a visitor's recommendations.
+
+        Args:
+            visitor: who.
+            lists: of the visitor's seeds.
+            wishes: what is wanted.
+        """
+        stock = self.shelf.stock()
+        admitted = self.shelf.admitted(wishes.category)
+        excluded = [self.shelf.number(item_id) for item_id in wishes.exclude]
+        admitted[[number for number in excluded if number is not None]] = False
+        if not (wishes.keep_held or wishes.blend.repeats > 0):
+            mine = np.concatenate([visitor.held.item, np.array(visitor.basket, np.int64)])
+            admitted[mine[mine < stock.bought]] = False
+        chosen = recommend(
+            visitor.held, visitor.seeds, lists, stock, admitted, wishes.limit, wishes.blend, wishes.reasons
+        )
+        document: dict[str, Any] = {} if visitor.customer_id is None else {"customer_id": visitor.customer_id}
+        document["known"] = len(visitor.seeds.item) > 0
+        if visitor.ignored:
+            document["ignored"] = visitor.ignored
+        document["recommendations"] = recommendation_entries(chosen, stock, self._catalogue)
+        return {**document, **self.stamp()}
+
+    def bestsellers(self, days: int, category: str | None, limit: int) -> dict[str, Any] | None:
+        """What was bought most in the last days; None if the purchases of so many days must be counted first."""
+        recent = self.shelf.recent(days)
+        if recent is None:
+            return None
+        stock = self.shelf.stock()
+        best = bestsellers(recent, stock, self.shelf.admitted(category), limit)
+        entries = bestseller_entries(best, stock, self._catalogue)
+        return {"days": days, "category": category, "bestsellers": entries, **self.stamp()}
+
+    async def found(self, text: str, limit: int) -> list[dict[str, Any]]:
+        """Items whose id or title has every word of `text` in it."""
+        return [
+            {**item_facts(item_id, self._catalogue), "purchases": purchases}
+            for item_id, purchases in await self._search.find(text, limit)
+        ]
+
+    def _volume(self, number: int | None) -> dict[str, int]:
+        """How many customers hold an item, and how often it was bought."""
+        table = self._counts.popularity
+        return {
+            # the columns as they are now: a thread that counts may add some, and make them longer
+            name: 0
+            if number is None
+            else sum(int(column[number]) for column in list(columns.values()) if number < len(column))
+            for name, columns in (("buyers", table.holders), ("purchases", table.purchases))
+        }
+
+    def stamp(self) -> dict[str, Any]:
+        """Of which log prefix an answer is, and whose answer it is."""
+        return {"as_of": as_of(self._counts), "worker": self._worker}

@@ -1,0 +1,69 @@
+"""The attendant: what the endpoint of a worker needs done in the background, a few times a second."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mode import Service
+
+if TYPE_CHECKING:
+    from streams.workers.local_items import LocalItems
+    from streams.workers.owners import Owners
+    from streams.workers.peers import Peers
+    from streams.workers.purchase_log import PurchaseLog
+    from streams.workers.worker_answers import WorkerAnswers
+
+STOCK_EVERY_S = 0.2
+WATCHED_EVERY_S = 0.5
+
+
+class Attendant(Service):
+    """Takes stock as items sell, and watches lists that other workers publish.
+
+    Args:
+        answers: of the worker.
+        items: of the partitions open here.
+        owners, peers, log: connections to close at the end.
+    """
+
+    def __init__(
+        self, answers: WorkerAnswers, items: LocalItems, owners: Owners, peers: Peers, log: PurchaseLog
+    ) -> None:
+        super().__init__()
+        self._answers = answers
+        self._items = items
+        self._owners = owners
+        self._peers = peers
+        self._log = log
+
+    @property
+    def label(self) -> str:
+        """How Faust calls it in its log."""
+        return "attendant"
+
+    @property
+    def shortlabel(self) -> str:
+        """How Faust calls it in its log."""
+        return "attendant"
+
+    async def on_start(self) -> None:
+        """Connect to the log."""
+        await self._log.start()
+
+    @Service.task
+    async def _take_stock(self) -> None:
+        while not self.should_stop:
+            await self._items.attend()
+            await self.sleep(STOCK_EVERY_S)
+
+    @Service.task
+    async def _watch(self) -> None:
+        versions: dict[str, str] = {}
+        while not self.should_stop:
+            await self._answers.watched_elsewhere(versions)
+            await self.sleep(WATCHED_EVERY_S)
+
+    async def on_stop(self) -> None:
+        """Let go of everyone."""
+        await asyncio.gather(self._log.stop(), self._owners.close(), self._peers.close())

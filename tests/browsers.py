@@ -1,0 +1,63 @@
+"""A real browser, watched: what it complains of, and whom it asks."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
+PATIENCE_MS = 10_000
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; apt-get install chromium")
+
+
+@contextmanager
+def watched_page(profile: Path, url: Callable[[], str]) -> Iterator[Page]:
+    """A page; at the end nothing has failed in it, and it has asked nobody but the shop at `url`."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
+    complaints: list[str] = []
+    asked: set[str] = set()
+    with playwright.sync_playwright() as driver:
+        context = driver.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, args=FLAGS.split(), headless=True
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on("request", lambda request: asked.add("/".join(request.url.split("/")[:3])))
+        yield page
+        context.close()
+    assert complaints == []
+    assert asked == {url()}
+
+
+def keep(page: Page, name: str) -> None:
+    """Keep a screenshot, and see that nothing sticks out to the side."""
+    page.wait_for_timeout(700)  # bars grow, rows glide
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the screen"
+
+
+def wear(page: Page, colours: str) -> None:
+    """Choose colours by the button."""
+    while page.evaluate("document.documentElement.dataset.theme ?? 'auto'") != colours:
+        page.locator("#theme").click()
