@@ -11,6 +11,7 @@ from evaluation.errors import EvaluationError
 from producers.logs import open_log
 from producers.orders import ERASE, PURCHASE
 from state.names import Names
+from streams.windows import commits, whole_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from producers.orders import Orders
+    from state.history_table import HistoryTable
     from streams.embedded import Embedded
+    from streams.histories import NumberedOrders
 
 _COMMIT_LINES = 8192  # without pair window a commit makes room for every pair it could bring
 
@@ -108,7 +111,12 @@ def _check_variety(purchases: Purchases) -> None:
 
 
 def count_prefix(
-    embedded: Embedded, paths: Iterable[Path], columns: Mapping[str, str], before_ms: int, items: Container[str]
+    embedded: Embedded,
+    paths: Iterable[Path],
+    columns: Mapping[str, str],
+    before_ms: int,
+    items: Container[str],
+    score: Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]] | None = None,
 ) -> None:
     """Count every order strictly before a time, in log order, without the lines of other items.
 
@@ -118,11 +126,18 @@ def count_prefix(
         columns: field -> column.
         before_ms: milliseconds since 1970 UTC.
         items: ids of the items to count.
+        score: told the orders of the windows of `streams.windows` before they are counted.
     """
     for path in paths:
-        for batch in open_log(path, columns, batch_rows=_COMMIT_LINES):
-            end = embedded.position + batch.end - batch.begin
-            embedded.count(_prefix(batch.orders, before_ms, items), end, len(batch.rejected), {})
+        log = open_log(path, columns, batch_rows=_COMMIT_LINES)
+        for batch in log if score is None else whole_windows(log):
+            for commit, scored in commits(batch, _COMMIT_LINES, windows=score is not None):
+                orders = _prefix(commit.orders, before_ms, items)
+                end = embedded.position + commit.end - commit.begin
+                if score is not None and scored:
+                    embedded.count(orders, end, len(commit.rejected), score=score)
+                else:
+                    embedded.count(orders, end, len(commit.rejected))
 
 
 def _prefix(orders: Orders, before_ms: int, items: Container[str]) -> Orders:

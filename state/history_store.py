@@ -16,7 +16,7 @@ from state.rocks import Rocks, WriteBatch
 from state.settings import CountingSettings, check_settings, put_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -31,7 +31,7 @@ _POSITION = b"mhistories"
 
 
 class HistoryStore:
-    """Histories of one partition's customers, and the outbox of deltas that stage B may not have yet.
+    """Histories of one partition's customers, the outbox of deltas that stage B may not have yet, and tallies by day.
 
     A commit writes the orders it counts, the position they end at and the deltas they make in one batch. So what a
     commit tells stage B survives SIGKILL with it, and is sent again, byte for byte, until it is known to have arrived.
@@ -46,6 +46,7 @@ class HistoryStore:
         customers, items: ids and numbers.
         position: log position up to which orders are counted.
         sources: what else the caller wants to know of its log, written with each commit: name -> number.
+        tallies: UTC day -> numbers that the caller adds up, written with the commits that add to them.
 
     Raises:
         SettingsMismatch: the state was written with other settings.
@@ -60,6 +61,7 @@ class HistoryStore:
         self.items = Names()
         self.position = 0
         self.sources: dict[str, int] = {}
+        self.tallies: dict[int, tuple[int, ...]] = {}
         self._stored_customers = 0
         self._stored_items = 0
         self.journal = Journal(self._rocks, _LINES_PER_SLICE)
@@ -78,6 +80,8 @@ class HistoryStore:
         for key, record in self._rocks.scan(b"n"):
             self.customers.skip_to(_NUMBER.unpack(key)[1])
             self.customers.add(record.decode())
+        for key, record in self._rocks.scan(b"q"):
+            self.tallies[_NUMBER.unpack(key)[1]] = tuple(unpack(record, [np.int64])[0].tolist())
         position = self._rocks.get(_POSITION)
         if position is None:
             return
@@ -132,6 +136,7 @@ class HistoryStore:
         refused: npt.NDArray[np.int64],
         erased: Sequence[int],
         sources: dict[str, int],
+        tallies: Mapping[int, Sequence[int]],
     ) -> int:
         """Make durable what was carried into the table, with the log position it stands for.
 
@@ -143,6 +148,7 @@ class HistoryStore:
             refused: log positions of lines among them that were refused, kept as long.
             erased: customers whose ids are to be forgotten.
             sources: numbers that replace those of the same name in `sources`.
+            tallies: UTC day -> numbers to add to its tally.
 
         Returns:
             The commit's number, by which the outbox knows its deltas.
@@ -170,6 +176,10 @@ class HistoryStore:
         batch.put(_OUTBOX.pack(b"o", self.journal.commit), outbox)
         if len(refused):
             batch.put(_OUTBOX.pack(b"r", self.journal.commit), pack([refused]))
+        for day, more in tallies.items():
+            tally = np.array(more, np.int64) + np.array(self.tallies.get(day, np.zeros(len(more))), np.int64)
+            self.tallies[day] = tuple(tally.tolist())
+            batch.put(_NUMBER.pack(b"q", day), pack([tally]))
         self.position = position
         self.sources |= sources
         numbers = np.array([position, len(self.customers), *self.sources.values()], np.int64)

@@ -162,6 +162,17 @@ class HistoryTable:
         self.history.reserve(rows, extra)
         self.remembered.reserve(rows, extra)
 
+    def excerpt(self, customer: int) -> HistoryTable:
+        """A table of one customer: a copy of this one's rows, as customer 0; empty if the customer is new here."""
+        alone = HistoryTable()
+        alone.grow_to(1)
+        if customer < len(self.next_seq):
+            alone.history.place(0, *self.history.row(customer))
+            alone.remembered.place(0, *self.remembered.row(customer))
+            alone.next_seq[0] = self.next_seq[customer]
+            alone.orders[0] = self.orders[customer]
+        return alone
+
     def arrays(self) -> HistoryArrays:
         """The arrays, for a compiled loop that changes them in place."""
         item, entry = self.history.columns

@@ -19,7 +19,7 @@ _COMMANDS = {
     "state": ("related", "customer", "erase", "export", "audit"),
     "demo": ("demo",),
     "kafka": ("topics", "worker", "generate", "rejected", "snapshot"),
-    "query": ("recommend", "bestsellers", "serve"),
+    "query": ("recommend", "bestsellers", "quality", "serve"),
     "catalogue": ("catalogue",),
 }
 """Commands by the module streams.commands that has them, loaded when they are asked for."""

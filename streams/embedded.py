@@ -13,7 +13,7 @@ from streams.lists import Ranker, Scoring
 from streams.stages import count_deltas, count_orders, item_partition, open_counts, open_histories
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from producers.orders import Orders
     from state.count_store import CountStore
     from state.history_store import HistoryStore
+    from state.history_table import HistoryTable
+    from streams.histories import NumberedOrders
 
 
 class Embedded:
@@ -73,6 +75,7 @@ class Embedded:
         rejected: int = 0,
         sources: dict[str, int] | None = None,
         on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
+        score: Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]] = lambda *_: {},
     ) -> npt.NDArray[np.int64]:
         """Count orders through both stages; afterwards they are durable.
 
@@ -82,11 +85,12 @@ class Embedded:
             rejected: lines of this stretch that were rejected before they became orders.
             sources: numbers to remember with the commit.
             on_refused: told, before anything is durable, what is returned.
+            score: told the orders before they are counted, as `count_orders` does; tallies them by UTC day.
 
         Returns:
             Positions of the returned lines whose item was not held.
         """
-        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, sources, on_refused)
+        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, sources, on_refused, score)
         for counts in self.counts:
             count_deltas(counts, [deltas])
         self.histories.acknowledge([commit])

@@ -41,6 +41,21 @@ class NumberedOrders(NamedTuple):
     quantity: npt.NDArray[np.int64]
 
 
+def selected(orders: NumberedOrders, here: npt.NDArray[np.bool_]) -> NumberedOrders:
+    """The orders for which `here`, (m,), holds."""
+    lengths = np.diff(orders.start)
+    lines = np.repeat(here, lengths)
+    return NumberedOrders(
+        orders.customer[here],
+        orders.time[here],
+        orders.kind[here],
+        orders.key[here],
+        np.concatenate([[0], np.cumsum(lengths[here])]),
+        orders.item[lines],
+        orders.quantity[lines],
+    )
+
+
 class Runs(NamedTuple):
     """What came into or left a customer's window at once: r runs with k entries.
 

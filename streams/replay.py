@@ -11,15 +11,17 @@ import numpy as np
 
 from producers.logs import Log, fingerprint, open_log, same_log
 from producers.orders import DAY_MS, OrderError, Rejection
+from streams.windows import commits, whole_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
 
     from producers.logs import LogBatch
     from streams.embedded import Embedded
+    from streams.prequential import Prequential
 
 _HOPELESS_LINES = 1000
 _BEGIN = b'{"file":'
@@ -166,6 +168,7 @@ def replay(
     rejects: Path,
     on_commit: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
+    prequential: Prequential | None = None,
 ) -> Progress:
     """Count log files from where the state stands with each; a file that was counted before is passed over.
 
@@ -177,6 +180,7 @@ def replay(
         rejects: where rejected lines are kept.
         on_commit: told after each commit.
         stop: asked after each commit whether to stop.
+        prequential: scores the orders of the windows of `streams.windows`, before they are counted.
 
     Raises:
         OrderError: a file can't be read; what came before it is counted.
@@ -193,9 +197,9 @@ def replay(
         progress.skipped += begin
         log = open_log(path, columns, begin, latest_ms, max(65_536, commit_lines))
         progress.path, progress.fraction = path, 0.0
-        for batch in log:
+        for batch in whole_windows(log) if prequential else log:
             _check_hope(log, batch)
-            for stretch in _commits(batch, commit_lines):
+            for stretch, scored in commits(batch, commit_lines, windows=prequential is not None):
                 started = time.perf_counter()
                 rows = stretch.end - stretch.begin
                 not_held = embedded.count(
@@ -204,6 +208,7 @@ def replay(
                     len(stretch.rejected),
                     {source: stretch.end},
                     _writer(file, log, digest, stretch),
+                    prequential.score if prequential is not None and scored else lambda *_: {},
                 )
                 progress.commits_ms.append((time.perf_counter() - started) * 1000)
                 progress.lines += len(stretch.orders.item) + len(stretch.rejected)
@@ -241,25 +246,6 @@ def _check_hope(log: Log, batch: LogBatch) -> None:
         raise OrderError(
             f"{log.path}: {len(head)} of the first {lines} lines are bad, the first at {log.place(head[0].position)}, "
             f"most often because: {often}; nothing was counted: is --columns right?"
-        )
-
-
-def _commits(batch: LogBatch, commit_lines: int) -> Iterator[LogBatch]:
-    """Cut a batch into commits of at least `commit_lines` lines, at the ends of orders."""
-    orders = batch.orders
-    first = 0
-    begin = batch.begin
-    positions = np.array([rejection.position for rejection in batch.rejected], np.int64)
-    while first < len(orders):
-        last = int(np.searchsorted(orders.start, orders.start[first] + commit_lines))
-        last = min(max(last, first + 1), len(orders))
-        end = int(orders.after[last - 1]) if last < len(orders) else batch.end
-        low, high = np.searchsorted(positions, [begin, end])
-        yield batch._replace(orders=orders.cut(first, last), rejected=batch.rejected[low:high], begin=begin, end=end)
-        first, begin = last, end
-    if begin < batch.end:  # no order at all, or none that was whole: rejected and empty lines
-        yield batch._replace(
-            orders=orders.cut(len(orders), len(orders)), rejected=batch.rejected, begin=begin, end=batch.end
         )
 
 

@@ -13,15 +13,16 @@ from state.count_store import CountChange, CountStore
 from state.errors import StateDamaged
 from state.history_store import HistoryStore
 from streams.deltas import make_deltas, pack_deltas, pair_keys, unpack_deltas
-from streams.histories import NOT_HELD, NumberedOrders, apply_orders
+from streams.histories import NOT_HELD, NumberedOrders, apply_orders, selected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
     from producers.orders import Orders
+    from state.history_table import HistoryTable
     from state.settings import CountingSettings
     from streams.deltas import Deltas
 
@@ -47,26 +48,10 @@ def open_histories(path: Path, settings: CountingSettings, *, read_only: bool = 
 
     def apply(record: bytes, stale: npt.NDArray[np.bool_]) -> None:
         orders = NumberedOrders(*unpack(record, _ORDER_COLUMNS))
-        apply_orders(store.table, _of_customers(orders, stale), settings.pair_window)
+        apply_orders(store.table, selected(orders, stale[orders.customer]), settings.pair_window)
 
     store.recover(apply)
     return store
-
-
-def _of_customers(orders: NumberedOrders, wanted: npt.NDArray[np.bool_]) -> NumberedOrders:
-    """The orders of the customers for whom `wanted` holds."""
-    here = wanted[orders.customer]
-    lines = np.repeat(here, np.diff(orders.start))
-    start = np.concatenate([[0], np.cumsum(np.diff(orders.start)[here])])
-    return NumberedOrders(
-        orders.customer[here],
-        orders.time[here],
-        orders.kind[here],
-        orders.key[here],
-        start,
-        orders.item[lines],
-        orders.quantity[lines],
-    )
 
 
 def open_counts(path: Path, partition: int, settings: CountingSettings, *, read_only: bool = False) -> CountStore:
@@ -88,6 +73,7 @@ def count_orders(
     rejected: int = 0,
     sources: dict[str, int] | None = None,
     on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
+    score: Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]] = lambda *_: {},
 ) -> tuple[int, bytes, npt.NDArray[np.int64]]:
     """Stage A: carry orders into the histories, and commit them with the deltas they make.
 
@@ -99,6 +85,8 @@ def count_orders(
         rejected: lines in this stretch that were rejected before they became orders.
         sources: numbers to remember with the commit.
         on_refused: told, before the commit, the positions of returned lines whose item was not held.
+        score: told the orders, with ids and with store numbers, and the histories before them; what it tallies of them
+            by UTC day is committed with them.
 
     Returns:
         The commit's number, its packed deltas, and the positions of returned lines whose item was not held.
@@ -113,6 +101,7 @@ def count_orders(
         item=_numbers(store.items.number, orders.items, orders.item),
         quantity=orders.quantity,
     )
+    tallies = score(orders, numbered, store.table)
     changes = apply_orders(store.table, numbered, store.settings.pair_window)
     deltas = make_deltas(
         source,
@@ -137,6 +126,7 @@ def count_orders(
         refused=refused,
         erased=erased.tolist(),
         sources=sources or {},
+        tallies=tallies,
     )
     return commit, packed, refused
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from producers.timestamps import TimestampReader
@@ -14,7 +15,9 @@ from streams.embedded import Embedded
 from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.serving import listen
+from streams.prequential import Prequential
 from streams.recommendations.catalogue import Catalogue, CatalogueItem
+from streams.recommendations.offers import offers
 from tests.batch_definition import DAY_MS, Line, Order
 from tests.log_strategies import as_orders
 
@@ -81,13 +84,14 @@ class Shop:
         self.url = ""
         self.loop = asyncio.new_event_loop()
         self._decoder = OrderDecoder()
+        self._score = Prequential(partial(offers, self.embedded.counts), self.embedded.settings.pair_window, 1).score
 
     async def produce(self, record: bytes) -> dict[str, Any]:
         """Count an order or an erasure at once, as a log and a worker would together."""
         position = self.embedded.position
         decoded = self._decoder.decode([record], [position], TimestampReader(None))
         assert not decoded.rejected
-        self.embedded.count(decoded.orders, position + 1)
+        self.embedded.count(decoded.orders, position + 1, score=self._score)
         list(self.embedded.publish())
         self.answers.counted(decoded.orders.items)
         return {"partition": 0, "offset": position}

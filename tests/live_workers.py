@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -149,11 +149,8 @@ def live_shop(
         for number, of in enumerate(options)
     ]
     shop = LiveShop(broker, topics, processes, sum(len(order.lines) for order in log))
-    try:
+    with ExitStack() as stack:
         for process in processes:
-            process.start()
+            stack.enter_context(process)
         shop.settle(shop.lines)
         yield shop
-    finally:
-        for process in processes:
-            process.kill()

@@ -406,6 +406,26 @@ def test_metrics_say_how_the_worker_stands_and_answers(shop: Shop) -> None:
     assert 'alsobought_request_seconds_count{route="/items/{item_id}/related",status="200"}' in text
 
 
+def test_quality_tells_what_became_of_the_orders_that_were_scored(shop: Shop) -> None:
+    """The order of a customer with a history is scored before it is counted; a newcomer's is not."""
+    before = ask(shop, "/quality").document
+    for customer, item in (("c3", "odd5"), ("newcomer", "tea")):
+        body = json.dumps({"customer_id": customer, "item_id": item, "timestamp": 1_709_300_000}).encode()
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        assert ask(shop, "/orders", "POST", body, headers).status == 202
+
+    quality = ask(shop, "/quality").document
+
+    assert quality["orders"] == before["orders"] + 1
+    assert [day["day"] for day in quality["days"]][-1] == "2024-03-01"
+    last = quality["days"][-1]
+    assert last["orders"] >= last["hits"] >= 0
+    metrics = ask(shop, "/metrics").body.decode()
+    assert f"alsobought_scored_orders_total {quality['orders']:.1f}" in metrics
+    assert f"alsobought_scored_hits_total {quality['hits']:.1f}" in metrics
+    assert f"alsobought_scored_bestseller_hits_total {quality['bestseller_hits']:.1f}" in metrics
+
+
 def test_partitions_tell_offset_lag_and_size(shop: Shop) -> None:
     partitions = ask(shop, "/partitions").document["partitions"]
 

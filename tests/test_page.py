@@ -32,9 +32,9 @@ def browser(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
         yield page
 
 
-def order(shop: Shop, customer_id: str, *items: str) -> None:
+def order(shop: Shop, customer_id: str, *items: str, time_s: int = 1_709_200_000) -> None:
     """Have a customer buy something."""
-    body = {"customer_id": customer_id, "timestamp": 1_709_200_000, "lines": [{"item_id": item} for item in items]}
+    body = {"customer_id": customer_id, "timestamp": time_s, "lines": [{"item_id": item} for item in items]}
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{shop.url}/orders", json.dumps(body).encode(), headers)  # noqa: S310 - our own
     with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own
@@ -126,6 +126,25 @@ def test_the_keyboard_suffices(shop: Shop, browser: Page) -> None:
     browser.locator("#found [role=option][aria-selected=true]", has_text=second).wait_for()
     browser.keyboard.press("Escape")
     assert browser.locator("#found").is_hidden()
+
+
+def test_curves_show_how_often_orders_were_foretold(shop: Shop, browser: Page) -> None:
+    for number, items in enumerate([("tea",), ("odd6", "odd5"), ("milk", "odd3")]):
+        order(shop, f"c{8 + number}", *items, time_s=1_709_200_000 + number * 86_400)
+    scored = json.load(urllib.request.urlopen(f"{shop.url}/quality"))  # noqa: S310 - our own
+
+    for width in (360, 1440):
+        browser.set_viewport_size({"width": width, "height": 900})
+        browser.goto("about:blank")
+        browser.goto(shop.url)
+        browser.locator(".quality").wait_for()
+        keep(browser, f"quality-{width}")
+
+    assert f"{scored['orders']} orders were scored" in browser.locator(".quality .hint").inner_text()
+    for curve in ("recommended", "bestsellers"):
+        drawn = browser.locator(f".curves .{curve}").get_attribute("d")
+        assert drawn is not None
+        assert drawn.count("L") == len(scored["days"]) - 1 >= 2
 
 
 def test_what_is_not_there_is_said(shop: Shop, browser: Page) -> None:

@@ -19,6 +19,7 @@ from evaluation.systems.expectations import Expectation
 from evaluation.systems.factors import als
 from evaluation.systems.neighbours import full_index, random_sample
 from evaluation.systems.related import Merging, item_to_item, merged
+from evaluation.systems.self_tuned import self_tuned
 from evaluation.systems.system import System
 from evaluation.systems.trending import times_trend
 from streams.lists import Scoring
@@ -74,6 +75,7 @@ def _settings() -> list[System]:
     for score, half_life in others:
         name = f"with-{score}{f'-{half_life}d' if half_life else ''}"
         systems.append(System(name, "settings", item_to_item(Scoring(score, half_life), Merging(root_mass=True))))
+    systems.append(System("self-tuned", "settings", self_tuned))
     systems.append(System("with-repeats", "settings", shipped(Blend(repeats=REPEATS_SHARE))))
     return systems
 

@@ -220,6 +220,34 @@ def bestsellers(
 
 
 @click.command()
+@source_options
+@as_json_option
+def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
+    """How often recommendations contained what the next order brought, and bestsellers did.
+
+    As scored by `alsobought replay --prequential`, before each order of a sample was counted. Exit code 1 if no order
+    was scored.
+
+    \b
+      alsobought quality --state-dir state
+      alsobought quality --url http://127.0.0.1:6066 --json
+    """
+    from streams.quality import quality_entries, quality_lines, tallies_of
+
+    async def question(answers: EmbeddedAnswers) -> dict[str, Any]:
+        return quality_entries(answers.status().tallies)
+
+    document = asked(state_dir, url, ("quality",), {}, question)
+    if document is None or not document["orders"]:
+        click.echo("no order was scored: replay with --prequential scores them", err=True)
+        sys.exit(NO)
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+        return
+    click.echo("\n".join(quality_lines(tallies_of(document))))
+
+
+@click.command()
 @click.option(
     "--state-dir",
     required=True,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from streams.recommendations.recommend import Blend
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import msgspec
 
@@ -115,6 +115,8 @@ class Status:
     partitions: list[PartitionStatus]
     newest_ms: int
     """Event time of the newest purchase; -1: there is none."""
+    tallies: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    """UTC day -> orders scored before they were counted, hits, and bestseller hits; see `streams.prequential`."""
 
     @property
     def lag(self) -> int:

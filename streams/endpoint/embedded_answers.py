@@ -14,6 +14,7 @@ from streams.endpoint.customer_answers import held_items, not_known
 from streams.endpoint.item_answers import ItemAnswers
 from streams.endpoint.published import FreshLists, PublishedLists
 from streams.lists import Scoring
+from streams.quality import united
 from streams.recommendations.catalogue import Catalogue
 from streams.recommendations.recommend import NOTHING_HELD
 from streams.stages import item_partition
@@ -149,6 +150,7 @@ class EmbeddedAnswers:
             lists=len(self._names),
             partitions=partitions,
             newest_ms=first.newest,
+            tallies=united([embedded.histories.tallies]),
         )
 
     def ready(self) -> str | None:

@@ -14,10 +14,12 @@ from aiohttp import web
 from producers.orders import DAY_MS
 from producers.timestamps import TimestampReader
 from producers.wire import OrderDecoder
+from streams.documents import timestamp_text
 from streams.endpoint.answers import READS_ONLY, NotWritable, Wishes
 from streams.endpoint.metrics import METRICS_TYPE
 from streams.endpoint.problems import Problem, bad_parameter
 from streams.endpoint.schemas import RecommendationRequest
+from streams.quality import quality_entries
 from streams.recommendations.recommend import Blend
 from streams.workers.intake import LARGEST_RECORD_BYTES
 
@@ -154,6 +156,13 @@ async def search(asked: Asked) -> web.StreamResponse:
 async def partitions(asked: Asked) -> web.StreamResponse:
     """GET /partitions."""
     return answer(await asked.answers.partitions())
+
+
+async def quality(asked: Asked) -> web.StreamResponse:
+    """GET /quality."""
+    status = asked.answers.status()
+    stamp = {"as_of": {"timestamp": timestamp_text(status.newest_ms), "lines": status.lines}}
+    return answer({**quality_entries(status.tallies), **stamp, "worker": asked.answers.worker})
 
 
 async def erase(asked: Asked) -> web.StreamResponse:

@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from streams.quality import total
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -66,6 +68,16 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily("alsobought_customers", "Customers who hold anything", status.customers)
         yield GaugeMetricFamily("alsobought_items", "Items known", status.items)
         yield GaugeMetricFamily("alsobought_lists", "Related lists published", status.lists)
+        scored = total(status.tallies.values())
+        yield CounterMetricFamily("alsobought_scored_orders", "Orders scored before they were counted", scored.orders)
+        yield CounterMetricFamily(
+            "alsobought_scored_hits", "Scored orders that brought one of the six items recommended", scored.hits
+        )
+        yield CounterMetricFamily(
+            "alsobought_scored_bestseller_hits",
+            "Scored orders that brought one of the six bestsellers of two weeks",
+            scored.bestseller_hits,
+        )
         yield GaugeMetricFamily(
             "alsobought_newest_timestamp_seconds", "Newest purchase", max(status.newest_ms, 0) / 1000
         )

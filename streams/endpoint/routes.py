@@ -156,6 +156,14 @@ ROUTES = (
         "Partitions",
     ),
     Route(
+        "GET",
+        "/quality",
+        handlers.quality,
+        "How often recommendations, and bestsellers, contained what the next order brought.",
+        "Quality",
+        problems=(400,),
+    ),
+    Route(
         "DELETE",
         "/customers/{customer_id}",
         handlers.erase,

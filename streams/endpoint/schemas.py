@@ -210,6 +210,30 @@ class Partitions(TypedDict):
     worker: str
 
 
+class QualityDay(TypedDict):
+    """Orders scored on one UTC day, before they were counted; the rates are running ones, as of its end."""
+
+    day: str
+    orders: Count
+    hits: Count
+    bestseller_hits: Count
+    hit_rate: Share
+    bestseller_hit_rate: Share
+
+
+class Quality(TypedDict):
+    """Of the orders scored, how many brought one of the `at` items recommended, and of the bestsellers."""
+
+    at: Count
+    orders: Count
+    hits: Count
+    bestseller_hits: Count
+    running_half_life_days: Count
+    days: list[QualityDay]
+    as_of: AsOf
+    worker: str
+
+
 class Health(TypedDict):
     """All is well."""
 
@@ -261,6 +285,7 @@ DOCUMENTS: tuple[type, ...] = (
     Bestsellers,
     Found,
     Partitions,
+    Quality,
     Health,
     Accepted,
     Order,

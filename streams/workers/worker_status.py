@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from streams.endpoint.answers import PartitionStatus, Status
+from streams.quality import united
 from streams.workers.owners import Place
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class WorkerStatus:
             lists=sum(int(part.counts.owned[: len(part.counts.names)].sum()) for part in parts.values()),
             partitions=rows,
             newest_ms=first.newest if first else -1,
+            tallies=united([dict(store.tallies) for store in stores]),  # copies: a commit may add a day meanwhile
         )
 
     def _purchases(self) -> list[PartitionStatus]:

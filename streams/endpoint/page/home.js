@@ -1,8 +1,9 @@
-// The start: bestsellers, and what is being bought.
+// The start: bestsellers, what is being bought, and how well that was foretold.
 
 import { ask } from "./api.js";
 import { count, date, h, itemLink, named, percent, problem } from "./elements.js";
 import { on } from "./live.js";
+import { quality } from "./quality.js";
 
 const SPANS = [1, 7, 14, 30, 60];
 
@@ -15,6 +16,7 @@ export async function home(view) {
     h("section", { class: "card" },
       h("div", { class: "head" }, h("h1", {}, "Bestsellers"), h("div", { class: "choice", role: "group", "aria-label": "Days" }, choices)), span, table),
     h("aside", {},
+      await quality().catch(() => null),
       h("section", { class: "card" }, h("h2", {}, "Just bought"), feed),
       h("section", { class: "card guide" }, h("h2", {}, "What the bars say"),
         h("div", { class: "sample" }, h("span", { class: "track", "--expected": "46%", "--surplus": "34%" }, h("i", { class: "expected" }), h("i", { class: "surplus" }))),

@@ -1,0 +1,88 @@
+"""The self-tuned share: learnt from the past alone, and only where the past speaks clearly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from evaluation.past import past_at
+from evaluation.protocol import Protocol, cutoffs_of
+from evaluation.purchases import read_purchases
+from evaluation.systems.self_tuned import RIVALS, Contest, learnt_share
+from producers.orders import DAY_MS
+from streams import windows
+from streams.recommendations.recommend import POPULARITY_SHARE
+from tests.shops import NEW_YEAR_MS, Purchase, planted, shop, write_log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _many_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every 200 rows the first 100."""
+    monkeypatch.setattr(windows, "WINDOW_ROWS", 100)
+    monkeypatch.setattr(windows, "_OFTEN", 200)
+
+
+def share_of(directory: Path, log: Sequence[Purchase]) -> float:
+    """The share learnt from a log at its last cutoff."""
+    path = write_log(directory / "log.csv", log)
+    protocol = Protocol(cutoffs=1, horizon_days=10)
+    purchases = read_purchases([path], {})
+    past = past_at(cutoffs_of(purchases, protocol)[-1], purchases, [path], {}, protocol)
+    try:
+        return learnt_share(past)
+    finally:
+        past.states.close()
+
+
+def fashions(seed: int = 0, customers: int = 150, days: int = 60) -> list[Purchase]:
+    """Every ten days there are twelve things that everybody buys, besides what each buys at random."""
+    rng = np.random.default_rng(seed)
+    log = []
+    for number in np.sort(rng.integers(0, days * DAY_MS, 60 * days)).tolist():
+        new = f"new{number // (10 * DAY_MS)}-{int(rng.integers(0, 12))}"
+        item = new if rng.random() < 0.5 else f"old{rng.integers(0, 300)}"
+        log.append(Purchase(NEW_YEAR_MS + number, f"c{rng.integers(0, customers)}", item))
+    return log
+
+
+def test_where_everybody_follows_fashions_popularity_gets_more_weight(tmp_path: Path) -> None:
+    assert share_of(tmp_path, fashions()) > POPULARITY_SHARE
+
+
+def test_where_bestsellers_know_nothing_popularity_gets_no_more_weight(tmp_path: Path) -> None:
+    assert share_of(tmp_path, planted(customers=600)) <= POPULARITY_SHARE
+
+
+def test_what_comes_after_the_cutoff_teaches_nothing(tmp_path: Path) -> None:
+    """A share tuned on the orders that it is judged by would be better than it is."""
+    log = fashions()
+    cutoff = NEW_YEAR_MS + 50 * DAY_MS
+    late = [purchase for purchase in log if purchase.time < cutoff]
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        other = [one._replace(item=f"old{rng.integers(0, 300)}") for one in log if one.time >= cutoff]
+        (tmp_path / str(seed)).mkdir()
+
+        assert share_of(tmp_path / str(seed), [*late, *other]) == share_of(tmp_path, log)
+
+
+def test_a_log_too_short_to_tell_leaves_the_shipped_share(tmp_path: Path) -> None:
+    assert share_of(tmp_path, shop(customers=8)) == POPULARITY_SHARE
+
+
+def test_an_advantage_must_be_beyond_doubt_and_recent() -> None:
+    contest = Contest()
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        contest.add(0, np.array([rng.integers(-100, 101), 30 + rng.integers(-100, 101), rng.integers(-100, 101)]))
+
+    assert contest.winner(0) == RIVALS.index(0.6)
+    for _ in range(400):
+        contest.add(600, np.array([0, -30, 0]) + rng.integers(-100, 101, 3))
+    assert contest.winner(600) is None
