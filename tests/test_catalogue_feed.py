@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import urllib.request
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,13 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from producers.publish import Publisher
+from producers.wire import encode_order
 from streams.recommendations.catalogue import CatalogueItem, encode_item
 from streams.workers.catalogue_feed import CatalogueFeed
 from streams.workers.catalogue_topic import send_items
 from tests.brokers import ApacheKafka, Broker
 from tests.commands import called, refused, told
-from tests.workers import ROOT, made_topics, read_topic
+from tests.workers import ROOT, WorkerProcess, made_topics, read_topic, wait_until, wait_until_current
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -216,3 +218,29 @@ def test_the_command_says_what_it_needs(kafka: Broker, tmp_path: Path) -> None:
     assert partly.exit_code == 1
     assert "line 3: item_id is missing" in partly.stderr
     assert "1 items in the catalogue" in partly.stdout
+
+
+def test_a_worker_answers_by_the_catalogue_as_it_is_now(kafka: Broker, tmp_path: Path) -> None:
+    """What is sold out is gone from the bestsellers within a second, and back as quickly."""
+    topics = made_topics(kafka.bootstrap, "answers")
+    file = tmp_path / "products.csv"
+    file.write_text("item_id,title\ntea,Green tea\nmilk,Milk\n")
+    with Publisher(kafka.bootstrap, topics.purchases) as publisher:
+        for number in range(20):
+            order = encode_order(f"customer {number}", 1_700_000_000_000, [("tea", 1), ("milk", 1)])
+            publisher.send(b"all", order, partition=0)
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
+
+        def titles() -> set[str]:
+            with urllib.request.urlopen(f"http://{worker.admin}/bestsellers", timeout=10) as answer:
+                return {item.get("title") for item in json.load(answer)["bestsellers"]}
+
+        filled(kafka, topics, file)
+        wait_until_current([worker], 40, 2)
+        wait_until("titles are known", lambda: titles() == {"Green tea", "Milk"}, workers=[worker])
+        for option, wanted in (("--unavailable", {"Milk"}), ("--available", {"Green tea", "Milk"})):
+            filled(kafka, topics, option, "tea")
+            changed = time.monotonic()
+            wait_until("the answer is another", lambda: titles() == wanted, workers=[worker], pause_s=0.02)  # noqa: B023
+            assert time.monotonic() - changed < 1
+        assert worker.stop() == 0
