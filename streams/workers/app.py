@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import sys
 from typing import TYPE_CHECKING, Any
 
 import faust
@@ -50,9 +49,6 @@ if TYPE_CHECKING:
     from streams.workers.topics import Partitions
 
 logger = logging.getLogger(__name__)
-
-_SWITCH_S = 0.0005
-"""A thread that counts lets the endpoint in so often; Python's 5 ms several times over is a slow answer."""
 
 
 class _ServicesOnly(BootStrategy):
@@ -216,7 +212,6 @@ def run_worker(settings: WorkerSettings) -> None:
         directory.lock()
         _check_free(settings)
         shop = Shop(settings, directory, partitions)
-        sys.setswitchinterval(_SWITCH_S)
         logger.info(
             "worker of generation %s at %s: %s over %d purchases and %d item partitions; http://%s",
             settings.topics.generation,

@@ -68,6 +68,8 @@ class Source:
     """While it is being opened: offset of `co-purchases` up to which earlier owners may have sent."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while orders are counted: who holds it reads the histories as of a commit."""
+    touched: frozenset[bytes | None] = frozenset()
+    """Keys of the orders that are being counted: the histories of other customers can be read meanwhile."""
 
 
 class Ingest:
@@ -262,9 +264,11 @@ class Ingest:
         """Count records that follow where the store stands, and send the deltas unless stage B has them."""
         begin, end = source.store.position, records[-1].offset + 1
         async with source.turn:
+            source.touched = frozenset(record.key for record in records)
             (commit, deltas, refused), rejections, lines, bought = await asyncio.to_thread(
                 _count, source.store, partition, records, end
             )
+            source.touched = frozenset()
         self.lines += lines
         if end <= source.told:
             source.store.acknowledge([commit])

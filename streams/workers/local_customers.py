@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LocalCustomers:
-    """Histories, read between commits.
+    """Histories, each as of a commit.
 
     Args:
         ingest: stage A; None if it runs elsewhere.
@@ -53,11 +53,18 @@ class LocalCustomers:
 
     @asynccontextmanager
     async def _histories(self, customer_id: str) -> AsyncIterator[HistoryStore]:
-        """The store in which a customer is, as of a commit; not for long, since nothing is counted meanwhile."""
+        """The store in which a customer is, as of a commit of that customer's orders.
+
+        What is read must be copied at once. Rows of customers whose orders are not being counted stay where they are
+        and as they are while others change, so that nobody waits for a commit but those it is about.
+        """
         place = self.place(customer_id)
         if self._ingest is None or not self._told(place.partition):
             raise NotHere(f"{place} is not open")
         source = self._ingest.sources[place.partition]
+        if customer_id.encode() not in source.touched:
+            yield source.store
+            return
         async with source.turn:
             if self._ingest.sources.get(place.partition) is not source:
                 raise NotHere(f"{place} was just closed")
