@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from producers.orders import Orders
-    from state.history_table import HistoryTable
     from streams.embedded import Embedded
-    from streams.histories import NumberedOrders
+    from streams.stages import Score
 
 _COMMIT_LINES = 8192  # without pair window a commit makes room for every pair it could bring
 
@@ -116,7 +115,7 @@ def count_prefix(
     columns: Mapping[str, str],
     before_ms: int,
     items: Container[str],
-    score: Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]] | None = None,
+    score: Score | None = None,
 ) -> None:
     """Count every order strictly before a time, in log order, without the lines of other items.
 

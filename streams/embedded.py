@@ -13,7 +13,7 @@ from streams.lists import Ranker, Scoring
 from streams.stages import count_deltas, count_orders, item_partition, open_counts, open_histories
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from producers.orders import Orders
     from state.count_store import CountStore
     from state.history_store import HistoryStore
-    from state.history_table import HistoryTable
-    from streams.histories import NumberedOrders
+    from streams.stages import Score
 
 
 class Embedded:
@@ -75,7 +74,7 @@ class Embedded:
         rejected: int = 0,
         sources: dict[str, int] | None = None,
         on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
-        score: Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]] = lambda *_: {},
+        score: Score = lambda *_: {},
     ) -> npt.NDArray[np.int64]:
         """Count orders through both stages; afterwards they are durable.
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from state.settings import CountingSettings
     from streams.deltas import Deltas
 
+    Score = Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]]
+    """Told orders before they are counted, with ids and with store numbers, and the histories; tallies them by day."""
+
 _ORDER_COLUMNS = [np.uint32, np.int64, np.uint8, np.uint64, np.int64, np.uint32, np.int64]
 
 
@@ -73,7 +76,7 @@ def count_orders(
     rejected: int = 0,
     sources: dict[str, int] | None = None,
     on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
-    score: Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]] = lambda *_: {},
+    score: Score = lambda *_: {},
 ) -> tuple[int, bytes, npt.NDArray[np.int64]]:
     """Stage A: carry orders into the histories, and commit them with the deltas they make.
 

@@ -121,7 +121,13 @@ def at_rest(shop: LiveShop, lines: int) -> bool:
 
 @contextmanager
 def live_shop(
-    broker: str, name: str, directory: Path, workers: int = 2, partitions: int = 3, stages: tuple[str, ...] = ()
+    broker: str,
+    name: str,
+    directory: Path,
+    workers: int = 2,
+    partitions: int = 3,
+    stages: tuple[str, ...] = (),
+    more: tuple[str, ...] = (),
 ) -> Iterator[LiveShop]:
     """A shop whose log is on Kafka, and workers that have counted it.
 
@@ -132,6 +138,7 @@ def live_shop(
         workers: how many.
         partitions: of purchases and of items.
         stages: of each worker; both if not given.
+        more: options of every worker.
     """
     topics = made_topics(broker, name, partitions, partitions)
     log = shop_log()
@@ -144,7 +151,15 @@ def live_shop(
     options = [["--stages", stage] for stage in stages] or [[] for _ in range(workers)]
     processes = [
         WorkerProcess(
-            broker, topics, directory / f"worker{number}", "--admin-token", TOKEN, "--session-timeout-ms", "3000", *of
+            broker,
+            topics,
+            directory / f"worker{number}",
+            "--admin-token",
+            TOKEN,
+            "--session-timeout-ms",
+            "3000",
+            *of,
+            *more,
         )
         for number, of in enumerate(options)
     ]

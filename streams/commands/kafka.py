@@ -91,6 +91,13 @@ def topics(
 @click.option("--commit-lines", default=5_000, help="Order lines after which a commit does not wait.")
 @click.option("--list-change", default=0.05, help="Under load, publish a list when a score moved by this share.")
 @click.option("--lists-per-second", type=float, help="Most lists to publish while orders arrive.  [default: no limit]")
+@click.option(
+    "--score-one-in",
+    default=0,
+    type=click.IntRange(0),
+    help="Score one in so many orders before they are counted, at most two a commit: see /quality.  [default: none]",
+    show_default=False,
+)
 @click.option("--idle-ms", default=2_000, help="Without orders for so long, publish until every list is exact.")
 @click.option(
     "--fencing/--no-fencing", default=True, help="Without: one worker only, for brokers that have no transactions."

@@ -225,8 +225,8 @@ def bestsellers(
 def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
     """How often recommendations contained what the next order brought, and bestsellers did.
 
-    As scored by `alsobought replay --prequential`, before each order of a sample was counted. Exit code 1 if no order
-    was scored.
+    As scored by `alsobought replay --prequential`, or a worker with --score-one-in, before each order of a sample was
+    counted. Exit code 1 if no order was scored.
 
     \b
       alsobought quality --state-dir state
@@ -239,7 +239,7 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
 
     document = asked(state_dir, url, ("quality",), {}, question)
     if document is None or not document["orders"]:
-        click.echo("no order was scored: replay with --prequential scores them", err=True)
+        click.echo("no order was scored: replay with --prequential, or a worker with --score-one-in, does", err=True)
         sys.exit(NO)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))

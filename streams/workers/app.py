@@ -26,10 +26,12 @@ from streams.workers.catalogue_feed import CatalogueFeed
 from streams.workers.ingest import Ingest
 from streams.workers.local_customers import LocalCustomers
 from streams.workers.local_items import LocalItems
+from streams.workers.order_scoring import OrderScoring
 from streams.workers.owners import Owners
 from streams.workers.peers import Peers
 from streams.workers.purchase_log import PurchaseLog
 from streams.workers.routing import Router
+from streams.workers.seed_lists import SeedListReader
 from streams.workers.settings import STAGES
 from streams.workers.sole_owner import SoleOwner
 from streams.workers.stage_service import StageService, Standing
@@ -111,6 +113,10 @@ class Shop:
         answers = WorkerAnswers(worker, catalogue, customers, items, owners, peers, router, log, status)
         if self.ingest is not None:
             self.ingest.on_counted = answers.counted
+            if self.settings.score_one_in:
+                lists = SeedListReader(items, router, owners, peers)
+                scoring_orders = OrderScoring(items, lists, self.settings.pair_window, self.settings.score_one_in)
+                self.ingest.scorer = scoring_orders.scorer
         if self.tally is not None:
             self.tally.on_published = lambda partition, numbers: items.told(partition, numbers, answers.changes)
         self.app.service(_made(Attendant, answers, items, owners, peers, log))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from producers.orders import Orders, Rejection
     from state.history_store import HistoryStore
     from state.settings import CountingSettings
+    from streams.stages import Score
     from streams.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class Ingest:
 
     Attributes:
         on_counted: (item ids) told, on the event loop, what was just bought; of many items only some.
+        scorer: makes what scores a partition's orders before they are counted; None: nobody does.
     """
 
     name = "ingest"
@@ -91,6 +93,7 @@ class Ingest:
         self.lines = 0
         self.rejected = 0
         self.on_counted: Callable[[list[str]], None] = lambda _: None
+        self.scorer: Callable[[HistoryStore], Score] | None = None
         self._settings = settings
         self._directory = directory
         self._counting = counting
@@ -263,10 +266,12 @@ class Ingest:
     async def _count(self, partition: int, source: Source, records: list[Any]) -> int:
         """Count records that follow where the store stands, and send the deltas unless stage B has them."""
         begin, end = source.store.position, records[-1].offset + 1
+        # what stage B was told before would be scored by lists that know it
+        score = self.scorer(source.store) if self.scorer is not None and begin >= source.told else _no_score
         async with source.turn:
             source.touched = frozenset(record.key for record in records)
             (commit, deltas, refused), rejections, lines, bought = await asyncio.to_thread(
-                _count, source.store, partition, records, end
+                _count, source.store, partition, records, end, score
             )
             source.touched = frozenset()
         self.lines += lines
@@ -313,12 +318,16 @@ def _outbox(store: HistoryStore) -> list[_Waiting]:
 
 
 def _count(
-    store: HistoryStore, partition: int, records: list[Any], end: int
+    store: HistoryStore, partition: int, records: list[Any], end: int, score: Score
 ) -> tuple[tuple[int, bytes, npt.NDArray[np.int64]], list[Rejection], int, list[str]]:
     """Decode and count; in a thread, so that heartbeats go on."""
     orders, rejections = read_orders(records)
-    counted = count_orders(store, partition, orders, end, len(rejections))
+    counted = count_orders(store, partition, orders, end, len(rejections), score=score)
     return counted, rejections, len(orders.item) + len(rejections), _bought(orders)
+
+
+def _no_score(*_: object) -> dict[int, Sequence[int]]:
+    return {}
 
 
 def _bought(orders: Orders) -> list[str]:

@@ -30,6 +30,7 @@ class WorkerSettings:
         lists_per_second: most lists published a second while orders arrive; None: no limit. An idle worker has none.
         refresh_share: while deltas wait to be counted, time for lists, as a share of the time for counting.
         idle_ms: without deltas for this long, lists are published until every one is exact.
+        score_one_in: score one in so many orders before they are counted; 0: none.
         session_timeout_ms: a worker not heard of for this long loses its partitions to others.
         broker_timeout_s: how long to wait for a broker at the start.
         admin: host:port of the worker's web server.
@@ -52,6 +53,7 @@ class WorkerSettings:
     lists_per_second: float | None = None
     refresh_share: float = 0.1
     idle_ms: int = 2_000
+    score_one_in: int = 0
     session_timeout_ms: int = 6_000
     broker_timeout_s: float = 30.0
     admin: str = "127.0.0.1:6066"
