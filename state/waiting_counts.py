@@ -26,7 +26,7 @@ class WaitingCounts:
     >>> waiting.add({570: np.array([4, 6], np.uint64)})
     >>> waiting.add({570: np.array([2], np.uint64)})
     >>> [run.tolist() for run in waiting.runs(570, 0)], waiting.epochs()
-    ([[2, 4, 6]], [570])
+    ([[4, 6], [2]], [570])
     >>> waiting.forget(0)
     >>> waiting.runs(570, 0)
     []

@@ -196,7 +196,7 @@ def test_an_entry_that_is_left_out_and_one_that_is_put_in_are_found(state_dir: P
     sugar, tea = related.get(store.names["sugar"]), related.get(store.names["tea"])
     assert sugar is not None
     assert tea is not None
-    tea.item[-1] = store.names["towel"]
+    tea = tea._replace(item=np.array([*tea.item[:-1], store.names["towel"]], np.uint32))
     columns: list[Any] = [column[1:] for column in sugar]
     shorter = type(sugar)(*columns)
     related.write([(store.names["sugar"], shorter), (store.names["tea"], tea)], current=store.position)

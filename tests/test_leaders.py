@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from state.related_store import StoredList
@@ -44,6 +44,7 @@ def test_the_front_fills_up_like_a_full_sort(popularity: list[int], count: int, 
     assert found == sorted(np.flatnonzero(admitted).tolist(), key=lambda at: (-values[at], ids[at]))[:count]
 
 
+@example([("get", 3), ("get", 2), ("seeds", 0), ("seeds", 3)])
 @given(st.lists(st.tuples(st.sampled_from(["get", "seeds", "put", "forget"]), st.integers(0, 9)), max_size=60))
 def test_lists_in_memory_are_those_last_published_whatever_was_dropped(steps: list[tuple[str, int]]) -> None:
     """Room for four lists among ten items: places are reused all the time."""

@@ -54,8 +54,11 @@ class PublishedLists:
     def of_seeds(self, numbers: Sequence[int]) -> SeedLists:
         """The lists of some items; fewer than there is room for."""
         slots = [self._slots.get(number, -1) for number in numbers]
-        if -1 in slots:
-            slots = [self._slot(number) for number in numbers]
+        while -1 in slots:
+            for number in numbers:
+                self._slot(number)
+            # the last ones may have taken the places of the first, which are behind them the next time
+            slots = [self._slots.get(number, -1) for number in numbers]
         return SeedLists(
             self._item[slots], self._score[slots], self._together[slots], self._expected[slots], self._length[slots]
         )
@@ -90,6 +93,7 @@ class PublishedLists:
     def forget(self) -> None:
         """Read every list anew when it is next asked for."""
         self._slots.clear()
+        self._numbers = [-1] * self._room
 
     def _slot(self, number: int) -> int:
         slot = self._slots.get(number, -1)
