@@ -258,7 +258,9 @@ class _Watch:
     """Reads related-items as a shop's page would, and notes when which list came."""
 
     def __init__(self, bootstrap: str, topics: Topics) -> None:
-        self._consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=5)
+        self._consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=20, check_crcs=False
+        )
         place = TopicPartition(topics.related_items, 0)
         self._consumer.assign([place])
         self._consumer.seek_to_end(place)

@@ -17,4 +17,12 @@ def compiled(loop: F) -> F:
 
     No fast-math: equal state must give equal bytes, so floats are added in the order written.
     """
+    return cast("F", numba.njit(cache=True)(loop))
+
+
+def compiled_aside(loop: F) -> F:
+    """The same for a loop of milliseconds: other threads run meanwhile.
+
+    Not for short ones: whoever lets another thread in waits for up to five milliseconds to be let in again.
+    """
     return cast("F", numba.njit(cache=True, nogil=True)(loop))

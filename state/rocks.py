@@ -98,11 +98,15 @@ class Rocks:
             return cast("list[bytes | None]", self._db.get(cast("list[Any]", keys)))
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Entries whose key begins with `prefix`, in key order."""
+        """Entries whose key begins with `prefix`, which does not end in 0xff, in key order."""
+        return self.between(prefix, prefix[:-1] + bytes([prefix[-1] + 1]))
+
+    def between(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Entries with keys from `first` on, and before `end`, in key order."""
         with _translated(self.path):
-            last = prefix
-            for key, value in cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=prefix)):
-                if not key.startswith(prefix):
+            last = first
+            for key, value in cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=first)):
+                if key >= end:
                     return
                 yield key, value
                 last = key

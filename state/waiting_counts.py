@@ -51,8 +51,10 @@ class WaitingCounts:
         slices = self._runs.get(epoch)
         if slices is None:
             return []
-        _merge(slices[number])
-        return slices[number]
+        runs = slices[number]
+        if len(runs) > 1:
+            _merge(runs)
+        return runs
 
     def epochs(self) -> list[int]:
         """Epochs in which counts may wait."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from producers.orders import DAY_MS, PURCHASE
 from state.columns import pack, pack_ids, unpack, unpack_ids
-from state.compiled import compiled
+from state.compiled import compiled_aside
 from state.count_rows import EXPOSURES, bucket, places_of
 from streams.histories import COUNTED, DUPLICATE, NOT_HELD, Runs
 
@@ -193,7 +193,7 @@ def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> di
     return chunks
 
 
-@compiled
+@compiled_aside
 def _expand(
     runs: Runs,
     pair_window: int,

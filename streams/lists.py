@@ -34,6 +34,7 @@ DECAYING_SCORES = ("blend", "difference", "significance", "lift")
 """Scores that take a half-life."""
 _BUCKETS = bucket_exposures(257 + 8 * 24)  # up to an exposure of 2^32
 BLEND_HALF_LIFE_DAYS = 60.0
+_STRETCH = 64  # bundles of a slice that lie together in a share
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +93,26 @@ class Ranker:
         items, places = _in_order(items)
         return items, self._ranked(items, places, self._store.addends(places))
 
-    def share(self, number: int, of: int) -> npt.NDArray[np.int64]:
-        """The partition's items that were ever bought and fall into share `number` of `of`, always the same one."""
-        known = self._bought()
-        here: npt.NDArray[np.int64] = known[known // BUNDLE % of == number]
-        return here
+    def totals(self, items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(n,) buyers and (n,) purchases of some items."""
+        return self._catalogue.holders[items], self._catalogue.purchases[items]
 
-    def slice_lists(self, number: int) -> tuple[npt.NDArray[np.uint32], RelatedLists]:
-        """The partition's items of a slice that were ever bought, and their lists."""
+    def share(self, number: int, of: int) -> npt.NDArray[np.int64]:
+        """The partition's items that were ever bought and fall into share `number` of `of`, always the same one.
+
+        Args:
+            number: below `of`.
+            of: a multiple of SLICES. Stretches of each slice take turns, so that a share is read in one go or a few.
+        """
         known = self._bought()
-        items, places = _in_order(known[slice_of(known) == number])
-        return items, self._ranked(items, places, self._store.slice_addends(number, places))
+        stretch = known // (SLICES * BUNDLE * _STRETCH)
+        here: npt.NDArray[np.int64] = known[(slice_of(known) + stretch % (of // SLICES) * SLICES) == number]
+        return here
 
     def every(self) -> Iterator[tuple[npt.NDArray[np.uint32], RelatedLists]]:
         """The lists of all items of the partition, slice by slice."""
         for number in range(SLICES):
-            yield self.slice_lists(number)
+            yield self.lists(self.share(number, SLICES))
 
     def _bought(self) -> npt.NDArray[np.int64]:
         return np.flatnonzero(self._store.owned[: len(self._store.names)] & (self._catalogue.purchases > 0))

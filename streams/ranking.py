@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from state.compiled import compiled
+from state.compiled import compiled, compiled_aside
 from streams.neighbourhood import Neighbourhood, add_rows, read_exposures
 from streams.relatedness import DIFFERENCE, LANES, LIFT, NAIVE, expect, score_of
 
@@ -120,7 +120,7 @@ def rank(
     return lists
 
 
-@compiled
+@compiled_aside
 def _rank(
     items: npt.NDArray[np.uint32],
     places: Keys,

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from aiokafka import TopicPartition
 from state.directory import COUNTS, RELATED, StateDirectory
 from state.related_store import RelatedStore, StoredList
 from state.snapshots import restore_store
-from streams.documents import as_of, related_list
+from streams.documents import RelatedList, as_of
 from streams.lists import Ranker, Scoring
 from streams.ranking import related_items
 from streams.stages import count_deltas, open_counts
@@ -39,12 +39,13 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.settings import CountingSettings
+    from streams.ranking import RelatedLists
     from streams.workers.settings import WorkerSettings
     from streams.workers.unfenced_producer import Producer
 
 logger = logging.getLogger(__name__)
 
-SHARE_EVERY_S = 0.04  # while deltas come in: all 256 have their turn within 11 s, if there is time
+SHARE_EVERY_S = 0.05  # while deltas come in: all 256 have their turn within 13 s, if there is time
 MOST_BOUGHT = 64  # items whose lists are made at once: 30 ms, so that deltas do not wait long
 _MOST_RECORDS = 32
 _FAR_BEHIND = 4 * _MOST_RECORDS  # offsets, of which transactions take some too: counting goes before lists
@@ -79,6 +80,17 @@ class Part:
         if self.publishing is not None:
             await self.publishing
             self.publishing = None
+
+
+class _Made(NamedTuple):
+    """Lists of n items, and what was known of them when they were made."""
+
+    items: npt.NDArray[np.uint32]
+    lists: RelatedLists
+    buyers: npt.NDArray[np.int64]
+    purchases: npt.NDArray[np.int64]
+    log: dict[str, Any]
+    """The `as_of` of the counts."""
 
 
 class Tally:
@@ -237,28 +249,57 @@ class Tally:
         # what was bought has other buyers and purchases too, so it is published whatever its list; unless time is short
         always = share is None and not busy
         tolerance = -1.0 if always else 0.0 if idle else self._settings.list_change
-        changed, records = await asyncio.to_thread(self._made, partition, part, items, share, tolerance)
+        made = await asyncio.to_thread(self._made, part, items, share)
         await part.published()
-        if records:
-            self._allowance.spend(len(records))
-            part.publishing = asyncio.create_task(self._publish(partition, part, changed, records))
+        part.publishing = asyncio.create_task(self._publish(partition, part, made, tolerance))
         took = time.monotonic() - begun
         if share is not None:
             part.refresh.looked_at(share, exactly=idle)
-            part.share_at = begun + max(SHARE_EVERY_S, 2 * took)  # what is bought has half the time
+            # what is bought has half the time
+            part.share_at = begun + max(SHARE_EVERY_S, took * (2 if len(part.refresh) else 1))
         part.owed_s = max(part.owed_s - took, -1.0) if busy else 0.0
         return 0.0
 
-    async def _publish(
-        self, partition: int, part: Part, changed: list[tuple[int, StoredList]], records: list[Outgoing]
-    ) -> None:
-        if part.producer is None:
+    def _made(self, part: Part, items: npt.NDArray[np.uint32], share: int | None) -> _Made:
+        """Make the lists of items bought, or of a share of all."""
+        if part.ranker is None:
+            part.ranker = Ranker(part.counts, self._scoring)
+        made, lists = part.ranker.lists(items if share is None else part.ranker.share(share, SHARES))
+        return _Made(made, lists, *part.ranker.totals(made), as_of(part.counts))
+
+    async def _publish(self, partition: int, part: Part, made: _Made, tolerance: float) -> None:
+        """Publish those lists that differ from what readers were told; meanwhile the next are made."""
+        changed, records = await asyncio.to_thread(self._outgoing, partition, part, made, tolerance)
+        if not records or part.producer is None:
             return
+        self._allowance.spend(len(records))
         ends = await part.producer.write(records)
         part.related.read_to = ends[TopicPartition(self._settings.topics.related_items, partition)]
         await asyncio.to_thread(part.related.write, changed)
         self.on_published(partition, [number for number, _ in changed])
         self.published += len(changed)
+
+    def _outgoing(
+        self, partition: int, part: Part, made: _Made, tolerance: float
+    ) -> tuple[list[tuple[int, StoredList]], list[Outgoing]]:
+        rows = np.arange(len(made.items)) if tolerance < 0 else part.told.differing(made.items, made.lists, tolerance)
+        part.told.tell(made.items, made.lists, rows)
+        topic, names, score = self._settings.topics.related_items, part.counts.names, self._scoring.score
+        changed, records = [], []
+        for row in rows.tolist():
+            item = int(made.items[row])
+            stored = StoredList(*made.lists.cut(row, int(made.lists.length[row])))
+            changed.append((item, stored))
+            document = RelatedList(
+                names.text(item),
+                int(made.buyers[row]),
+                int(made.purchases[row]),
+                made.log,
+                score,
+                related_items(names, *stored),
+            )
+            records.append(Outgoing(topic, partition, document.item_id.encode(), msgspec.json.encode(document)))
+        return changed, records
 
     def _declare_current(self, partition: int, part: Part) -> None:
         if part.counts.journal.commit and part.related.current != part.counts.position:
@@ -266,26 +307,6 @@ class Tally:
             logger.info(
                 "tally: partition %d: every list is exactly current, as of %d order lines", partition, part.counts.lines
             )
-
-    def _made(
-        self, partition: int, part: Part, items: npt.NDArray[np.uint32], share: int | None, tolerance: float
-    ) -> tuple[list[tuple[int, StoredList]], list[Outgoing]]:
-        """Make the lists of items bought, or of a share of all; return those to publish, and their records."""
-        if part.ranker is None:
-            part.ranker = Ranker(part.counts, self._scoring)
-        made, lists = part.ranker.lists(items if share is None else part.ranker.share(share, SHARES))
-        rows = np.arange(len(made)) if tolerance < 0 else part.told.differing(made, lists, tolerance)
-        topic, names, log = self._settings.topics.related_items, part.counts.names, as_of(part.counts)
-        part.told.tell(made, lists, rows)
-        changed, records = [], []
-        for row in rows.tolist():
-            item = int(made[row])
-            stored = StoredList(*lists.cut(row, int(lists.length[row])))
-            changed.append((item, stored))
-            document = related_list(part.counts, item, self._scoring.score, related_items(names, *stored), log)
-            key = document.item_id.encode()
-            records.append(Outgoing(topic, partition, key, msgspec.json.encode(document)))
-        return changed, records
 
     async def settle(self) -> None:
         """Return once the lists on their way have arrived."""
