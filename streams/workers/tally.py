@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.settings import CountingSettings
-    from streams.ranking import RelatedLists
     from streams.workers.settings import WorkerSettings
     from streams.workers.unfenced_producer import Producer
 
@@ -80,17 +79,6 @@ class Part:
         if self.publishing is not None:
             await self.publishing
             self.publishing = None
-
-
-class _Made(NamedTuple):
-    """Lists of n items, and what was known of them when they were made."""
-
-    items: npt.NDArray[np.uint32]
-    lists: RelatedLists
-    buyers: npt.NDArray[np.int64]
-    purchases: npt.NDArray[np.int64]
-    log: dict[str, Any]
-    """The `as_of` of the counts."""
 
 
 class Tally:
@@ -249,9 +237,11 @@ class Tally:
         # what was bought has other buyers and purchases too, so it is published whatever its list; unless time is short
         always = share is None and not busy
         tolerance = -1.0 if always else 0.0 if idle else self._settings.list_change
-        made = await asyncio.to_thread(self._made, part, items, share)
+        changed, records = await asyncio.to_thread(self._made, partition, part, items, share, tolerance)
         await part.published()
-        part.publishing = asyncio.create_task(self._publish(partition, part, made, tolerance))
+        if records:
+            self._allowance.spend(len(records))
+            part.publishing = asyncio.create_task(self._publish(partition, part, changed, records))
         took = time.monotonic() - begun
         if share is not None:
             part.refresh.looked_at(share, exactly=idle)
@@ -260,44 +250,35 @@ class Tally:
         part.owed_s = max(part.owed_s - took, -1.0) if busy else 0.0
         return 0.0
 
-    def _made(self, part: Part, items: npt.NDArray[np.uint32], share: int | None) -> _Made:
-        """Make the lists of items bought, or of a share of all."""
-        if part.ranker is None:
-            part.ranker = Ranker(part.counts, self._scoring)
-        made, lists = part.ranker.lists(items if share is None else part.ranker.share(share, SHARES))
-        return _Made(made, lists, *part.ranker.totals(made), as_of(part.counts))
-
-    async def _publish(self, partition: int, part: Part, made: _Made, tolerance: float) -> None:
-        """Publish those lists that differ from what readers were told; meanwhile the next are made."""
-        changed, records = await asyncio.to_thread(self._outgoing, partition, part, made, tolerance)
-        if not records or part.producer is None:
+    async def _publish(
+        self, partition: int, part: Part, changed: list[tuple[int, StoredList]], records: list[Outgoing]
+    ) -> None:
+        if part.producer is None:
             return
-        self._allowance.spend(len(records))
         ends = await part.producer.write(records)
         part.related.read_to = ends[TopicPartition(self._settings.topics.related_items, partition)]
         await asyncio.to_thread(part.related.write, changed)
         self.on_published(partition, [number for number, _ in changed])
         self.published += len(changed)
 
-    def _outgoing(
-        self, partition: int, part: Part, made: _Made, tolerance: float
+    def _made(
+        self, partition: int, part: Part, items: npt.NDArray[np.uint32], share: int | None, tolerance: float
     ) -> tuple[list[tuple[int, StoredList]], list[Outgoing]]:
-        rows = np.arange(len(made.items)) if tolerance < 0 else part.told.differing(made.items, made.lists, tolerance)
-        part.told.tell(made.items, made.lists, rows)
-        topic, names, score = self._settings.topics.related_items, part.counts.names, self._scoring.score
+        """Make the lists of items bought, or of a share of all; return those to publish, and their records."""
+        if part.ranker is None:
+            part.ranker = Ranker(part.counts, self._scoring)
+        made, lists = part.ranker.lists(items if share is None else part.ranker.share(share, SHARES))
+        rows = np.arange(len(made)) if tolerance < 0 else part.told.differing(made, lists, tolerance)
+        part.told.tell(made, lists, rows)
+        topic, names, log = self._settings.topics.related_items, part.counts.names, as_of(part.counts)
         changed, records = [], []
-        for row in rows.tolist():
-            item = int(made.items[row])
-            stored = StoredList(*made.lists.cut(row, int(made.lists.length[row])))
+        totals = (column.tolist() for column in part.ranker.totals(made[rows]))
+        for row, buyers, purchases in zip(rows.tolist(), *totals, strict=True):
+            item = int(made[row])
+            stored = StoredList(*lists.cut(row, int(lists.length[row])))
             changed.append((item, stored))
-            document = RelatedList(
-                names.text(item),
-                int(made.buyers[row]),
-                int(made.purchases[row]),
-                made.log,
-                score,
-                related_items(names, *stored),
-            )
+            entries = related_items(names, *stored)
+            document = RelatedList(names.text(item), buyers, purchases, log, self._scoring.score, entries)
             records.append(Outgoing(topic, partition, document.item_id.encode(), msgspec.json.encode(document)))
         return changed, records
 
