@@ -33,7 +33,7 @@ def as_of(store: CountStore) -> dict[str, Any]:
     return {"timestamp": timestamp_text(store.newest), "lines": store.lines}
 
 
-class RelatedList(msgspec.Struct, frozen=True):
+class RelatedList(msgspec.Struct, frozen=True, gc=False):
     """An item's related list, as it is published."""
 
     item_id: str

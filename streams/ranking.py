@@ -70,7 +70,7 @@ class RelatedLists(NamedTuple):
         return related_items(names, *self.cut(row, int(self.length[row])))
 
 
-class RelatedItem(msgspec.Struct, frozen=True):
+class RelatedItem(msgspec.Struct, frozen=True, gc=False):
     """An entry of a related list; `score` can be checked by hand from the rest."""
 
     item_id: str

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SHARE_EVERY_S = 0.05  # while deltas come in: all 256 have their turn within 13 s, if there is time
-MOST_BOUGHT = 64  # items whose lists are made at once: 30 ms, so that deltas do not wait long
+SHARE_EVERY_S = 0.06  # while deltas come in: all 256 have their turn within 16 s, if there is time
+MOST_BOUGHT = 128  # items whose lists are made at once: 50 ms, so that deltas do not wait long
 _MOST_RECORDS = 32
 _FAR_BEHIND = 4 * _MOST_RECORDS  # offsets, of which transactions take some too: counting goes before lists
 _COMMIT_BYTES = 128 << 10  # some 3,000 order lines: within a commit every record is merged into those before it
@@ -152,7 +152,7 @@ class Tally:
         refresh = Refresh(time.monotonic())
         if related.current == counts.position or counts.journal.commit == 0:
             refresh.is_current(counts.journal.commit)
-        return Part(counts, related, refresh, Told(related.get))
+        return Part(counts, related, refresh, Told(related.get_many))
 
     async def work(self, records: Mapping[int, list[Any]], behind: Mapping[int, int]) -> Turn:
         """Count deltas, then make some lists, while those made before are on their way."""
@@ -216,7 +216,7 @@ class Tally:
                 lists += len(told)
         part.learned = True
         if lists:
-            part.told = Told(part.related.get)
+            part.told = Told(part.related.get_many)
             part.refresh = Refresh(time.monotonic())
             part.refresh.changed(np.zeros(0, np.uint32), part.counts.journal.commit, time.monotonic())
             logger.info("tally: partition %d: read up %d lists published by others", partition, lists)
@@ -246,7 +246,7 @@ class Tally:
         if share is not None:
             part.refresh.looked_at(share, exactly=idle)
             # what is bought has half the time
-            part.share_at = begun + max(SHARE_EVERY_S, took * (2 if len(part.refresh) else 1))
+            part.share_at = begun + max(SHARE_EVERY_S, took * (1.5 if len(part.refresh) else 1))
         part.owed_s = max(part.owed_s - took, -1.0) if busy else 0.0
         return 0.0
 

@@ -26,10 +26,10 @@ class Told:
     """Members, scores and a checksum of published lists by item number; 420 bytes an item.
 
     Args:
-        read: (item number) its list as it was published, or None; asked once an item.
+        read: (item numbers) their lists as they were published, None for none; asked once an item.
     """
 
-    def __init__(self, read: Callable[[int], StoredList | None]) -> None:
+    def __init__(self, read: Callable[[list[int]], list[StoredList | None]]) -> None:
         self._read = read
         self._item = np.zeros((_ROOM, LIST_LENGTH), np.uint32)
         self._score = np.zeros((_ROOM, LIST_LENGTH), np.float32)
@@ -43,8 +43,9 @@ class Told:
         it was; with tolerance 0, if anything differs at all.
         """
         self._make_room(items)
-        for item in items[self._length[items] == _UNKNOWN].tolist():
-            self._recall(item, self._read(item))
+        unknown = items[self._length[items] == _UNKNOWN].tolist()
+        for item, stored in zip(unknown, self._read(unknown), strict=True):
+            self._recall(item, stored)
         same = self._length[items] == lists.length
         if tolerance == 0:
             same &= self._checksum[items] == _checksums(lists[:5])
