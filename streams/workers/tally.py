@@ -245,7 +245,7 @@ class Tally:
         took = time.monotonic() - begun
         if share is not None:
             part.refresh.looked_at(share, exactly=idle)
-            # what is bought has half the time
+            # between two of them what is bought has its turn
             part.share_at = begun + max(SHARE_EVERY_S, took * (1.5 if len(part.refresh) else 1))
         part.owed_s = max(part.owed_s - took, -1.0) if busy else 0.0
         return 0.0
