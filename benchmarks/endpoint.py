@@ -1,22 +1,19 @@
-"""The admin endpoint's benchmarks: each figure beside what must be reached.
+"""The admin endpoint's benchmarks, on a worker with the grocery log: each figure beside what must be reached.
 
-    python -m benchmarks.endpoint --state-dir state [--seconds 60] [--json FILE]
+    python -m benchmarks.endpoint [--seconds 60] [--json FILE]
 
-The state is served by a process of its own; the load comes from wrk (apt-get install wrk), which holds the rate with
-fifty connections: items as often as they were bought, customers all alike.
+The load comes from wrk (apt-get install wrk), which holds the rate with fifty connections: items as often as they were
+bought, customers all alike. First nothing else happens, then 500 orders a second arrive meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
-import signal
 import subprocess
-import sys
+import threading
 import time
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -25,18 +22,21 @@ import numpy as np
 import psutil
 
 from benchmarks.figures import Figure, table
+from benchmarks.kafka import Bench, Watch, lines_of, ready
 from streams.embedded import open_to_read
 from streams.endpoint.client import path_of
-from streams.recommendations.stored_catalogue import set_available
+from streams.workers.catalogue_topic import set_available
+from tests.brokers import ApacheKafka
+from tests.workers import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from streams.workers.topics import Topics
 
 CONNECTIONS = 50
-RELATED_RATE = 1000
-RECOMMENDATIONS_RATE = 500
+ORDERS_RATE = 500.0
 CHANGES = 20
-SERVE = "import sys; from streams.commands.query import serve; serve(sys.argv[1:])"
+# kind of request, rate, limits of p90 and p99 in milliseconds, and of p99 while orders arrive
+KINDS = (("related", 1000, None, 10.0, 50.0), ("recommendations", 500, 7.0, 20.0, 50.0))
 
 
 def write_paths(state_dir: Path, directory: Path) -> str:
@@ -56,20 +56,6 @@ def write_paths(state_dir: Path, directory: Path) -> str:
     return names.text(int(purchases.argmax()))
 
 
-@contextmanager
-def served(state_dir: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """Serve a state; gives the address and the process."""
-    command = [sys.executable, "-u", "-c", SERVE, "--state-dir", str(state_dir), "--admin", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        found = re.search(r"http://[^/]+", server.stdout.readline())
-        assert found, "the server did not start"
-        try:
-            yield found.group(), psutil.Process(server.pid)
-        finally:
-            server.send_signal(signal.SIGTERM)
-
-
 def load(url: str, paths: Path, rate: int, seconds: int) -> dict[str, Any]:
     """What wrk measures at a rate."""
     script = Path(__file__).with_suffix(".lua")
@@ -80,7 +66,21 @@ def load(url: str, paths: Path, rate: int, seconds: int) -> dict[str, Any]:
     return measured
 
 
-def hiding_ms(url: str, state_dir: Path, item: str) -> list[float]:
+def asked(url: str, paths: Path, rate: int, seconds: int, process: psutil.Process, when: str) -> dict[str, Figure]:
+    """Figures of one kind of request at a rate, by their names' last words, without limits."""
+    before = sum(process.cpu_times()[:2])
+    found = load(url, paths, rate, seconds)
+    spent = sum(process.cpu_times()[:2]) - before
+    values = {
+        "requests/s": found["requests"] / found["seconds"],
+        "CPU ms a request": 1000 * spent / found["requests"],
+        **{f"{name} ms": found[f"{name}_ms"] for name in ("p50", "p90", "p99")},
+        "errors per 1,000": 1000 * found["errors"] / found["requests"],
+    }
+    return {name: Figure(f"{paths.name}{when}: {name}", value, None) for name, value in values.items()}
+
+
+def hiding_ms(url: str, broker: str, topics: Topics, item: str) -> list[float]:
     """How long hiding an item, and showing it again, takes to be seen by those who ask."""
 
     def shown() -> bool:
@@ -90,40 +90,69 @@ def hiding_ms(url: str, state_dir: Path, item: str) -> list[float]:
     waits = []
     for turn in range(CHANGES):
         wanted = turn % 2 == 1
+        set_available(broker, topics, {item: wanted}, timeout_s=30)  # returns once the broker has it
         begun = time.perf_counter()
-        set_available(state_dir, {item: wanted})
         while shown() is not wanted:
             time.sleep(0.005)
         waits.append(1000 * (time.perf_counter() - begun))
     return waits
 
 
+def measured(bench: Bench, directory: Path, seconds: int) -> list[Figure]:
+    """All figures."""
+    topics, worker, _ = bench.grocery()
+    bestseller = write_paths(worker.state / topics.generation, directory)
+    figures: list[Figure] = []
+    with worker:
+        ready(worker)
+        url = f"http://{worker.admin}"
+        wait_until("it answers", lambda: _answers(f"{url}/health/ready"), 120)
+        process = psutil.Process(worker.pid)
+        for kind, rate, p90, p99, _ in KINDS:
+            load(url, directory / kind, rate, 5)  # lists are read into memory when they are first asked for
+            found = asked(url, directory / kind, rate, seconds, process, "")
+            found["requests/s"] = found["requests/s"]._replace(limit=0.95 * rate, at_least=True)
+            found["p90 ms"] = found["p90 ms"]._replace(limit=p90)
+            found["p99 ms"] = found["p99 ms"]._replace(limit=p99)
+            found["errors per 1,000"] = found["errors per 1,000"]._replace(limit=1e-9)
+            figures += found.values()
+        waits = hiding_ms(url, bench.broker.bootstrap, topics, bestseller)
+        figures.append(Figure("availability change to answers: p99 ms", float(np.percentile(waits, 99)), 1000.0))
+
+        base, sent, items = lines_of(worker), list[float](), list[str]()
+        seen = Watch(bench.broker.bootstrap, topics)
+        duration = seconds * len(KINDS)
+        sender = threading.Thread(target=bench.live, args=(topics, sent, items, ORDERS_RATE, duration))
+        sender.start()
+        for kind, rate, _, _, busy in KINDS:
+            found = asked(url, directory / kind, rate, seconds, process, " while orders arrive")
+            figures += [found["requests/s"], found["p50 ms"], found["p99 ms"]._replace(limit=busy)]
+        sender.join()
+        time.sleep(5)
+        seen.stop()
+        fresh = 1000 * np.array(seen.waits(items, sent, base))
+        figures.append(Figure("freshness meanwhile, p50 ms", float(np.percentile(fresh, 50)), 300.0))
+        figures.append(Figure("freshness meanwhile, p99 ms", float(np.percentile(fresh, 99)), 1000.0))
+        worker.stop()
+    return figures
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--state-dir", required=True, type=Path)
     parser.add_argument("--seconds", default=60, type=int)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    figures = []
-    with TemporaryDirectory() as directory, served(options.state_dir) as (url, server):
-        bestseller = write_paths(options.state_dir, Path(directory))
-        kinds = (("related", RELATED_RATE, None, 10.0), ("recommendations", RECOMMENDATIONS_RATE, 7.0, 20.0))
-        for kind, rate, p90, p99 in kinds:
-            load(url, Path(directory, kind), rate, 5)  # lists are read into memory when they are first asked for
-            before = sum(server.cpu_times()[:2])
-            measured = load(url, Path(directory, kind), rate, options.seconds)
-            spent = sum(server.cpu_times()[:2]) - before
-            figures += [
-                Figure(f"{kind}: requests/s", measured["requests"] / measured["seconds"], 0.95 * rate, at_least=True),
-                Figure(f"{kind}: CPU ms a request", 1000 * spent / measured["requests"], None),
-                Figure(f"{kind}: p50 ms", measured["p50_ms"], None),
-                Figure(f"{kind}: p90 ms", measured["p90_ms"], p90),
-                Figure(f"{kind}: p99 ms", measured["p99_ms"], p99),
-                Figure(f"{kind}: errors per 1,000", 1000 * measured["errors"] / measured["requests"], 1e-9),
-            ]
-        waits = hiding_ms(url, options.state_dir, bestseller)
-        figures.append(Figure("availability change to answers: p99 ms", float(np.percentile(waits, 99)), 1000.0))
+    with TemporaryDirectory() as directory, ApacheKafka(Path(directory) / "broker") as broker:
+        figures = measured(Bench(broker, Path(directory)), Path(directory), options.seconds)
     table(figures)
     if options.json:
         options.json.write_text(json.dumps([figure._asdict() for figure in figures], indent=1) + "\n")

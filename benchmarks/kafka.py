@@ -73,10 +73,10 @@ class Bench:
                 pass
             worker = self.worker(topics, "grocery")
             with worker:
-                begun = _ready(worker)
+                begun = ready(worker)
                 counted = 0.0
                 while not is_current([worker], LINES, 1):
-                    if not counted and _lines(worker) == LINES:
+                    if not counted and lines_of(worker) == LINES:
                         counted = time.monotonic()
                     time.sleep(0.05)
                 done = time.monotonic()
@@ -112,7 +112,7 @@ class Bench:
                 record = encode_order(order.customer_id, order.time_ms, [(order.items[0], 1)], order_id=order.order_id)
                 publisher.send(order.customer_id.encode(), record, partition=0)
         with self.worker(topics, "single", "--stages", "ingest") as worker:
-            begun = _ready(worker, "ingest")
+            begun = ready(worker, "ingest")
             wait_until("all is in", lambda: _position(worker) == SINGLE_RECORDS, 120, 0.02)
             self.add(
                 "single-line records through stage A, records/s",
@@ -126,14 +126,14 @@ class Bench:
         """From an order's append to its item's list on the topic, on the grown grocery state."""
         topics, worker, _ = self.grocery()
         with worker:
-            _ready(worker)
-            base = _lines(worker)
+            ready(worker)
+            base = lines_of(worker)
             wait_until("lists are current", lambda: is_current([worker], base, 1), 120)
             sent: list[float] = []
             items: list[str] = []
-            seen = _Watch(self.broker.bootstrap, topics)
+            seen = Watch(self.broker.bootstrap, topics)
             ages: list[float] = []
-            sender = threading.Thread(target=self._live, args=(topics, worker, sent, items))
+            sender = threading.Thread(target=self.live, args=(topics, sent, items, LIVE_RATE, LIVE_S))
             sender.start()
             while sender.is_alive():
                 time.sleep(0.5)
@@ -150,23 +150,22 @@ class Bench:
         self.add("age of the oldest change not looked at, most, s", max(ages), 20)
         self.add("everything exactly current after the load stops, s", current, 20)
 
-    def _live(self, topics: Topics, worker: WorkerProcess, sent: list[float], items: list[str]) -> None:
-        """Single-line orders of items of the log, as popular as they are there, at LIVE_RATE."""
-        del worker
+    def live(self, topics: Topics, sent: list[float], items: list[str], rate: float, seconds: float) -> None:
+        """Send single-line orders of items of the log, as popular as they are there, and note when."""
         random = np.random.default_rng(1)
         bought: list[str] = []
         times = 0
         import pyarrow.parquet as pq  # noqa: PLC0415 - only here
 
         log = pq.read_table(grocery_file("transactions.parquet"), columns=["product_id", "household_id"])
-        picks = random.integers(0, len(log), int(LIVE_RATE * LIVE_S))
+        picks = random.integers(0, len(log), int(rate * seconds))
         bought = [str(item) for item in log["product_id"].take(picks).to_pylist()]
         customers = [str(customer) for customer in log["household_id"].take(random.permutation(picks)).to_pylist()]
         pace = Pace(1.0)
         begin_ms = 1_514_764_800_000
         with Publisher(self.broker.bootstrap, topics.purchases) as publisher:
             for customer, item in zip(customers, bought, strict=True):
-                pace.wait(int(times * 1000 / LIVE_RATE))
+                pace.wait(int(times * 1000 / rate))
                 record = encode_order(customer, begin_ms + times, [(item, 1)])
                 sent.append(time.time())
                 items.append(item)
@@ -193,15 +192,15 @@ class Bench:
         """SIGKILL of the only worker, with the grocery state, until the first new order is in."""
         topics, worker, _ = self.grocery()
         with worker:
-            _ready(worker)
+            ready(worker)
             worker.kill()
             killed = time.monotonic()
             before = LINES
             worker.start()
             with Publisher(self.broker.bootstrap, topics.purchases) as publisher:
                 publisher.send(b"1", encode_order("1", 1_514_764_800_000, [("1", 1)]), partition=0)
-            _ready(worker)
-            wait_until("it is in", lambda: _lines(worker) > before, 60, 0.02)
+            ready(worker)
+            wait_until("it is in", lambda: lines_of(worker) > before, 60, 0.02)
             self.add(
                 "restart after SIGKILL: first order, s beyond the session", time.monotonic() - killed - SESSION_S, 3
             )
@@ -254,7 +253,7 @@ class _Load:
         self._thread.join()
 
 
-class _Watch:
+class Watch:
     """Reads related-items as a shop's page would, and notes when which list came."""
 
     def __init__(self, bootstrap: str, topics: Topics) -> None:
@@ -315,7 +314,8 @@ def _offsets(worker: WorkerProcess) -> dict[str, int]:
     }
 
 
-def _lines(worker: WorkerProcess) -> int:
+def lines_of(worker: WorkerProcess) -> int:
+    """Order lines that a worker has counted."""
     return int(max(_status(worker).get("tally", {}).get("lines", {}).values(), default=0))
 
 
@@ -323,7 +323,7 @@ def _position(worker: WorkerProcess) -> int:
     return int(max(_status(worker).get("ingest", {}).get("offsets", {}).values(), default=0))
 
 
-def _ready(worker: WorkerProcess, stage: str = "tally") -> float:
+def ready(worker: WorkerProcess, stage: str = "tally") -> float:
     """Wait until a worker has its partitions; return when that was."""
     wait_until("it is ready", lambda: bool(_status(worker).get(stage, {}).get("offsets")), 120, 0.02, [worker])
     return time.monotonic()
