@@ -222,7 +222,7 @@ def test_the_command_says_what_it_needs(kafka: Broker, tmp_path: Path) -> None:
 
 def test_a_worker_answers_by_the_catalogue_as_it_is_now(kafka: Broker, tmp_path: Path) -> None:
     """What is sold out is gone from the bestsellers within a second, and back as quickly."""
-    topics = made_topics(kafka.bootstrap, "answers")
+    topics = made_topics(kafka.bootstrap, "catalogue-of-workers")
     file = tmp_path / "products.csv"
     file.write_text("item_id,title\ntea,Green tea\nmilk,Milk\n")
     with Publisher(kafka.bootstrap, topics.purchases) as publisher:

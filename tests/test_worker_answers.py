@@ -278,7 +278,7 @@ def test_the_partitions_of_a_worker_that_was_killed_are_answered_for_after_takeo
     paths = [of_item(item_id, "related") for item_id in ITEMS] + [
         of_customer(one, "recommendations") for one in CUSTOMERS
     ]
-    with live_shop(kafka.bootstrap, "killed", tmp_path) as shop:
+    with live_shop(kafka.bootstrap, "outlived", tmp_path) as shop:
         dead, alive = shop.two
         before = {path: said(ask(alive, path)) for path in paths}
         dead.kill()
@@ -294,8 +294,8 @@ def test_the_partitions_of_a_worker_that_was_killed_are_answered_for_after_takeo
         assert time.monotonic() - begun < 10
         assert statuses <= {200, 503}
         wait_until("every question is answered again", lambda: all(ask(alive, path).status == 200 for path in paths))
-        wait_until("and exactly", lambda: all(ask(alive, path).document.get("exact", True) for path in paths))
-        assert {path: said(ask(alive, path)) for path in paths} == before
+        # what is on offer and popular is found out anew once a second
+        wait_until("and as before", lambda: {path: said(ask(alive, path)) for path in paths} == before)
         assert {row["owner"] for row in said(ask(alive, "/partitions"))["partitions"]} == {alive.admin}
 
         dead.start()
