@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from state.count_rows import Addends, Keys
+    from state.count_rows import Keys
     from state.count_store import CountStore
 
 _KINDS = {
@@ -91,7 +91,8 @@ class Ranker:
     def lists(self, items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], RelatedLists]:
         """Some of the partition's items, in the order in which they are stored, and their lists."""
         items, places = _in_order(items)
-        return items, self._ranked(items, places, self._store.addends(places))
+        addends = self._store.addends(places)
+        return items, rank(items, places, addends, _BUCKETS, self._components, self._catalogue)
 
     def totals(self, items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """(n,) buyers and (n,) purchases of some items."""
@@ -116,9 +117,6 @@ class Ranker:
 
     def _bought(self) -> npt.NDArray[np.int64]:
         return np.flatnonzero(self._store.owned[: len(self._store.names)] & (self._catalogue.purchases > 0))
-
-    def _ranked(self, items: npt.NDArray[np.uint32], places: Keys, addends: Addends) -> RelatedLists:
-        return rank(items, places, addends, _BUCKETS, self._components, self._catalogue)
 
 
 def _in_order(items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], Keys]:
