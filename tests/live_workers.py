@@ -50,7 +50,7 @@ class LiveShop(NamedTuple):
 
     def settle(self, lines: int) -> None:
         """Wait until so many lines are counted, and everything is published."""
-        wait_until(f"{lines} lines are counted and published", lambda: at_rest(self, lines))
+        wait_until(f"{lines} lines are counted and published", lambda: at_rest(self, lines), workers=self.workers)
         time.sleep(STOCK_HOLDS_S + 0.5)  # what is popular may be as old as that
 
     @property

@@ -49,6 +49,7 @@ def wait_until(
         ended = [worker for worker in workers if not worker.running]
         if holds():
             return
+        ended = [worker for worker in ended if not worker.running]  # `holds` may have started it again
         last_words = "\n\n".join(map(str, workers)) if ended or time.monotonic() > deadline else ""
         assert not ended, f"a worker has ended, and not: {what}\n{last_words}"
         assert time.monotonic() < deadline, f"after {timeout_s:.0f} s still not: {what}\n{last_words}"

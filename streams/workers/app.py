@@ -37,6 +37,7 @@ from streams.workers.sole_owner import SoleOwner
 from streams.workers.stage_service import StageService, Standing
 from streams.workers.tally import Tally
 from streams.workers.topics import check_topics
+from streams.workers.warm_up import warm_up
 from streams.workers.worker_answers import WorkerAnswers
 from streams.workers.worker_routes import internal_routes, worker_routes
 from streams.workers.worker_status import WorkerStatus
@@ -217,6 +218,7 @@ def run_worker(settings: WorkerSettings) -> None:
     with StateDirectory(settings.state_dir, settings.topics.generation) as directory:
         directory.lock()
         _check_free(settings)
+        warm_up()
         shop = Shop(settings, directory, partitions)
         logger.info(
             "worker of generation %s at %s: %s over %d purchases and %d item partitions; http://%s",

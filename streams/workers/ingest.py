@@ -242,7 +242,7 @@ class Ingest:
             sent += [outgoing(bad, reasons[bad.offset], topics) for bad in records if bad.offset in reasons]
         return Delivery(entry.commit, entry.end, sent)
 
-    async def work(self, records: Mapping[int, list[Any]], behind: Mapping[int, int]) -> Turn:
+    async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         """Count the orders of each partition; a commit that has room waits for company."""
         begun = time.monotonic()
         lines = 0
@@ -259,7 +259,7 @@ class Ingest:
         got = sum(map(len, records.values()))
         if got and lines:
             self._lines_per_record = max(1.0, 0.8 * self._lines_per_record + 0.2 * lines / got)
-        if behind or not got:
+        if any(waiting.values()) or not got:
             return Turn()
         return Turn(pause=max(0.0, begun + self._settings.commit_interval_ms / 1000 - time.monotonic()))
 

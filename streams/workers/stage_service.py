@@ -69,8 +69,11 @@ class Stage(Protocol):
             The offset from which to read; None if it can't be ready before others are, here or elsewhere: try again.
         """
 
-    async def work(self, records: Mapping[int, list[Any]], behind: Mapping[int, int]) -> Turn:
-        """Take in records by partition; `behind` tells of which partitions more are waiting, and how many offsets."""
+    async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
+        """Take in records by partition; `waiting` tells how many more wait in each that is ours, and of no other.
+
+        Others may be open still: while the group divides its partitions anew they are nobody's.
+        """
 
     async def settle(self) -> None:
         """Finish what is in flight: partitions may go to others now."""
@@ -186,7 +189,7 @@ class StageService(Service):
             if assignment != self._assignment or self.should_stop:
                 return Turn()
             ready = {place.partition: batch for place, batch in records.items() if place.partition in self._ready}
-            turn = await self.stage.work(ready, await self._behind())
+            turn = await self.stage.work(ready, await self._waiting())
             if time.monotonic() > self._displayed + COMMIT_FOR_DISPLAY_S:
                 await self._display()
             return turn
@@ -206,17 +209,16 @@ class StageService(Service):
             ) from error
         return records
 
-    async def _behind(self) -> dict[int, int]:
-        behind = {}
+    async def _waiting(self) -> dict[int, int]:
+        waiting = {}
         for partition in self._ready:
             place = TopicPartition(self.stage.topic, partition)
             end = self._consumer.last_stable_offset(place)
             lag = None if end is None else max(end - await self._consumer.position(place), 0)
-            # before the first fetch nobody knows, which is not the same as having everything
-            if lag != 0:
-                behind[partition] = lag or 1
             self._standing.lag[partition] = lag or 0
-        return behind
+            # before the first fetch nobody knows, which is not the same as having everything
+            waiting[partition] = 1 if lag is None else lag
+        return waiting
 
     async def _open_next(self) -> bool:
         """Make one more partition of the assignment ready, if one can be; tell whether one was."""

@@ -154,22 +154,23 @@ class Tally:
             refresh.is_current(counts.journal.commit)
         return Part(counts, related, refresh, Told(related.get_many))
 
-    async def work(self, records: Mapping[int, list[Any]], behind: Mapping[int, int]) -> Turn:
+    async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         """Count deltas, then make some lists, while those made before are on their way."""
         for partition, batch in records.items():
             async with self._parts[partition].turn:
                 await self._count(self._parts[partition], batch)
         wait = Turn().wait
-        for partition, part in self._parts.items():
+        for partition, more in waiting.items():
+            part = self._parts[partition]
             async with part.turn:
                 if not part.learned:
-                    if partition in behind:
+                    if more:
                         continue
                     await self._learn(partition, part)
-                busy = behind.get(partition, 0) > _FAR_BEHIND
+                busy = more > _FAR_BEHIND
                 if not busy or part.owed_s > 0:
                     wait = min(wait, await self._refresh(partition, part, busy=busy))
-        return Turn(wait=0.0 if behind else wait)
+        return Turn(wait=0.0 if any(waiting.values()) else wait)
 
     async def _count(self, part: Part, batch: list[Any]) -> None:
         begun = time.monotonic()
