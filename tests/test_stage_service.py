@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
@@ -12,14 +13,14 @@ from streams.workers.stage_service import StageService, Standing, Turn
 from tests.workers import PATIENCE_S, made_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from tests.brokers import Broker
 
 
 class Noting:
-    """A stage that notes which partitions it is told are its own."""
+    """A stage that notes which partitions are open, and which it is told are its own."""
 
     name = "tally"
     most_records = 1
@@ -27,11 +28,13 @@ class Noting:
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.turns: list[set[int]] = []
+        self.opened: set[int] = set()
         self._turned = asyncio.Event()
 
     async def open(self, partition: int) -> int:
         """From the start of the topic."""
-        return 0 * partition
+        self.opened.add(partition)
+        return 0
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         """Note."""
@@ -44,7 +47,7 @@ class Noting:
         """Nothing is in flight."""
 
     async def close(self, partition: int) -> None:
-        """Nothing is open."""
+        self.opened.remove(partition)
 
     def offsets(self) -> dict[int, int]:
         """None."""
@@ -59,27 +62,51 @@ class Noting:
                 await self._turned.wait()
 
 
-async def divide_anew(kafka: Broker, directory: Path) -> list[set[int]]:
-    """Let a worker lose its partitions, and get them again later; return the turns that it had meanwhile."""
-    topics = made_topics(kafka.bootstrap, "divided", purchases=2, items=2)
+@asynccontextmanager
+async def joined(kafka: Broker, directory: Path, name: str) -> AsyncIterator[tuple[Noting, StageService]]:
+    """A stage alone in its group, with two partitions."""
+    topics = made_topics(kafka.bootstrap, name, purchases=2, items=2)
     stage = Noting(topics.co_purchases)
     settings = WorkerSettings(kafka.bootstrap, directory, topics)
     service = StageService(stage, settings, topics.group(stage.name), Standing())
     await service.start()
     try:
         await stage.turns_with({0, 1})
-        await service.revoked()
-        begin = len(stage.turns)
-        await stage.turns_with(set(), 3)
-        meanwhile = stage.turns[begin:]
-        service.assigned([TopicPartition(stage.topic, partition) for partition in (0, 1)])
-        await stage.turns_with({0, 1})
+        yield stage, service
     finally:
         await service.stop()
-    return meanwhile
+    assert not stage.opened
+
+
+def assign(service: StageService, *partitions: int) -> None:
+    service.assigned([TopicPartition(service.stage.topic, partition) for partition in partitions])
 
 
 def test_while_partitions_are_divided_anew_they_are_left_alone(kafka: Broker, tmp_path: Path) -> None:
-    """A worker that went on would be shut out in the middle by whoever gets them, and once wait for it for ever."""
-    meanwhile = asyncio.run(divide_anew(kafka, tmp_path))
-    assert meanwhile == [set()] * len(meanwhile)
+    """A worker that went on would be shut out in the middle by whoever gets them, and once waited for it for ever."""
+
+    async def divide_anew() -> None:
+        async with joined(kafka, tmp_path, "divided") as (stage, service):
+            await service.revoked()
+            begin = len(stage.turns)
+            await stage.turns_with(set(), 3)
+            assert stage.turns[begin:] == [set()] * len(stage.turns[begin:])
+            assert stage.opened == {0, 1}
+            assign(service, 0, 1)
+            await stage.turns_with({0, 1})
+
+    asyncio.run(divide_anew())
+
+
+def test_what_others_have_now_is_released(kafka: Broker, tmp_path: Path) -> None:
+    """By a worker that gets nothing else instead, too."""
+
+    async def lose() -> None:
+        async with joined(kafka, tmp_path, "released") as (stage, service):
+            for left in ({1}, set[int]()):
+                await service.revoked()
+                assign(service, *left)
+                await stage.turns_with(left, 2)
+                assert stage.opened == left
+
+    asyncio.run(lose())

@@ -119,7 +119,7 @@ class StageService(Service):
         self._settings = settings
         self._standing = standing
         self._lock = asyncio.Lock()
-        self._wanted: set[int] = set()
+        self._wanted: set[int] | None = None  # None: the group divides its partitions just now
         self._ready: set[int] = set()
         self._open: set[int] = set()
         self._assignment = 0
@@ -169,7 +169,7 @@ class StageService(Service):
     async def on_stop(self) -> None:
         """Finish the batch in flight, and leave the group."""
         async with self._lock:
-            self._wanted = set()
+            self._wanted = None
             self._standing.serving.clear()
             if self.crash_reason is None:
                 await self.stage.settle()
@@ -221,15 +221,14 @@ class StageService(Service):
         return waiting
 
     async def _open_next(self) -> bool:
-        """Make one more partition of the assignment ready, if one can be; tell whether one was."""
+        """Release what is others' now, and make one more partition ready, if one can be; tell whether one was."""
         async with self._lock:
-            waiting = self._wanted - self._ready
-            if not waiting or self.should_stop:
+            if self._wanted is None or self.should_stop:
                 return False
             for partition in sorted(self._open - self._wanted):
                 await self.stage.close(partition)
                 self._open.discard(partition)
-            for partition in sorted(waiting):
+            for partition in sorted(self._wanted - self._ready):
                 begun = time.monotonic()
                 self._open.add(partition)
                 offset = await self.stage.open(partition)
@@ -287,7 +286,7 @@ class StageService(Service):
         """Partitions may go to others: finish the batch in flight."""
         async with self._lock:
             self._assignment += 1
-            self._wanted = set()
+            self._wanted = None
             self._ready = set()
             if self.should_stop:
                 return
