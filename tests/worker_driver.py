@@ -22,7 +22,8 @@ from streams import stages
 from streams.commands.kafka import main
 from streams.deltas import unpack_deltas
 from streams.workers import ingest, outbox, tally, unfenced_producer
-from streams.workers.fenced_producer import FencedProducer, send_in_batches
+from streams.workers.fenced_producer import FencedProducer
+from streams.workers.producing import send_in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.count_store import CountStore
-    from streams.workers.fenced_producer import Outgoing
+    from streams.workers.producing import Outgoing
 
 MORTAL = True
 OFTEN = 0.01  # of the times that a step is taken, a worker of the chaos dies there

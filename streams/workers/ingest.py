@@ -21,9 +21,9 @@ from state.directory import HISTORIES, StateDirectory
 from state.snapshots import restore_store
 from streams.deltas import unpack_deltas
 from streams.stages import count_orders, open_histories
-from streams.workers.fenced_producer import Outgoing
 from streams.workers.intake import NOT_HELD_REASON, read_orders
 from streams.workers.outbox import Deliveries, Delivery
+from streams.workers.producing import Outgoing
 from streams.workers.rejected import outgoing
 from streams.workers.stage_service import LogLost, Turn
 from streams.workers.topic_reader import TopicReader

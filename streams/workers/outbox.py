@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from streams.workers.fenced_producer import Outgoing
-    from streams.workers.unfenced_producer import Producer
+    from streams.workers.producing import Outgoing, Producer
 
 MOST_WAITING = 8
 

@@ -43,9 +43,6 @@ class Ownership(Protocol):
     async def of_all(self) -> dict[Place, str]:
         """Every partition that has an owner."""
 
-    async def workers(self) -> list[str]:
-        """Addresses of all workers, also of those without partitions."""
-
     def forget(self) -> None:
         """What is known has proved wrong."""
 
@@ -82,7 +79,6 @@ class Owners:
         self._broker = broker
         self._stages = {group: stage for stage, group in groups.items()}
         self._owners: dict[Place, str] = {}
-        self._members: dict[str, set[str]] = {}
         self._told_twice: set[str] = set()
         self._known_at = -KNOWN_FOR_S
         self._forgotten = True
@@ -98,11 +94,6 @@ class Owners:
         """Every partition that has an owner."""
         await self._know()
         return dict(self._owners)
-
-    async def workers(self) -> list[str]:
-        """Addresses of all workers, also of those without partitions."""
-        await self._know()
-        return sorted(set().union(*self._members.values()))
 
     def forget(self) -> None:
         """What is known has proved wrong."""
@@ -148,7 +139,6 @@ class Owners:
                 len(addresses),
                 ", ".join(sorted(twice)),
             )
-        self._members[stage] = set(addresses)
         if state != _STABLE and members:
             return
         found = {

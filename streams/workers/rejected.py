@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from producers.connection import quieten_client, wait_for_broker
 from producers.orders import OrderError
 from producers.publish import Publisher
-from streams.workers.fenced_producer import Outgoing
+from streams.workers.producing import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

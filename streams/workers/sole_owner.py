@@ -33,10 +33,6 @@ class SoleOwner:
         """Every partition, and the worker's address."""
         return dict.fromkeys(self._places, self._address)
 
-    async def workers(self) -> list[str]:
-        """Addresses of all workers."""
-        return [self._address]
-
     def forget(self) -> None:
         """It stays the owner."""
 

@@ -25,7 +25,7 @@ from streams.lists import Ranker, Scoring
 from streams.ranking import related_items
 from streams.stages import count_deltas, open_counts
 from streams.workers.allowance import Allowance
-from streams.workers.fenced_producer import Outgoing
+from streams.workers.producing import Outgoing
 from streams.workers.refresh import SHARES, Refresh
 from streams.workers.stage_service import LogLost, Turn
 from streams.workers.told import Told
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.settings import CountingSettings
+    from streams.workers.producing import Producer
     from streams.workers.settings import WorkerSettings
-    from streams.workers.unfenced_producer import Producer
 
 logger = logging.getLogger(__name__)
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.workers.fenced_producer import BATCH_BYTES, FencedProducer, Outgoing, ProducingFailed, send_in_batches
-from streams.workers.topics import LARGEST_DELTAS_BYTES
+from streams.workers.fenced_producer import FencedProducer
+from streams.workers.producing import Producer, ProducingFailed, send_in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aiokafka import TopicPartition
+
+    from streams.workers.producing import Outgoing
     from streams.workers.settings import WorkerSettings
 
 
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
 _WRITING = asyncio.Lock()
 
 
-class UnfencedProducer:
-    """Writes records in order, one write after the other; a write that fails may leave some of its records.
+class UnfencedProducer(Producer):
+    """Writes records in order, one write after the other.
+
+    Without idempotence, which needs what these brokers lack. The client has one batch of a partition on its way at a
+    time, so that a batch sent twice, after an acknowledgement was lost, stands before all that follow.
 
     Args:
         broker: host:port.
@@ -36,53 +41,15 @@ class UnfencedProducer:
     """
 
     def __init__(self, broker: str, name: str) -> None:
-        self.name = name
-        # no idempotence: it needs what these brokers lack. The client has one batch of a partition on its way at a
-        # time, so that a batch sent twice, after an acknowledgement was lost, stands before all that follow
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=broker,
-            acks="all",
-            enable_idempotence=False,
-            max_batch_size=BATCH_BYTES,
-            max_request_size=LARGEST_DELTAS_BYTES,
-        )
-
-    async def open(self) -> None:
-        """Reach the broker.
-
-        Raises:
-            ProducingFailed: it does not answer.
-        """
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            await self.close()
-            raise ProducingFailed(f"{self.name}: cannot begin to write: {error!r}") from error
+        super().__init__(broker, name, enable_idempotence=False)
 
     async def write(self, records: Iterable[Outgoing]) -> dict[TopicPartition, int]:
-        """Write `records`, and wait until the broker has them.
-
-        Returns:
-            For each partition written, the offset behind the last record.
-
-        Raises:
-            ProducingFailed: some or all of them were not accepted.
-        """
+        """Write `records`; if it fails, some of them may be read. See `Producer.write`."""
         try:
             async with _WRITING:
-                return await send_in_batches(self._producer, records)
+                return await send_in_batches(self._client, records)
         except KafkaError as error:
             raise ProducingFailed(f"{self.name}: records were not accepted: {error!r}") from error
-
-    async def close(self) -> None:
-        """Stop."""
-        try:
-            await self._producer.stop()
-        except KafkaError:
-            return  # what was not acknowledged is written again
-
-
-Producer = FencedProducer | UnfencedProducer
 
 
 def producer_of(settings: WorkerSettings, name: str) -> Producer:
