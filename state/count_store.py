@@ -28,8 +28,9 @@ from state.errors import StateDamaged
 from state.journal import Journal
 from state.names import Names
 from state.popularity_table import PopularityTable
-from state.rocks import Rocks, WriteBatch
+from state.rocks import WriteBatch
 from state.settings import CountingSettings, check_settings, put_settings
+from state.store import Store
 from state.waiting_counts import WaitingCounts, merged
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class CountChange(NamedTuple):
     purchase_day: npt.NDArray[np.int64]
 
 
-class CountStore:
+class CountStore(Store):
     """Co-purchase counts and exposures of one partition's items, and the popularity of all items.
 
     State and the offsets it stands for share a write batch: a commit that returned survives SIGKILL; after a power cut
@@ -100,7 +101,7 @@ class CountStore:
         self.partition = partition
         self.settings = settings
         self._owns = owns
-        self._rocks = Rocks(path, read_only=read_only)
+        super().__init__(path, read_only=read_only)
         check_settings(self._rocks, KIND, settings)
         self.names = Names()
         self.owned = np.zeros(1024, np.bool_)
@@ -115,11 +116,6 @@ class CountStore:
         self._waiting = WaitingCounts()
         self.journal = Journal(self._rocks, _PAIRS_PER_SLICE)
         self._load()
-
-    @property
-    def path(self) -> Path:
-        """Where the state is kept."""
-        return self._rocks.path
 
     @property
     def position(self) -> int:
@@ -345,22 +341,6 @@ class CountStore:
             keys, counts = decode(*self._stored_slice(epoch, number))
             rows[epoch] = self._sum(keys, counts, *net(self._waiting.keys(epoch, number)))
         return rows
-
-    def size_bytes(self) -> int:
-        """Bytes on disk."""
-        return self._rocks.size_bytes()
-
-    def compact(self) -> None:
-        """Compact the directory: what deletions left behind is gone afterwards."""
-        self._rocks.compact()
-
-    def checkpoint(self, to: Path) -> None:
-        """Write the state as of the last commit to `to`, which must not exist."""
-        self._rocks.checkpoint(to)
-
-    def close(self) -> None:
-        """Release the directory."""
-        self._rocks.close()
 
 
 class _Values(NamedTuple):

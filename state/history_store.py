@@ -12,8 +12,9 @@ from state.errors import StateDamaged
 from state.history_table import ENTRY, HistoryTable
 from state.journal import SLICES, Journal
 from state.names import Names
-from state.rocks import Rocks, WriteBatch
+from state.rocks import WriteBatch
 from state.settings import CountingSettings, check_settings, put_settings
+from state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ _OUTBOX = struct.Struct(">cQ")
 _POSITION = b"mhistories"
 
 
-class HistoryStore:
+class HistoryStore(Store):
     """Histories of one partition's customers, the outbox of deltas that stage B may not have yet, and tallies by day.
 
     A commit writes the orders it counts, the position they end at and the deltas they make in one batch. So what a
@@ -54,7 +55,7 @@ class HistoryStore:
 
     def __init__(self, path: Path, settings: CountingSettings, *, read_only: bool = False) -> None:
         self.settings = settings
-        self._rocks = Rocks(path, read_only=read_only)
+        super().__init__(path, read_only=read_only)
         check_settings(self._rocks, KIND, settings)
         self.table = HistoryTable()
         self.customers = Names()
@@ -66,11 +67,6 @@ class HistoryStore:
         self._stored_items = 0
         self.journal = Journal(self._rocks, _LINES_PER_SLICE)
         self._load()
-
-    @property
-    def path(self) -> Path:
-        """Where the state is kept."""
-        return self._rocks.path
 
     def _load(self) -> None:
         for key, record in self._rocks.scan(b"i"):
@@ -205,19 +201,3 @@ class HistoryStore:
             batch.delete(_OUTBOX.pack(b"o", commit))
             batch.delete(_OUTBOX.pack(b"r", commit))
         self._rocks.write(batch)
-
-    def size_bytes(self) -> int:
-        """Bytes on disk."""
-        return self._rocks.size_bytes()
-
-    def compact(self) -> None:
-        """Compact the directory: what deletions left behind is gone afterwards."""
-        self._rocks.compact()
-
-    def checkpoint(self, to: Path) -> None:
-        """Write the state as of the last commit to `to`, which must not exist."""
-        self._rocks.checkpoint(to)
-
-    def close(self) -> None:
-        """Release the directory."""
-        self._rocks.close()

@@ -9,7 +9,8 @@ import numpy as np
 
 from state.columns import pack, unpack
 from state.errors import StateDamaged
-from state.rocks import Rocks, WriteBatch
+from state.rocks import WriteBatch
+from state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +34,7 @@ class StoredList(NamedTuple):
     trend: npt.NDArray[np.float64]
 
 
-class RelatedStore:
+class RelatedStore(Store):
     """Related lists by item number, and the log prefix of which all of them are exact.
 
     Lists can be made again from the counts at any time; what is kept here is what readers were told. A write that
@@ -48,14 +49,9 @@ class RelatedStore:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self._rocks = Rocks(path, read_only=read_only)
+        super().__init__(path, read_only=read_only)
         position = self._rocks.get(_POSITION)
         self.read_to = 0 if position is None else int(unpack(position, [np.int64])[0][0])
-
-    @property
-    def path(self) -> Path:
-        """Where the lists are kept."""
-        return self._rocks.path
 
     @property
     def current(self) -> int:
@@ -94,18 +90,6 @@ class RelatedStore:
         """All lists by rising item number."""
         for key, record in self._rocks.scan(b"l"):
             yield _LIST.unpack(key)[1], self._unpacked(record)
-
-    def size_bytes(self) -> int:
-        """Bytes on disk."""
-        return self._rocks.size_bytes()
-
-    def checkpoint(self, to: Path) -> None:
-        """Write the lists as of the last write to `to`, which must not exist."""
-        self._rocks.checkpoint(to)
-
-    def close(self) -> None:
-        """Release the directory."""
-        self._rocks.close()
 
     def _unpacked(self, record: bytes) -> StoredList:
         length, rest = divmod(len(record), _ENTRY_BYTES)

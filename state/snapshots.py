@@ -7,10 +7,10 @@ worker started from a snapshot ends where one ends that never stopped.
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from state.errors import StateError
-from state.rocks import Rocks
+from state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from state.directory import StateDirectory
 
 _UNFINISHED = ".unfinished"
-
-
-class Store(Protocol):
-    """What a snapshot needs of a store."""
-
-    @property
-    def path(self) -> Path:
-        """Its directory."""
-
-    def checkpoint(self, to: Path) -> None:
-        """Write it as of its last commit to a directory that does not exist."""
 
 
 def snapshot_stores(stores: Iterable[Store], to: Path) -> list[Path]:
@@ -63,11 +52,11 @@ def snapshot_directory(directory: StateDirectory, to: Path) -> list[Path]:
         raise StateError(f"{directory.path} holds no state; name the --state-dir and --generation of a worker")
     written = []
     for path in directory.stores():
-        rocks = Rocks(path)
+        store = Store(path)
         try:
-            written += snapshot_stores([rocks], to)
+            written += snapshot_stores([store], to)
         finally:
-            rocks.close()
+            store.close()
     return written
 
 

@@ -45,7 +45,7 @@ from streams.workers.worker_status import WorkerStatus
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from state.snapshots import Store
+    from state.store import Store
     from streams.workers.owners import Ownership
     from streams.workers.settings import WorkerSettings
     from streams.workers.stage_service import Stage
