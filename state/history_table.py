@@ -55,17 +55,34 @@ class Rows:
             return
         # powers of two: a row moves seldom, and the place it leaves fits another
         room = np.maximum(4, 1 << np.ceil(np.log2(needed[tight])).astype(np.int64))
+        if self._end + room.sum() > len(self.columns[0]):
+            self._room[rows] = room
+            self._lay_out()
+            return
         places = self._places(room)
         for column in self.columns:
-            _move(column, self.start[rows], places, self.length[rows])
+            _move(column, self.start[rows], column, places, self.length[rows])
         for left, place in zip(self._room[rows].tolist(), self.start[rows].tolist(), strict=True):
             if left:
                 self._free.setdefault(left, []).append(place)
         self.start[rows] = places
         self._room[rows] = room
 
+    def _lay_out(self) -> None:
+        """Lay all rows out anew, without what those that moved left behind, in columns that have a third to spare."""
+        places = np.cumsum(self._room) - self._room
+        self._end = int(self._room.sum())
+        size = max(self._end * 3 // 2, 64)
+        for number, column in enumerate(self.columns):
+            self.columns[number] = np.zeros(
+                size, column.dtype
+            )  # the system gives zeros lazily: spare room costs nothing
+            _move(column, self.start, self.columns[number], places, self.length)
+        self.start = places
+        self._free.clear()
+
     def _places(self, room: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Where rows of these sizes can go: places that others left, or the end, for which the columns grow."""
+        """Where rows of these sizes can go: places that others left, or the end."""
         places = np.empty(len(room), np.int64)
         for row, size in enumerate(room.tolist()):
             left = self._free.get(size)
@@ -74,9 +91,6 @@ class Rows:
             else:
                 places[row] = self._end
                 self._end += size
-        if self._end > len(self.columns[0]):
-            size = max(self._end, len(self.columns[0]) * 3 // 2, 1 << 16)
-            self.columns = [_extended(column, size) for column in self.columns]
         return places
 
     def row(self, number: int) -> list[npt.NDArray[Any]]:
@@ -95,7 +109,7 @@ class Rows:
 
 
 def _extended(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    longer = np.zeros(size, array.dtype)  # the system gives zeros lazily: only what is copied costs
+    longer = np.zeros(size, array.dtype)
     longer[: len(array)] = array
     return longer
 
@@ -104,12 +118,13 @@ def _extended(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 def _move(
     column: npt.NDArray[Any],
     sources: npt.NDArray[np.int64],
+    target: npt.NDArray[Any],
     places: npt.NDArray[np.int64],
     lengths: npt.NDArray[np.int64],
 ) -> None:
     for row in range(len(sources)):
         for element in range(lengths[row]):
-            column[places[row] + element] = column[sources[row] + element]
+            target[places[row] + element] = column[sources[row] + element]
 
 
 class HistoryArrays(NamedTuple):
