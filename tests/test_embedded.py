@@ -64,7 +64,7 @@ def test_state_equals_the_batch_definition_at_every_commit_and_after_every_resta
 
 
 @settings(thorough, max_examples=15)
-@given(log=long_logs(), cut=st.integers(1, 20))
+@given(log=long_logs(), cut=st.integers(7, 40))
 def test_the_last_64_orders_of_a_customer_are_remembered_and_no_more(log: list[Order], cut: int) -> None:
     """A redelivery within the memory is ignored; the memory is bounded, and survives a restart."""
     with tempfile.TemporaryDirectory() as directory:

@@ -27,12 +27,12 @@ def test_workers_score_orders_of_customers_they_know_before_they_count_them(kafk
     """What an order brings is not in the lists by which it is scored, though its item is recommended right after."""
     with live_shop(kafka.bootstrap, "scoring", tmp_path, more=("--score-one-in", "1")) as shop:
         assert scored(shop) == (0, 0, 0)  # everybody's first order
-        lines = shop.lines
-        for number, item in enumerate(["milk", "milk", "milk", "unheard of", "nor this"]):
+        bought = ["milk", "milk", "milk", "unheard of", "nor this"]
+        for number, item in enumerate(bought):
             customer = {"customer_id": f"c{2 * number}", "timestamp": BEGIN_S + number * DAY_S}
             assert post(shop.workers[0], "/orders", {**customer, "item_id": item}, TOKEN).status == 202
-            lines += 1
-            shop.settle(lines)
+        lines = shop.lines + len(bought)
+        shop.settle(lines)
 
         orders, hits, bestseller_hits = scored(shop)
         assert 3 <= orders <= 5  # an answer that takes too long is not waited for
