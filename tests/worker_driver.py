@@ -173,6 +173,6 @@ def trust_the_store() -> None:
 if __name__ == "__main__":
     for fault in sys.argv.pop(1).split(","):
         if fault != "none":
-            setattr(app, "warm_up", lambda: None)  # noqa: B010 - its commits are not those that are to fail
+            setattr(app, "warm_up", lambda _: None)  # noqa: B010 - its commits are not those that are to fail
             globals()[fault]()
     main()

@@ -218,7 +218,7 @@ def run_worker(settings: WorkerSettings) -> None:
     with StateDirectory(settings.state_dir, settings.topics.generation) as directory:
         directory.lock()
         _check_free(settings)
-        warm_up()
+        warm_up(directory.path / "warm-up")
         shop = Shop(settings, directory, partitions)
         logger.info(
             "worker of generation %s at %s: %s over %d purchases and %d item partitions; http://%s",
