@@ -21,7 +21,7 @@ from state.related_store import RelatedStore
 from streams import stages
 from streams.commands.kafka import main
 from streams.deltas import unpack_deltas
-from streams.workers import app, ingest, outbox, tally, unfenced_producer
+from streams.workers import ingest, outbox, tally, unfenced_producer, warm_up
 from streams.workers.fenced_producer import FencedProducer
 from streams.workers.producing import send_in_batches
 
@@ -173,6 +173,6 @@ def trust_the_store() -> None:
 if __name__ == "__main__":
     for fault in sys.argv.pop(1).split(","):
         if fault != "none":
-            setattr(app, "warm_up", lambda _: None)  # noqa: B010 - its commits are not those that are to fail
+            setattr(warm_up, "warm_up", lambda _: None)  # noqa: B010 - its commits are not those that are to fail
             globals()[fault]()
     main()

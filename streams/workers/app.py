@@ -37,7 +37,7 @@ from streams.workers.sole_owner import SoleOwner
 from streams.workers.stage_service import StageService, Standing
 from streams.workers.tally import Tally
 from streams.workers.topics import check_topics
-from streams.workers.warm_up import warm_up
+from streams.workers.warm_up import WarmUp
 from streams.workers.worker_answers import WorkerAnswers
 from streams.workers.worker_routes import internal_routes, worker_routes
 from streams.workers.worker_status import WorkerStatus
@@ -92,6 +92,7 @@ class Shop:
         admin = AdminSettings(token=settings.admin_token, version=software_version())
         self.app = _app(settings, application_options(admin))
         self.web = self.app.web = AdminWeb(self.app)
+        self.app.service(_made(WarmUp, directory.path / "warm-up"))
         for stage in self.stages:
             self.app.service(_service(stage, settings, standings[stage.name]))
         catalogue = Catalogue() if catalogue is None else catalogue
@@ -218,7 +219,6 @@ def run_worker(settings: WorkerSettings) -> None:
     with StateDirectory(settings.state_dir, settings.topics.generation) as directory:
         directory.lock()
         _check_free(settings)
-        warm_up(directory.path / "warm-up")
         shop = Shop(settings, directory, partitions)
         logger.info(
             "worker of generation %s at %s: %s over %d purchases and %d item partitions; http://%s",

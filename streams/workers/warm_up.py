@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
+
+from mode import Service
 
 from producers.synthetic import SyntheticShop
 from producers.timestamps import TimestampReader
@@ -22,8 +25,34 @@ _ORDERS = 40
 _WORTH_TELLING_S = 2.0
 
 
+class WarmUp(Service):
+    """Warms up; services that are added behind it start when that is done.
+
+    Args:
+        directory: for a state that is gone afterwards, or after the next time.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._directory = directory
+
+    @property
+    def label(self) -> str:
+        """How Faust calls it in its log."""
+        return "warm-up"
+
+    @property
+    def shortlabel(self) -> str:
+        """How Faust calls it in its log."""
+        return self.label
+
+    async def on_start(self) -> None:
+        """Warm up, while the web server answers."""
+        await asyncio.to_thread(warm_up, self._directory)
+
+
 def warm_up(directory: Path) -> None:
-    """Count and rank a few orders of no shop, in a directory that is gone afterwards, or after the next time.
+    """Count and rank a few orders of no shop.
 
     What is compiled is kept on disk, so this takes some 20 s once on a machine and half a second later on. A worker
     that compiled when its first orders came would hardly get to its heartbeats meanwhile, and be taken for dead.
@@ -39,4 +68,4 @@ def warm_up(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     took = time.monotonic() - begun
     if took > _WORTH_TELLING_S:
-        logger.info("what counts and ranks is loaded, or compiled if this is the first time here, in %.0f s", took)
+        logger.info("what counts and ranks was loaded in %.0f s; the first time on a machine it is compiled", took)
