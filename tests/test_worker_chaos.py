@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import signal
 import threading
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -47,9 +45,6 @@ def kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
         pytest.skip("needs Java and Maven")
     with broker:
         yield broker
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # sockets that the producer's client forgot in the restart
-        gc.collect()
 
 
 def grocery_orders(lines: int) -> Iterator[tuple[Orders, int]]:
@@ -89,7 +84,6 @@ def produce(publisher: Publisher, lines: int, seed: int, stop: threading.Event) 
             return
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the producer's client, when the broker goes
 def test_counts_and_lists_are_exact_whatever_dies(kafka: ApacheKafka, tmp_path: Path) -> None:
     """The promise of the project, on a real log and a real broker, with all that happens to workers in a year."""
     topics = made_topics(kafka.bootstrap, "chaos", purchases=3, items=2)
