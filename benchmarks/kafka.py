@@ -41,6 +41,7 @@ LINES = 1_460_438  # of the log's, those that are no orders left out
 SINGLE_RECORDS = 300_000
 LIVE_RATE = 1_000.0
 LIVE_S = 60
+FILLING_ORDERS = 500_000
 SESSION_S = 6.0
 _SESSION = ("--session-timeout-ms", str(int(SESSION_S * 1000)), "--idle-ms", "2000")
 
@@ -207,16 +208,17 @@ class Bench:
             worker.stop()
 
     def memory(self, seconds: float = 600) -> None:
-        """Memory of a worker at 500 orders/s over a fixed catalogue."""
+        """Memory of a worker at 500 orders/s over a fixed catalogue, once histories and caches have filled."""
         topics = made_topics(self.broker.bootstrap, "memory", purchases=1, items=1)
         samples: list[float] = []
-        with self.worker(topics, "memory") as worker, _Load(self.broker, topics, 500) as load:
+        with self.worker(topics, "memory") as worker, _Load(self.broker, topics, 500, FILLING_ORDERS) as load:
             process = psutil.Process(worker.pid)
+            wait_until("the shop is known", lambda: load.sent >= FILLING_ORDERS, timeout_s=600, workers=[worker])
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:
                 time.sleep(1)
                 samples.append(process.memory_info().rss / 2**20)
-            self.add("orders sent meanwhile, orders/s", load.sent / seconds, None)
+            self.add("orders sent meanwhile, orders/s", (load.sent - FILLING_ORDERS) / seconds, None)
             worker.stop()
         third, last = (float(np.mean(part)) for part in np.array_split(np.array(samples), 4)[2:])
         self.add("memory of a worker in the last quarter, MiB", last, None)
@@ -224,22 +226,23 @@ class Bench:
 
 
 class _Load:
-    """Synthetic orders, in the background, at a rate."""
+    """Synthetic orders, in the background, at a rate; the first `filling` as fast as they can be sent."""
 
-    def __init__(self, broker: ApacheKafka, topics: Topics, rate: float) -> None:
+    def __init__(self, broker: ApacheKafka, topics: Topics, rate: float, filling: int = 0) -> None:
         self.sent = 0
         self._stopped = threading.Event()
-        self._arguments = (broker.bootstrap, topics, rate)
+        self._arguments = (broker.bootstrap, topics, rate, filling)
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        bootstrap, topics, rate = self._arguments
+        bootstrap, topics, rate, filling = self._arguments
         pace = Pace(1.0)
         with Publisher(bootstrap, topics.purchases) as publisher:
             for number, order in enumerate(SyntheticShop(seed=4).orders(10_000_000, gap_ms=100)):
                 if self._stopped.is_set():
                     return
-                pace.wait(int(number * 1000 / rate))
+                if number >= filling:
+                    pace.wait(int((number - filling) * 1000 / rate))
                 key = order.customer_id.encode()
                 publisher.send(key, order.encode(), partition=publisher.partition_of(key))
                 self.sent = number + 1
