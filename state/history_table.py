@@ -74,9 +74,8 @@ class Rows:
         self._end = int(self._room.sum())
         size = max(self._end * 3 // 2, 64)
         for number, column in enumerate(self.columns):
-            self.columns[number] = np.zeros(
-                size, column.dtype
-            )  # the system gives zeros lazily: spare room costs nothing
+            # the system gives zeros lazily: spare room costs nothing
+            self.columns[number] = np.zeros(size, column.dtype)
             _move(column, self.start, self.columns[number], places, self.length)
         self.start = places
         self._free.clear()

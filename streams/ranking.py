@@ -116,7 +116,8 @@ def rank(
         trend=np.zeros(size),
         length=np.zeros(len(items), np.int64),
     )
-    _rank(items, places, addends, buckets, components, catalogue, lists)
+    if len(items):  # where nothing was ever bought, there is not even a greatest chance
+        _rank(items, places, addends, buckets, components, catalogue, lists)
     return lists
 
 

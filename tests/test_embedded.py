@@ -133,3 +133,13 @@ def test_returns_of_what_is_not_held_are_told_by_position(log: list[Order]) -> N
     rejected = batch(log, 100).rejected
     assert all(rejection.reason == NOT_HELD for rejection in rejected)
     assert sorted(set(positions.tolist())) == sorted({rejection.order for rejection in rejected})
+
+
+def test_a_log_in_which_nothing_was_bought_has_no_lists(tmp_path: Path) -> None:
+    """As that of a shop whose first record is an erasure."""
+    embedded = Embedded(tmp_path)
+    count(embedded, [Order("c", 10**12, (), None, "erase")], 0, 1)
+
+    assert sum(embedded.publish()) == 0
+    assert streamed_facts(embedded) == facts(batch([], 100), [])
+    embedded.close()
