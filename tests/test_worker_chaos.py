@@ -32,7 +32,7 @@ LINES = 200_000
 KILLS = 12
 SESSION_MS = 3_000
 CALM_SESSION_MS = 20_000  # a slow machine that hands out its seconds to others must not look like one more accident
-PAUSE_S = 0.6  # between every 200 orders, so that there is always something to disturb: 65 s
+PAUSE_S = 0.45  # between every 200 orders, so that there is always something to disturb: 50 s
 REPEATED = 0.05
 BAD = [b"not JSON", b'{"customer_id":"1","timestamp":"2017-13-01","item_id":"x"}', b'{"timestamp":1}']
 
