@@ -92,11 +92,11 @@ class Shop:
         admin = AdminSettings(token=settings.admin_token, version=software_version())
         self.app = _app(settings, application_options(admin))
         self.web = self.app.web = AdminWeb(self.app)
-        self.app.service(_made(WarmUp, directory.path / "warm-up"))
+        self.app.service(_made("warm-up", WarmUp, directory.path / "warm-up"))
         for stage in self.stages:
             self.app.service(_service(stage, settings, standings[stage.name]))
         catalogue = Catalogue() if catalogue is None else catalogue
-        self.app.service(_made(CatalogueFeed, settings.broker, settings.topics.items, catalogue))
+        self.app.service(_made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, catalogue))
         self.answers = self._endpoint(partitions, catalogue, standings, admin)
 
     def _endpoint(
@@ -121,7 +121,7 @@ class Shop:
                 self.ingest.scorer = scoring_orders.scorer
         if self.tally is not None:
             self.tally.on_published = lambda partition, numbers: items.told(partition, numbers, answers.changes)
-        self.app.service(_made(Attendant, answers, items, owners, peers, log))
+        self.app.service(_made("attendant", Attendant, answers, items, owners, peers, log))
         web = self.web.web_app
         add_routes(web, answers, admin, (*ROUTES, *worker_routes(self)))
         web.router.add_routes(internal_routes(answers, items))
@@ -184,13 +184,15 @@ def _app(settings: WorkerSettings, application: dict[str, Any]) -> faust.App:
 
 
 def _service(stage: Stage, settings: WorkerSettings, standing: Standing) -> type[Service]:
-    return _made(StageService, stage, settings, settings.topics.group(stage.name), standing)
+    return _made(stage.name, StageService, stage, settings, settings.topics.group(stage.name), standing)
 
 
-def _made(service: type[Service], *arguments: object) -> type[Service]:
-    """A service class that Faust can make without arguments."""
+def _made(name: str, service: type[Service], *arguments: object) -> type[Service]:
+    """A service class that Faust can make without arguments, and calls by a name of ours in its log."""
 
     class Made(service):  # type: ignore[misc, valid-type]
+        label = shortlabel = name
+
         def __init__(self, **_: Any) -> None:  # noqa: ANN401 - Faust's own
             super().__init__(*arguments)
 

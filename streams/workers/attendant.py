@@ -37,16 +37,6 @@ class Attendant(Service):
         self._peers = peers
         self._log = log
 
-    @property
-    def label(self) -> str:
-        """How Faust calls it in its log."""
-        return "attendant"
-
-    @property
-    def shortlabel(self) -> str:
-        """How Faust calls it in its log."""
-        return "attendant"
-
     async def on_start(self) -> None:
         """Connect to the log."""
         await self._log.start()

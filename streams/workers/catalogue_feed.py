@@ -48,16 +48,6 @@ class CatalogueFeed(Service):
         self._topic = topic
         self._consumer: Any = None
 
-    @property
-    def label(self) -> str:
-        """How Faust calls it in its log."""
-        return "catalogue"
-
-    @property
-    def shortlabel(self) -> str:
-        """How Faust calls it in its log."""
-        return "catalogue"
-
     async def on_start(self) -> None:
         """Find the topic.
 

@@ -126,16 +126,6 @@ class StageService(Service):
         self._displayed = 0.0
         self._consumer: Any = None
 
-    @property
-    def label(self) -> str:
-        """How Faust calls it in its log."""
-        return self.stage.name
-
-    @property
-    def shortlabel(self) -> str:
-        """How Faust calls it in its log."""
-        return self.stage.name
-
     async def on_start(self) -> None:
         """Join the group."""
         timeout = self._settings.session_timeout_ms

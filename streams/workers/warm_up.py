@@ -36,16 +36,6 @@ class WarmUp(Service):
         super().__init__()
         self._directory = directory
 
-    @property
-    def label(self) -> str:
-        """How Faust calls it in its log."""
-        return "warm-up"
-
-    @property
-    def shortlabel(self) -> str:
-        """How Faust calls it in its log."""
-        return self.label
-
     async def on_start(self) -> None:
         """Warm up, while the web server answers."""
         await asyncio.to_thread(warm_up, self._directory)
