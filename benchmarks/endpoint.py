@@ -23,14 +23,14 @@ import psutil
 
 from benchmarks.figures import Figure, table
 from benchmarks.kafka import Bench, Watch, lines_of, ready
-from streams.embedded import open_to_read
 from streams.endpoint.client import path_of
-from streams.workers.catalogue_topic import set_available
+from streams.engine.embedded import open_to_read
+from streams.workers.kafka.catalogue_topic import set_available
 from tests.brokers import ApacheKafka
 from tests.workers import wait_until
 
 if TYPE_CHECKING:
-    from streams.workers.topics import Topics
+    from streams.workers.kafka.topics import Topics
 
 CONNECTIONS = 50
 ORDERS_RATE = 500.0

@@ -19,10 +19,10 @@ from producers.orders import Orders, order_key
 from state.count_rows import EXPOSURES
 from state.journal import SLICES
 from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
-from streams.embedded import Embedded
-from streams.export import export
-from streams.lists import Ranker, Scoring
-from streams.replay import Progress, replay
+from streams.engine.embedded import Embedded
+from streams.engine.ranker import Ranker, Scoring
+from streams.offline.export import export
+from streams.offline.replay import Progress, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -34,7 +34,7 @@ from tests.workers import ROOT, WorkerProcess, is_current, made_topics, wait_unt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streams.workers.topics import Topics
+    from streams.workers.kafka.topics import Topics
 
 PIECES = ("replay", "tutorial", "single", "freshness", "takeover", "restart", "memory")
 LINES = 1_460_438  # of the log's, those that are no orders left out

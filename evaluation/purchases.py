@@ -11,7 +11,7 @@ from evaluation.errors import EvaluationError
 from producers.logs import open_log
 from producers.orders import ERASE, PURCHASE
 from state.names import Names
-from streams.windows import commits, whole_windows
+from streams.offline.windows import commits, whole_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from producers.orders import Orders
-    from streams.embedded import Embedded
-    from streams.stages import Score
+    from streams.engine.embedded import Embedded
+    from streams.engine.stages import Score
 
 _COMMIT_LINES = 8192  # without pair window a commit makes room for every pair it could bring
 
@@ -125,7 +125,7 @@ def count_prefix(
         columns: field -> column.
         before_ms: milliseconds since 1970 UTC.
         items: ids of the items to count.
-        score: told the orders of the windows of `streams.windows` before they are counted.
+        score: told the orders of the windows of `streams.offline.windows` before they are counted.
     """
     for path in paths:
         log = open_log(path, columns, batch_rows=_COMMIT_LINES)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from evaluation.purchases import count_prefix
 from state.settings import CountingSettings
-from streams.embedded import Embedded
+from streams.engine.embedded import Embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -12,11 +12,11 @@ from state.count_rows import EXPOSURES, items_at
 from state.directory import COUNTS, HISTORIES, StateDirectory
 from state.journal import SLICES
 from state.settings import CountingSettings
-from streams.documents import related_document
-from streams.embedded import Embedded
-from streams.lists import Ranker, Scoring
-from streams.stages import open_counts, open_histories
-from streams.workers.intake import read_orders
+from streams.engine.documents import related_document
+from streams.engine.embedded import Embedded
+from streams.engine.ranker import Ranker, Scoring
+from streams.engine.stages import open_counts, open_histories
+from streams.workers.kafka.purchases import read_orders
 from tests.streamed import histories, popularity
 from tests.workers import read_topic
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.history_store import HistoryStore
-    from streams.workers.topics import Topics
+    from streams.workers.kafka.topics import Topics
 
 _RECORDS = 2_000
 

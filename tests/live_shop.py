@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from producers.timestamps import TimestampReader
 from producers.wire import OrderDecoder
 from state.settings import CountingSettings
-from streams.embedded import Embedded
+from streams.catalogue.catalogue import Catalogue, CatalogueItem
 from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.serving import listen
-from streams.prequential import Prequential
-from streams.recommendations.catalogue import Catalogue, CatalogueItem
-from streams.recommendations.offers import offers
+from streams.engine.embedded import Embedded
+from streams.quality.offers import offers
+from streams.quality.prequential import Prequential
 from tests.batch_definition import DAY_MS, Line, Order
 from tests.log_strategies import as_orders
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from streams.workers.topics import Topics
+    from streams.workers.kafka.topics import Topics
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 

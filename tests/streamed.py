@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.history_store import HistoryStore
-    from streams.embedded import Embedded
+    from streams.engine.embedded import Embedded
 
 SPREAD = 17
 """Numbers between two items of a spread log: no two share a bundle, and they lie in different slices."""

@@ -16,7 +16,7 @@ from streams.endpoint.answers import NotReady
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.openapi import describe
 from streams.endpoint.routes import ROUTES
-from streams.workers.worker_routes import worker_routes
+from streams.workers.answering.worker_routes import worker_routes
 from tests.live_shop import HOSTILE_IDS, TOKEN, Shop, open_shop
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from state import count_store, history_store
 from state.count_rows import EXPOSURES, bundles_of, decode, encode, items_at, places_of, row_key, slice_of
 from state.rocks import Rocks, WriteBatch
 from state.settings import CountingSettings
-from streams.audit import Findings, audit
-from streams.embedded import Embedded, open_to_read, open_to_write
+from streams.engine.embedded import Embedded, open_to_read, open_to_write
+from streams.offline.audit import Findings, audit
 from tests.commands import called, told
 from tests.log_strategies import ITEMS, as_orders, logs
 from tests.streamed import spread_order

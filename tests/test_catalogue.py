@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from state import catalogue_store
 from state.catalogue_store import CatalogueStore, stamp
-from streams.recommendations.catalogue import Catalogue, CatalogueError, CatalogueItem, decode_item, encode_item
-from streams.recommendations.catalogue_files import CatalogueRow, read_catalogue
-from streams.recommendations.stored_catalogue import StoredCatalogue, directory_of, fill, set_available
+from streams.catalogue.catalogue import Catalogue, CatalogueError, CatalogueItem, decode_item, encode_item
+from streams.catalogue.files import CatalogueRow, read_catalogue
+from streams.catalogue.stored import StoredCatalogue, directory_of, fill, set_available
 
 texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 catalogue_items = st.builds(CatalogueItem, title=texts, category=texts, available=st.booleans())

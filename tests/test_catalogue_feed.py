@@ -18,9 +18,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from producers.publish import Publisher
 from producers.wire import encode_order
-from streams.recommendations.catalogue import CatalogueItem, encode_item
-from streams.workers.catalogue_feed import CatalogueFeed
-from streams.workers.catalogue_topic import send_items
+from streams.catalogue.catalogue import CatalogueItem, encode_item
+from streams.workers.kafka.catalogue_topic import CatalogueFeed, send_items
 from tests.brokers import ApacheKafka, Broker
 from tests.commands import called, refused, told
 from tests.workers import ROOT, WorkerProcess, made_topics, read_topic, wait_until, wait_until_current
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from streams.workers.topics import Topics
+    from streams.workers.kafka.topics import Topics
 
 SOON_S = 0.5
 PATIENCE_S = 20.0
@@ -173,7 +172,7 @@ def test_bad_records_are_skipped_and_told(
 ) -> None:
     """Anybody may write to the topic; the worker goes on. Records without a key Kafka itself refuses."""
     topics = made_topics(kafka.bootstrap, "bad")
-    monkeypatch.setattr("streams.workers.catalogue_feed._BAD_RECORDS_TOLD", len(BAD) - 1)
+    monkeypatch.setattr("streams.workers.kafka.catalogue_topic._BAD_RECORDS_TOLD", len(BAD) - 1)
     with Publisher(kafka.bootstrap, topics.items) as publisher:
         send_items(publisher, [("tea", encode_item(CatalogueItem("Tea")))])
         for key, value in BAD.values():

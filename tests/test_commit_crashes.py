@@ -14,8 +14,8 @@ from rocksdict import DbClosedError
 from state import count_store, history_store
 from state.rocks import Rocks
 from state.settings import CountingSettings
-from streams.embedded import Embedded
-from streams.replay import RejectsFile, replay
+from streams.engine.embedded import Embedded
+from streams.offline.replay import RejectsFile, replay
 from tests.batch_definition import DAY_MS, Line, Order, batch
 from tests.log_strategies import BEGIN_MS, ITEMS, as_orders, logs
 from tests.streamed import facts, spread_order, streamed_facts

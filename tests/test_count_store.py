@@ -8,7 +8,7 @@ import pytest
 
 from state import count_store, history_store
 from state.settings import CountingSettings
-from streams.embedded import Embedded
+from streams.engine.embedded import Embedded
 from tests.batch_definition import Line, Order, batch
 from tests.log_strategies import BEGIN_MS, as_orders
 from tests.streamed import facts, streamed_facts

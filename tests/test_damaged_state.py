@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from state.rocks import Rocks, WriteBatch
-from streams.embedded import Embedded
+from streams.engine.embedded import Embedded
 from tests.commands import BAD_INPUT, called, ran, refused, told
 
 if TYPE_CHECKING:

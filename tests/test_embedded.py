@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from state import count_store, history_store
 from state.settings import CountingSettings
-from streams.embedded import Embedded
-from streams.lists import DECAYING_SCORES, Ranker, Scoring
+from streams.engine.embedded import Embedded
+from streams.engine.ranker import DECAYING_SCORES, Ranker, Scoring
 from tests.batch_definition import NOT_HELD, Order, Score, batch, related
 from tests.log_strategies import ITEMS, as_orders, logs, long_logs
 from tests.streamed import facts, spread_order, streamed_facts

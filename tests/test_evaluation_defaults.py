@@ -10,9 +10,9 @@ import pytest
 
 from evaluation.systems.registry import SYSTEMS
 from state.settings import CountingSettings
-from streams.lists import BLEND_HALF_LIFE_DAYS, Scoring
-from streams.popularity import TREND_HALF_LIFE_DAYS
-from streams.ranking import LIST_LENGTH
+from streams.engine.popularity import TREND_HALF_LIFE_DAYS
+from streams.engine.ranker import BLEND_HALF_LIFE_DAYS, Scoring
+from streams.engine.ranking import LIST_LENGTH
 from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE, SEED_HALF_LIFE_DAYS, Blend
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "evaluation.md"

@@ -15,7 +15,7 @@ from evaluation.systems.registry import SYSTEMS, systems_named
 from evaluation.systems.related import Merging, item_to_item
 from evaluation.systems.system import System
 from producers.orders import DAY_MS
-from streams.lists import Scoring
+from streams.engine.ranker import Scoring
 from tests.shops import NEW_YEAR_MS, Purchase, planted, shop, write_log
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
-from streams.lists import DECAYING_SCORES, SCORES
+from streams.engine.ranker import DECAYING_SCORES, SCORES
 from tests.commands import COMMAND, INTERRUPTED, refused, told
 
 if TYPE_CHECKING:

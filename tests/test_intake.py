@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from producers.orders import DAY_MS
 from producers.wire import encode_order
-from streams.workers.intake import LARGEST_RECORD_BYTES, read_orders
+from streams.workers.kafka.purchases import LARGEST_RECORD_BYTES, read_orders
 
 APPENDED = 1_700_000_000_000
 

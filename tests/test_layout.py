@@ -18,7 +18,7 @@ MAY_IMPORT = {
 }
 LONGEST = 400
 LONGER = {
-    "streams/ranking.py": "compiled loops that call each other: bounds and evaluation of the same rows",
+    "streams/engine/ranking.py": "compiled loops that call each other: bounds and evaluation of the same rows",
     "tests/batch_definition.py": "the definition, read from top to bottom beside the design",
     "tests/test_admin.py": "every answer and every mistake of the endpoint, over one running server",
     "tests/test_batch_definition.py": "every rule of the definition by example",

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from producers.logs import open_log
 from state import count_store, history_store
 from state.settings import CountingSettings
-from streams import windows
-from streams.embedded import Embedded
-from streams.prequential import Prequential, is_sampled
-from streams.recommendations.offers import offers
-from streams.replay import replay
+from streams.engine.embedded import Embedded
+from streams.offline import windows
+from streams.offline.replay import replay
+from streams.quality.offers import offers
+from streams.quality.prequential import Prequential, is_sampled
 from tests.batch_definition import Line, Order
 from tests.commands import called, refused, told
 from tests.log_strategies import as_orders, logs

@@ -13,9 +13,9 @@ from producers.orders import OrderError
 from producers.publish import Publisher, publish_logs
 from producers.synthetic import SyntheticShop
 from state.settings import CountingSettings
-from streams.embedded import Embedded
-from streams.lists import Ranker, Scoring
-from streams.workers.topics import Partitions, Topics, TopicsUnfit, check_topics, create_topics
+from streams.engine.embedded import Embedded
+from streams.engine.ranker import Ranker, Scoring
+from streams.workers.kafka.topics import Partitions, Topics, TopicsUnfit, check_topics, create_topics
 from tests.workers import read_topic
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from state.settings import CountingSettings
 from streams.commands.catalogue import catalogue
 from streams.commands.query import bestsellers, recommend, serve
-from streams.embedded import Embedded
+from streams.engine.embedded import Embedded
 from tests.live_shop import Shop, open_shop, shop_log
 from tests.log_strategies import as_orders
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from state import count_store, history_store
 from state.settings import CountingSettings
-from streams.embedded import Embedded
+from streams.catalogue.catalogue import Catalogue, CatalogueItem
 from streams.endpoint.answers import Wishes
 from streams.endpoint.embedded_answers import EmbeddedAnswers
-from streams.recommendations.catalogue import Catalogue, CatalogueItem
+from streams.engine.embedded import Embedded
 from streams.recommendations.recommend import Blend
 from tests.batch_definition import Line, Order, batch, day_of
 from tests.log_strategies import CUSTOMERS, ITEMS, as_orders, logs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.workers.refresh import MOST_BOUGHT, SHARES, Refresh
+from streams.workers.publishing.refresh import MOST_BOUGHT, SHARES, Refresh
 
 
 def swept(refresh: Refresh, *, exactly: bool) -> list[int]:

@@ -15,10 +15,10 @@ from state.count_rows import EXPOSURES, bucket_exposures, items_at, slice_of
 from state.journal import SLICES
 from state.settings import CountingSettings
 from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
-from streams.embedded import Embedded
-from streams.lists import DECAYING_SCORES, Ranker, Scoring
-from streams.relatedness import expected_copurchases
-from streams.replay import replay
+from streams.engine.embedded import Embedded
+from streams.engine.ranker import DECAYING_SCORES, Ranker, Scoring
+from streams.engine.relatedness import expected_copurchases
+from streams.offline.replay import replay
 from tests.batch_definition import DAY_MS, Line, Order, Score
 from tests.log_strategies import BEGIN_MS, as_orders
 

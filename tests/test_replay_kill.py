@@ -10,14 +10,14 @@ import time
 from typing import TYPE_CHECKING
 
 from state.journal import SLICES
-from streams.embedded import open_to_read
+from streams.engine.embedded import open_to_read
 from tests.commands import COMMAND, ran, told
 from tests.streamed import histories, popularity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from streams.embedded import Embedded
+    from streams.engine.embedded import Embedded
 
 KILLS = 20
 

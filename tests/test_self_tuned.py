@@ -12,7 +12,7 @@ from evaluation.protocol import Protocol, cutoffs_of
 from evaluation.purchases import read_purchases
 from evaluation.systems.self_tuned import RIVALS, Contest, learnt_share
 from producers.orders import DAY_MS
-from streams import windows
+from streams.offline import windows
 from streams.recommendations.recommend import POPULARITY_SHARE
 from tests.shops import NEW_YEAR_MS, Purchase, planted, shop, write_log
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from streams.workers.owners import Place
-from streams.workers.sole_owner import SoleOwner
-from streams.workers.topics import Partitions
+from streams.workers.cluster.owners import Place, SoleOwner
+from streams.workers.kafka.topics import Partitions
 
 
 def test_the_only_worker_owns_whatever_there_is() -> None:

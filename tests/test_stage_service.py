@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
+from streams.workers.kafka.stage_service import StageService, Standing, Turn
 from streams.workers.settings import WorkerSettings
-from streams.workers.stage_service import StageService, Standing, Turn
 from tests.workers import PATIENCE_S, made_topics
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from state.related_store import StoredList
-from streams.ranking import LIST_LENGTH, RelatedLists
-from streams.workers.told import Told
+from streams.engine.ranking import LIST_LENGTH, RelatedLists
+from streams.workers.publishing.published_digest import Told
 
 
 def lists_of(*scores: list[float], first: int = 5) -> RelatedLists:

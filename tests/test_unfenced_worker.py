@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from streams.workers.topics import Topics
+    from streams.workers.kafka.topics import Topics
 
 KILLS = 6
 OPTIONS = ("--no-fencing", "--commit-lines", "50")

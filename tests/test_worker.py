@@ -17,8 +17,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from producers.publish import Publisher
 from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
-from streams.workers.rejected import read_rejected
-from streams.workers.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
+from streams.workers.kafka.purchases import read_rejected
+from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
 from tests.commands import told
 from tests.kafka_truth import Truth, differences
 from tests.workers import (

@@ -12,10 +12,9 @@ import msgspec
 import pytest
 
 from state.settings import CountingSettings
-from streams.embedded import Embedded
-from streams.endpoint.answers import Wishes
+from streams.endpoint.answers import FORWARDED_BY, Wishes
 from streams.endpoint.embedded_answers import EmbeddedAnswers
-from streams.endpoint.forwarding import FORWARDED_BY
+from streams.engine.embedded import Embedded
 from tests.live_shop import HOSTILE_IDS, TOKEN, shop_log
 from tests.live_workers import AUTHORIZED, LiveShop, ask, live_shop, of_customer, of_item, post
 from tests.log_strategies import as_orders

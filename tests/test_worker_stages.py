@@ -13,7 +13,7 @@ from tests.workers import WorkerProcess, made_topics, published_lists, wait_unti
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from streams.workers.topics import Topics
+    from streams.workers.kafka.topics import Topics
     from tests.brokers import Broker
 
 

@@ -14,9 +14,9 @@ from producers.publish import Publisher
 from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
 from state.settings import CountingSettings
-from streams.stages import item_partition
-from streams.workers.fenced_producer import TRANSACTION_TIMEOUT_MS
+from streams.engine.stages import item_partition
 from streams.workers.ingest import Ingest
+from streams.workers.kafka.producers import TRANSACTION_TIMEOUT_MS
 from streams.workers.settings import WorkerSettings
 from tests.kafka_truth import Truth, differences
 from tests.workers import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from streams.workers.topics import Topics
+    from streams.workers.kafka.topics import Topics
     from tests.brokers import Broker
 
 ORDERS = 60

@@ -18,12 +18,12 @@ import numpy as np
 
 from state.history_store import HistoryStore
 from state.related_store import RelatedStore
-from streams import stages
 from streams.commands.kafka import main
-from streams.deltas import unpack_deltas
-from streams.workers import ingest, outbox, tally, unfenced_producer, warm_up
-from streams.workers.fenced_producer import FencedProducer
-from streams.workers.producing import send_in_batches
+from streams.engine import stages
+from streams.engine.deltas import unpack_deltas
+from streams.workers import ingest, tally, warm_up
+from streams.workers.kafka import producers
+from streams.workers.kafka.producers import FencedProducer, send_in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.count_store import CountStore
-    from streams.workers.producing import Outgoing
+    from streams.workers.kafka.producers import Outgoing
 
 MORTAL = True
 OFTEN = 0.01  # of the times that a step is taken, a worker of the chaos dies there
@@ -100,7 +100,7 @@ def die_within_a_write() -> None:
             _perhaps_die(1.0)
         return await send(producer, records)
 
-    setattr(unfenced_producer, "send_in_batches", taken)  # noqa: B010
+    setattr(producers, "send_in_batches", taken)  # noqa: B010
 
 
 def trust_the_first_partition() -> None:
@@ -150,14 +150,14 @@ def forget_the_offset() -> None:
 
 def acknowledge_at_once() -> None:
     """Take deltas for delivered when they are handed over, and die before they are sent."""
-    put = outbox.Deliveries.put
+    put = producers.Deliveries.put
 
-    async def taken(self: outbox.Deliveries, delivery: outbox.Delivery) -> None:
+    async def taken(self: producers.Deliveries, delivery: producers.Delivery) -> None:
         self._acknowledge([delivery.commit])
         _perhaps_die(SOON)
         await put(self, delivery)
 
-    outbox.Deliveries.put = taken  # type: ignore[method-assign]
+    producers.Deliveries.put = taken  # type: ignore[method-assign]
 
 
 def trust_the_store() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 
-from streams.workers.topics import Partitions, Topics, create_topics
+from streams.workers.kafka.topics import Partitions, Topics, create_topics
 from tests.brokers import _free_port
 
 if TYPE_CHECKING:

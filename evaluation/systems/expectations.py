@@ -9,9 +9,9 @@ import numpy as np
 from evaluation.systems.related import make_lists
 from state.count_rows import EXPOSURES, bucket_exposures, items_at
 from state.journal import SLICES
-from streams.popularity import popularity, recent_share
-from streams.ranking import LIST_LENGTH
-from streams.relatedness import expected_copurchases
+from streams.engine.popularity import popularity, recent_share
+from streams.engine.ranking import LIST_LENGTH
+from streams.engine.relatedness import expected_copurchases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from evaluation.past import Past
     from evaluation.systems.related import Lists
     from state.count_store import CountStore
-    from streams.embedded import Embedded
+    from streams.engine.embedded import Embedded
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]

@@ -22,7 +22,7 @@ from evaluation.systems.related import Merging, item_to_item, merged
 from evaluation.systems.self_tuned import self_tuned
 from evaluation.systems.system import System
 from evaluation.systems.trending import times_trend
-from streams.lists import Scoring
+from streams.engine.ranker import Scoring
 from streams.recommendations.recommend import REPEATS_SHARE, Blend
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from evaluation.systems.system import Fitted
 from state.settings import CountingSettings
-from streams.lists import Ranker
+from streams.engine.ranker import Ranker
 from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE, SEED_HALF_LIFE_DAYS
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from evaluation.past import Past
     from evaluation.systems.system import Floats, Rows
-    from streams.embedded import Embedded
-    from streams.lists import Scoring
+    from streams.engine.embedded import Embedded
+    from streams.engine.ranker import Scoring
 
 SHIPPED_WINDOW = CountingSettings().pair_window
 

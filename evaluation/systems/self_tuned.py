@@ -17,9 +17,9 @@ import numpy as np
 
 from evaluation.purchases import count_prefix
 from evaluation.systems.default import shipped
-from streams.embedded import Embedded
-from streams.prequential import visits
-from streams.recommendations.offers import showcases
+from streams.engine.embedded import Embedded
+from streams.quality.offers import showcases
+from streams.quality.prequential import visits
 from streams.recommendations.recommend import POPULARITY_SHARE, Blend
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from evaluation.systems.system import Fitted
     from producers.orders import Orders
     from state.history_table import HistoryTable
-    from streams.histories import NumberedOrders
+    from streams.engine.histories import NumberedOrders
 
     Integers = npt.NDArray[np.int64]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.systems.system import Fitted
-from streams.popularity import popularity, recent_share
+from streams.engine.popularity import popularity, recent_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable

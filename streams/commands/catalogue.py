@@ -11,8 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from streams.recommendations.catalogue_files import CatalogueRow
-    from streams.recommendations.catalogue_filling import Filled
+    from streams.catalogue.files import CatalogueRow, Filled
 
 NO, USAGE = 1, 2
 
@@ -51,7 +50,7 @@ def catalogue(
       alsobought catalogue products.csv --state-dir state
       alsobought catalogue --state-dir state --unavailable 1082185
     """
-    from streams.recommendations.catalogue import CatalogueError
+    from streams.catalogue.catalogue import CatalogueError
 
     if (state_dir is None) == (broker is None):
         raise click.UsageError("name --state-dir, a counted state, or --broker, for workers: one of the two")
@@ -82,7 +81,7 @@ def catalogue(
 def _fill_directory(
     state_dir: Path, file: Path | None, columns: Mapping[str, str], shown: Mapping[str, bool], removed: Iterable[str]
 ) -> Filled | None:
-    from streams.recommendations import stored_catalogue
+    from streams.catalogue import stored as stored_catalogue
 
     filled = None
     if file is not None:
@@ -104,8 +103,8 @@ def _fill_topic(
     removed: Iterable[str],
 ) -> Filled | None:
     from streams.commands.kafka import failures_told
-    from streams.workers import catalogue_topic
-    from streams.workers.topics import Topics
+    from streams.workers.kafka import catalogue_topic
+    from streams.workers.kafka.topics import Topics
 
     topics = Topics(prefix=prefix)
     filled = None
@@ -160,7 +159,7 @@ def _check_apart(named: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def _columns(value: str | None) -> dict[str, str]:
-    from streams.recommendations.catalogue_files import FIELDS
+    from streams.catalogue.files import FIELDS
 
     mapping = {}
     for part in filter(None, (value or "").split(",")):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from state.count_store import CountStore
-    from streams.embedded import Embedded
+    from streams.engine.embedded import Embedded
 
 YEAR_S = 365 * 86_400
 USUAL_REPLAY_S = 120
@@ -67,9 +67,9 @@ def demo(no_broker: bool, state_dir: Path | None, speed: str, lines: int | None,
 
 def _count(state_dir: Path | None) -> None:
     """Count without a broker, and show what belongs together."""
-    from streams.embedded import Embedded
+    from streams.engine.embedded import Embedded
+    from streams.offline.replay import Progress, replay
     from streams.progress import Watch
-    from streams.replay import Progress, replay
 
     log = grocery_file("transactions.parquet")
     with ExitStack() as stack:
@@ -115,8 +115,8 @@ def _show_products(embedded: Embedded, titles: Mapping[str, str]) -> None:
     import numpy as np
 
     from streams.commands.state import print_related
-    from streams.documents import related_document
-    from streams.lists import Ranker, Scoring
+    from streams.engine.documents import related_document
+    from streams.engine.ranker import Ranker, Scoring
 
     for product in _PRODUCTS:
         counts, number = max(

@@ -18,8 +18,8 @@ from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
 from state.errors import StateError, StateLocked
 from state.snapshots import snapshot_directory
+from streams.workers.kafka.topics import Partitions, Topics, TopicsUnfit, create_topics
 from streams.workers.settings import STAGES, WorkerSettings
-from streams.workers.topics import Partitions, Topics, TopicsUnfit, create_topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -200,7 +200,7 @@ def _to_file(path: Path) -> Iterator[Callable[[SyntheticOrder], object]]:
 @_timeout
 def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float) -> None:
     """List the records that were rejected, as JSON lines; or send them again."""
-    from streams.workers.rejected import read_rejected, send_again
+    from streams.workers.kafka.purchases import read_rejected, send_again
 
     names = Topics(prefix=topic_prefix)
     with failures_told():

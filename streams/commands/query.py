@@ -97,10 +97,10 @@ def asked(
 def _with_state(
     state_dir: Path, work: Callable[[EmbeddedAnswers], Awaitable[dict[str, Any] | None]]
 ) -> dict[str, Any] | None:
-    from streams.embedded import open_to_read
+    from streams.catalogue.catalogue import Catalogue
+    from streams.catalogue.stored import StoredCatalogue
     from streams.endpoint.embedded_answers import EmbeddedAnswers
-    from streams.recommendations.catalogue import Catalogue
-    from streams.recommendations.stored_catalogue import StoredCatalogue
+    from streams.engine.embedded import open_to_read
 
     catalogue = Catalogue()
     StoredCatalogue(state_dir, catalogue).refresh()
@@ -232,7 +232,7 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
       alsobought quality --state-dir state
       alsobought quality --url http://127.0.0.1:6066 --json
     """
-    from streams.quality import quality_entries, quality_lines, tallies_of
+    from streams.quality.rates import quality_entries, quality_lines, tallies_of
 
     async def question(answers: EmbeddedAnswers) -> dict[str, Any]:
         return quality_entries(answers.status().tallies)
@@ -261,8 +261,8 @@ def serve(state_dir: Path, admin: str) -> None:
     \b
       alsobought serve --state-dir state
     """
-    from streams.embedded import open_to_read
     from streams.endpoint.serving import CannotListen, serve_state
+    from streams.engine.embedded import open_to_read
 
     host, _, port = admin.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65_535:

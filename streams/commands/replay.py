@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from producers.publish import Published
     from state.settings import CountingSettings
-    from streams.replay import Progress
+    from streams.offline.replay import Progress
 
 INTERRUPTED = 130
 
@@ -122,7 +122,7 @@ def replay(
       alsobought replay orders.csv --broker 127.0.0.1:9092 --speed 60
     """
     from state.settings import CountingSettings
-    from streams.embedded import settings_of
+    from streams.engine.embedded import settings_of
 
     if (state_dir is None) == (broker is None):
         raise click.UsageError("name --state-dir, to count here, or --broker, to send to Kafka: one of the two")
@@ -147,8 +147,8 @@ def _send(
 ) -> None:
     """Send logs to Kafka."""
     from streams.commands.kafka import replay_to_kafka
+    from streams.offline.replay import write_rejections
     from streams.progress import Watch
-    from streams.replay import write_rejections
 
     with _interruptible() as asked, Watch("send", "orders") as watch:
         rejected = 0
@@ -190,13 +190,13 @@ def _count(
     asked: list[bool],
 ) -> None:
     """Count logs into a state directory and bring its lists up to date; stop once `asked` holds something."""
-    from streams.embedded import Embedded
-    from streams.prequential import Prequential
+    from streams.engine.embedded import Embedded
+    from streams.offline.replay import Progress
+    from streams.offline.replay import replay as run
     from streams.progress import Watch
-    from streams.quality import quality_lines
-    from streams.recommendations.offers import offers
-    from streams.replay import Progress
-    from streams.replay import replay as run
+    from streams.quality.offers import offers
+    from streams.quality.prequential import Prequential
+    from streams.quality.rates import quality_lines
 
     embedded = Embedded(state_dir, settings)
     prequential = None

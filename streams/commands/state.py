@@ -12,7 +12,7 @@ import click
 from streams.commands.query import from_url, one_source, source_options
 
 if TYPE_CHECKING:
-    from streams.lists import Scoring
+    from streams.engine.ranker import Scoring
 
 NO = 1
 
@@ -60,7 +60,7 @@ def scoring_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
 
 
 def _scoring(score: str, half_life: float | None, no_trend: bool) -> Scoring:
-    from streams.lists import DECAYING_SCORES, Scoring
+    from streams.engine.ranker import DECAYING_SCORES, Scoring
 
     if half_life is not None and score not in DECAYING_SCORES:
         raise click.UsageError(f"--half-life goes with {', '.join(DECAYING_SCORES)}, not with --score {score}")
@@ -92,7 +92,7 @@ def related(
       alsobought related 1082185 --state-dir state
       alsobought related 1082185 --state-dir state --score lift --half-life 60 --json
     """
-    from streams.lists import Scoring
+    from streams.engine.ranker import Scoring
 
     scoring = _scoring(score, half_life, no_trend)
     if url is not None and scoring != Scoring():
@@ -116,9 +116,9 @@ def _related(state_dir: Path, item: str, scoring: Scoring, limit: int) -> dict[s
     """The related list of an item of a state directory, or None if it was never bought."""
     import numpy as np
 
-    from streams.documents import related_document
-    from streams.embedded import open_counts_of
-    from streams.lists import Ranker
+    from streams.engine.documents import related_document
+    from streams.engine.embedded import open_counts_of
+    from streams.engine.ranker import Ranker
 
     counts = open_counts_of(state_dir, item)
     try:
@@ -185,8 +185,8 @@ def customer(customer: str, state_dir: Path | None, url: str | None, as_json: bo
 
 def _customer(state_dir: Path, customer: str) -> dict[str, Any] | None:
     """A customer's history in a state directory, or None."""
-    from streams.documents import customer_document
-    from streams.embedded import open_histories_of
+    from streams.engine.documents import customer_document
+    from streams.engine.embedded import open_histories_of
 
     histories = open_histories_of(state_dir)
     try:
@@ -207,8 +207,8 @@ def erase(customer: str, state_dir: Path) -> None:
     import time
 
     from producers.orders import erasure
-    from streams.embedded import open_to_write
-    from streams.replay import RejectsFile
+    from streams.engine.embedded import open_to_write
+    from streams.offline.replay import RejectsFile
 
     embedded = open_to_write(state_dir)
     try:
@@ -234,8 +234,8 @@ def export(state_dir: Path, out: Path, score: str, half_life: float | None, no_t
 
     JSON lines in the form of `alsobought related --json`, or Parquet, by the ending. Equal counts give equal bytes.
     """
-    from streams.embedded import open_to_read
-    from streams.export import export as run
+    from streams.engine.embedded import open_to_read
+    from streams.offline.export import export as run
     from streams.progress import Watch
 
     scoring = _scoring(score, half_life, no_trend)
@@ -258,9 +258,9 @@ def audit(state_dir: Path, as_json: bool) -> None:
 
     Compares every pair count, exposure histogram, holder count and related list. Exit code 1 if anything differs.
     """
-    from streams.audit import Findings
-    from streams.audit import audit as run
-    from streams.embedded import open_to_read
+    from streams.engine.embedded import open_to_read
+    from streams.offline.audit import Findings
+    from streams.offline.audit import audit as run
     from streams.progress import Watch
 
     embedded = open_to_read(state_dir)

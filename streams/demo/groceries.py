@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from producers.orders import OrderError
 
 if TYPE_CHECKING:
-    from streams.recommendations.catalogue import CatalogueItem
+    from streams.catalogue.catalogue import CatalogueItem
 
 GROCERY_COLUMNS = {
     "customer_id": "household_id",
@@ -35,7 +35,7 @@ def grocery_items() -> dict[str, CatalogueItem]:
     """Product id -> what the package says of it: its kind and size as a title, and its category."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - slow to load, and the command's --help needs this module
 
-    from streams.recommendations.catalogue import CatalogueItem  # noqa: PLC0415
+    from streams.catalogue.catalogue import CatalogueItem  # noqa: PLC0415
 
     columns = ["product_id", "product_type", "package_size", "product_category"]
     table = pq.read_table(grocery_file("products.parquet"), columns=columns)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from producers.publish import Publisher
+from streams.catalogue.catalogue import encode_item
 from streams.demo.child_process import ChildProcess
 from streams.demo.embedded_broker import EmbeddedBroker
 from streams.demo.groceries import GROCERY_COLUMNS, grocery_file, grocery_items
@@ -23,9 +24,8 @@ from streams.demo.interruptions import Interruptions
 from streams.demo.ports import free_port
 from streams.demo.sending import Sending
 from streams.progress import Watch
-from streams.recommendations.catalogue import encode_item
-from streams.workers.catalogue_topic import send_items
-from streams.workers.topics import Partitions, Topics, create_topics
+from streams.workers.kafka.catalogue_topic import send_items
+from streams.workers.kafka.topics import Partitions, Topics, create_topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from streams.endpoint.answers import AnswerError, NotKnown, NotReady, NotWritable
-from streams.endpoint.forwarding import FORWARDED_BY, forwarded
+from streams.endpoint.answers import FORWARDED_BY, AnswerError, NotKnown, NotReady, NotWritable, forwarded
 from streams.endpoint.handlers import AdminSettings, Asked, check_part, check_token
 from streams.endpoint.metrics import Metrics
 from streams.endpoint.openapi import describe

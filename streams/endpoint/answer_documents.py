@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streams.documents import timestamp_text
+from streams.engine.documents import timestamp_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from state.history_store import HistoryStore
     from state.names import Names
     from state.related_store import StoredList
+    from streams.catalogue.catalogue import Catalogue
     from streams.recommendations.assortment import Assortment
     from streams.recommendations.bestsellers import Bestseller
-    from streams.recommendations.catalogue import Catalogue
     from streams.recommendations.recommend import Reason, Recommendation
 
 _DAY_MS = 86_400_000

@@ -8,6 +8,7 @@ AnswerError            the question cannot be answered with a document
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -116,7 +117,7 @@ class Status:
     newest_ms: int
     """Event time of the newest purchase; -1: there is none."""
     tallies: Mapping[int, Sequence[int]] = field(default_factory=dict)
-    """UTC day -> orders scored before they were counted, hits, and bestseller hits; see `streams.prequential`."""
+    """UTC day -> orders scored before they were counted, hits, and bestseller hits; see `quality.prequential`."""
 
     @property
     def lag(self) -> int:
@@ -179,3 +180,10 @@ class Answers(Protocol):
 
     def ready(self) -> str | None:
         """None if questions can be answered; else what is missing."""
+
+
+FORWARDED_BY = "Alsobought-Forwarded-By"
+"""Header of a request that a worker hands on; it names that worker, and who gets it answers or refuses."""
+
+forwarded: ContextVar[bool] = ContextVar("forwarded", default=False)
+"""Whether the request that is being answered was handed on by another worker."""

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from producers.orders import ERASE
 from producers.wire import encode_order
+from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.answer_documents import history_entries, titled
 from streams.endpoint.answers import LONGEST_LIST, READS_ONLY, NotKnown, NotWritable, PartitionStatus, Status
 from streams.endpoint.changes import Change, Changes
 from streams.endpoint.customer_answers import held_items, not_known
 from streams.endpoint.item_answers import ItemAnswers
 from streams.endpoint.published import FreshLists, PublishedLists
-from streams.lists import Scoring
-from streams.quality import united
-from streams.recommendations.catalogue import Catalogue
+from streams.engine.ranker import Scoring
+from streams.engine.stages import item_partition
+from streams.quality.rates import united
 from streams.recommendations.recommend import NOTHING_HELD
-from streams.stages import item_partition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from state.count_store import CountStore
     from state.related_store import StoredList
-    from streams.embedded import Embedded
     from streams.endpoint.answers import Listed, Wishes
+    from streams.engine.embedded import Embedded
     from streams.recommendations.recommend import Held
 
 SCORING = Scoring()

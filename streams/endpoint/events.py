@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from streams.documents import timestamp_text
 from streams.endpoint.changes import MOST_WATCHERS
 from streams.endpoint.problems import Problem
+from streams.engine.documents import timestamp_text
 
 if TYPE_CHECKING:
     from streams.endpoint.answers import Document, Status

@@ -14,14 +14,14 @@ from aiohttp import web
 from producers.orders import DAY_MS
 from producers.timestamps import TimestampReader
 from producers.wire import OrderDecoder
-from streams.documents import timestamp_text
 from streams.endpoint.answers import READS_ONLY, NotWritable, Wishes
 from streams.endpoint.metrics import METRICS_TYPE
 from streams.endpoint.problems import Problem, bad_parameter
 from streams.endpoint.schemas import RecommendationRequest
-from streams.quality import quality_entries
+from streams.engine.documents import timestamp_text
+from streams.quality.rates import quality_entries
 from streams.recommendations.recommend import Blend
-from streams.workers.intake import LARGEST_RECORD_BYTES
+from streams.workers.kafka.purchases import LARGEST_RECORD_BYTES
 
 if TYPE_CHECKING:
     from streams.endpoint.answers import Answers, Document

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from state.popularity_table import DAYS
-from streams.documents import as_of
 from streams.endpoint.answer_documents import (
     bestseller_entries,
     day_text,
@@ -22,6 +21,7 @@ from streams.endpoint.answer_documents import (
 from streams.endpoint.answers import Listed, NotKnown
 from streams.endpoint.list_entries import ListEntries
 from streams.endpoint.shelf import Shelf
+from streams.engine.documents import as_of
 from streams.recommendations.bestsellers import bestsellers
 from streams.recommendations.recommend import Held, Seeds, choose_seeds, recommend
 from streams.recommendations.search import LiveSearch
@@ -29,9 +29,9 @@ from streams.recommendations.search import LiveSearch
 if TYPE_CHECKING:
     from state.count_store import CountStore
     from state.related_store import StoredList
+    from streams.catalogue.catalogue import Catalogue
     from streams.endpoint.answers import Wishes
     from streams.endpoint.list_entries import Entries
-    from streams.recommendations.catalogue import Catalogue
     from streams.recommendations.merge import SeedLists
 
 

@@ -12,7 +12,7 @@ from streams.endpoint.answer_documents import related_entries
 if TYPE_CHECKING:
     from state.names import Names
     from state.related_store import StoredList
-    from streams.recommendations.catalogue import Catalogue
+    from streams.catalogue.catalogue import Catalogue
 
 LISTS_AS_JSON = 4096  # of 5 KB each; half of all requests ask for a few hundred items
 

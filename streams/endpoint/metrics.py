@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from streams.quality import total
+from streams.quality.rates import total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

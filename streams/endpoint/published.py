@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from state.related_store import StoredList
-from streams.lists import Ranker
-from streams.ranking import LIST_LENGTH
+from streams.engine.ranker import Ranker
+from streams.engine.ranking import LIST_LENGTH
+from streams.engine.stages import item_partition
 from streams.recommendations.merge import SeedLists
-from streams.stages import item_partition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from state.count_store import CountStore
-    from streams.lists import Scoring
+    from streams.engine.ranker import Scoring
 
 LISTS_IN_MEMORY = 32_768  # 59 MB once all are in use
 

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from state.errors import StateError
+from streams.catalogue.catalogue import Catalogue, CatalogueError
+from streams.catalogue.stored import StoredCatalogue
 from streams.endpoint.admin import make_app
 from streams.endpoint.answers import Wishes
 from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.endpoint.handlers import AdminSettings
-from streams.recommendations.catalogue import Catalogue, CatalogueError
-from streams.recommendations.stored_catalogue import StoredCatalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from streams.embedded import Embedded
     from streams.endpoint.answers import Answers
+    from streams.engine.embedded import Embedded
 
 LONGEST_REQUEST_LINE = 1 << 17  # twenty ids of 512 bytes, each byte as %XX, twice
 CATALOGUE_EVERY_S = 0.3  # a second at most, reading included

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.count_store import CountStore
+    from streams.catalogue.catalogue import Catalogue
     from streams.recommendations.assortment import Assortment
-    from streams.recommendations.catalogue import Catalogue
 
     Mask = npt.NDArray[np.bool_]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streams.popularity import decayed_share
+from streams.engine.popularity import decayed_share
 from streams.recommendations.bestsellers import BESTSELLER_DAYS, recent_purchases
 from streams.recommendations.leaders import leaders
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from streams.recommendations.catalogue import UNKNOWN
+from streams.catalogue.catalogue import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
+    from streams.catalogue.catalogue import Catalogue
     from streams.recommendations.assortment import Assortment
-    from streams.recommendations.catalogue import Catalogue
 
 INDEX_HOLDS_S = 5.0
 _MOST_HITS = 5000

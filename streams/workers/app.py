@@ -14,42 +14,41 @@ from state.directory import StateDirectory
 from state.errors import StateError
 from state.settings import CountingSettings
 from state.snapshots import snapshot_stores
+from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.admin import add_routes, application_options
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.routes import ROUTES
 from streams.endpoint.serving import software_version
-from streams.lists import Scoring
-from streams.recommendations.catalogue import Catalogue
+from streams.engine.ranker import Scoring
 from streams.workers.admin_web import AdminWeb
-from streams.workers.attendant import Attendant
-from streams.workers.catalogue_feed import CatalogueFeed
+from streams.workers.answering.attendant import Attendant
+from streams.workers.answering.local_customers import LocalCustomers
+from streams.workers.answering.local_items import LocalItems
+from streams.workers.answering.order_scoring import OrderScoring
+from streams.workers.answering.seed_lists import SeedListReader
+from streams.workers.answering.worker_answers import WorkerAnswers
+from streams.workers.answering.worker_routes import internal_routes, worker_routes
+from streams.workers.cluster.owners import Owners, SoleOwner
+from streams.workers.cluster.peers import Peers
+from streams.workers.cluster.routing import Router
 from streams.workers.ingest import Ingest
-from streams.workers.local_customers import LocalCustomers
-from streams.workers.local_items import LocalItems
-from streams.workers.order_scoring import OrderScoring
-from streams.workers.owners import Owners
-from streams.workers.peers import Peers
-from streams.workers.purchase_log import PurchaseLog
-from streams.workers.routing import Router
-from streams.workers.seed_lists import SeedListReader
+from streams.workers.kafka.catalogue_topic import CatalogueFeed
+from streams.workers.kafka.producers import PurchaseLog
+from streams.workers.kafka.stage_service import StageService, Standing
+from streams.workers.kafka.topics import check_topics
 from streams.workers.settings import STAGES
-from streams.workers.sole_owner import SoleOwner
-from streams.workers.stage_service import StageService, Standing
 from streams.workers.tally import Tally
-from streams.workers.topics import check_topics
 from streams.workers.warm_up import WarmUp
-from streams.workers.worker_answers import WorkerAnswers
-from streams.workers.worker_routes import internal_routes, worker_routes
 from streams.workers.worker_status import WorkerStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from state.store import Store
-    from streams.workers.owners import Ownership
+    from streams.workers.cluster.owners import Ownership
+    from streams.workers.kafka.stage_service import Stage
+    from streams.workers.kafka.topics import Partitions
     from streams.workers.settings import WorkerSettings
-    from streams.workers.stage_service import Stage
-    from streams.workers.topics import Partitions
 
 logger = logging.getLogger(__name__)
 

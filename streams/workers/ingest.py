@@ -19,15 +19,12 @@ import numpy as np
 from producers.orders import PURCHASE
 from state.directory import HISTORIES, StateDirectory
 from state.snapshots import restore_store
-from streams.deltas import unpack_deltas
-from streams.stages import count_orders, open_histories
-from streams.workers.intake import NOT_HELD_REASON, read_orders
-from streams.workers.outbox import Deliveries, Delivery
-from streams.workers.producing import Outgoing
-from streams.workers.rejected import outgoing
-from streams.workers.stage_service import LogLost, Turn
-from streams.workers.topic_reader import TopicReader
-from streams.workers.unfenced_producer import producer_of
+from streams.engine.deltas import unpack_deltas
+from streams.engine.stages import count_orders, open_histories
+from streams.workers.kafka.producers import Deliveries, Delivery, Outgoing, producer_of
+from streams.workers.kafka.purchases import NOT_HELD_REASON, outgoing, read_orders
+from streams.workers.kafka.reading import TopicReader
+from streams.workers.kafka.stage_service import LogLost, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
     from producers.orders import Orders, Rejection
     from state.history_store import HistoryStore
     from state.settings import CountingSettings
-    from streams.stages import Score
+    from streams.engine.stages import Score
     from streams.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from streams.workers.topics import Topics
+from streams.workers.kafka.topics import Topics
 
 if TYPE_CHECKING:
     from pathlib import Path

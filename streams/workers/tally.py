@@ -20,17 +20,15 @@ from aiokafka import TopicPartition
 from state.directory import COUNTS, RELATED, StateDirectory
 from state.related_store import RelatedStore, StoredList
 from state.snapshots import restore_store
-from streams.documents import RelatedList, as_of
-from streams.lists import Ranker, Scoring
-from streams.ranking import related_items
-from streams.stages import count_deltas, open_counts
-from streams.workers.allowance import Allowance
-from streams.workers.producing import Outgoing
-from streams.workers.refresh import SHARES, Refresh
-from streams.workers.stage_service import LogLost, Turn
-from streams.workers.told import Told
-from streams.workers.topic_reader import TopicReader
-from streams.workers.unfenced_producer import producer_of
+from streams.engine.documents import RelatedList, as_of
+from streams.engine.ranker import Ranker, Scoring
+from streams.engine.ranking import related_items
+from streams.engine.stages import count_deltas, open_counts
+from streams.workers.kafka.producers import Outgoing, producer_of
+from streams.workers.kafka.reading import TopicReader
+from streams.workers.kafka.stage_service import LogLost, Turn
+from streams.workers.publishing.published_digest import Told
+from streams.workers.publishing.refresh import SHARES, Allowance, Refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.settings import CountingSettings
-    from streams.workers.producing import Producer
+    from streams.workers.kafka.producers import Producer
     from streams.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)

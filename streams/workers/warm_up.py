@@ -14,7 +14,7 @@ from mode import Service
 from producers.synthetic import SyntheticShop
 from producers.timestamps import TimestampReader
 from producers.wire import OrderDecoder
-from streams.embedded import Embedded
+from streams.engine.embedded import Embedded
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,14 +6,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from streams.endpoint.answers import PartitionStatus, Status
-from streams.quality import united
-from streams.workers.owners import Place
+from streams.quality.rates import united
+from streams.workers.cluster.owners import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from streams.workers.ingest import Ingest
-    from streams.workers.stage_service import Standing
+    from streams.workers.kafka.stage_service import Standing
     from streams.workers.tally import Part, Tally
 
 _SIZES_HOLD_S = 10.0

@@ -1,0 +1,197 @@
+"""Catalogue files: CSV, JSON lines and Parquet as catalogue items, in bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streams.catalogue.catalogue import UNKNOWN, CatalogueError, CatalogueItem, decode_item, encode_item, from_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+FIELDS = ("item_id", "title", "category", "available", "url", "image")
+
+_Fields: TypeAlias = tuple[str, dict[str, object] | str, float]
+"""Place of a row, its fields or what is wrong with it, and how much of the file was read."""
+
+
+class CatalogueRow(NamedTuple):
+    """A row of a catalogue file: an item, or why it is none."""
+
+    place: str
+    """Such as "line 18"."""
+    item_id: str
+    item: CatalogueItem
+    reason: str | None
+    """Why the row is rejected; None: it is not."""
+    fraction: float
+    """Of the file that is read with it, 0 to 1."""
+
+
+def read_catalogue(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[CatalogueRow]:
+    """The rows of a catalogue file.
+
+    Args:
+        path: ending in .csv, .jsonl, .ndjson or .parquet.
+        columns: field -> column, where the column has another name. Fields are item_id and, if there, title, category,
+            available, url, image.
+
+    Raises:
+        CatalogueError: the file cannot be read, is of no known format, or has no column of item ids.
+    """
+    columns = {field: (columns or {}).get(field, field) for field in FIELDS}
+    readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows, ".parquet": _parquet_rows}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise CatalogueError(f"{path} is of no known format: it ends in none of {', '.join(readers)}")
+    try:
+        for place, fields, fraction in reader(path, columns):
+            if isinstance(fields, str):
+                yield CatalogueRow(place, "", CatalogueItem(), fields, fraction)
+                continue
+            try:
+                item_id, item = from_fields({field: fields.get(column) for field, column in columns.items()})
+            except CatalogueError as error:
+                yield CatalogueRow(place, "", CatalogueItem(), str(error), fraction)
+            else:
+                yield CatalogueRow(place, item_id, item, None, fraction)
+    except OSError as error:
+        raise CatalogueError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        raise CatalogueError(f"{path} is damaged: {error}") from None
+
+
+def _csv_rows(path: Path, columns: Mapping[str, str]) -> Iterator[_Fields]:
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
+        size = path.stat().st_size
+        rows = csv.DictReader(file, strict=True)
+        _check_columns(path, list(rows.fieldnames or []), columns)
+        for row in rows:
+            surplus = None in row
+            fields = "has more fields than the header" if surplus else dict(row)
+            yield f"line {rows.line_num}", fields, raw.tell() / size
+
+
+def _json_rows(path: Path, _columns: Mapping[str, str]) -> Iterator[_Fields]:
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8-sig") as file:
+        size = path.stat().st_size
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                fields = json.loads(line)
+            except (ValueError, RecursionError):
+                fields = None
+            known = fields if isinstance(fields, dict) else "is not a JSON object"
+            yield f"line {number}", known, raw.tell() / size
+
+
+def _parquet_rows(path: Path, columns: Mapping[str, str]) -> Iterator[_Fields]:
+    with path.open("rb") as file, pq.ParquetFile(file) as table:
+        names = table.schema_arrow.names
+        _check_columns(path, names, columns)
+        wanted = [column for column in columns.values() if column in names]
+        number = 0
+        for batch in table.iter_batches(columns=wanted):
+            for fields in batch.to_pylist():
+                number += 1
+                yield f"row {number - 1}", fields, number / table.metadata.num_rows
+
+
+def _check_columns(path: Path, found: list[str], columns: Mapping[str, str]) -> None:
+    there = ", ".join(map(repr, found)) or "nothing"
+    if columns["item_id"] not in found:
+        raise CatalogueError(
+            f"{path} has no column {columns['item_id']!r} for item_id, only {there}: "
+            "name it with --column item_id=COLUMN"
+        )
+    for field, column in columns.items():
+        if field != column and column not in found:
+            raise CatalogueError(f"{path} has no column {column!r} for {field}, only {there}")
+
+
+_BATCH_ROWS = 5000
+_SHOWN = 10
+
+
+class Filled(NamedTuple):
+    """What became of a file."""
+
+    items: int
+    """Rows that are in the catalogue now."""
+    rejected: int
+    first: list[tuple[str, str]]
+    """Place and reason of the first rows rejected."""
+
+
+def begun(rows: Iterator[CatalogueRow]) -> Iterator[CatalogueRow]:
+    """The same rows, of which the first is read already: a file that cannot be read fails here.
+
+    Raises:
+        CatalogueError: it cannot be read.
+    """
+    return itertools.chain(list(itertools.islice(rows, 1)), rows)
+
+
+def filled(
+    rows: Iterable[CatalogueRow],
+    write: Callable[[Sequence[tuple[str, bytes]]], None],
+    on_row: Callable[[CatalogueRow], None] = lambda _: None,
+) -> Filled:
+    """Have the rows of a file written, some thousand at a time.
+
+    Args:
+        rows: of the file.
+        write: keeps records by item id.
+        on_row: told of each row, also of those rejected.
+
+    Raises:
+        CatalogueError: the file cannot be read any further; thousands before may be written.
+    """
+    items, rejected = 0, 0
+    first: list[tuple[str, str]] = []
+    batch: list[tuple[str, bytes]] = []
+    for row in rows:
+        on_row(row)
+        if row.reason is not None:
+            rejected += 1
+            first += [(row.place, row.reason)] * (len(first) < _SHOWN)
+            continue
+        batch.append((row.item_id, encode_item(row.item)))
+        items += 1
+        if len(batch) == _BATCH_ROWS:
+            write(batch)
+            batch = []
+    if batch:
+        write(batch)
+    return Filled(items, rejected, first)
+
+
+def shown_records(known: Mapping[str, bytes | None], available: Mapping[str, bool]) -> list[tuple[str, bytes]]:
+    """Records that show or hide items, and leave the rest of what is known of them as it is.
+
+    Args:
+        known: the items' records, None or missing where there is none.
+        available: whether to show an item, by its id.
+
+    >>> shown_records({"tea": b'{"title":"Tea"}'}, {"tea": False, "milk": True})
+    [('tea', b'{"title":"Tea","available":false}'), ('milk', b'{}')]
+    """
+    records = []
+    for item_id, shown in available.items():
+        record = known.get(item_id)
+        try:
+            item = UNKNOWN if record is None else decode_item(record)
+        except CatalogueError:
+            item = UNKNOWN  # readers skip it, so nothing is known
+        records.append((item_id, encode_item(msgspec.structs.replace(item, available=shown))))
+    return records

@@ -1,0 +1,255 @@
+"""Deltas: what stage A tells stage B, one packed record per commit, and the pair keys that B makes of it.
+
+A record speaks for a range of one purchases partition, names no customer, and is a function of the log prefix and the
+counting settings alone: items go by the numbers of their first appearance in the partition, and the ids behind new
+numbers travel with the record in which they appear. It holds runs rather than pairs: a window of 100 items and 9 new
+ones stand for 1,872 counts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from producers.orders import DAY_MS, PURCHASE
+from state.columns import pack, pack_ids, unpack, unpack_ids
+from state.compiled import compiled_aside
+from state.count_rows import EXPOSURES, bucket, places_of
+from streams.engine.histories import COUNTED, DUPLICATE, NOT_HELD, Runs
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from state.count_rows import Keys
+    from streams.engine.histories import HistoryChanges, NumberedOrders
+
+
+class Deltas(NamedTuple):
+    """The change that positions `begin` up to `end` of one purchases partition make to every count."""
+
+    source: int
+    """The purchases partition."""
+    begin: int
+    end: int
+    lines: int
+    """Order lines read, whatever became of them."""
+    duplicates: int
+    rejected: int
+    newest: int
+    """Event time in milliseconds of the newest purchase counted; -1 if there is none."""
+    holding: int
+    """Change in the number of customers who hold anything."""
+    first_item: int
+    """Number of the first item that appears here for the first time in the partition."""
+    items: list[str]
+    """Ids of the items numbered from there."""
+    runs: Runs
+    purchase_item: npt.NDArray[np.uint32]
+    """(p,) item of each purchase counted, repeats included."""
+    purchase_day: npt.NDArray[np.int64]
+    """(p,) its UTC day."""
+
+
+def make_deltas(
+    source: int,
+    begin: int,
+    end: int,
+    rejected: int,
+    orders: NumberedOrders,
+    changes: HistoryChanges,
+    first_item: int,
+    items: list[str],
+) -> Deltas:
+    """The deltas of a stretch of orders.
+
+    Args:
+        source: the purchases partition.
+        begin: log position of the stretch.
+        end: log position after it.
+        rejected: lines of the stretch that were rejected before they became orders.
+        orders: the stretch.
+        changes: what `apply_orders` made of it.
+        first_item: number of the first item that appears in it for the first time.
+        items: ids of those items.
+    """
+    order_of_line = np.repeat(np.arange(len(orders.customer)), np.diff(orders.start))
+    purchases = np.flatnonzero((changes.status == COUNTED) & (orders.kind[order_of_line] == PURCHASE))
+    bought = orders.item[purchases]
+    times = orders.time[order_of_line[purchases]]
+    not_held = int((changes.status == NOT_HELD).sum())
+    return Deltas(
+        source=source,
+        begin=begin,
+        end=end,
+        lines=len(orders.item) + rejected,
+        duplicates=int((changes.status == DUPLICATE).sum()),
+        rejected=rejected + not_held,
+        newest=int(times.max(initial=-1)),
+        holding=changes.holding,
+        first_item=first_item,
+        items=items,
+        runs=changes.runs,
+        purchase_item=bought,
+        purchase_day=times // DAY_MS,
+    )
+
+
+def pack_deltas(deltas: Deltas) -> bytes:
+    """Deltas as one record."""
+    runs = deltas.runs
+    sizes = runs.window + runs.active
+    starts = np.cumsum(sizes) - sizes
+    # within a run seqs lie close together, and so do the epochs and days of one commit: small differences pack narrow
+    low_seq = np.minimum.reduceat(runs.seq, starts) if len(starts) else starts
+    low_epoch = int(runs.epoch.min(initial=0)) if len(runs.epoch) else 0
+    low_day = int(deltas.purchase_day.min()) if len(deltas.purchase_day) else 0
+    head = [deltas.source, deltas.begin, deltas.end, deltas.lines, deltas.duplicates, deltas.rejected]
+    head += [deltas.newest, deltas.holding, deltas.first_item, low_epoch, low_day]
+    return pack(
+        [
+            np.array(head, np.int64),
+            np.frombuffer(pack_ids(deltas.items), np.uint8),
+            runs.sign,
+            runs.window,
+            runs.active,
+            runs.item,
+            runs.seq - np.repeat(low_seq, sizes),
+            runs.epoch - low_epoch,
+            runs.exposure,
+            deltas.purchase_item,
+            deltas.purchase_day - low_day,
+        ]
+    )
+
+
+def unpack_deltas(record: bytes) -> Deltas:
+    """Deltas from their record; seqs count from the lowest of their run, which is all that pairing needs.
+
+    Raises:
+        StateDamaged: the record is cut off or garbled.
+    """
+    types = [
+        np.int64,
+        np.uint8,
+        np.int8,
+        np.int64,
+        np.int64,
+        np.uint32,
+        np.int64,
+        np.int64,
+        np.int64,
+        np.uint32,
+        np.int64,
+    ]
+    head, ids, sign, window, active, item, seq, epoch, exposure, purchase_item, purchase_day = unpack(record, types)
+    source, begin, end, lines, duplicates, rejected, newest, holding, first_item, low_epoch, low_day = (
+        int(number) for number in head
+    )
+    return Deltas(
+        source,
+        begin,
+        end,
+        lines,
+        duplicates,
+        rejected,
+        newest,
+        holding,
+        first_item,
+        unpack_ids(ids.tobytes()),
+        Runs(sign, window, active, item, seq, epoch + low_epoch, exposure),
+        purchase_item,
+        purchase_day + low_day,
+    )
+
+
+def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> dict[int, Keys]:
+    """Every count that `runs` change, as sorted signed pair keys by epoch; exposure moves under EXPOSURES.
+
+    Args:
+        runs: with store numbers as items.
+        pair_window: W of the design; 0: no limit.
+        wanted: (items,) bool whose rows are kept here: counts of other items are left out.
+    """
+    sizes = runs.window + runs.active
+    partners = np.minimum(sizes - 1, 2 * pair_window) if pair_window else sizes - 1
+    room = int((2 * runs.active * partners).sum())
+    keys = np.empty(room, np.uint64)
+    epochs = np.empty(room, np.uint16)
+    moves = np.empty(2 * len(runs.item), np.uint64)
+    places = places_of(runs.item)
+    scratch = np.zeros(int(sizes.max(initial=0)), np.int64)
+    pairs, moved, low, high = _expand(runs, pair_window, wanted[runs.item], places, keys, epochs, moves, scratch)
+    keys = keys[:pairs]
+    chunks: dict[int, Keys] = {}
+    if low == high:
+        chunks[low] = np.sort(keys)
+    else:
+        epochs = epochs[:pairs]
+        for epoch in np.unique(epochs).tolist():
+            chunks[epoch] = np.sort(keys[epochs == epoch])
+    if moved:
+        chunks[EXPOSURES] = np.sort(moves[:moved])
+    return chunks
+
+
+@compiled_aside
+def _expand(
+    runs: Runs,
+    pair_window: int,
+    wanted: npt.NDArray[np.bool_],
+    places: Keys,
+    keys: Keys,
+    epochs: npt.NDArray[np.uint16],
+    moves: Keys,
+    partners: npt.NDArray[np.int64],
+) -> tuple[int, int, int, int]:
+    """Write the pair keys with their epochs, and the moves; return how many of each, and the range of epochs."""
+    pairs = 0
+    moved = 0
+    lowest, highest = np.int64(1 << 30), np.int64(-1)
+    first = 0
+    for run in range(len(runs.sign)):
+        window = runs.window[run]
+        size = window + runs.active[run]
+        negative = np.uint64(runs.sign[run] < 0)
+        partners[:size] = 0
+        for later in range(window, size):
+            x = first + later
+            high_x = places[x] << np.uint64(33)
+            low_x = np.uint64(runs.item[x]) << np.uint64(1) | negative
+            for earlier in range(later - 1, -1, -1):
+                y = first + earlier
+                if pair_window > 0 and abs(runs.seq[x] - runs.seq[y]) > pair_window:
+                    break  # entries before an active one rise by seq, unless all are within reach of it
+                partners[later] += 1
+                partners[earlier] += 1
+                epoch = max(runs.epoch[x], runs.epoch[y])
+                if wanted[x]:
+                    keys[pairs] = high_x | np.uint64(runs.item[y]) << np.uint64(1) | negative
+                    epochs[pairs] = epoch
+                    pairs += 1
+                if wanted[y]:
+                    keys[pairs] = places[y] << np.uint64(33) | low_x
+                    epochs[pairs] = epoch
+                    pairs += 1
+                lowest = min(lowest, epoch)
+                highest = max(highest, epoch)
+        step = np.int64(runs.sign[run])
+        for place in range(size):
+            at = first + place
+            if not wanted[at]:
+                continue
+            high = places[at] << np.uint64(33)
+            if place >= window:
+                moves[moved] = high | np.uint64(bucket(partners[place])) << np.uint64(1) | negative
+                moved += 1
+                continue
+            before = np.uint64(bucket(runs.exposure[at]))
+            after = np.uint64(bucket(runs.exposure[at] + step * partners[place]))
+            if before != after:
+                moves[moved] = high | before << np.uint64(1) | np.uint64(1)
+                moves[moved + 1] = high | after << np.uint64(1)
+                moved += 2
+        first += size
+    return pairs, moved, lowest, highest

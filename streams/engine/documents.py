@@ -1,0 +1,90 @@
+"""What we tell the outside, as plain dictionaries: the one shape for command line, topics, endpoint and export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from streams.engine.ranking import RelatedItem
+
+if TYPE_CHECKING:
+    from state.count_store import CountStore
+    from state.history_store import HistoryStore
+
+
+def timestamp_text(milliseconds: int) -> str | None:
+    """Event time as ISO 8601 in UTC; None for the -1 that means never.
+
+    >>> timestamp_text(1_483_271_606_000), timestamp_text(-1)
+    ('2017-01-01T11:53:26Z', None)
+    """
+    if milliseconds < 0:
+        return None
+    text = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="auto")
+    return text.replace("+00:00", "Z")
+
+
+def as_of(store: CountStore) -> dict[str, Any]:
+    """The log prefix that a store stands for."""
+    return {"timestamp": timestamp_text(store.newest), "lines": store.lines}
+
+
+class RelatedList(msgspec.Struct, frozen=True, gc=False):
+    """An item's related list, as it is published."""
+
+    item_id: str
+    buyers: int
+    purchases: int
+    as_of: dict[str, Any]
+    score: str
+    related: Sequence[RelatedItem]
+
+
+def related_list(
+    store: CountStore, number: int, score: str, entries: Sequence[RelatedItem], log: dict[str, Any]
+) -> RelatedList:
+    """An item's related list.
+
+    Args:
+        store: the item's counts.
+        number: the item, by its number there.
+        score: what it is ranked by.
+        entries: the list, best first.
+        log: the `as_of` of the store.
+    """
+    table = store.popularity
+    buyers = sum([column.item(number) for column in table.holders.values()])
+    purchases = sum([column.item(number) for column in table.purchases.values()])
+    return RelatedList(store.names.text(number), buyers, purchases, log, score, entries)
+
+
+def related_document(store: CountStore, number: int, score: str, entries: Sequence[RelatedItem]) -> dict[str, Any]:
+    """The same as a dictionary."""
+    document: dict[str, Any] = msgspec.to_builtins(related_list(store, number, score, entries, as_of(store)))
+    return document
+
+
+def customer_document(store: HistoryStore, customer_id: str) -> dict[str, Any] | None:
+    """A customer's history, newest first; None if the customer is not known."""
+    if customer_id not in store.customers:
+        return None
+    items, entries = store.table.history.row(store.customers[customer_id])
+    order = np.lexsort((-entries["seq"].astype(np.int64), -entries["last"]))
+    return {
+        "customer_id": customer_id,
+        "items_held": len(items),
+        "purchases": int(entries["purchases"].sum()),
+        "history": [
+            {
+                "item_id": store.items.text(int(items[place])),
+                "purchases": int(entries[place]["purchases"]),
+                "first": timestamp_text(int(entries[place]["first"])),
+                "last": timestamp_text(int(entries[place]["last"])),
+            }
+            for place in order.tolist()
+        ],
+    }

@@ -1,0 +1,125 @@
+"""Related lists of a partition's items, by any score, from its counts as they are now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from state.count_rows import BUNDLE, bucket_exposures, items_at, places_of, slice_of
+from state.journal import SLICES
+from streams.engine.popularity import epoch_weights, popularity, recent_share
+from streams.engine.ranking import Catalogue, Components, RelatedLists, rank
+from streams.engine.relatedness import COSINE, DIFFERENCE, LIFT, NAIVE, RAW, SIGNIFICANCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from state.count_rows import Keys
+    from state.count_store import CountStore
+
+_KINDS = {
+    "difference": DIFFERENCE,
+    "significance": SIGNIFICANCE,
+    "lift": LIFT,
+    "naive": NAIVE,
+    "raw": RAW,
+    "cosine": COSINE,
+}
+SCORES = ("blend", *_KINDS)
+DECAYING_SCORES = ("blend", "difference", "significance", "lift")
+"""Scores that take a half-life."""
+_BUCKETS = bucket_exposures(257 + 8 * 24)  # up to an exposure of 2^32
+BLEND_HALF_LIFE_DAYS = 60.0
+_STRETCH = 64  # bundles of a slice that lie together in a share
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """By what related lists are ranked.
+
+    Attributes:
+        score: one of SCORES.
+        half_life_days: of the counts; for a blend that of its recent half, 60 unless given; None: no decay.
+        trend: multiply by the trend.
+    """
+
+    score: str = "blend"
+    half_life_days: float | None = None
+    trend: bool = True
+
+    @property
+    def parts(self) -> list[tuple[int, float | None]]:
+        """Kind and half-life of each component."""
+        if self.score == "blend":
+            return [(DIFFERENCE, None), (DIFFERENCE, self.half_life_days or BLEND_HALF_LIFE_DAYS)]
+        return [(_KINDS[self.score], self.half_life_days)]
+
+
+class Ranker:
+    """Ranks the neighbours of a partition's items as of its latest commit when it was made.
+
+    Args:
+        store: the counts; what it commits later is seen in the rows but not in the popularity: make another then.
+        scoring: by what to rank.
+    """
+
+    def __init__(self, store: CountStore, scoring: Scoring) -> None:
+        self._store = store
+        table, known = store.popularity, len(store.names)
+        self._epochs = store.epochs()
+        recent = recent_share(table, known) if scoring.trend else None
+        views = [popularity(table, known, half_life, recent) for _, half_life in scoring.parts]
+        self._components = Components(
+            kind=np.array([kind for kind, _ in scoring.parts]),
+            weight=np.stack(
+                [epoch_weights(self._epochs, table.newest_day, half_life) for _, half_life in scoring.parts]
+            ),
+            facts=np.stack([fact for view in views for fact in view], axis=1),
+        )
+        holders, purchases = table.totals()
+        self._catalogue = Catalogue(
+            holders[:known],
+            purchases[:known],
+            *store.names.encoded(),
+            customers=store.holding,
+        )
+
+    def lists(self, items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], RelatedLists]:
+        """Some of the partition's items, in the order in which they are stored, and their lists."""
+        items, places = _in_order(items)
+        addends = self._store.addends(places)
+        return items, rank(items, places, addends, _BUCKETS, self._components, self._catalogue)
+
+    def totals(self, items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(n,) buyers and (n,) purchases of some items."""
+        return self._catalogue.holders[items], self._catalogue.purchases[items]
+
+    def share(self, number: int, of: int) -> npt.NDArray[np.int64]:
+        """The partition's items that were ever bought and fall into share `number` of `of`, always the same one.
+
+        Args:
+            number: below `of`.
+            of: a multiple of SLICES. Stretches of each slice take turns, so that a share is read in one go or a few.
+        """
+        known = self._bought()
+        stretch = known // (SLICES * BUNDLE * _STRETCH)
+        here: npt.NDArray[np.int64] = known[(slice_of(known) + stretch % (of // SLICES) * SLICES) == number]
+        return here
+
+    def every(self) -> Iterator[tuple[npt.NDArray[np.uint32], RelatedLists]]:
+        """The lists of all items of the partition, slice by slice."""
+        for number in range(SLICES):
+            yield self.lists(self.share(number, SLICES))
+
+    def _bought(self) -> npt.NDArray[np.int64]:
+        return np.flatnonzero(self._store.owned[: len(self._store.names)] & (self._catalogue.purchases > 0))
+
+
+def _in_order(items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], Keys]:
+    """Items by rising place, and their places."""
+    places = np.sort(places_of(items))
+    return items_at(places), places

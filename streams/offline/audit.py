@@ -1,0 +1,296 @@
+"""An independent recount from the histories: every pair count, exposure histogram, holder count and related list.
+
+Nothing here is shared with the incremental path but the stores it reads: pairs are found by comparing each history with
+itself shifted, expectations by the textbook formula, lists by sorting all neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from state.count_rows import EXPOSURES, bucket_exposures, bucket_of, items_at, slice_of
+from state.journal import SLICES
+from streams.engine.ranker import BLEND_HALF_LIFE_DAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from state.count_store import CountStore
+    from state.history_store import HistoryStore
+    from state.related_store import RelatedStore, StoredList
+    from streams.engine.embedded import Embedded
+
+_SHOWN = 20
+_SLICES_AT_ONCE = 8
+_EPOCH_MS = 30 * 86_400_000
+_BUCKETS = bucket_exposures(500).astype(np.float64)
+
+
+class Histories(NamedTuple):
+    """All histories end to end, each by rising seq: k entries."""
+
+    customer: npt.NDArray[np.int64]
+    seq: npt.NDArray[np.int64]
+    item: npt.NDArray[np.int64]
+    epoch: npt.NDArray[np.int64]
+
+
+class Findings:
+    """What an audit compared, and what differs.
+
+    Attributes:
+        compared: how many of each kind were compared.
+        differences: the first of them, in words.
+        count: how many there are.
+    """
+
+    def __init__(self) -> None:
+        self.compared = {"pair counts": 0, "histogram buckets": 0, "holder counts": 0, "related lists": 0}
+        self.differences: list[str] = []
+        self.count = 0
+
+    def differ(self, text: str) -> None:
+        """Note a difference."""
+        self.count += 1
+        if len(self.differences) < _SHOWN:
+            self.differences.append(text)
+
+
+def audit(embedded: Embedded, findings: Findings) -> Iterator[float]:
+    """Recount everything and compare; yields the fraction done."""
+    window = embedded.settings.pair_window
+    partitions = len(embedded.counts)
+    for place, (counts, related) in enumerate(zip(embedded.counts, embedded.related, strict=True)):
+        histories = _histories(embedded.histories, counts)
+        _compare_holders(counts, histories, findings)
+        exposures = _exposures(histories, window)
+        lists_current = related.current == counts.position
+        for first in range(0, SLICES, _SLICES_AT_ONCE):
+            slices = range(first, min(first + _SLICES_AT_ONCE, SLICES))
+            pairs = _pairs(counts, histories, window, slices)
+            for number in slices:
+                rows = _recounted(counts, number, histories, exposures, pairs)
+                _compare_rows(counts, counts.slice_rows(number), rows, findings)
+                if lists_current:
+                    _compare_lists(counts, related, number, rows, findings)
+                yield (place + (number + 1) / SLICES) / partitions
+
+
+def _histories(store: HistoryStore, counts: CountStore) -> Histories:
+    """Every history, with items as the count store numbers them."""
+    numbers = np.array([counts.names.get(item, -1) for item in store.items.every], np.int64)
+    parts: list[tuple[Any, ...]] = []
+    for customer in range(len(store.customers)):
+        items, entries = store.table.history.row(customer)
+        if len(items):
+            parts.append((np.full(len(items), customer), entries["seq"], numbers[items], entries["first"] // _EPOCH_MS))
+    columns = [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)]
+    return Histories(*(columns or [np.zeros(0, np.int64)] * 4))
+
+
+def _shifted(histories: Histories, window: int) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Places of earlier and later entries of one customer within the window, for every distance between them."""
+    for distance in range(1, len(histories.seq)):
+        near = histories.customer[distance:] == histories.customer[:-distance]
+        if not near.any():
+            return
+        if window:
+            near &= histories.seq[distance:] - histories.seq[:-distance] <= window
+            if not near.any():
+                return
+        earlier = np.flatnonzero(near)
+        yield earlier, earlier + distance
+
+
+def _exposures(histories: Histories, window: int) -> npt.NDArray[np.int64]:
+    """(k,) the exposure of each entry."""
+    exposures = np.zeros(len(histories.seq), np.int64)
+    for earlier, later in _shifted(histories, window):
+        exposures[earlier] += 1
+        exposures[later] += 1
+    return exposures
+
+
+def _pairs(
+    counts: CountStore, histories: Histories, window: int, slices: range
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Item, neighbour and epoch of every ordered pair whose item is the partition's own and in `slices`."""
+    wanted = counts.owned[histories.item] & np.isin(slice_of(histories.item), slices)
+    found: list[list[npt.NDArray[np.int64]]] = [[np.zeros(0, np.int64)] for _ in range(3)]
+    for earlier, later in _shifted(histories, window):
+        for mine, other in ((earlier, later), (later, earlier)):
+            here = wanted[mine]
+            found[0].append(histories.item[mine[here]])
+            found[1].append(histories.item[other[here]])
+            found[2].append(np.maximum(histories.epoch[mine[here]], histories.epoch[other[here]]))
+    item, neighbour, epoch = (np.concatenate(column) for column in found)
+    return item, neighbour, epoch
+
+
+class _Rows(NamedTuple):
+    """Recounted rows of a slice: epoch -> item << 32 | neighbour, rising, and how often."""
+
+    by_epoch: dict[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]]
+
+
+def _recounted(
+    counts: CountStore,
+    number: int,
+    histories: Histories,
+    exposures: npt.NDArray[np.int64],
+    pairs: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]],
+) -> _Rows:
+    item, neighbour, epoch = pairs
+    here = slice_of(item) == number
+    item, neighbour, epoch = item[here], neighbour[here], epoch[here]
+    rows = {}
+    for when in np.unique(epoch).tolist():
+        chosen = epoch == when
+        rows[when] = np.unique((item[chosen] << 32 | neighbour[chosen]).astype(np.uint64), return_counts=True)
+    entries = counts.owned[histories.item] & (slice_of(histories.item) == number)
+    buckets = np.array([bucket_of(exposure) for exposure in range(int(exposures.max(initial=0)) + 1)])
+    keys = histories.item[entries] << 32 | buckets[exposures[entries]]
+    rows[EXPOSURES] = np.unique(keys.astype(np.uint64), return_counts=True)
+    return _Rows(rows)
+
+
+def _compare_holders(counts: CountStore, histories: Histories, findings: Findings) -> None:
+    known = len(counts.names)
+    for epoch in sorted({*np.unique(histories.epoch).tolist(), *counts.popularity.holders}):
+        recounted = np.bincount(histories.item[histories.epoch == epoch], minlength=known)
+        stored = counts.popularity.epoch(epoch)[0][:known]
+        findings.compared["holder counts"] += int(np.count_nonzero(recounted | stored))
+        for item in np.flatnonzero(recounted != stored).tolist():
+            findings.differ(
+                f"holders of item {counts.names.text(item)!r} first bought in epoch {epoch}: "
+                f"{stored[item]} counted, {recounted[item]} in the histories"
+            )
+    customers = len(np.unique(histories.customer))
+    if customers != counts.holding:
+        findings.differ(f"customers who hold anything: {counts.holding} counted, {customers} in the histories")
+
+
+def _compare_rows(counts: CountStore, stored: dict[int, Any], recounted: _Rows, findings: Findings) -> None:
+    for epoch in sorted(stored.keys() | recounted.by_epoch.keys()):
+        nothing = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        keys, totals = stored.get(epoch, nothing)
+        keys = items_at(keys >> np.uint64(32)).astype(np.uint64) << np.uint64(32) | keys & np.uint64(0xFFFFFFFF)
+        right_keys, right = recounted.by_epoch.get(epoch, nothing)
+        kind = "histogram buckets" if epoch == EXPOSURES else "pair counts"
+        findings.compared[kind] += len(right_keys)
+        if len(keys) == len(right_keys):
+            order = np.argsort(keys)
+            if (keys[order] == right_keys).all() and (totals[order] == right).all():
+                continue
+        mine = dict(zip(keys.tolist(), totals.tolist(), strict=True))
+        theirs = dict(zip(right_keys.tolist(), right.tolist(), strict=True))
+        for key in sorted(mine.keys() | theirs.keys()):
+            if mine.get(key, 0) != theirs.get(key, 0):
+                item, other = counts.names.text(key >> 32), key & 0xFFFFFFFF
+                what = (
+                    f"buyers of {item!r} with exposure {_BUCKETS[other]:.0f}"
+                    if epoch == EXPOSURES
+                    else f"customers with both {item!r} and {counts.names.text(other)!r} in epoch {epoch}"
+                )
+                findings.differ(f"{what}: {mine.get(key, 0)} counted, {theirs.get(key, 0)} in the histories")
+
+
+def _compare_lists(counts: CountStore, related: RelatedStore, number: int, rows: _Rows, findings: Findings) -> None:
+    """Compare the published lists of a slice with lists made from the recounted rows."""
+    view = _Popularity(counts)
+    known = np.flatnonzero(counts.owned[: len(counts.names)] & (view.purchases > 0))
+    epochs = sorted(epoch for epoch in rows.by_epoch if epoch != EXPOSURES)
+    for item in known[slice_of(known) == number].tolist():
+        findings.compared["related lists"] += 1
+        stored = related.get(item)
+        name = counts.names.text(item)
+        if stored is None:
+            findings.differ(f"related list of {name!r}: missing")
+            continue
+        by_epoch = [(epoch, *_row(rows, epoch, item)) for epoch in epochs]
+        text = _list_difference(stored, view, by_epoch, _row(rows, EXPOSURES, item))
+        if text:
+            findings.differ(f"related list of {name!r}: {text}")
+
+
+def _row(rows: _Rows, epoch: int, item: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    keys, counts = rows.by_epoch[epoch]
+    begin, end = np.searchsorted(keys, np.array([item << 32, (item + 1) << 32], np.uint64))
+    return (keys[begin:end] & np.uint64(0xFFFFFFFF)).astype(np.int64), counts[begin:end]
+
+
+class _Popularity:
+    """Chance and trend of every item, without half-life and with that of the blend's recent half."""
+
+    def __init__(self, counts: CountStore) -> None:
+        table, known = counts.popularity, len(counts.names)
+        epochs = sorted(table.holders)
+        holders = np.array([table.holders[epoch][:known] for epoch in epochs], np.float64).reshape(-1, known)
+        bought = np.array([table.purchases[epoch][:known] for epoch in epochs], np.float64).reshape(-1, known)
+        self.purchases = bought.sum(0)
+        ages = table.newest_day // 30 - np.array(epochs, np.float64)
+        days = np.arange(max(table.newest_day - 59, 0), table.newest_day + 1)
+        weights = 0.5 ** ((table.newest_day - days) / 7)
+        recent = weights @ table.days[days % 60, :known] if len(days) else np.zeros(known)
+        recent = recent / recent.sum() if recent.sum() else recent
+        self.weights = {}
+        self.chance = {}
+        self.trend = {}
+        for half_life in (None, BLEND_HALF_LIFE_DAYS):
+            weight = np.ones(len(epochs)) if half_life is None else 0.5 ** (30 * ages / half_life)
+            self.weights[half_life] = dict(zip(epochs, weight.tolist(), strict=True))
+            self.chance[half_life] = _share(weight @ holders)
+            self.trend[half_life] = (recent + 1e-7) / (_share(weight @ bought) + 1e-6)
+
+
+def _share(totals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return totals / totals.sum() if totals.sum() > 0 else totals
+
+
+def _list_difference(
+    stored: StoredList,
+    view: _Popularity,
+    by_epoch: list[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]],
+    histogram: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+) -> str:
+    """How a published list differs from the one sorted from all neighbours; empty if it does not."""
+    known = len(view.purchases)
+    neighbours = np.unique(np.concatenate([others for _, others, _ in by_epoch] or [np.zeros(0, np.int64)]))
+    total = np.zeros(len(neighbours))
+    columns = {}
+    pairs = sum(int(counts.sum()) for _, _, counts in by_epoch)
+    buckets, buyers = histogram
+    for half_life in (None, BLEND_HALF_LIFE_DAYS):
+        weights = view.weights[half_life]
+        together = np.zeros(known)
+        for epoch, others, counts in by_epoch:
+            together[others] += weights[epoch] * counts
+        scale = sum(weights[epoch] * int(counts.sum()) for epoch, _, counts in by_epoch) / max(pairs, 1)
+        chance = view.chance[half_life][neighbours]
+        missed = np.exp(np.outer(_BUCKETS[buckets], np.log1p(-np.minimum(chance, 1 - 1e-16))))
+        expected = scale * (buyers @ (1 - missed))
+        score = (together[neighbours] - expected) * view.trend[half_life][neighbours]
+        mass = np.sort(score[score > 0])[::-1][:50].sum()
+        total += 0.5 * score / np.sqrt(mass) if mass > 0 else 0.0
+        columns[half_life] = together[neighbours], expected
+    best = np.sort(total[total > 0])[::-1][:50]
+    tolerance = 1e-9 * max(1.0, float(best[0])) if len(best) else 1e-9
+    if abs(len(best) - len(stored.item)) > np.count_nonzero(np.abs(total) < tolerance):
+        return f"{len(stored.item)} entries, {len(best)} by the counts"
+    shared = min(len(best), len(stored.score))
+    place = np.searchsorted(neighbours, stored.item)
+    if not np.isin(stored.item, neighbours).all():
+        return "it names an item that is not a neighbour"
+    wrong = np.abs(stored.score - total[place]) > tolerance
+    wrong[:shared] |= np.abs(stored.score[:shared] - best[:shared]) > tolerance
+    wrong |= np.abs(stored.together - columns[None][0][place]) > 0
+    wrong |= np.abs(stored.expected - columns[None][1][place]) > 1e-9 * np.maximum(1.0, stored.expected)
+    wrong |= np.abs(stored.trend / view.trend[None][stored.item] - 1) > 1e-9
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        return f"entry {first + 1} has score {stored.score[first]:.6g}, the counts say {total[place[first]]:.6g}"
+    return ""

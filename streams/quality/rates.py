@@ -1,0 +1,169 @@
+"""How well orders were foretold: the tallies of prequential scoring, read as rates. Floats from integers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from producers.orders import DAY_MS
+from streams.quality.prequential import AT, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+RUNNING_HALF_LIFE_DAYS = 30
+_FIRST_DAY = date(1970, 1, 1).toordinal()
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+class Day(NamedTuple):
+    """A UTC day on which orders were scored, and the running rates at its end."""
+
+    day: int
+    tally: Tally
+    hit_rate: float
+    """Hits per order scored, of this day and those before, which weigh half for every 30 days that they lie back."""
+    bestseller_hit_rate: float
+
+
+def total(tallies: Iterable[Sequence[int]]) -> Tally:
+    """All tallies together.
+
+    >>> total([(3, 1, 0), (2, 1, 2)])
+    Tally(orders=5, hits=2, bestseller_hits=2)
+    """
+    whole = Tally()
+    for tally in tallies:
+        whole = whole.plus(Tally(*tally))
+    return whole
+
+
+def united(partitions: Iterable[Mapping[int, Sequence[int]]]) -> dict[int, Tally]:
+    """The tallies of several partitions by day.
+
+    >>> united([{0: (3, 1, 0)}, {0: (2, 1, 2), 1: (1, 0, 0)}])[0]
+    Tally(orders=5, hits=2, bestseller_hits=2)
+    """
+    days: dict[int, list[Sequence[int]]] = defaultdict(list)
+    for partition in partitions:
+        for day, tally in partition.items():
+            days[day].append(tally)
+    return {day: total(some) for day, some in days.items()}
+
+
+def running(tallies: Mapping[int, Sequence[int]]) -> list[Day]:
+    """Every day with its running rates, by rising day.
+
+    >>> [(day.day, day.hit_rate, round(day.bestseller_hit_rate, 3)) for day in running({30: (2, 1, 1), 0: (4, 2, 0)})]
+    [(0, 0.5, 0.0), (30, 0.5, 0.25)]
+    """
+    days = []
+    orders = hits = bestseller_hits = 0.0
+    before = 0
+    for day in sorted(tallies):
+        tally = Tally(*tallies[day])
+        left = 0.5 ** ((day - before) / RUNNING_HALF_LIFE_DAYS)
+        orders = orders * left + tally.orders
+        hits = hits * left + tally.hits
+        bestseller_hits = bestseller_hits * left + tally.bestseller_hits
+        days.append(Day(day, tally, hits / orders, bestseller_hits / orders))
+        before = day
+    return days
+
+
+def by_month(tallies: Mapping[int, Sequence[int]]) -> dict[str, Tally]:
+    """Tallies by calendar month, as in "2017-03", the earliest first."""
+    months: dict[str, list[Sequence[int]]] = defaultdict(list)
+    for day in sorted(tallies):
+        months[day_text(day)[:7]].append(tallies[day])
+    return {month: total(some) for month, some in months.items()}
+
+
+def quality_entries(tallies: Mapping[int, Sequence[int]]) -> dict[str, Any]:
+    """The tallies with their running rates, as we tell them."""
+    days = running(tallies)
+    return {
+        "at": AT,
+        **total(tallies.values())._asdict(),
+        "running_half_life_days": RUNNING_HALF_LIFE_DAYS,
+        "days": [
+            {
+                "day": day_text(day.day),
+                **day.tally._asdict(),
+                "hit_rate": day.hit_rate,
+                "bestseller_hit_rate": day.bestseller_hit_rate,
+            }
+            for day in days
+        ],
+    }
+
+
+def tallies_of(document: Mapping[str, Any]) -> dict[int, Tally]:
+    """The tallies that `quality_entries` told of.
+
+    >>> tallies_of(quality_entries({17_167: (40, 6, 4)}))
+    {17167: Tally(orders=40, hits=6, bestseller_hits=4)}
+    """
+    return {
+        date.fromisoformat(day["day"]).toordinal() - _FIRST_DAY: Tally(*(day[field] for field in Tally._fields))
+        for day in document["days"]
+    }
+
+
+def day_text(day: int) -> str:
+    """A UTC day as ISO 8601.
+
+    >>> day_text(17_167)
+    '2017-01-01'
+    """
+    return datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date().isoformat()
+
+
+def sparkline(values: Sequence[float], most: float) -> str:
+    """Values as a row of blocks, of which the tallest stands for `most`.
+
+    >>> sparkline([0.0, 0.1, 0.4], 0.4)
+    '▁▃█'
+    """
+    top = len(_BLOCKS) - 1
+    return "".join(_BLOCKS[min(top, int(value / most * top + 0.5)) if most > 0 else 0] for value in values)
+
+
+def quality_lines(tallies: Mapping[int, Sequence[int]]) -> list[str]:
+    """What people read: hit rates by month and in all, and a curve of each.
+
+    >>> for line in quality_lines({17_167: (40, 6, 4), 17_200: (60, 12, 6)}):
+    ...     print(line)
+    hit@6 of new items, before each order was counted
+    month     orders  recommended  bestsellers
+    2017-01       40         .150         .100
+    2017-02       60         .200         .100
+    all          100         .180         .100
+    recommended ▆█
+    bestsellers ▅▅
+    """
+    months = by_month(tallies)
+    whole = total(tallies.values())
+    if not whole.orders:
+        return ["no order was scored"]
+    rows = [*months.items(), ("all", whole)]
+    lines = [f"hit@{AT} of new items, before each order was counted", "month     orders  recommended  bestsellers"]
+    lines += [
+        f"{name:<8}{tally.orders:>8,}  {_rate(tally.hits, tally.orders):>11}  "
+        f"{_rate(tally.bestseller_hits, tally.orders):>11}"
+        for name, tally in rows
+    ]
+    curves = [
+        [tally.hits / tally.orders for tally in months.values()],
+        [tally.bestseller_hits / tally.orders for tally in months.values()],
+    ]
+    most = max(map(max, curves))
+    return [*lines, *(f"{name} {sparkline(curve, most)}" for name, curve in zip(_CURVES, curves, strict=True))]
+
+
+_CURVES = ("recommended", "bestsellers")
+
+
+def _rate(hits: int, orders: int) -> str:
+    return f"{hits / orders:.3f}".removeprefix("0")

@@ -1,0 +1,59 @@
+"""The attendant: what the endpoint of a worker needs done in the background, a few times a second."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mode import Service
+
+if TYPE_CHECKING:
+    from streams.workers.answering.local_items import LocalItems
+    from streams.workers.answering.worker_answers import WorkerAnswers
+    from streams.workers.cluster.owners import Ownership
+    from streams.workers.cluster.peers import Peers
+    from streams.workers.kafka.producers import PurchaseLog
+
+STOCK_EVERY_S = 0.2
+WATCHED_EVERY_S = 0.5
+
+
+class Attendant(Service):
+    """Takes stock as items sell, and watches lists that other workers publish.
+
+    Args:
+        answers: of the worker.
+        items: of the partitions open here.
+        owners, peers, log: connections to close at the end.
+    """
+
+    def __init__(
+        self, answers: WorkerAnswers, items: LocalItems, owners: Ownership, peers: Peers, log: PurchaseLog
+    ) -> None:
+        super().__init__()
+        self._answers = answers
+        self._items = items
+        self._owners = owners
+        self._peers = peers
+        self._log = log
+
+    async def on_start(self) -> None:
+        """Connect to the log."""
+        await self._log.start()
+
+    @Service.task
+    async def _take_stock(self) -> None:
+        while not self.should_stop:
+            await self._items.attend()
+            await self.sleep(STOCK_EVERY_S)
+
+    @Service.task
+    async def _watch(self) -> None:
+        versions: dict[str, str] = {}
+        while not self.should_stop:
+            await self._answers.watched_elsewhere(versions)
+            await self.sleep(WATCHED_EVERY_S)
+
+    async def on_stop(self) -> None:
+        """Let go of everyone."""
+        await asyncio.gather(self._log.stop(), self._owners.close(), self._peers.close())

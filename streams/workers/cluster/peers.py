@@ -1,0 +1,183 @@
+"""Other workers, asked over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import msgspec
+import numpy as np
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from yarl import URL
+
+from streams.endpoint.answers import FORWARDED_BY, NotKnown, Wishes
+from streams.recommendations.recommend import MOST_SEEDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from state.related_store import StoredList
+
+CONNECTING_S = 0.5
+ANSWERING_S = 2.0
+COMPUTING_S = 10.0
+"""For what has to wait until another's worker thread is free."""
+_MOST_CONNECTIONS = 64  # to one worker
+
+
+class PeerAway(Exception):
+    """A worker cannot be reached, or has not what it is asked for."""
+
+
+class Reply(NamedTuple):
+    """What a worker answered."""
+
+    body: bytes
+    version: str
+    """Its ETag, without the quotes; empty if there is none, and if nothing has changed."""
+
+    @property
+    def document(self) -> msgspec.Raw:
+        """The body as part of another document."""
+        return msgspec.Raw(self.body)
+
+
+class Peers:
+    """Asks other workers, each request marked as handed on.
+
+    Args:
+        address: of this worker.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._session: ClientSession | None = None
+
+    async def get(
+        self,
+        peer: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        unless: str | None = None,
+        timeout_s: float = ANSWERING_S,
+    ) -> Reply:
+        """Ask for a document.
+
+        Args:
+            peer: host:port.
+            path: percent-encoded.
+            query: parameters.
+            unless: the version already had, which need not be sent again.
+            timeout_s: for the whole answer.
+
+        Raises:
+            NotKnown: there is no such thing.
+            PeerAway: it cannot answer.
+        """
+        headers = {} if unless is None else {"If-None-Match": f'W/"{unless}"'}
+        return await self._ask("GET", peer, path, timeout_s, params=query, headers=headers)
+
+    async def post(
+        self, peer: str, path: str, body: bytes, content_type: str = "application/json", timeout_s: float = ANSWERING_S
+    ) -> Reply:
+        """Ask with a body; raises as `get` does."""
+        return await self._ask("POST", peer, path, timeout_s, data=body, headers={"Content-Type": content_type})
+
+    async def _ask(
+        self,
+        method: str,
+        peer: str,
+        path: str,
+        timeout_s: float,
+        *,
+        headers: dict[str, str],
+        **of: Any,  # noqa: ANN401
+    ) -> Reply:
+        if self._session is None:
+            self._session = ClientSession(
+                connector=TCPConnector(limit=0, limit_per_host=_MOST_CONNECTIONS),
+                headers={FORWARDED_BY: self._address, "Accept": "*/*"},
+            )
+        url = URL(f"http://{peer}{path}", encoded=True)
+        timeout = ClientTimeout(total=timeout_s, connect=CONNECTING_S)
+        try:
+            async with self._session.request(method, url, timeout=timeout, headers=headers, **of) as response:
+                body = await response.read()
+        except (ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            raise PeerAway(f"worker {peer} does not answer: {error!r}") from error
+        if response.status == HTTPStatus.NOT_FOUND:
+            raise NotKnown(_detail(body))
+        if response.status == HTTPStatus.NOT_MODIFIED:
+            return Reply(b"", "")
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            raise PeerAway(f"worker {peer} answers {response.status}: {_detail(body)}")
+        return Reply(body, response.headers.get("ETag", "").removeprefix("W/").strip('"'))
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
+def _detail(body: bytes) -> str:
+    """What a problem document says."""
+    try:
+        return str(msgspec.json.decode(body)["detail"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        return body[:200].decode(errors="replace")
+
+
+# no `from __future__ import annotations`: msgspec reads the annotations at run time
+
+
+MSGPACK = "application/msgpack"
+LISTS_PATH = "/internal/lists"
+RECOMMENDATIONS_PATH = "/internal/recommendations"
+
+
+class HeldIds(msgspec.Struct, array_like=True):
+    """What a customer holds: k items by id, and of each when last, as which, and how often it was bought."""
+
+    item_ids: list[str] = []
+    last: list[int] = []
+    seq: list[int] = []
+    purchases: list[int] = []
+
+
+class ListsQuestion(msgspec.Struct):
+    """Which published lists are wanted, all of partitions that one worker owns."""
+
+    item_ids: Annotated[list[str], msgspec.Meta(max_length=MOST_SEEDS)]
+
+
+class PublishedList(msgspec.Struct, array_like=True):
+    """A list of k entries: their ids, and score, N and E of each as float64."""
+
+    item_ids: list[str]
+    figures: bytes
+
+    @classmethod
+    def of(cls, item_ids: list[str], stored: StoredList) -> PublishedList:
+        """A stored list, whose items have these ids."""
+        return cls(item_ids, np.concatenate([stored.score, stored.together, stored.expected]).tobytes())
+
+    def columns(self) -> np.ndarray:
+        """(3, k) float64."""
+        return np.frombuffer(self.figures, np.float64).reshape(3, len(self.item_ids))
+
+
+class RecommendationsQuestion(msgspec.Struct):
+    """Recommendations for someone whose history this is; for workers that have histories but no items."""
+
+    customer_id: str | None
+    held: HeldIds
+    wishes: Wishes
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_lists_question = msgspec.msgpack.Decoder(ListsQuestion).decode
+decode_lists = msgspec.msgpack.Decoder(list[PublishedList]).decode
+decode_recommendations_question = msgspec.msgpack.Decoder(RecommendationsQuestion).decode

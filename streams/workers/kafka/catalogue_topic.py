@@ -1,0 +1,217 @@
+"""The catalogue as the topic `items` tells it, in the memory of a worker: read whole at the start, and followed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import ConsumerStoppedError
+from mode import Service
+
+from producers.connection import quieten_client
+from producers.publish import Publisher
+from streams.catalogue.catalogue import Catalogue, CatalogueError, CatalogueItem, check_item_id, decode_item
+from streams.catalogue.files import begun, filled, read_catalogue, shown_records
+from streams.workers.kafka.reading import TopicReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from streams.catalogue.files import CatalogueRow, Filled
+    from streams.workers.kafka.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+FETCH_WAIT_MS = 100
+_RECORDS_AT_ONCE = 500  # one millisecond of work, then others have their turn
+_BAD_RECORDS_TOLD = 100
+
+
+class CatalogueFeed(Service):
+    """Brings a catalogue up to date with the topic `items`; a tombstone removes an item.
+
+    It reads every partition, in no consumer group, so each worker has the whole catalogue. A record that is none is
+    logged and skipped: what was known of its item stays, until a worker starts that finds only the bad record.
+
+    Args:
+        broker: host:port.
+        topic: name of the topic.
+        catalogue: is brought up to date; a new one if not given.
+
+    Attributes:
+        catalogue: what the topic says.
+        complete: set once everything was read that was there at the start.
+        rejected: how many records were none.
+    """
+
+    def __init__(self, broker: str, topic: str, catalogue: Catalogue | None = None) -> None:
+        super().__init__()
+        self.catalogue = Catalogue() if catalogue is None else catalogue
+        self.complete = asyncio.Event()
+        self.rejected = 0
+        self._broker = broker
+        self._topic = topic
+        self._consumer: Any = None
+
+    async def on_start(self) -> None:
+        """Find the topic.
+
+        Raises:
+            KafkaError: it is not there.
+        """
+        self._consumer = AIOKafkaConsumer(
+            self._topic,
+            bootstrap_servers=self._broker,
+            group_id=None,  # all partitions are ours
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+        )
+        await self._consumer.start()
+
+    @Service.task
+    async def _follow(self) -> None:
+        while not self.should_stop:
+            try:
+                fetched = await self._consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=_RECORDS_AT_ONCE)
+            except ConsumerStoppedError:
+                return
+            for records in fetched.values():
+                self._take(records)
+            if not self.complete.is_set() and await self._has_everything():
+                self.complete.set()
+                logger.info("catalogue: %d items, from topic %s", len(self.catalogue.items), self._topic)
+            if fetched:
+                await asyncio.sleep(0)  # what was fetched before is had without waiting
+
+    async def on_stop(self) -> None:
+        """Leave the broker."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def _has_everything(self) -> bool:
+        for place in self._consumer.assignment():
+            end = self._consumer.last_stable_offset(place)
+            # before the first fetch nobody knows, which is not the same as having everything
+            if end is None or await self._consumer.position(place) < end:
+                return False
+        return True
+
+    def _take(self, records: Iterable[Any]) -> None:
+        for record in records:
+            try:
+                item_id, item = read_record(record.key, record.value)
+            except CatalogueError as error:
+                self.rejected += 1
+                if self.rejected <= _BAD_RECORDS_TOLD:
+                    logger.warning(
+                        "catalogue: record %d of topic %s partition %d is skipped: %s",
+                        record.offset,
+                        record.topic,
+                        record.partition,
+                        error,
+                    )
+                if self.rejected == _BAD_RECORDS_TOLD:
+                    logger.warning("catalogue: further records that are none are only counted")
+            else:
+                self.catalogue.put(item_id, item)
+
+
+def read_record(key: bytes | None, value: bytes | None) -> tuple[str, CatalogueItem | None]:
+    """Item id of a record, and what is known of the item; None: nothing any more.
+
+    Raises:
+        CatalogueError: saying what is wrong with the key or the value.
+
+    >>> read_record(b"7", b'{"title": "Tea"}'), read_record(b"7", None)
+    (('7', CatalogueItem(title='Tea', category=None, available=True, url=None, image=None)), ('7', None))
+    >>> read_record(None, b"{}")
+    Traceback (most recent call last):
+    streams.catalogue.catalogue.CatalogueError: item_id, the record's key, is missing
+    """
+    try:
+        item_id = (key or b"").decode()
+    except UnicodeDecodeError:
+        raise CatalogueError(f"item_id, the record's key, is {(key or b'')[:60]!r}, not UTF-8") from None
+    if not item_id:
+        raise CatalogueError("item_id, the record's key, is missing")
+    check_item_id(item_id)
+    if value is None:
+        return item_id, None
+    try:
+        return item_id, decode_item(value)
+    except CatalogueError as error:
+        raise CatalogueError(f"item {item_id[:60]!r}: {error}") from None
+
+
+def fill_topic(
+    broker: str,
+    topics: Topics,
+    file: Path,
+    columns: Mapping[str, str],
+    on_row: Callable[[CatalogueRow], None] = lambda _: None,
+    *,
+    timeout_s: float = 30,
+) -> Filled:
+    """Send the rows of a file; return when the broker has them.
+
+    Raises:
+        CatalogueError: the file cannot be read.
+        OrderError: there is no topic.
+        PublishingFailed: the broker did not take a record.
+        BrokerUnavailable: no broker answers.
+    """
+    rows = begun(read_catalogue(file, columns))  # a file that cannot be read sends nothing
+    with Publisher(broker, topics.items, timeout_s) as publisher:
+        return filled(rows, lambda records: send_items(publisher, records), on_row)
+
+
+def send_items(publisher: Publisher, records: Sequence[tuple[str, bytes | None]]) -> None:
+    """Hand catalogue records over, by item id; None removes an item."""
+    for item_id, record in records:
+        key = item_id.encode()
+        publisher.send(key, record, partition=publisher.partition_of(key))
+
+
+def set_available(broker: str, topics: Topics, available: Mapping[str, bool], *, timeout_s: float = 30) -> None:
+    """Show or hide items; what else the topic says of them stays as it is.
+
+    Args:
+        broker: host:port.
+        topics: their names.
+        available: by item id.
+        timeout_s: how long to wait for the broker.
+
+    Raises:
+        OrderError, PublishingFailed, BrokerUnavailable: as in `fill_topic`.
+    """
+    with Publisher(broker, topics.items, timeout_s) as publisher:
+        quieten_client()
+        known = asyncio.run(_records(broker, publisher, available))
+        send_items(publisher, shown_records(known, available))
+
+
+def remove(broker: str, topics: Topics, item_ids: Iterable[str], *, timeout_s: float = 30) -> None:
+    """Forget items.
+
+    Raises:
+        OrderError, PublishingFailed, BrokerUnavailable: as in `fill_topic`.
+    """
+    with Publisher(broker, topics.items, timeout_s) as publisher:
+        send_items(publisher, [(item_id, None) for item_id in item_ids])
+
+
+async def _records(broker: str, publisher: Publisher, item_ids: Iterable[str]) -> dict[str, bytes | None]:
+    """The last record of each of some items; of none, nothing."""
+    wanted = {item_id.encode(): item_id for item_id in item_ids}
+    found: dict[str, bytes | None] = {}
+    async with TopicReader(broker) as reader:
+        for partition in sorted({publisher.partition_of(key) for key in wanted}):
+            begin, end = await reader.bounds(publisher.topic, partition)
+            async for records in reader.records(publisher.topic, partition, begin, end):
+                found |= {wanted[record.key]: record.value for record in records if record.key in wanted}
+    return found

@@ -1,0 +1,84 @@
+"""Reading stretches of a topic outside any consumer group: how far a partition was written, and what stands where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+# what is read is there; a fetch that waits for more, half a second by default, keeps the next stretch waiting
+_FETCH_WAIT_MS = 10
+_FIRST_STRETCH = 64  # records looked at first from the end of a partition
+
+
+class TopicReader:
+    """Reads stretches of partitions; `async with` starts and stops it.
+
+    Args:
+        broker: host:port.
+        committed: leave out records of transactions that were undone, or are not finished.
+    """
+
+    def __init__(self, broker: str, *, committed: bool = True) -> None:
+        self._committed = committed
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=broker,
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            isolation_level="read_committed" if committed else "read_uncommitted",
+            max_partition_fetch_bytes=LARGEST_DELTAS_BYTES // 8,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            retry_backoff_ms=_FETCH_WAIT_MS,  # a new assignment waits once for the topic's leaders
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._consumer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """Offset of the first record that is kept, and behind the last that can be read."""
+        place = TopicPartition(topic, partition)
+        begin = int((await self._consumer.beginning_offsets([place]))[place])
+        end = int((await self._consumer.end_offsets([place]))[place])
+        if begin == end:
+            return begin, end
+        # the embedded broker, asked for the end, tells where the last batch begins; who fetches is told the truth
+        self._consumer.assign([place])
+        self._consumer.seek(place, end - 1)
+        tell = self._consumer.last_stable_offset if self._committed else self._consumer.highwater
+        while (told := tell(place)) is None:
+            await self._consumer.getmany(timeout_ms=20)
+        return begin, max(end, int(told))
+
+    async def records(self, topic: str, partition: int, begin: int, end: int) -> AsyncIterator[list[Any]]:
+        """The records from offset `begin` up to, not including, `end`, some at a time."""
+        place = TopicPartition(topic, partition)
+        self._consumer.assign([place])
+        self._consumer.seek(place, begin)
+        while await self._consumer.position(place) < end:
+            for records in (await self._consumer.getmany(timeout_ms=200, max_records=2000)).values():
+                yield [record for record in records if record.offset < end]
+
+    async def last(self, topic: str, partition: int, wanted: Callable[[Any], bool]) -> Any | None:  # noqa: ANN401
+        """The last record for which `wanted` holds, or None; looks at ever longer stretches from the end on."""
+        begin, upper = await self.bounds(topic, partition)
+        stretch = _FIRST_STRETCH
+        while upper > begin:
+            lower = max(begin, upper - stretch)
+            found = None
+            async for records in self.records(topic, partition, lower, upper):
+                for record in records:
+                    if wanted(record):
+                        found = record
+            if found is not None:
+                return found
+            upper, stretch = lower, 4 * stretch
+        return None
