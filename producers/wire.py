@@ -82,7 +82,7 @@ class OrderDecoder:
             try:
                 order = decode(record)
                 customer_id, order_id, lines = order.customer_id, order.order_id, order.lines
-                if type(customer_id) is not str or not 0 < len(customer_id) <= SURELY_SHORT:
+                if type(customer_id) is not str or not 0 < len(customer_id) <= SURELY_SHORT or "\0" in customer_id:
                     customer_id = read_id("customer_id", customer_id)
                 if flat := lines is None:
                     lines = (order,)
@@ -97,7 +97,7 @@ class OrderDecoder:
                     raise OrderError("lines is empty")  # noqa: TRY301
                 for line in lines:
                     item_id, count = line.item_id, line.quantity
-                    if type(item_id) is not str or not 0 < len(item_id) <= SURELY_SHORT:
+                    if type(item_id) is not str or not 0 < len(item_id) <= SURELY_SHORT or "\0" in item_id:
                         item_id = read_id("item_id", item_id)
                     if count is None:
                         count = 1

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _COLUMN = struct.Struct("<2sI")
 _UNSIGNED = (np.uint8, np.uint16, np.uint32, np.uint64)
 _SIGNED = (np.int8, np.int16, np.int32, np.int64)
+_WITH_LENGTHS = b"\xff"
 _KINDS = {np.dtype(kind).str[1:].encode() for kind in (*_UNSIGNED, *_SIGNED, np.float64, np.bool_)}
 
 
@@ -74,21 +75,28 @@ def unpack(record: bytes, types: Sequence[npt.DTypeLike]) -> list[npt.NDArray[An
 
 
 def pack_ids(ids: Sequence[str]) -> bytes:
-    r"""Ids as bytes; an id never holds a NUL character, the orders' validation sees to that.
+    r"""Ids as bytes, separated by NUL.
 
-    >>> unpack_ids(pack_ids(["tea", "milk"])), unpack_ids(pack_ids([]))
-    (['tea', 'milk'], [])
+    Validation rejects ids that are empty or hold a NUL. Should one get here all the same, the ids are written with
+    their lengths behind a byte that UTF-8 never begins with, so that no id can change another.
+
+    >>> unpack_ids(pack_ids(["tea", "milk"])), unpack_ids(pack_ids([])), unpack_ids(pack_ids(["a\0b", "", "c"]))
+    (['tea', 'milk'], [], ['a\x00b', '', 'c'])
     """
-    return "\0".join(ids).encode()
+    if all(ids) and not any("\0" in text for text in ids):
+        return "\0".join(ids).encode()
+    return _WITH_LENGTHS + join_records([text.encode() for text in ids])
 
 
 def unpack_ids(record: bytes) -> list[str]:
     """The ids of `pack_ids`.
 
     Raises:
-        StateDamaged: the record is not UTF-8.
+        StateDamaged: the record is not UTF-8, or cut off.
     """
     try:
+        if record.startswith(_WITH_LENGTHS):
+            return [text.decode() for text in split_records(record[1:])]
         return record.decode().split("\0") if record else []
     except UnicodeDecodeError as error:
         raise StateDamaged(f"a record of ids is garbled: {error}") from None

@@ -106,3 +106,9 @@ def test_joined_records_cut_off_are_damaged(records: list[bytes], data: st.DataO
 
     with pytest.raises(StateDamaged, match="record"):
         split_records(joined[:cut])
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=8)))
+def test_no_id_can_change_another(ids: list[str]) -> None:
+    """A NUL in an id once renamed every item behind it."""
+    assert unpack_ids(pack_ids(ids)) == ids

@@ -185,3 +185,20 @@ def test_a_bad_record_leaves_nothing_of_itself_among_the_good_ones() -> None:
     assert orders.after.tolist() == [6, 10]
     assert rejected[0].position == 6
     assert json.loads(rejected[0].record) == bad
+
+
+SHORT = st.text(st.characters(codec="utf-8"), max_size=6)
+
+
+@given(customer=SHORT, item=SHORT, order=SHORT)
+def test_an_id_is_kept_as_it_is_or_rejected_however_short(customer: str, item: str, order: str) -> None:
+    """Short ids take a quick path, on which a NUL once passed and split an item in two."""
+    encoded = json.dumps(record(customer_id=customer, item_id=item, order_id=order)).encode()
+
+    orders, rejected = decode_orders([encoded], [0])
+
+    if rejected:
+        assert not customer or not item or "\0" in customer + item + order
+    else:
+        assert "\0" not in customer + item + order
+        assert (orders.customers, orders.items) == ([customer], [item])
