@@ -163,6 +163,8 @@ BAD = {
     b"too long": (b"tea", b'{"title": "%s"}' % (b"x" * 1001)),
     b"an empty key": (b"", b"{}"),
     b"a key that is no text": (b"\xff", b"{}"),
+    b"not UTF-8": (b"tea", b'{"title": "caf\xe9"}'),
+    b"nested deeply in a field we do not know": (b"tea", b'{"x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"),
     b"a long key": (b"x" * 513, b"{}"),
 }
 

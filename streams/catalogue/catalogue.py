@@ -48,7 +48,7 @@ def decode_item(record: bytes) -> CatalogueItem:
     """
     try:
         item = _decoder.decode(record)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own errors, text that is not UTF-8, and deep nesting
         raise CatalogueError(f"not a catalogue record: {error}") from None
     check_item(item)
     return item

@@ -128,7 +128,7 @@ async def recommend_basket(asked: Asked) -> web.StreamResponse:
     body = await read_json(asked)
     try:
         wanted = _decode_request(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as described at /openapi.json: {error}") from None
     wishes = Wishes(
         limit=wanted.limit,

@@ -141,7 +141,7 @@ def _customer(line: bytes) -> str | None:
     """Whose line it was that a line of a rejects file holds; None if it does not tell."""
     try:
         return str(msgspec.json.decode(msgspec.json.decode(line)["record"])["customer_id"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         return None
 
 
@@ -155,7 +155,7 @@ def _row(line: bytes) -> tuple[str, int] | None:
     try:
         entry = msgspec.json.decode(line)
         return str(entry["log"]), int(entry["row"])
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

@@ -43,7 +43,7 @@ def worker_routes(shop: Shop) -> tuple[Route, ...]:
     async def snapshot(asked: Asked) -> web.StreamResponse:
         try:
             to = Path(msgspec.json.decode(await read_json(asked), type=SnapshotRequest).to)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as described at /openapi.json: {error}") from None
         try:
             stores = shop.snapshot(to)
@@ -87,7 +87,7 @@ def _leaf(handle: Callable[[bytes], Awaitable[bytes]]) -> Callable[[web.Request]
             return web.Response(body=await handle(await request.read()), content_type=MSGPACK)
         except (NotHere, NotReady) as absence:
             return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=str(absence))
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:
             return web.Response(status=HTTPStatus.BAD_REQUEST, text=str(error))
 
     return handler

@@ -126,7 +126,7 @@ def _detail(body: bytes) -> str:
     """What a problem document says."""
     try:
         return str(msgspec.json.decode(body)["detail"])
-    except (msgspec.MsgspecError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         return body[:200].decode(errors="replace")
 
 
