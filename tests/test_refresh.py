@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.workers.publishing.refresh import MOST_BOUGHT, SHARES, Refresh
+from streams.workers.publishing.refresh import MOST_BOUGHT, SHARDS, RefreshQueue
 
 
-def swept(refresh: Refresh, *, exactly: bool) -> list[int]:
-    """Look at shares until none is due."""
+def swept(refresh: RefreshQueue, *, exactly: bool) -> list[int]:
+    """Look at shards until none is due."""
     order = []
     while (number := refresh.inexact() if exactly else refresh.oldest()) is not None:
         refresh.looked_at(number, exactly=exactly)
@@ -18,20 +18,20 @@ def swept(refresh: Refresh, *, exactly: bool) -> list[int]:
 
 def test_every_share_gets_its_turn_however_many_commits_come() -> None:
     """A list that is never bought drifts with popularity; it must be looked at all the same."""
-    refresh = Refresh(now=0.0)
+    refresh = RefreshQueue(now=0.0)
     seen = []
-    for commit in range(SHARES):
+    for commit in range(SHARDS):
         refresh.changed(np.array([1], np.uint32), commit + 1, float(commit))
         number = refresh.oldest()
         assert number is not None
         refresh.looked_at(number, exactly=False)
         seen.append(number)
 
-    assert sorted(seen) == list(range(SHARES))
+    assert sorted(seen) == list(range(SHARDS))
 
 
 def test_the_age_is_that_of_the_oldest_change_not_looked_at() -> None:
-    refresh = Refresh(now=0.0)
+    refresh = RefreshQueue(now=0.0)
     swept(refresh, exactly=False)
     assert refresh.age_s(100.0) == 0.0
 
@@ -42,19 +42,19 @@ def test_the_age_is_that_of_the_oldest_change_not_looked_at() -> None:
 
 
 def test_idle_time_makes_everything_exact_and_a_commit_makes_it_inexact() -> None:
-    refresh = Refresh(now=0.0)
+    refresh = RefreshQueue(now=0.0)
     refresh.changed(np.array([1], np.uint32), 1, 1.0)
-    assert len(swept(refresh, exactly=True)) == SHARES
+    assert len(swept(refresh, exactly=True)) == SHARDS
     assert swept(refresh, exactly=True) == []
 
     refresh.changed(np.array([1], np.uint32), 2, 2.0)
 
-    assert len(swept(refresh, exactly=True)) == SHARES
+    assert len(swept(refresh, exactly=True)) == SHARDS
 
 
 def test_too_many_items_bought_are_left_to_the_shares() -> None:
     """While a log is counted nearly everything was just bought."""
-    refresh = Refresh(now=0.0)
+    refresh = RefreshQueue(now=0.0)
 
     refresh.changed(np.arange(MOST_BOUGHT + 1, dtype=np.uint32), 1, 1.0)
 

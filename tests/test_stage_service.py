@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
-from streams.workers.kafka.stage_service import StageService, Standing, Turn
+from streams.workers.kafka.stage_service import Membership, StageService, Turn
 from streams.workers.settings import WorkerSettings
 from tests.workers import PATIENCE_S, made_topics
 
@@ -43,7 +43,7 @@ class Noting:
         self._turned.set()
         return Turn()
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Nothing is in flight."""
 
     async def close(self, partition: int) -> None:
@@ -68,7 +68,7 @@ async def joined(kafka: Broker, directory: Path, name: str) -> AsyncIterator[tup
     topics = made_topics(kafka.bootstrap, name, purchases=2, items=2)
     stage = Noting(topics.co_purchases)
     settings = WorkerSettings(kafka.bootstrap, directory, topics)
-    service = StageService(stage, settings, topics.group(stage.name), Standing())
+    service = StageService(stage, settings, topics.group(stage.name), Membership())
     await service.start()
     try:
         await stage.turns_with({0, 1})

@@ -80,7 +80,7 @@ async def count_beside_a_dying(kafka: Broker, topics: Topics, directory: Path) -
             assert await ingest.open(0) == 0
             await asyncio.to_thread(die_in_a_transaction, kafka, topics, 1)
             await ingest.work({0: records}, {})
-            await ingest.settle()
+            await ingest.flush()
         finally:
             await ingest.close(0)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.count_store import CountStore
-    from streams.workers.kafka.producers import Outgoing
+    from streams.workers.kafka.producers import OutgoingRecord
 
 MORTAL = True
 OFTEN = 0.01  # of the times that a step is taken, a worker of the chaos dies there
@@ -70,7 +70,7 @@ def chaos() -> None:
     RelatedStore.write = dying(RelatedStore.write, OFTEN, before=True)  # type: ignore[method-assign]
     write = FencedProducer.write
 
-    async def taken(self: FencedProducer, records: Sequence[Outgoing]) -> Any:  # noqa: ANN401
+    async def taken(self: FencedProducer, records: Sequence[OutgoingRecord]) -> Any:  # noqa: ANN401
         _perhaps_die(OFTEN)
         return await write(self, records)
 
@@ -93,7 +93,7 @@ def die_within_a_write() -> None:
     """Die when some of the records of a write have arrived, without transactions: the first ones of each partition."""
     send = send_in_batches
 
-    async def taken(producer: Any, records: Iterable[Outgoing]) -> Any:  # noqa: ANN401
+    async def taken(producer: Any, records: Iterable[OutgoingRecord]) -> Any:  # noqa: ANN401
         records = list(records)
         if MORTAL and len(records) > 1 and random.random() < 0.2:  # noqa: S311
             await send(producer, records[: random.randrange(1, len(records))])  # noqa: S311
@@ -150,21 +150,21 @@ def forget_the_offset() -> None:
 
 def acknowledge_at_once() -> None:
     """Take deltas for delivered when they are handed over, and die before they are sent."""
-    put = producers.Deliveries.put
+    put = producers.OutboxSender.put
 
-    async def taken(self: producers.Deliveries, delivery: producers.Delivery) -> None:
+    async def taken(self: producers.OutboxSender, delivery: producers.Delivery) -> None:
         self._acknowledge([delivery.commit])
         _perhaps_die(SOON)
         await put(self, delivery)
 
-    producers.Deliveries.put = taken  # type: ignore[method-assign]
+    producers.OutboxSender.put = taken  # type: ignore[method-assign]
 
 
 def trust_the_store() -> None:
     """Believe that whatever left the outbox has arrived, without looking at the topic."""
 
     async def told(self: ingest.Ingest, reader: Any, partition: int, position: int) -> int:  # noqa: ANN401, ARG001
-        store = self._sources[partition].store
+        store = self._partitions[partition].store
         return min([store.position, *(entry.begin for entry in ingest._outbox(store))])
 
     ingest.Ingest._told = told  # type: ignore[method-assign]

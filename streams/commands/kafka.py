@@ -121,7 +121,7 @@ def worker(
     Start as many as there are partitions, each with a --state-dir of its own. SIGTERM ends a worker in order, with exit
     code 0; after a failure it ends with another, to be started again.
     """
-    from streams.workers.app import run_worker
+    from streams.workers.worker import run_worker
     from streams.workers.worker_logs import set_up_logs
 
     chosen = tuple(stage for stage in STAGES if stage in stages.split(","))

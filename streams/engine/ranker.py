@@ -34,7 +34,7 @@ DECAYING_SCORES = ("blend", "difference", "significance", "lift")
 """Scores that take a half-life."""
 _BUCKETS = bucket_exposures(257 + 8 * 24)  # up to an exposure of 2^32
 BLEND_HALF_LIFE_DAYS = 60.0
-_STRETCH = 64  # bundles of a slice that lie together in a share
+_STRETCH = 64  # bundles of a slice that lie together in a shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,12 @@ class Ranker:
         """(n,) buyers and (n,) purchases of some items."""
         return self._catalogue.holders[items], self._catalogue.purchases[items]
 
-    def share(self, number: int, of: int) -> npt.NDArray[np.int64]:
-        """The partition's items that were ever bought and fall into share `number` of `of`, always the same one.
+    def shard(self, number: int, of: int) -> npt.NDArray[np.int64]:
+        """The partition's items that were ever bought and fall into shard `number` of `of`, always the same one.
 
         Args:
             number: below `of`.
-            of: a multiple of SLICES. Stretches of each slice take turns, so that a share is read in one go or a few.
+            of: a multiple of SLICES. Stretches of each slice take turns, so that a shard is read in one go or a few.
         """
         known = self._bought()
         stretch = known // (SLICES * BUNDLE * _STRETCH)
@@ -113,7 +113,7 @@ class Ranker:
     def every(self) -> Iterator[tuple[npt.NDArray[np.uint32], RelatedLists]]:
         """The lists of all items of the partition, slice by slice."""
         for number in range(SLICES):
-            yield self.lists(self.share(number, SLICES))
+            yield self.lists(self.shard(number, SLICES))
 
     def _bought(self) -> npt.NDArray[np.int64]:
         return np.flatnonzero(self._store.owned[: len(self._store.names)] & (self._catalogue.purchases > 0))

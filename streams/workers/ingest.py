@@ -21,7 +21,7 @@ from state.directory import HISTORIES, StateDirectory
 from state.snapshots import restore_store
 from streams.engine.deltas import unpack_deltas
 from streams.engine.stages import count_orders, open_histories
-from streams.workers.kafka.producers import Deliveries, Delivery, Outgoing, producer_of
+from streams.workers.kafka.producers import Delivery, OutboxSender, OutgoingRecord, producer_of
 from streams.workers.kafka.purchases import NOT_HELD_REASON, outgoing, read_orders
 from streams.workers.kafka.reading import TopicReader
 from streams.workers.kafka.stage_service import LogLost, Turn
@@ -55,12 +55,12 @@ class _Waiting(NamedTuple):
 
 
 @dataclass(slots=True)
-class Source:
+class PurchasesPartition:
     """A purchases partition that is ours."""
 
     store: HistoryStore
-    deliveries: Deliveries | None = None
-    told: int = 0
+    outbox_sender: OutboxSender | None = None
+    delivered_offset: int = 0
     """Log position up to which stage B has deltas."""
     sent_to: int | None = None
     """While it is being opened: offset of `co-purchases` up to which earlier owners may have sent."""
@@ -94,7 +94,7 @@ class Ingest:
         self._settings = settings
         self._directory = directory
         self._counting = counting
-        self._sources: dict[int, Source] = {}
+        self._partitions: dict[int, PurchasesPartition] = {}
         self._lines_per_record = _USUAL_LINES
 
     @property
@@ -103,18 +103,18 @@ class Ingest:
         return max(1, int(self._settings.commit_lines / self._lines_per_record))
 
     @property
-    def sources(self) -> Mapping[int, Source]:
+    def partitions(self) -> Mapping[int, PurchasesPartition]:
         """The partitions that are open."""
-        return self._sources
+        return self._partitions
 
     @property
     def stores(self) -> list[HistoryStore]:
         """The open stores."""
-        return [source.store for source in self._sources.values()]
+        return [source.store for source in self._partitions.values()]
 
     def offsets(self) -> dict[int, int]:
         """Offset up to which each open partition is counted."""
-        return {partition: source.store.position for partition, source in self._sources.items()}
+        return {partition: source.store.position for partition, source in self._partitions.items()}
 
     async def open(self, partition: int) -> int | None:
         """Open a partition's histories, shut earlier owners out, and send what a crash may have kept back.
@@ -124,34 +124,38 @@ class Ingest:
             what others have not finished, and can't be read yet. A worker that died leaves such a transaction. It ends
             when the partition in whose name it was begun is opened, here or by another worker.
         """
-        source = self._sources.get(partition)
+        source = self._partitions.get(partition)
         if source is None:
-            source = self._sources[partition] = Source(await asyncio.to_thread(self._open_store, partition))
+            source = self._partitions[partition] = PurchasesPartition(
+                await asyncio.to_thread(self._open_store, partition)
+            )
         if source.sent_to is None:
             source.sent_to = await self._shut_out(partition, source)
         async with TopicReader(self._settings.broker) as reader:
             if (await reader.bounds(self._settings.topics.co_purchases, 0))[1] < source.sent_to:
                 return None
             source.sent_to = None
-            source.told = await self._told(reader, partition, source.store.position)
+            source.delivered_offset = await self._told(reader, partition, source.store.position)
             waiting = _outbox(source.store)
-            if source.store.position > source.told and all(entry.begin != source.told for entry in waiting):
+            if source.store.position > source.delivered_offset and all(
+                entry.begin != source.delivered_offset for entry in waiting
+            ):
                 await self._make_again(partition, source)
                 waiting = []
             await self._send_again(reader, partition, source, waiting)
-        if source.store.position < source.told:
+        if source.store.position < source.delivered_offset:
             logger.info(
                 "ingest: partition %d: histories stand at %d, deltas were made up to %d: catching up",
                 partition,
                 source.store.position,
-                source.told,
+                source.delivered_offset,
             )
         return source.store.position
 
-    async def _shut_out(self, partition: int, source: Source) -> int:
+    async def _shut_out(self, partition: int, source: PurchasesPartition) -> int:
         """Shut earlier owners out; return the offset of `co-purchases` up to which they may have sent."""
-        if source.deliveries is not None:
-            await source.deliveries.close()
+        if source.outbox_sender is not None:
+            await source.outbox_sender.close()
         topics = self._settings.topics
         producer = producer_of(self._settings, f"{topics.group(self.name)}-{partition}")
         await producer.open()
@@ -159,16 +163,16 @@ class Ingest:
         def acknowledge(commits: Sequence[int]) -> None:
             source.store.acknowledge(commits)  # of the store it has then: it may be made again
 
-        source.deliveries = Deliveries(producer, acknowledge)
+        source.outbox_sender = OutboxSender(producer, acknowledge)
         async with TopicReader(self._settings.broker, committed=False) as reader:
             return (await reader.bounds(topics.co_purchases, 0))[1]
 
-    async def _make_again(self, partition: int, source: Source) -> None:
+    async def _make_again(self, partition: int, source: PurchasesPartition) -> None:
         logger.warning(
             "ingest: partition %d: its histories went on from %d another way than the owner since; "
             "they are made again from the topic's start",
             partition,
-            source.told,
+            source.delivered_offset,
         )
         source.store.close()
         shutil.rmtree(source.store.path)
@@ -201,11 +205,13 @@ class Ingest:
             )
         return min(told)
 
-    async def _send_again(self, reader: TopicReader, partition: int, source: Source, waiting: list[_Waiting]) -> None:
+    async def _send_again(
+        self, reader: TopicReader, partition: int, source: PurchasesPartition, waiting: list[_Waiting]
+    ) -> None:
         """Send the outbox from where stage B stands; what it has is acknowledged."""
-        if source.deliveries is None:
+        if source.outbox_sender is None:
             return
-        for entry in undelivered(waiting, source.told):
+        for entry in undelivered(waiting, source.delivered_offset):
             refused = set(source.store.refused(entry.commit).tolist())
             records = []
             if entry.rejected:
@@ -213,8 +219,8 @@ class Ingest:
                     records += some
             rejections = read_orders(records)[1]
             delivery = self._delivery(partition, entry, records, rejections, refused)
-            await source.deliveries.put(delivery)
-        await source.deliveries.settle()
+            await source.outbox_sender.put(delivery)
+        await source.outbox_sender.flush()
         left = [commit for commit, _ in source.store.outbox()]
         if left:
             source.store.acknowledge(left)
@@ -231,7 +237,7 @@ class Ingest:
         numbers = {SOURCE: partition, BEGIN: entry.begin, END: entry.end}
         headers = tuple((name, str(number).encode()) for name, number in numbers.items())
         sent = [
-            Outgoing(topics.co_purchases, item_partition, None, entry.deltas, headers)
+            OutgoingRecord(topics.co_purchases, item_partition, None, entry.deltas, headers)
             for item_partition in range(self._counting.item_partitions)
         ]
         reasons = dict.fromkeys(refused, NOT_HELD_REASON) | {bad.position: bad.reason for bad in rejections}
@@ -243,13 +249,13 @@ class Ingest:
         """Count the orders of each partition; a commit that has room waits for company."""
         begun = time.monotonic()
         lines = 0
-        for source in self._sources.values():
-            if source.deliveries is not None:
-                source.deliveries.check()
+        for source in self._partitions.values():
+            if source.outbox_sender is not None:
+                source.outbox_sender.check()
         for partition, batch in records.items():
-            source = self._sources[partition]
+            source = self._partitions[partition]
             fresh = [record for record in batch if record.offset >= source.store.position]
-            known = [record for record in fresh if record.offset < source.told]
+            known = [record for record in fresh if record.offset < source.delivered_offset]
             for stretch in (known, fresh[len(known) :]):
                 if stretch:
                     lines += await self._count(partition, source, stretch)
@@ -260,11 +266,11 @@ class Ingest:
             return Turn()
         return Turn(pause=max(0.0, begun + self._settings.commit_interval_ms / 1000 - time.monotonic()))
 
-    async def _count(self, partition: int, source: Source, records: list[Any]) -> int:
+    async def _count(self, partition: int, source: PurchasesPartition, records: list[Any]) -> int:
         """Count records that follow where the store stands, and send the deltas unless stage B has them."""
         begin, end = source.store.position, records[-1].offset + 1
         # what stage B was told before would be scored by lists that know it
-        score = self.scorer(source.store) if self.scorer is not None and begin >= source.told else _no_score
+        score = self.scorer(source.store) if self.scorer is not None and begin >= source.delivered_offset else _no_score
         async with source.turn:
             source.touched = frozenset(record.key for record in records)
             (commit, deltas, refused), rejections, lines, bought = await asyncio.to_thread(
@@ -272,32 +278,32 @@ class Ingest:
             )
             source.touched = frozenset()
         self.lines += lines
-        if end <= source.told:
+        if end <= source.delivered_offset:
             source.store.acknowledge([commit])
             return lines
         self.rejected += len(rejections) + len(refused)
         if bought:
             self.on_counted(bought)
         entry = _Waiting(commit, begin, end, len(rejections), deltas)
-        if source.deliveries is not None:
-            await source.deliveries.put(self._delivery(partition, entry, records, rejections, set(refused.tolist())))
+        if source.outbox_sender is not None:
+            await source.outbox_sender.put(self._delivery(partition, entry, records, rejections, set(refused.tolist())))
         return lines
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Return once stage B has all deltas."""
-        for source in self._sources.values():
+        for source in self._partitions.values():
             source.sent_to = None  # others may send now
-            if source.deliveries is not None:
-                await source.deliveries.settle()
+            if source.outbox_sender is not None:
+                await source.outbox_sender.flush()
 
     async def close(self, partition: int) -> None:
         """Release a partition."""
-        source = self._sources.pop(partition, None)
+        source = self._partitions.pop(partition, None)
         if source is not None:
             async with source.turn:  # a reader may be at it
                 pass
-            if source.deliveries is not None:
-                await source.deliveries.close()
+            if source.outbox_sender is not None:
+                await source.outbox_sender.close()
             source.store.close()
 
 

@@ -28,7 +28,7 @@ class WorkerSettings:
         commit_lines: order lines after which a commit does not wait for more.
         list_change: under load, a list is published again when a score moved by more than this share.
         lists_per_second: most lists published a second while orders arrive; None: no limit. An idle worker has none.
-        refresh_share: while deltas wait to be counted, time for lists, as a share of the time for counting.
+        refresh_time_fraction: while deltas wait to be counted, time for lists, as a share of the time for counting.
         idle_ms: without deltas for this long, lists are published until every one is exact.
         score_one_in: score one in so many orders before they are counted; 0: none.
         session_timeout_ms: a worker not heard of for this long loses its partitions to others.
@@ -51,7 +51,7 @@ class WorkerSettings:
     commit_lines: int = 5_000
     list_change: float = 0.05
     lists_per_second: float | None = None
-    refresh_share: float = 0.1
+    refresh_time_fraction: float = 0.1
     idle_ms: int = 2_000
     score_one_in: int = 0
     session_timeout_ms: int = 6_000

@@ -24,11 +24,11 @@ from streams.engine.documents import RelatedList, as_of
 from streams.engine.ranker import Ranker, Scoring
 from streams.engine.ranking import related_items
 from streams.engine.stages import count_deltas, open_counts
-from streams.workers.kafka.producers import Outgoing, producer_of
+from streams.workers.kafka.producers import OutgoingRecord, producer_of
 from streams.workers.kafka.reading import TopicReader
 from streams.workers.kafka.stage_service import LogLost, Turn
-from streams.workers.publishing.published_digest import Told
-from streams.workers.publishing.refresh import SHARES, Allowance, Refresh
+from streams.workers.publishing.published_digest import PublishedDigests
+from streams.workers.publishing.refresh import SHARDS, RateLimit, RefreshQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SHARE_EVERY_S = 0.06  # while deltas come in: all 256 have their turn within 16 s, if there is time
+SHARD_EVERY_S = 0.06  # while deltas come in: all 256 have their turn within 16 s, if there is time
 MOST_BOUGHT = 128  # items whose lists are made at once: 50 ms, so that deltas do not wait long
 _MOST_RECORDS = 32
 _FAR_BEHIND = 4 * _MOST_RECORDS  # offsets, of which transactions take some too: counting goes before lists
@@ -50,23 +50,23 @@ _COMMIT_BYTES = 128 << 10  # some 3,000 order lines: within a commit every recor
 
 
 @dataclass(slots=True)
-class Part:
+class ItemPartition:
     """An item partition that is ours."""
 
     counts: CountStore
     related: RelatedStore
-    refresh: Refresh
-    told: Told
+    refresh: RefreshQueue
+    published_digests: PublishedDigests
     producer: Producer | None = None
-    learned: bool = False
+    caught_up: bool = False
     """Whether `related` holds what they published last."""
     ranker: Ranker | None = None
     """As of the last commit; None: none was needed since."""
-    owed_s: float = 0.0
+    list_time_credit_s: float = 0.0
     """Time for lists earned while deltas wait."""
     counted_at: float = 0.0
-    share_at: float = 0.0
-    """When a share of all items is due."""
+    shard_at: float = 0.0
+    """When a shard of all items is due."""
     publishing: asyncio.Task[None] | None = None
     """Lists on their way, while others are made."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -101,8 +101,8 @@ class Tally:
         self._directory = directory
         self._counting = counting
         self._scoring = Scoring(settings.score)
-        self._allowance = Allowance(settings.lists_per_second)
-        self._parts: dict[int, Part] = {}
+        self._rate_limit = RateLimit(settings.lists_per_second)
+        self._partitions: dict[int, ItemPartition] = {}
 
     @property
     def most_records(self) -> int:
@@ -112,74 +112,74 @@ class Tally:
     @property
     def stores(self) -> list[CountStore | RelatedStore]:
         """The open stores."""
-        return [store for part in self._parts.values() for store in (part.counts, part.related)]
+        return [store for part in self._partitions.values() for store in (part.counts, part.related)]
 
     @property
-    def parts(self) -> Mapping[int, Part]:
+    def partitions(self) -> Mapping[int, ItemPartition]:
         """The partitions that are open."""
-        return self._parts
+        return self._partitions
 
     def offsets(self) -> dict[int, int]:
         """Offset of the deltas up to which each open partition is counted."""
-        return {partition: part.counts.read_to for partition, part in self._parts.items()}
+        return {partition: part.counts.read_to for partition, part in self._partitions.items()}
 
     def age_s(self) -> float:
         """How long the oldest change of any list has waited to be looked at."""
         now = time.monotonic()
-        return max((part.refresh.age_s(now) for part in self._parts.values()), default=0.0)
+        return max((part.refresh.age_s(now) for part in self._partitions.values()), default=0.0)
 
     async def open(self, partition: int) -> int:
         """Open a partition's counts and lists, and shut earlier owners out."""
-        part = self._parts.get(partition)
+        part = self._partitions.get(partition)
         if part is None:
-            part = self._parts[partition] = await asyncio.to_thread(self._open_stores, partition)
+            part = self._partitions[partition] = await asyncio.to_thread(self._open_stores, partition)
         if part.producer is not None:
             await part.producer.close()
         part.producer = producer_of(self._settings, f"{self._settings.topics.group(self.name)}-{partition}")
         await part.producer.open()
-        part.learned = False
+        part.caught_up = False
         return part.counts.read_to
 
-    def _open_stores(self, partition: int) -> Part:
+    def _open_stores(self, partition: int) -> ItemPartition:
         for kind in (COUNTS, RELATED):
             path = self._directory.store(kind, partition)
             if restore_store(path, self._settings.restore_from):
                 logger.info("tally: %s was restored from %s", path, self._settings.restore_from)
         counts = open_counts(self._directory.store(COUNTS, partition), partition, self._counting)
         related = RelatedStore(self._directory.store(RELATED, partition))
-        refresh = Refresh(time.monotonic())
+        refresh = RefreshQueue(time.monotonic())
         if related.current == counts.position or counts.journal.commit == 0:
             refresh.is_current(counts.journal.commit)
-        return Part(counts, related, refresh, Told(related.get_many))
+        return ItemPartition(counts, related, refresh, PublishedDigests(related.get_many))
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         """Count deltas, then make some lists, while those made before are on their way."""
         for partition, batch in records.items():
-            async with self._parts[partition].turn:
-                await self._count(self._parts[partition], batch)
+            async with self._partitions[partition].turn:
+                await self._count(self._partitions[partition], batch)
         wait = Turn().wait
         for partition, more in waiting.items():
-            part = self._parts[partition]
+            part = self._partitions[partition]
             async with part.turn:
-                if not part.learned:
+                if not part.caught_up:
                     if more:
                         continue
                     await self._learn(partition, part)
                 busy = more > _FAR_BEHIND
-                if not busy or part.owed_s > 0:
+                if not busy or part.list_time_credit_s > 0:
                     wait = min(wait, await self._refresh(partition, part, busy=busy))
         return Turn(wait=0.0 if any(waiting.values()) else wait)
 
-    async def _count(self, part: Part, batch: list[Any]) -> None:
+    async def _count(self, part: ItemPartition, batch: list[Any]) -> None:
         begun = time.monotonic()
         bought = await asyncio.to_thread(_count, part.counts, batch)
         now = time.monotonic()
         part.refresh.changed(bought, part.counts.journal.commit, now)
         part.ranker = None
         part.counted_at = now
-        part.owed_s += (now - begun) * self._settings.refresh_share
+        part.list_time_credit_s += (now - begun) * self._settings.refresh_time_fraction
 
-    async def _learn(self, partition: int, part: Part) -> None:
+    async def _learn(self, partition: int, part: ItemPartition) -> None:
         """Read up what earlier owners published since this store knew."""
         topic = self._settings.topics.related_items
         lists = 0
@@ -213,44 +213,44 @@ class Tally:
                 part.related.write(told)
                 self.on_published(partition, [number for number, _ in told])
                 lists += len(told)
-        part.learned = True
+        part.caught_up = True
         if lists:
-            part.told = Told(part.related.get_many)
-            part.refresh = Refresh(time.monotonic())
+            part.published_digests = PublishedDigests(part.related.get_many)
+            part.refresh = RefreshQueue(time.monotonic())
             part.refresh.changed(np.zeros(0, np.uint32), part.counts.journal.commit, time.monotonic())
             logger.info("tally: partition %d: read up %d lists published by others", partition, lists)
 
-    async def _refresh(self, partition: int, part: Part, *, busy: bool) -> float:
+    async def _refresh(self, partition: int, part: ItemPartition, *, busy: bool) -> float:
         """Make the lists that are next, and publish those that changed; return how long the next can wait."""
         begun = time.monotonic()
         idle = not busy and begun - part.counted_at > self._settings.idle_ms / 1000
-        if not idle and self._allowance.left(begun) < 1:
+        if not idle and self._rate_limit.left(begun) < 1:
             return Turn().wait
-        items, share = _next(part, begun, busy=busy, idle=idle)
-        if share is None and not len(items):
+        items, shard = _next(part, begun, busy=busy, idle=idle)
+        if shard is None and not len(items):
             await part.published()
             if idle:
                 self._declare_current(partition, part)
             due = part.refresh.oldest() is not None
-            return max(0.0, part.share_at - begun) if due else Turn().wait
+            return max(0.0, part.shard_at - begun) if due else Turn().wait
         # what was bought has other buyers and purchases too, so it is published whatever its list; unless time is short
-        always = share is None and not busy
+        always = shard is None and not busy
         tolerance = -1.0 if always else 0.0 if idle else self._settings.list_change
-        changed, records = await asyncio.to_thread(self._made, partition, part, items, share, tolerance)
+        changed, records = await asyncio.to_thread(self._made, partition, part, items, shard, tolerance)
         await part.published()
         if records:
-            self._allowance.spend(len(records))
+            self._rate_limit.spend(len(records))
             part.publishing = asyncio.create_task(self._publish(partition, part, changed, records))
         took = time.monotonic() - begun
-        if share is not None:
-            part.refresh.looked_at(share, exactly=idle)
+        if shard is not None:
+            part.refresh.looked_at(shard, exactly=idle)
             # between two of them what is bought has its turn
-            part.share_at = begun + max(SHARE_EVERY_S, took * (1.5 if len(part.refresh) else 1))
-        part.owed_s = max(part.owed_s - took, -1.0) if busy else 0.0
+            part.shard_at = begun + max(SHARD_EVERY_S, took * (1.5 if len(part.refresh) else 1))
+        part.list_time_credit_s = max(part.list_time_credit_s - took, -1.0) if busy else 0.0
         return 0.0
 
     async def _publish(
-        self, partition: int, part: Part, changed: list[tuple[int, StoredList]], records: list[Outgoing]
+        self, partition: int, part: ItemPartition, changed: list[tuple[int, StoredList]], records: list[OutgoingRecord]
     ) -> None:
         if part.producer is None:
             return
@@ -261,14 +261,14 @@ class Tally:
         self.published += len(changed)
 
     def _made(
-        self, partition: int, part: Part, items: npt.NDArray[np.uint32], share: int | None, tolerance: float
-    ) -> tuple[list[tuple[int, StoredList]], list[Outgoing]]:
-        """Make the lists of items bought, or of a share of all; return those to publish, and their records."""
+        self, partition: int, part: ItemPartition, items: npt.NDArray[np.uint32], shard: int | None, tolerance: float
+    ) -> tuple[list[tuple[int, StoredList]], list[OutgoingRecord]]:
+        """Make the lists of items bought, or of a shard of all; return those to publish, and their records."""
         if part.ranker is None:
             part.ranker = Ranker(part.counts, self._scoring)
-        made, lists = part.ranker.lists(items if share is None else part.ranker.share(share, SHARES))
-        rows = np.arange(len(made)) if tolerance < 0 else part.told.differing(made, lists, tolerance)
-        part.told.tell(made, lists, rows)
+        made, lists = part.ranker.lists(items if shard is None else part.ranker.shard(shard, SHARDS))
+        rows = np.arange(len(made)) if tolerance < 0 else part.published_digests.differing(made, lists, tolerance)
+        part.published_digests.record(made, lists, rows)
         topic, names, log = self._settings.topics.related_items, part.counts.names, as_of(part.counts)
         changed, records = [], []
         totals = (column.tolist() for column in part.ranker.totals(made[rows]))
@@ -278,24 +278,24 @@ class Tally:
             changed.append((item, stored))
             entries = related_items(names, *stored)
             document = RelatedList(names.text(item), buyers, purchases, log, self._scoring.score, entries)
-            records.append(Outgoing(topic, partition, document.item_id.encode(), msgspec.json.encode(document)))
+            records.append(OutgoingRecord(topic, partition, document.item_id.encode(), msgspec.json.encode(document)))
         return changed, records
 
-    def _declare_current(self, partition: int, part: Part) -> None:
+    def _declare_current(self, partition: int, part: ItemPartition) -> None:
         if part.counts.journal.commit and part.related.current != part.counts.position:
             part.related.write([], current=part.counts.position)
             logger.info(
                 "tally: partition %d: every list is exactly current, as of %d order lines", partition, part.counts.lines
             )
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Return once the lists on their way have arrived."""
-        for part in self._parts.values():
+        for part in self._partitions.values():
             await part.published()
 
     async def close(self, partition: int) -> None:
         """Release a partition."""
-        part = self._parts.pop(partition, None)
+        part = self._partitions.pop(partition, None)
         if part is not None:
             async with part.turn:  # a reader may be at it
                 if part.publishing is not None:
@@ -306,17 +306,17 @@ class Tally:
             part.related.close()
 
 
-def _next(part: Part, now: float, *, busy: bool, idle: bool) -> tuple[npt.NDArray[np.uint32], int | None]:
-    """The items bought, or else the share of all items, whose lists are to be made now."""
+def _next(part: ItemPartition, now: float, *, busy: bool, idle: bool) -> tuple[npt.NDArray[np.uint32], int | None]:
+    """The items bought, or else the shard of all items, whose lists are to be made now."""
     nothing = np.zeros(0, np.uint32)
-    share = part.refresh.oldest()
-    if share is not None and not busy and now >= part.share_at:
-        return nothing, share
+    shard = part.refresh.oldest()
+    if shard is not None and not busy and now >= part.shard_at:
+        return nothing, shard
     items = part.refresh.bought(MOST_BOUGHT)
     if not len(items) and busy:
-        return nothing, share
+        return nothing, shard
     if not len(items) and idle:
-        return nothing, part.refresh.inexact() if share is None else share
+        return nothing, part.refresh.inexact() if shard is None else shard
     return items, None
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from state.history_store import HistoryStore
     from streams.catalogue.catalogue import Catalogue
     from streams.workers.ingest import Ingest
-    from streams.workers.kafka.stage_service import Standing
+    from streams.workers.kafka.stage_service import Membership
 
 
 class LocalCustomers:
@@ -27,14 +27,14 @@ class LocalCustomers:
 
     Args:
         ingest: stage A; None if it runs elsewhere.
-        standing: which of its partitions are ours.
+        membership: which of its partitions are ours.
         partitions: how many purchases partitions there are.
         catalogue: has the titles.
     """
 
-    def __init__(self, ingest: Ingest | None, standing: Standing, partitions: int, catalogue: Catalogue) -> None:
+    def __init__(self, ingest: Ingest | None, membership: Membership, partitions: int, catalogue: Catalogue) -> None:
         self._ingest = ingest
-        self._standing = standing
+        self._membership = membership
         self.partitions = partitions
         self._catalogue = catalogue
 
@@ -44,12 +44,16 @@ class LocalCustomers:
 
     def missing(self) -> list[str]:
         """Partitions that are ours but cannot be asked yet."""
-        return [str(Place("ingest", number)) for number in sorted(self._standing.wanted) if not self._told(number)]
+        return [str(Place("ingest", number)) for number in sorted(self._membership.assigned) if not self._told(number)]
 
     def _told(self, partition: int) -> bool:
         """Whether a partition is open, ours, and has caught up with what its owners before told others."""
-        source = None if self._ingest is None else self._ingest.sources.get(partition)
-        return source is not None and partition in self._standing.serving and source.store.position >= source.told
+        source = None if self._ingest is None else self._ingest.partitions.get(partition)
+        return (
+            source is not None
+            and partition in self._membership.serving
+            and source.store.position >= source.delivered_offset
+        )
 
     @asynccontextmanager
     async def _histories(self, customer_id: str) -> AsyncIterator[HistoryStore]:
@@ -61,12 +65,12 @@ class LocalCustomers:
         place = self.place(customer_id)
         if self._ingest is None or not self._told(place.partition):
             raise NotHere(f"{place} is not open")
-        source = self._ingest.sources[place.partition]
+        source = self._ingest.partitions[place.partition]
         if customer_id.encode() not in source.touched:
             yield source.store
             return
         async with source.turn:
-            if self._ingest.sources.get(place.partition) is not source:
+            if self._ingest.partitions.get(place.partition) is not source:
                 raise NotHere(f"{place} was just closed")
             yield source.store
 

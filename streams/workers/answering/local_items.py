@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from streams.endpoint.changes import Changes
     from streams.engine.ranker import Scoring
     from streams.workers.cluster.peers import HeldIds
-    from streams.workers.kafka.stage_service import Standing
-    from streams.workers.tally import Part, Tally
+    from streams.workers.kafka.stage_service import Membership
+    from streams.workers.tally import ItemPartition, Tally
 
 
 class PartView:
@@ -42,7 +42,7 @@ class PartView:
         translation: its numbers in those of the partition from which recommendations are made, once they were compared.
     """
 
-    def __init__(self, part: Part, catalogue: Catalogue, worker: str, scoring: Scoring, room: int) -> None:
+    def __init__(self, part: ItemPartition, catalogue: Catalogue, worker: str, scoring: Scoring, room: int) -> None:
         self.part = part
         self.answers = ItemAnswers(part.counts, catalogue, worker, scoring.score, attended=True)
         self.published = PublishedLists(part.related.get, room)
@@ -86,7 +86,7 @@ class LocalItems:
 
     Args:
         tally: stage B; None if it runs elsewhere.
-        standing: which of its partitions are ours.
+        membership: which of its partitions are ours.
         partitions: how many item partitions there are.
         catalogue: what the shop says of its items.
         worker: this worker's name.
@@ -96,7 +96,7 @@ class LocalItems:
     def __init__(
         self,
         tally: Tally | None,
-        standing: Standing,
+        membership: Membership,
         partitions: int,
         catalogue: Catalogue,
         worker: str,
@@ -104,7 +104,7 @@ class LocalItems:
     ) -> None:
         self.partitions = partitions
         self._tally = tally
-        self._standing = standing
+        self._membership = membership
         self._catalogue = catalogue
         self._worker = worker
         self._scoring = scoring
@@ -119,7 +119,7 @@ class LocalItems:
     def missing(self) -> list[str]:
         """Partitions that are ours but cannot be asked yet."""
         views = self._open()
-        return [str(Place("tally", number)) for number in sorted(self._standing.wanted - views.keys())]
+        return [str(Place("tally", number)) for number in sorted(self._membership.assigned - views.keys())]
 
     def view(self, partition: int) -> PartView:
         """A partition.
@@ -128,7 +128,7 @@ class LocalItems:
             NotHere: it is not open here, or has not caught up with what its owners before told others.
         """
         part = self._part(partition)
-        if part is None or partition not in self._standing.serving or not part.learned:
+        if part is None or partition not in self._membership.serving or not part.caught_up:
             raise NotHere(f"{Place('tally', partition)} is not open")
         view = self._views.get(partition)
         if view is None or view.part is not part:
@@ -158,7 +158,7 @@ class LocalItems:
     def _open(self) -> dict[int, PartView]:
         """All partitions that can be asked."""
         found = {}
-        for partition in sorted(self._standing.serving):
+        for partition in sorted(self._membership.serving):
             try:
                 found[partition] = self.view(partition)
             except NotHere:
@@ -176,8 +176,8 @@ class LocalItems:
             raise NotHere("no item partition is open")
         return home
 
-    def _part(self, partition: int) -> Part | None:
-        return None if self._tally is None else self._tally.parts.get(partition)
+    def _part(self, partition: int) -> ItemPartition | None:
+        return None if self._tally is None else self._tally.partitions.get(partition)
 
     def popularity(self, item_id: str) -> float:
         """Popularity of an item; 0 while none is ready that knows."""

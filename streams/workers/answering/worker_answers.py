@@ -26,7 +26,7 @@ from streams.workers.cluster.peers import (
     encode,
 )
 from streams.workers.cluster.routing import NotHere
-from streams.workers.worker_status import WorkerStatus, partition_rows
+from streams.workers.status import WorkerStatus, partition_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from streams.endpoint.handlers import Asked
     from streams.workers.answering.local_items import LocalItems
     from streams.workers.answering.worker_answers import WorkerAnswers
-    from streams.workers.app import Shop
+    from streams.workers.worker import Worker
 
 
-def worker_routes(shop: Shop) -> tuple[Route, ...]:
+def worker_routes(worker: Worker) -> tuple[Route, ...]:
     """The documented ones."""
 
     async def status(_: Asked) -> web.StreamResponse:
-        return answer(shop.status())
+        return answer(worker.status())
 
     async def snapshot(asked: Asked) -> web.StreamResponse:
         try:
@@ -46,7 +46,7 @@ def worker_routes(shop: Shop) -> tuple[Route, ...]:
         except (ValueError, RecursionError) as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as described at /openapi.json: {error}") from None
         try:
-            stores = shop.snapshot(to)
+            stores = worker.snapshot(to)
         except (OSError, StateError) as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"no snapshot was written: {error}") from None
         return answer({"stores": [str(path) for path in stores]})

@@ -25,7 +25,7 @@ class ProducingFailed(Exception):
     """Records could not be written. The worker ends; what was not acknowledged is sent again by the next."""
 
 
-class Outgoing(NamedTuple):
+class OutgoingRecord(NamedTuple):
     """A record to write."""
 
     topic: str
@@ -67,7 +67,7 @@ class Producer(ABC):
             raise ProducingFailed(f"{self.name}: cannot begin to write: {error!r}") from error
 
     @abstractmethod
-    async def write(self, records: Iterable[Outgoing]) -> dict[TopicPartition, int]:
+    async def write(self, records: Iterable[OutgoingRecord]) -> dict[TopicPartition, int]:
         """Write `records`, and wait until the broker has them. Nothing else may be on its way when it is closed.
 
         Returns:
@@ -85,7 +85,7 @@ class Producer(ABC):
             return
 
 
-async def send_in_batches(producer: AIOKafkaProducer, records: Iterable[Outgoing]) -> dict[TopicPartition, int]:
+async def send_in_batches(producer: AIOKafkaProducer, records: Iterable[OutgoingRecord]) -> dict[TopicPartition, int]:
     """Send records in batches of our own, several times faster than a future for each record; wait for all of them.
 
     Returns:
@@ -124,7 +124,7 @@ class FencedProducer(Producer):
     def __init__(self, broker: str, name: str) -> None:
         super().__init__(broker, name, transactional_id=name, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS)
 
-    async def write(self, records: Iterable[Outgoing]) -> dict[TopicPartition, int]:
+    async def write(self, records: Iterable[OutgoingRecord]) -> dict[TopicPartition, int]:
         """Write `records` in one transaction; if it fails, none of them will be read. See `Producer.write`."""
         try:
             await self._client.begin_transaction()
@@ -159,7 +159,7 @@ class UnfencedProducer(Producer):
     def __init__(self, broker: str, name: str) -> None:
         super().__init__(broker, name, enable_idempotence=False)
 
-    async def write(self, records: Iterable[Outgoing]) -> dict[TopicPartition, int]:
+    async def write(self, records: Iterable[OutgoingRecord]) -> dict[TopicPartition, int]:
         """Write `records`; if it fails, some of them may be read. See `Producer.write`."""
         try:
             async with _WRITING:
@@ -182,10 +182,10 @@ class Delivery(NamedTuple):
     commit: int
     end: int
     """Log position up to which it counted."""
-    records: list[Outgoing]
+    records: list[OutgoingRecord]
 
 
-class Deliveries:
+class OutboxSender:
     """Writes deliveries in the order in which they are put, while the caller goes on with the next commits.
 
     Args:
@@ -217,7 +217,7 @@ class Deliveries:
         """
         await self._unless_failed(self._waiting.put(delivery))
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Return once everything put was acknowledged.
 
         Raises:

@@ -17,7 +17,7 @@ from producers.orders import DAY_MS, OrderError, Orders, Rejection
 from producers.publish import Publisher
 from producers.timestamps import TimestampReader
 from producers.wire import OrderDecoder
-from streams.workers.kafka.producers import Outgoing
+from streams.workers.kafka.producers import OutgoingRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,7 +95,7 @@ class Rejected(NamedTuple):
     """The record, byte for byte."""
 
 
-def outgoing(record: Any, reason: str, topics: Topics) -> Outgoing:  # noqa: ANN401 - the client's records have no types
+def outgoing(record: Any, reason: str, topics: Topics) -> OutgoingRecord:  # noqa: ANN401 - the client's records have no types
     """A Kafka record of the topic `purchases` as its rejection."""
     headers = {
         REASON: reason,
@@ -105,7 +105,7 @@ def outgoing(record: Any, reason: str, topics: Topics) -> Outgoing:  # noqa: ANN
         GENERATION: topics.generation,
     }
     encoded = tuple((name, text.encode()) for name, text in headers.items())
-    return Outgoing(topics.rejected, record.partition, record.key, record.value or b"", encoded)
+    return OutgoingRecord(topics.rejected, record.partition, record.key, record.value or b"", encoded)
 
 
 def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterator[Rejected]:

@@ -75,7 +75,7 @@ class Stage(Protocol):
         Others may be open still: while the group divides its partitions anew they are nobody's.
         """
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Finish what is in flight: partitions may go to others now."""
 
     async def close(self, partition: int) -> None:
@@ -86,18 +86,18 @@ class Stage(Protocol):
 
 
 @dataclass(slots=True)
-class Standing:
+class Membership:
     """How a stage stands in its group, for those who answer questions.
 
     Attributes:
-        assigned: whether the group ever gave it partitions, if only none.
-        wanted: partitions that are its own, open or not.
+        joined: whether the group ever gave it partitions, if only none.
+        assigned: partitions that are its own, open or not.
         serving: partitions that are open and nobody else's: during a rebalance still those from before it.
         lag: records that wait, by open partition.
     """
 
-    assigned: bool = False
-    wanted: set[int] = field(default_factory=set)
+    joined: bool = False
+    assigned: set[int] = field(default_factory=set)
     serving: set[int] = field(default_factory=set)
     lag: dict[int, int] = field(default_factory=dict)
 
@@ -109,15 +109,15 @@ class StageService(Service):
         stage: what to do with the records.
         settings: the worker's.
         group: the consumer group.
-        standing: kept up to date.
+        membership: kept up to date.
     """
 
-    def __init__(self, stage: Stage, settings: WorkerSettings, group: str, standing: Standing) -> None:
+    def __init__(self, stage: Stage, settings: WorkerSettings, group: str, membership: Membership) -> None:
         super().__init__()
         self.stage = stage
         self._group = group
         self._settings = settings
-        self._standing = standing
+        self._membership = membership
         self._lock = asyncio.Lock()
         self._wanted: set[int] | None = None  # None: the group divides its partitions just now
         self._ready: set[int] = set()
@@ -160,9 +160,9 @@ class StageService(Service):
         """Finish the batch in flight, and leave the group."""
         async with self._lock:
             self._wanted = None
-            self._standing.serving.clear()
+            self._membership.serving.clear()
             if self.crash_reason is None:
-                await self.stage.settle()
+                await self.stage.flush()
                 await self._display()
             for partition in sorted(self._open):
                 await self.stage.close(partition)
@@ -205,7 +205,7 @@ class StageService(Service):
             place = TopicPartition(self.stage.topic, partition)
             end = self._consumer.last_stable_offset(place)
             lag = None if end is None else max(end - await self._consumer.position(place), 0)
-            self._standing.lag[partition] = lag or 0
+            self._membership.lag[partition] = lag or 0
             # before the first fetch nobody knows, which is not the same as having everything
             waiting[partition] = 1 if lag is None else lag
         return waiting
@@ -236,7 +236,7 @@ class StageService(Service):
         except IllegalStateError:
             return  # the next assignment is on its way
         self._ready.add(partition)
-        self._standing.serving.add(partition)
+        self._membership.serving.add(partition)
         seconds = time.monotonic() - begun
         logger.info("%s: partition %d is ready, from offset %d (%.1f s)", self.stage.name, partition, offset, seconds)
 
@@ -281,7 +281,7 @@ class StageService(Service):
             if self.should_stop:
                 return
             try:
-                await self.stage.settle()
+                await self.stage.flush()
             except Exception as error:  # noqa: BLE001 - whatever it is, the group would only log it
                 await self.crash(error)
 
@@ -292,10 +292,10 @@ class StageService(Service):
         self._assignment += 1
         self._wanted = {place.partition for place in places}
         self._ready = set()
-        self._standing.assigned = True
-        self._standing.wanted = set(self._wanted)
-        self._standing.serving &= self._wanted
-        self._standing.lag = {partition: self._standing.lag.get(partition, 0) for partition in self._wanted}
+        self._membership.joined = True
+        self._membership.assigned = set(self._wanted)
+        self._membership.serving &= self._wanted
+        self._membership.lag = {partition: self._membership.lag.get(partition, 0) for partition in self._wanted}
         numbers = ", ".join(map(str, sorted(self._wanted))) or "none"
         logger.info("%s: partitions of %s assigned: %s", self.stage.name, self.stage.topic, numbers)
 

@@ -22,7 +22,7 @@ _UNKNOWN, _NEVER = -2, -1
 _FACTORS = np.random.default_rng(2017).integers(1, 1 << 63, (5, LIST_LENGTH), np.uint64) | np.uint64(1)
 
 
-class Told:
+class PublishedDigests:
     """Members, scores and a checksum of published lists by item number; 420 bytes an item.
 
     Args:
@@ -55,7 +55,7 @@ class Told:
             same &= (np.abs(lists.score - told) <= tolerance * np.abs(told)).all(axis=1)
         return np.flatnonzero(~same)
 
-    def tell(self, items: npt.NDArray[np.uint32], lists: RelatedLists, rows: npt.NDArray[np.intp]) -> None:
+    def record(self, items: npt.NDArray[np.uint32], lists: RelatedLists, rows: npt.NDArray[np.intp]) -> None:
         """Take note that some rows of `lists`, those of (n,) `items`, are being published."""
         self._make_room(items)
         told = items[rows]

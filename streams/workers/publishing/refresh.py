@@ -1,4 +1,4 @@
-"""Which lists to make next: of items just bought, of the share that waits longest, of what is not yet exact."""
+"""Which lists to make next: of items just bought, of the shard that waits longest, of what is not yet exact."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 MOST_BOUGHT = 4096
-"""Items bought that may wait; with more of them, going through all shares in turn is quicker than one by one."""
-SHARES = 256
-"""Shares of the items that are looked at in turn: of a large catalogue, some thirty milliseconds of work each."""
+"""Items bought that may wait; with more of them, going through all shards in turn is quicker than one by one."""
+SHARDS = 256
+"""Shards of the items that are looked at in turn: of a large catalogue, some thirty milliseconds of work each."""
 
 
-class Refresh:
+class RefreshQueue:
     """The refreshing of one partition's lists.
 
     A purchase changes the lists of the item bought most, those of the items around it a little, and through popularity
-    every list a trace. So items bought come first, and behind them the shares of all items take turns, the one with
+    every list a trace. So items bought come first, and behind them the shards of all items take turns, the one with
     the oldest change first.
 
     Args:
-        now: monotonic seconds; until every share was looked at, its lists may be wrong since then.
+        now: monotonic seconds; until every shard was looked at, its lists may be wrong since then.
 
-    >>> refresh = Refresh(now=0.0)
+    >>> refresh = RefreshQueue(now=0.0)
     >>> refresh.changed(np.array([7, 3, 7]), commit=1, now=1.0)
     >>> refresh.bought(most=2).tolist(), refresh.oldest(), refresh.age_s(now=5.0)
     ([7, 3], 0, 5.0)
@@ -31,8 +31,8 @@ class Refresh:
 
     def __init__(self, now: float) -> None:
         self._bought: dict[int, None] = {}
-        self._since = np.full(SHARES, now)
-        self._exact = np.full(SHARES, -1)
+        self._since = np.full(SHARDS, now)
+        self._exact = np.full(SHARDS, -1)
         self._commit = 0
 
     def changed(self, items: npt.NDArray[np.uint32], commit: int, now: float) -> None:
@@ -51,17 +51,17 @@ class Refresh:
         return np.array(items, np.uint32)
 
     def oldest(self) -> int | None:
-        """The share whose oldest change waits longest; None if nothing has changed since they were looked at."""
+        """The shard whose oldest change waits longest; None if nothing has changed since they were looked at."""
         number = int(self._since.argmin())
         return None if math.isinf(self._since[number]) else number
 
     def inexact(self) -> int | None:
-        """A share of which lists may differ a trace from the counts; None if every list is exactly current."""
+        """A shard of which lists may differ a trace from the counts; None if every list is exactly current."""
         behind = np.flatnonzero(self._exact != self._commit)
         return int(behind[0]) if len(behind) else None
 
     def looked_at(self, number: int, *, exactly: bool) -> None:
-        """Take note that a share's lists were made; `exactly`: and published if they differed at all."""
+        """Take note that a shard's lists were made; `exactly`: and published if they differed at all."""
         self._since[number] = math.inf
         if exactly:
             self._exact[number] = self._commit
@@ -82,13 +82,13 @@ class Refresh:
         return len(self._bought)
 
 
-class Allowance:
+class RateLimit:
     """A second's worth at most is saved up; what is spent beyond it must first be earned again.
 
     Args:
         per_second: how much; None: no limit.
 
-    >>> allowance = Allowance(per_second=100.0)
+    >>> allowance = RateLimit(per_second=100.0)
     >>> allowance.left(now=7.0)
     100.0
     >>> allowance.spend(150)

@@ -7,8 +7,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import faust
+import mode
 from faust.app.base import BootStrategy
-from mode import Service, Worker
 
 from state.directory import StateDirectory
 from state.errors import StateError
@@ -34,12 +34,12 @@ from streams.workers.cluster.routing import Router
 from streams.workers.ingest import Ingest
 from streams.workers.kafka.catalogue_topic import CatalogueFeed
 from streams.workers.kafka.producers import PurchaseLog
-from streams.workers.kafka.stage_service import StageService, Standing
+from streams.workers.kafka.stage_service import Membership, StageService
 from streams.workers.kafka.topics import check_topics
 from streams.workers.settings import STAGES
+from streams.workers.status import WorkerStatus
 from streams.workers.tally import Tally
 from streams.workers.warm_up import WarmUp
-from streams.workers.worker_status import WorkerStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ class _ServicesOnly(BootStrategy):
     enable_web = True
 
 
-class Shop:
+class Worker:
     """One worker, assembled.
 
     Args:
@@ -87,29 +87,29 @@ class Shop:
         self.settings = settings
         self.ingest = Ingest(settings, directory, counting) if "ingest" in settings.stages else None
         self.tally = Tally(settings, directory, counting) if "tally" in settings.stages else None
-        standings = {stage: Standing() for stage in STAGES}
+        memberships = {stage: Membership() for stage in STAGES}
         admin = AdminSettings(token=settings.admin_token, version=software_version())
         self.app = _app(settings, application_options(admin))
         self.web = self.app.web = AdminWeb(self.app)
         self.app.service(_made("warm-up", WarmUp, directory.path / "warm-up"))
         for stage in self.stages:
-            self.app.service(_service(stage, settings, standings[stage.name]))
+            self.app.service(_service(stage, settings, memberships[stage.name]))
         catalogue = Catalogue() if catalogue is None else catalogue
         self.app.service(_made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, catalogue))
-        self.answers = self._endpoint(partitions, catalogue, standings, admin)
+        self.answers = self._endpoint(partitions, catalogue, memberships, admin)
 
     def _endpoint(
-        self, partitions: Partitions, catalogue: Catalogue, standings: dict[str, Standing], admin: AdminSettings
+        self, partitions: Partitions, catalogue: Catalogue, memberships: dict[str, Membership], admin: AdminSettings
     ) -> WorkerAnswers:
         """Serve the admin endpoint, and make the stages tell it what happens."""
         worker, topics = self.settings.advertised, self.settings.topics
-        customers = LocalCustomers(self.ingest, standings["ingest"], partitions.purchases, catalogue)
+        customers = LocalCustomers(self.ingest, memberships["ingest"], partitions.purchases, catalogue)
         scoring = Scoring(self.settings.score)
-        items = LocalItems(self.tally, standings["tally"], partitions.items, catalogue, worker, scoring)
+        items = LocalItems(self.tally, memberships["tally"], partitions.items, catalogue, worker, scoring)
         owners = self._owners(partitions)
         peers = Peers(worker)
         log = PurchaseLog(self.settings.broker, topics.purchases, idempotent=self.settings.fencing)
-        status = WorkerStatus(worker, self.ingest, self.tally, standings)
+        status = WorkerStatus(worker, self.ingest, self.tally, memberships)
         router = Router(worker, owners)
         answers = WorkerAnswers(worker, catalogue, customers, items, owners, peers, router, log, status)
         if self.ingest is not None:
@@ -156,9 +156,10 @@ class Shop:
         if self.tally is not None:
             status["tally"] = {
                 "offsets": self.tally.offsets(),
-                "lines": {number: part.counts.lines for number, part in self.tally.parts.items()},
+                "lines": {number: part.counts.lines for number, part in self.tally.partitions.items()},
                 "current": {
-                    number: part.related.current == part.counts.position for number, part in self.tally.parts.items()
+                    number: part.related.current == part.counts.position
+                    for number, part in self.tally.partitions.items()
                 },
                 "lists_published": self.tally.published,
                 "oldest_change_s": round(self.tally.age_s(), 3),
@@ -182,11 +183,11 @@ def _app(settings: WorkerSettings, application: dict[str, Any]) -> faust.App:
     return app
 
 
-def _service(stage: Stage, settings: WorkerSettings, standing: Standing) -> type[Service]:
-    return _made(stage.name, StageService, stage, settings, settings.topics.group(stage.name), standing)
+def _service(stage: Stage, settings: WorkerSettings, membership: Membership) -> type[mode.Service]:
+    return _made(stage.name, StageService, stage, settings, settings.topics.group(stage.name), membership)
 
 
-def _made(name: str, service: type[Service], *arguments: object) -> type[Service]:
+def _made(name: str, service: type[mode.Service], *arguments: object) -> type[mode.Service]:
     """A service class that Faust can make without arguments, and calls by a name of ours in its log."""
 
     class Made(service):  # type: ignore[misc, valid-type]
@@ -220,7 +221,7 @@ def run_worker(settings: WorkerSettings) -> None:
     with StateDirectory(settings.state_dir, settings.topics.generation) as directory:
         directory.lock()
         _check_free(settings)
-        shop = Shop(settings, directory, partitions)
+        worker = Worker(settings, directory, partitions)
         logger.info(
             "worker of generation %s at %s: %s over %d purchases and %d item partitions; http://%s",
             settings.topics.generation,
@@ -230,4 +231,4 @@ def run_worker(settings: WorkerSettings) -> None:
             partitions.items,
             settings.advertised,
         )
-        Worker(shop.app, override_logging=False, redirect_stdouts=False).execute_from_commandline()
+        mode.Worker(worker.app, override_logging=False, redirect_stdouts=False).execute_from_commandline()

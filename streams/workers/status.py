@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from streams.workers.ingest import Ingest
-    from streams.workers.kafka.stage_service import Standing
-    from streams.workers.tally import Part, Tally
+    from streams.workers.kafka.stage_service import Membership
+    from streams.workers.tally import ItemPartition, Tally
 
 _SIZES_HOLD_S = 10.0
 _KINDS = {"ingest": "purchases", "tally": "items"}
@@ -26,27 +26,27 @@ class WorkerStatus:
     Args:
         worker: its name.
         ingest, tally: its stages; None for one that runs elsewhere.
-        standings: by stage.
+        memberships: by stage.
     """
 
     def __init__(
-        self, worker: str, ingest: Ingest | None, tally: Tally | None, standings: Mapping[str, Standing]
+        self, worker: str, ingest: Ingest | None, tally: Tally | None, memberships: Mapping[str, Membership]
     ) -> None:
         self._worker = worker
         self._ingest = ingest
         self._tally = tally
-        self._standings = standings
+        self._memberships = memberships
         self._sizes: dict[Place, tuple[float, int]] = {}
 
     @property
     def joined(self) -> bool:
         """Whether every stage that runs here was assigned partitions, if only none."""
         running = [stage.name for stage in (self._ingest, self._tally) if stage is not None]
-        return all(self._standings[name].assigned for name in running)
+        return all(self._memberships[name].joined for name in running)
 
     def now(self) -> Status:
         """How it stands."""
-        parts = {} if self._tally is None else dict(self._tally.parts)
+        parts = {} if self._tally is None else dict(self._tally.partitions)
         rows = [*self._purchases(), *self._items(parts)]
         first = next(iter(parts.values())).counts if parts else None
         stores = [] if self._ingest is None else self._ingest.stores
@@ -65,24 +65,24 @@ class WorkerStatus:
         )
 
     def _purchases(self) -> list[PartitionStatus]:
-        standing = self._standings["ingest"]
-        sources = {} if self._ingest is None else self._ingest.sources
+        membership = self._memberships["ingest"]
+        sources = {} if self._ingest is None else self._ingest.partitions
         return [
             PartitionStatus(
                 "purchases",
                 number,
                 self._worker,
                 source.store.position,
-                standing.lag.get(number, 0),
+                membership.lag.get(number, 0),
                 self._size(Place("ingest", number), source.store.size_bytes),
                 0,
             )
             for number, source in sorted(sources.items())
-            if number in standing.serving
+            if number in membership.serving
         ]
 
-    def _items(self, parts: dict[int, Part]) -> list[PartitionStatus]:
-        standing = self._standings["tally"]
+    def _items(self, parts: dict[int, ItemPartition]) -> list[PartitionStatus]:
+        membership = self._memberships["tally"]
         now = time.monotonic()
         return [
             PartitionStatus(
@@ -90,12 +90,12 @@ class WorkerStatus:
                 number,
                 self._worker,
                 part.counts.position,
-                standing.lag.get(number, 0),
+                membership.lag.get(number, 0),
                 self._size(Place("tally", number), lambda: part.counts.size_bytes() + part.related.size_bytes()),  # noqa: B023 - called at once
                 round(1000 * part.refresh.age_s(now)),
             )
             for number, part in sorted(parts.items())
-            if number in standing.serving
+            if number in membership.serving
         ]
 
     def _size(self, place: Place, measure: Callable[[], int]) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from state.related_store import StoredList
 from streams.engine.ranking import LIST_LENGTH, RelatedLists
-from streams.workers.publishing.published_digest import Told
+from streams.workers.publishing.published_digest import PublishedDigests
 
 
 def lists_of(*scores: list[float], first: int = 5) -> RelatedLists:
@@ -52,33 +52,33 @@ ITEMS = np.array([7, 5000], np.uint32)
 def test_a_list_differs_by_its_members_or_by_a_score_that_moved_far(
     then: list[float], now: list[float], tolerance: float, *, differ: bool
 ) -> None:
-    told = Told(nothing)
-    told.tell(ITEMS, lists_of(then, [3.0]), np.array([0, 1]))
+    digests = PublishedDigests(nothing)
+    digests.record(ITEMS, lists_of(then, [3.0]), np.array([0, 1]))
 
-    assert told.differing(ITEMS, lists_of(now, [3.0]), tolerance).tolist() == [0] * differ
+    assert digests.differing(ITEMS, lists_of(now, [3.0]), tolerance).tolist() == [0] * differ
 
 
 def test_the_smallest_change_of_any_column_is_a_difference_when_everything_is_to_be_exact() -> None:
     """The sweep promises that a reader of the topic holds exactly the lists of the counts."""
-    told = Told(nothing)
-    told.tell(ITEMS[:1], lists_of([2.0, 1.0]), np.array([0]))
+    digests = PublishedDigests(nothing)
+    digests.record(ITEMS[:1], lists_of([2.0, 1.0]), np.array([0]))
     for column in range(1, 5):
         lists = lists_of([2.0, 1.0])
         lists[column][0, 1] = np.nextafter(lists[column][0, 1], np.inf)
 
-        assert told.differing(ITEMS[:1], lists, 0.0).tolist() == [0]
+        assert digests.differing(ITEMS[:1], lists, 0.0).tolist() == [0]
 
 
 def test_what_was_told_before_the_worker_started_is_read_from_the_store() -> None:
     lists = lists_of([2.0, 1.0], [3.0])
     stored = {7: StoredList(*lists.cut(0, 2))}
 
-    told = Told(lambda items: [stored.get(item) for item in items])
+    digests = PublishedDigests(lambda items: [stored.get(item) for item in items])
 
-    assert told.differing(ITEMS, lists, 0.0).tolist() == [1]
-    assert told.differing(ITEMS, lists, 0.05).tolist() == [1]
+    assert digests.differing(ITEMS, lists, 0.0).tolist() == [1]
+    assert digests.differing(ITEMS, lists, 0.05).tolist() == [1]
 
 
 def test_an_item_whose_list_was_never_published_differs_even_if_its_list_is_empty() -> None:
     """Readers tell an item that nothing goes with from one that they have not heard of."""
-    assert Told(nothing).differing(ITEMS, lists_of([], []), 0.0).tolist() == [0, 1]
+    assert PublishedDigests(nothing).differing(ITEMS, lists_of([], []), 0.0).tolist() == [0, 1]
