@@ -11,7 +11,7 @@ from scipy import sparse
 
 from evaluation.states import States
 from state.history_table import ENTRY
-from streams.recommendations.assortment import take_stock
+from streams.recommendations.assortment import current_assortment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +97,7 @@ class Past:
     def assortment(self) -> Assortment:
         """Popularity of all items, as recommendations use it."""
         store = self.states.shipped.counts[0]
-        return take_stock(store.popularity, store.names.every, [])
+        return current_assortment(store.popularity, store.names.every, [])
 
     @cached_property
     def bought(self) -> Bought:

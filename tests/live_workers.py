@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from producers.publish import Publisher
 from producers.wire import encode_order
 from streams.endpoint.client import path_of
-from streams.endpoint.shelf import STOCK_HOLDS_S
+from streams.endpoint.live_assortment import SNAPSHOT_VALID_S
 from tests.live_shop import TOKEN, shop_log
 from tests.workers import WorkerProcess, made_topics, wait_until
 
@@ -51,7 +51,7 @@ class LiveShop(NamedTuple):
     def settle(self, lines: int) -> None:
         """Wait until so many lines are counted, and everything is published."""
         wait_until(f"{lines} lines are counted and published", lambda: at_rest(self, lines), workers=self.workers)
-        time.sleep(STOCK_HOLDS_S + 0.5)  # what is popular may be as old as that
+        time.sleep(SNAPSHOT_VALID_S + 0.5)  # what is popular may be as old as that
 
     @property
     def two(self) -> tuple[WorkerProcess, WorkerProcess]:

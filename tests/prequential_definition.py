@@ -33,7 +33,7 @@ AT, SEEDS, POPULARITY_SHARE, RECENT_DAYS = 6, 4, 0.4, 14
 
 @dataclass
 class Score:
-    """A day's tally. Items whose scores differ by rounding alone may come in either order: so many are possible."""
+    """The hit counts of a day: several, since items whose scores differ by rounding alone may come in either order."""
 
     orders: int = 0
     hits: set[int] = field(default_factory=lambda: {0})

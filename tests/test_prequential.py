@@ -56,8 +56,8 @@ def opens(row: int) -> int | None:
 
 
 def agree(found: Mapping[int, Sequence[int]], wanted: Mapping[int, Score]) -> None:
-    """Every day's tally is one of those that the definition allows."""
-    assert {day: tally[0] for day, tally in found.items()} == {day: score.orders for day, score in wanted.items()}
+    """Every day's hit counts are one of those that the definition allows."""
+    assert {day: counts[0] for day, counts in found.items()} == {day: score.orders for day, score in wanted.items()}
     for day, (_, hits, bestseller_hits) in found.items():
         assert hits in wanted[day].hits
         assert bestseller_hits in wanted[day].bestseller_hits
@@ -108,7 +108,7 @@ def test_the_sample_is_one_order_in_so_many_and_nested() -> None:
 def replayed(
     state_dir: Path, log: Path, *, commit_lines: int, stop_after: int | None = None
 ) -> dict[int, tuple[int, ...]]:
-    """The tallies of a replay into `state_dir`, stopped after so many commits."""
+    """The hit_counts of a replay into `state_dir`, stopped after so many commits."""
     embedded = Embedded(state_dir)
     left = stop_after
 
@@ -126,9 +126,9 @@ def replayed(
         prequential=prequential(embedded, ONE_IN),
         stop=stop,
     )
-    tallies = dict(embedded.histories.tallies)
+    hit_counts = dict(embedded.histories.tallies)
     embedded.close()
-    return tallies
+    return hit_counts
 
 
 @pytest.mark.usefixtures("_small_windows")
@@ -147,8 +147,8 @@ def test_a_replay_scores_what_an_offline_recomputation_does(tmp_path: Path) -> N
     sampled = [row for row in inside if in_sample(orders[row].customer_id, row, ONE_IN)]
     wanted = scores(orders, [row for row in inside if opens(row) == row], sampled)
     agree(whole, wanted)
-    assert sum(tally[0] for tally in whole.values()) > 20
-    assert sum(tally[1] for tally in whole.values()) > 0
+    assert sum(counts[0] for counts in whole.values()) > 20
+    assert sum(counts[1] for counts in whole.values()) > 0
     assert small == whole
     assert resumed == whole
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from streams.workers.cluster.owners import Place, SoleOwner
+from streams.workers.cluster.owners import SoleOwner, StagePartition
 from streams.workers.kafka.topics import Partitions
 
 
@@ -12,8 +12,8 @@ def test_the_only_worker_owns_whatever_there_is() -> None:
     async def asked() -> None:
         owner = SoleOwner("127.0.0.1:6066", Partitions(purchases=2, items=1))
         owner.forget()
-        assert await owner.of(Place("ingest", 1)) == "127.0.0.1:6066"
-        assert await owner.of(Place("tally", 1)) is None
+        assert await owner.of(StagePartition("ingest", 1)) == "127.0.0.1:6066"
+        assert await owner.of(StagePartition("tally", 1)) is None
         assert (await owner.of_all()).keys() == {("ingest", 0), ("ingest", 1), ("tally", 0)}
         await owner.close()
 

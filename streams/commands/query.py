@@ -232,10 +232,10 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
       alsobought quality --state-dir state
       alsobought quality --url http://127.0.0.1:6066 --json
     """
-    from streams.quality.rates import quality_entries, quality_lines, tallies_of
+    from streams.quality.rates import hit_counts_of, quality_entries, quality_lines
 
     async def question(answers: EmbeddedAnswers) -> dict[str, Any]:
-        return quality_entries(answers.status().tallies)
+        return quality_entries(answers.status().hit_counts)
 
     document = asked(state_dir, url, ("quality",), {}, question)
     if document is None or not document["orders"]:
@@ -244,7 +244,7 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
         return
-    click.echo("\n".join(quality_lines(tallies_of(document))))
+    click.echo("\n".join(quality_lines(hit_counts_of(document))))
 
 
 @click.command()

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from streams.endpoint.answers import FORWARDED_BY, AnswerError, NotKnown, NotReady, NotWritable, forwarded
-from streams.endpoint.handlers import AdminSettings, Asked, check_part, check_token
+from streams.endpoint.handlers import AdminSettings, RequestContext, check_part, check_token
 from streams.endpoint.metrics import Metrics
 from streams.endpoint.openapi import describe
 from streams.endpoint.parameters import read_query
@@ -84,10 +84,10 @@ def _handle(
             for name, value in request.match_info.items():
                 check_part(name, value)
             query = read_query(request.query, route.parameters)
-            asked = Asked(request, query, answers, settings, instruments, description)
+            context = RequestContext(request, query, answers, settings, instruments, description)
             if route.guarded:
-                check_token(asked)
-            response = await route.handler(asked)
+                check_token(context)
+            response = await route.handler(context)
         except Exception as error:  # noqa: BLE001 - none may reach aiohttp, which would answer with HTML
             response = _problem(error, request).response(request.path[:1024])
         if not response.prepared:

@@ -77,7 +77,7 @@ class Wishes:
     reasons: int = SHOWN_REASONS
 
 
-class Listed(NamedTuple):
+class RelatedListAnswer(NamedTuple):
     """A related list."""
 
     document: Document
@@ -116,7 +116,7 @@ class Status:
     partitions: list[PartitionStatus]
     newest_ms: int
     """Event time of the newest purchase; -1: there is none."""
-    tallies: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    hit_counts: Mapping[int, Sequence[int]] = field(default_factory=dict)
     """UTC day -> orders scored before they were counted, hits, and bestseller hits; see `quality.prequential`."""
 
     @property
@@ -151,7 +151,7 @@ class Answers(Protocol):
     async def item(self, item_id: str) -> Document:
         """An item. Raises NotKnown."""
 
-    async def related(self, item_id: str, limit: int, *, fresh: bool) -> Listed:
+    async def related(self, item_id: str, limit: int, *, fresh: bool) -> RelatedListAnswer:
         """An item's related list as published, or computed now. Raises NotKnown."""
 
     async def customer(self, customer_id: str, limit: int) -> Document:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.related_store import StoredList
-    from streams.endpoint.answers import Listed, Wishes
+    from streams.endpoint.answers import RelatedListAnswer, Wishes
     from streams.engine.embedded import Embedded
     from streams.recommendations.recommend import Held
 
@@ -73,7 +73,7 @@ class EmbeddedAnswers:
         """An item: what the catalogue says, who bought it, and its purchases of the last sixty days."""
         return self._items.item(item_id, self._items.popularity(item_id))
 
-    async def related(self, item_id: str, limit: int, *, fresh: bool) -> Listed:
+    async def related(self, item_id: str, limit: int, *, fresh: bool) -> RelatedListAnswer:
         """An item's related list as published, or computed now."""
         number = self._items.known(item_id)
         if number is None:
@@ -150,7 +150,7 @@ class EmbeddedAnswers:
             lists=len(self._names),
             partitions=partitions,
             newest_ms=first.newest,
-            tallies=united([embedded.histories.tallies]),
+            hit_counts=united([embedded.histories.tallies]),
         )
 
     def ready(self) -> str | None:
@@ -200,7 +200,7 @@ class EmbeddedAnswers:
         stored = self._embedded.related[partition].get(number)
         return self._fresh.list_of(number) if stored is None else stored
 
-    def _listed(self, item_id: str, number: int, limit: int, *, exact: bool) -> Listed:
+    def _listed(self, item_id: str, number: int, limit: int, *, exact: bool) -> RelatedListAnswer:
         entries = self._items.entries.kept(number, limit) or self._items.entries.make(
             number, self._published.get(number), limit
         )

@@ -15,14 +15,14 @@ from streams.engine.documents import timestamp_text
 
 if TYPE_CHECKING:
     from streams.endpoint.answers import Document, Status
-    from streams.endpoint.handlers import Asked
+    from streams.endpoint.handlers import RequestContext
 
 STATUS_EVERY_S = 1.0
 
 
-async def events(asked: Asked) -> web.StreamResponse:
+async def events(context: RequestContext) -> web.StreamResponse:
     """GET /events: `status` every second, `orders` as they are counted, `related` when the watched list changes."""
-    changes = asked.answers.changes
+    changes = context.answers.changes
     if len(changes) >= MOST_WATCHERS:
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
@@ -30,9 +30,9 @@ async def events(asked: Asked) -> web.StreamResponse:
             {"Retry-After": "10"},
         )
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-    await response.prepare(asked.request)
-    watcher = changes.watch(asked.query["item_id"])
-    before, told_at = asked.answers.status(), time.monotonic()
+    await response.prepare(context.request)
+    watcher = changes.watch(context.query["item_id"])
+    before, told_at = context.answers.status(), time.monotonic()
     try:
         await response.write(encode_event("status", status_document(before, before, 1.0)))
         while not changes.closed:
@@ -41,7 +41,7 @@ async def events(asked: Asked) -> web.StreamResponse:
             if change is not None and change.kind != "end":
                 await response.write(encode_event(change.kind, change.document))
             elif change is None:
-                status, now = asked.answers.status(), time.monotonic()
+                status, now = context.answers.status(), time.monotonic()
                 await response.write(encode_event("status", status_document(status, before, now - told_at)))
                 before, told_at = status, now
     except (ConnectionResetError, ConnectionAbortedError):

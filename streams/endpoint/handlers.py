@@ -48,7 +48,7 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestContext:
     """A request with what is needed to answer it.
 
     Attributes:
@@ -87,30 +87,30 @@ def private(document: Document, status: int = 200) -> web.Response:
     return answer(document, status, {"Cache-Control": "no-store"})
 
 
-async def item(asked: Asked) -> web.StreamResponse:
+async def item(context: RequestContext) -> web.StreamResponse:
     """GET /items/{item_id}."""
-    return answer(await asked.answers.item(asked.part("item_id")))
+    return answer(await context.answers.item(context.part("item_id")))
 
 
-async def related(asked: Asked) -> web.StreamResponse:
+async def related(context: RequestContext) -> web.StreamResponse:
     """GET /items/{item_id}/related."""
-    limit, fresh = asked.query["limit"], asked.query["fresh"]
-    listed = await asked.answers.related(asked.part("item_id"), limit, fresh=fresh)
+    limit, fresh = context.query["limit"], context.query["fresh"]
+    listed = await context.answers.related(context.part("item_id"), limit, fresh=fresh)
     tag = f'W/"{listed.version}"'
-    wanted = asked.request.if_none_match
+    wanted = context.request.if_none_match
     if wanted and any(known.value in (listed.version, "*") for known in wanted):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag, "Cache-Control": "no-cache"})
     return answer(listed.document, headers={"ETag": tag})
 
 
-async def customer(asked: Asked) -> web.StreamResponse:
+async def customer(context: RequestContext) -> web.StreamResponse:
     """GET /customers/{customer_id}."""
-    return private(await asked.answers.customer(asked.part("customer_id"), asked.query["limit"]))
+    return private(await context.answers.customer(context.part("customer_id"), context.query["limit"]))
 
 
-async def recommendations(asked: Asked) -> web.StreamResponse:
+async def recommendations(context: RequestContext) -> web.StreamResponse:
     """GET /customers/{customer_id}/recommendations."""
-    query = asked.query
+    query = context.query
     wishes = Wishes(
         limit=query["limit"],
         basket=query["basket"],
@@ -120,12 +120,12 @@ async def recommendations(asked: Asked) -> web.StreamResponse:
         blend=Blend(query["popularity_share"], query["repeats_share"]),
         reasons=query["reasons"],
     )
-    return private(await asked.answers.recommendations(asked.part("customer_id"), wishes))
+    return private(await context.answers.recommendations(context.part("customer_id"), wishes))
 
 
-async def recommend_basket(asked: Asked) -> web.StreamResponse:
+async def recommend_basket(context: RequestContext) -> web.StreamResponse:
     """POST /recommendations."""
-    body = await read_json(asked)
+    body = await read_json(context)
     try:
         wanted = _decode_request(body)
     except (ValueError, RecursionError) as error:
@@ -139,109 +139,109 @@ async def recommend_basket(asked: Asked) -> web.StreamResponse:
         blend=Blend(wanted.popularity_share, wanted.repeats_share),
         reasons=wanted.reasons,
     )
-    return private(await asked.answers.recommendations(wanted.customer_id, wishes))
+    return private(await context.answers.recommendations(wanted.customer_id, wishes))
 
 
-async def bestsellers(asked: Asked) -> web.StreamResponse:
+async def bestsellers(context: RequestContext) -> web.StreamResponse:
     """GET /bestsellers."""
-    query = asked.query
-    return answer(await asked.answers.bestsellers(query["days"], query["category"], query["limit"]))
+    query = context.query
+    return answer(await context.answers.bestsellers(query["days"], query["category"], query["limit"]))
 
 
-async def search(asked: Asked) -> web.StreamResponse:
+async def search(context: RequestContext) -> web.StreamResponse:
     """GET /search."""
-    return private(await asked.answers.search(asked.query["q"], asked.query["limit"]))
+    return private(await context.answers.search(context.query["q"], context.query["limit"]))
 
 
-async def partitions(asked: Asked) -> web.StreamResponse:
+async def partitions(context: RequestContext) -> web.StreamResponse:
     """GET /partitions."""
-    return answer(await asked.answers.partitions())
+    return answer(await context.answers.partitions())
 
 
-async def quality(asked: Asked) -> web.StreamResponse:
+async def quality(context: RequestContext) -> web.StreamResponse:
     """GET /quality."""
-    status = asked.answers.status()
+    status = context.answers.status()
     stamp = {"as_of": {"timestamp": timestamp_text(status.newest_ms), "lines": status.lines}}
-    return answer({**quality_entries(status.tallies), **stamp, "worker": asked.answers.worker})
+    return answer({**quality_entries(status.hit_counts), **stamp, "worker": context.answers.worker})
 
 
-async def erase(asked: Asked) -> web.StreamResponse:
+async def erase(context: RequestContext) -> web.StreamResponse:
     """DELETE /customers/{customer_id}."""
-    return private(await asked.answers.erase(asked.part("customer_id")), HTTPStatus.ACCEPTED)
+    return private(await context.answers.erase(context.part("customer_id")), HTTPStatus.ACCEPTED)
 
 
-async def order(asked: Asked) -> web.StreamResponse:
+async def order(context: RequestContext) -> web.StreamResponse:
     """POST /orders."""
-    body = await read_json(asked)
+    body = await read_json(context)
     if len(body) > LARGEST_RECORD_BYTES:
         raise web.HTTPRequestEntityTooLarge(LARGEST_RECORD_BYTES, len(body))
     latest_ms = time.time_ns() // 1_000_000 + DAY_MS  # as it will be judged when it has arrived
     rejected = OrderDecoder().decode([body], [0], TimestampReader(latest_ms)).rejected
     if rejected:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the order cannot be counted: {rejected[0].reason}")
-    return private(await asked.answers.order(body), HTTPStatus.ACCEPTED)
+    return private(await context.answers.order(body), HTTPStatus.ACCEPTED)
 
 
-async def live(asked: Asked) -> web.StreamResponse:
+async def live(context: RequestContext) -> web.StreamResponse:
     """GET /health/live."""
-    return answer({"status": "live", "worker": asked.answers.worker})
+    return answer({"status": "live", "worker": context.answers.worker})
 
 
-async def ready(asked: Asked) -> web.StreamResponse:
+async def ready(context: RequestContext) -> web.StreamResponse:
     """GET /health/ready."""
-    missing = asked.answers.ready()
+    missing = context.answers.ready()
     if missing is not None:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, missing, {"Retry-After": "1"})
-    return answer({"status": "ready", "worker": asked.answers.worker})
+    return answer({"status": "ready", "worker": context.answers.worker})
 
 
-async def metrics(asked: Asked) -> web.StreamResponse:
+async def metrics(context: RequestContext) -> web.StreamResponse:
     """GET /metrics."""
-    return web.Response(body=asked.instruments.text(), headers={"Content-Type": METRICS_TYPE})
+    return web.Response(body=context.instruments.text(), headers={"Content-Type": METRICS_TYPE})
 
 
-async def openapi(asked: Asked) -> web.StreamResponse:
+async def openapi(context: RequestContext) -> web.StreamResponse:
     """GET /openapi.json."""
-    return web.Response(body=asked.description, content_type=JSON)
+    return web.Response(body=context.description, content_type=JSON)
 
 
-async def read_json(asked: Asked) -> bytes:
+async def read_json(context: RequestContext) -> bytes:
     """A body that says it is JSON.
 
     Raises:
         Problem: it says something else.
         web.HTTPRequestEntityTooLarge: it is larger than allowed.
     """
-    if asked.request.content_type != JSON:
+    if context.request.content_type != JSON:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"the body is {asked.request.content_type[:60]}: send {JSON}",
+            f"the body is {context.request.content_type[:60]}: send {JSON}",
             {"Accept-Post": JSON},
         )
-    limit = asked.settings.largest_body_bytes
+    limit = context.settings.largest_body_bytes
     body = bytearray()
-    async for chunk in asked.request.content.iter_chunked(1 << 16):
+    async for chunk in context.request.content.iter_chunked(1 << 16):
         body += chunk
         if len(body) > limit:
             raise web.HTTPRequestEntityTooLarge(limit, len(body))
     return bytes(body)
 
 
-def check_token(asked: Asked) -> None:
+def check_token(context: RequestContext) -> None:
     """Let only those with the token pass; comparing takes as long however much of a token is right.
 
     Raises:
         NotWritable: nobody can write here.
         Problem: the token is missing or wrong, or there is none to have.
     """
-    if not asked.answers.writable:
+    if not context.answers.writable:
         raise NotWritable(READS_ONLY)
-    if asked.settings.token is None:
+    if context.settings.token is None:
         raise Problem(
             HTTPStatus.FORBIDDEN, "this process was started without --admin-token, which this request would need"
         )
-    scheme, _, token = asked.request.headers.get("Authorization", "").partition(" ")
-    right = hmac.compare_digest(token.strip().encode(errors="surrogateescape"), asked.settings.token.encode())
+    scheme, _, token = context.request.headers.get("Authorization", "").partition(" ")
+    right = hmac.compare_digest(token.strip().encode(errors="surrogateescape"), context.settings.token.encode())
     if scheme.lower() != "bearer" or not right:
         raise Problem(
             HTTPStatus.UNAUTHORIZED,

@@ -1,7 +1,7 @@
 """Answers from one count store: whoever holds it, a stored state or a worker, they are the same.
 
 Facts of an item are read while another thread may be counting: each number is one from before the commit that is under
-way or from after it. What takes a pass over all items is a `Shelf`'s, as of one commit.
+way or from after it. What takes a pass over all items is a `LiveAssortment`'s, as of one commit.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from streams.endpoint.answer_documents import (
     recommendation_entries,
     titled,
 )
-from streams.endpoint.answers import Listed, NotKnown
+from streams.endpoint.answers import NotKnown, RelatedListAnswer
 from streams.endpoint.list_entries import ListEntries
-from streams.endpoint.shelf import Shelf
+from streams.endpoint.live_assortment import LiveAssortment
 from streams.engine.documents import as_of
 from streams.recommendations.bestsellers import bestsellers
 from streams.recommendations.recommend import Held, Seeds, choose_seeds, recommend
@@ -55,7 +55,7 @@ class ItemAnswers:
         catalogue: what the shop says of its items; it may change at any time.
         worker: this process's name.
         score: what lists are ranked by.
-        attended: as of `Shelf`.
+        refreshed: see `LiveAssortment`.
 
     Attributes:
         names: ids and numbers of items.
@@ -64,16 +64,16 @@ class ItemAnswers:
     """
 
     def __init__(
-        self, counts: CountStore, catalogue: Catalogue, worker: str, score: str, *, attended: bool = False
+        self, counts: CountStore, catalogue: Catalogue, worker: str, score: str, *, refreshed: bool = False
     ) -> None:
         self.names = counts.names
-        self.shelf = Shelf(counts, catalogue, attended=attended)
+        self.live = LiveAssortment(counts, catalogue, refreshed=refreshed)
         self.entries = ListEntries(counts.names, catalogue)
         self._counts = counts
         self._catalogue = catalogue
         self._worker = worker
         self._score = score
-        self._search = LiveSearch(self.shelf.stock, catalogue)
+        self._search = LiveSearch(self.live.assortment, catalogue)
 
     def known(self, item_id: str) -> int | None:
         """An item's number; None if only the catalogue knows it.
@@ -93,7 +93,7 @@ class ItemAnswers:
 
     def popularity(self, item_id: str) -> float:
         """Popularity of an item, as of the last stocktaking."""
-        stock = self.shelf.stock()
+        stock = self.live.assortment()
         number = self.names.get(item_id, -1)
         return float(stock.popularity[number]) if 0 <= number < stock.bought else 0.0
 
@@ -114,7 +114,7 @@ class ItemAnswers:
             **self.stamp(),
         }
 
-    def listed(self, item_id: str, entries: Entries, *, exact: bool) -> Listed:
+    def listed(self, item_id: str, entries: Entries, *, exact: bool) -> RelatedListAnswer:
         """The document of a related list."""
         number = self.names.get(item_id, -1)
         document = {
@@ -125,13 +125,13 @@ class ItemAnswers:
             "related": entries.document,
             **self.stamp(),
         }
-        return Listed(document, entries.version)
+        return RelatedListAnswer(document, entries.version)
 
-    def unlisted(self, item_id: str) -> Listed:
+    def unlisted(self, item_id: str) -> RelatedListAnswer:
         """The document of an item that has no list: only the catalogue knows it."""
         return self.listed(item_id, self.entries.entries(None, None, 0), exact=True)
 
-    def computed(self, item_id: str, number: int, stored: StoredList, limit: int) -> Listed:
+    def computed(self, item_id: str, number: int, stored: StoredList, limit: int) -> RelatedListAnswer:
         """The document of a list that was computed for this answer."""
         return self.listed(item_id, self.entries.entries(number, stored, limit), exact=True)
 
@@ -143,7 +143,7 @@ class ItemAnswers:
             held: in this store's numbers.
             basket: item ids.
         """
-        bought = self.shelf.stock().bought  # what came since is not on the shelf yet
+        bought = self.live.assortment().bought  # what came since is not on the shelf yet
         numbers = {item_id: self.names[item_id] for item_id in basket if 0 <= self.names.get(item_id, -1) < bought}
         held = Held(*[column[held.item < bought] for column in held])
         ignored = [item_id for item_id in basket if item_id not in numbers]
@@ -158,9 +158,9 @@ class ItemAnswers:
             lists: of the visitor's seeds.
             wishes: what is wanted.
         """
-        stock = self.shelf.stock()
-        admitted = self.shelf.admitted(wishes.category)
-        excluded = [self.shelf.number(item_id) for item_id in wishes.exclude]
+        stock = self.live.assortment()
+        admitted = self.live.admitted(wishes.category)
+        excluded = [self.live.number(item_id) for item_id in wishes.exclude]
         admitted[[number for number in excluded if number is not None]] = False
         if not (wishes.keep_held or wishes.blend.repeats > 0):
             mine = np.concatenate([visitor.held.item, np.array(visitor.basket, np.int64)])
@@ -177,11 +177,11 @@ class ItemAnswers:
 
     def bestsellers(self, days: int, category: str | None, limit: int) -> dict[str, Any] | None:
         """What was bought most in the last days; None if the purchases of so many days must be counted first."""
-        recent = self.shelf.recent(days)
+        recent = self.live.recent(days)
         if recent is None:
             return None
-        stock = self.shelf.stock()
-        best = bestsellers(recent, stock, self.shelf.admitted(category), limit)
+        stock = self.live.assortment()
+        best = bestsellers(recent, stock, self.live.admitted(category), limit)
         entries = bestseller_entries(best, stock, self._catalogue)
         return {"days": days, "category": category, "bestsellers": entries, **self.stamp()}
 

@@ -68,7 +68,7 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily("alsobought_customers", "Customers who hold anything", status.customers)
         yield GaugeMetricFamily("alsobought_items", "Items known", status.items)
         yield GaugeMetricFamily("alsobought_lists", "Related lists published", status.lists)
-        scored = total(status.tallies.values())
+        scored = total(status.hit_counts.values())
         yield CounterMetricFamily("alsobought_scored_orders", "Orders scored before they were counted", scored.orders)
         yield CounterMetricFamily(
             "alsobought_scored_hits", "Scored orders that brought one of the six items recommended", scored.hits

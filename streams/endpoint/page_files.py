@@ -13,7 +13,7 @@ from aiohttp import web
 from streams.endpoint.problems import Problem
 
 if TYPE_CHECKING:
-    from streams.endpoint.handlers import Asked
+    from streams.endpoint.handlers import RequestContext
 
 _DIRECTORY = Path(__file__).parent / "page"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -42,22 +42,22 @@ def page_files() -> dict[str, PageFile]:
     return files
 
 
-async def page(asked: Asked) -> web.StreamResponse:
+async def page(context: RequestContext) -> web.StreamResponse:
     """GET /."""
-    return _response(asked, "index.html")
+    return _response(context, "index.html")
 
 
-async def page_file(asked: Asked) -> web.StreamResponse:
+async def page_file(context: RequestContext) -> web.StreamResponse:
     """GET /page/{file}."""
-    return _response(asked, asked.part("file"))
+    return _response(context, context.part("file"))
 
 
-def _response(asked: Asked, name: str) -> web.Response:
+def _response(context: RequestContext, name: str) -> web.Response:
     file = page_files().get(name)
     if file is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"the page has no file {name[:60]!r}; it begins at /")
     headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Content-Security-Policy": _POLICY}
-    wanted = asked.request.if_none_match
+    wanted = context.request.if_none_match
     if wanted and any(f'"{known.value}"' == file.tag for known in wanted):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     return web.Response(body=file.body, content_type=file.content_type, charset="utf-8", headers=headers)

@@ -20,9 +20,9 @@ from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from streams.endpoint.handlers import Asked
+    from streams.endpoint.handlers import RequestContext
 
-Handler = Callable[["Asked"], Awaitable["web.StreamResponse"]]
+Handler = Callable[["RequestContext"], Awaitable["web.StreamResponse"]]
 JSON = "application/json"
 MOST_HELD = 10_000
 

@@ -9,7 +9,7 @@ import numpy as np
 from streams.engine.ranker import Ranker, Scoring
 from streams.engine.ranking import LIST_LENGTH
 from streams.quality.prequential import AT, Offer
-from streams.recommendations.assortment import take_stock
+from streams.recommendations.assortment import current_assortment
 from streams.recommendations.merge import SeedLists
 from streams.recommendations.recommend import MOST_SEEDS, Blend, Seeds, choose_seeds, recommend
 
@@ -58,7 +58,7 @@ def offers(counts: Sequence[CountStore], visits: Sequence[Visit], seeds: int = M
 
 def showcases(counts: Sequence[CountStore], visits: Sequence[Visit], seeds: int = MOST_SEEDS) -> Iterator[Showcase]:
     """What recommendations for each visit are made of; the arguments are those of `offers`."""
-    stock = take_stock(counts[0].popularity, counts[0].names.every, [])
+    stock = current_assortment(counts[0].popularity, counts[0].names.every, [])
     bought = stock.purchases > 0  # others are known from returns that were refused
     if not bought.any():
         return

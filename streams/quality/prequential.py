@@ -36,20 +36,20 @@ AT = 6
 """How many recommendations are looked at."""
 
 
-class Tally(NamedTuple):
+class HitCounts(NamedTuple):
     """What became of the orders scored on one UTC day, or in all."""
 
     orders: int = 0
     hits: int = 0
     bestseller_hits: int = 0
 
-    def plus(self, other: Tally) -> Tally:
+    def plus(self, other: HitCounts) -> HitCounts:
         """Both together.
 
-        >>> Tally(3, 1, 0).plus(Tally(2, 1, 2))
-        Tally(orders=5, hits=2, bestseller_hits=2)
+        >>> HitCounts(3, 1, 0).plus(HitCounts(2, 1, 2))
+        HitCounts(orders=5, hits=2, bestseller_hits=2)
         """
-        return Tally(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return HitCounts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 class Visit(NamedTuple):
@@ -129,12 +129,12 @@ def _of_the_first(orders: NumberedOrders) -> NumberedOrders:
     return orders._replace(customer=np.zeros_like(orders.customer))
 
 
-def tallied(scored: Sequence[Visit], offers: Sequence[Offer]) -> dict[int, Tally]:
+def count_hits(scored: Sequence[Visit], offers: Sequence[Offer]) -> dict[int, HitCounts]:
     """What became of the orders scored, by UTC day."""
-    days: dict[int, Tally] = {}
+    days: dict[int, HitCounts] = {}
     for visit, offer in zip(scored, offers, strict=True):
         hits = [bool(np.isin(shown, visit.new).any()) for shown in offer]
-        days[visit.day] = days.get(visit.day, Tally()).plus(Tally(1, *map(int, hits)))
+        days[visit.day] = days.get(visit.day, HitCounts()).plus(HitCounts(1, *map(int, hits)))
     return days
 
 
@@ -153,7 +153,7 @@ class Prequential:
         self._pair_window = pair_window
         self._one_in = one_in
 
-    def score(self, orders: Orders, numbered: NumberedOrders, table: HistoryTable) -> dict[int, Tally]:
+    def score(self, orders: Orders, numbered: NumberedOrders, table: HistoryTable) -> dict[int, HitCounts]:
         """What becomes of the sample of a stretch that is about to be counted, by UTC day.
 
         Args:
@@ -163,4 +163,4 @@ class Prequential:
         """
         scored = visits(orders, numbered, table, self._pair_window, self._one_in)
         offers = self._ask(scored) if scored else []
-        return tallied(scored, offers) if offers else {}
+        return count_hits(scored, offers) if offers else {}

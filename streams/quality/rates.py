@@ -1,4 +1,4 @@
-"""How well orders were foretold: the tallies of prequential scoring, read as rates. Floats from integers."""
+"""How well orders were foretold: the hit_counts of prequential scoring, read as rates. Floats from integers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from producers.orders import DAY_MS
-from streams.quality.prequential import AT, Tally
+from streams.quality.prequential import AT, HitCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,38 +21,38 @@ class Day(NamedTuple):
     """A UTC day on which orders were scored, and the running rates at its end."""
 
     day: int
-    tally: Tally
+    hit_counts: HitCounts
     hit_rate: float
     """Hits per order scored, of this day and those before, which weigh half for every 30 days that they lie back."""
     bestseller_hit_rate: float
 
 
-def total(tallies: Iterable[Sequence[int]]) -> Tally:
-    """All tallies together.
+def total(hit_counts: Iterable[Sequence[int]]) -> HitCounts:
+    """All hit_counts together.
 
     >>> total([(3, 1, 0), (2, 1, 2)])
-    Tally(orders=5, hits=2, bestseller_hits=2)
+    HitCounts(orders=5, hits=2, bestseller_hits=2)
     """
-    whole = Tally()
-    for tally in tallies:
-        whole = whole.plus(Tally(*tally))
+    whole = HitCounts()
+    for counts in hit_counts:
+        whole = whole.plus(HitCounts(*counts))
     return whole
 
 
-def united(partitions: Iterable[Mapping[int, Sequence[int]]]) -> dict[int, Tally]:
-    """The tallies of several partitions by day.
+def united(partitions: Iterable[Mapping[int, Sequence[int]]]) -> dict[int, HitCounts]:
+    """The hit_counts of several partitions by day.
 
     >>> united([{0: (3, 1, 0)}, {0: (2, 1, 2), 1: (1, 0, 0)}])[0]
-    Tally(orders=5, hits=2, bestseller_hits=2)
+    HitCounts(orders=5, hits=2, bestseller_hits=2)
     """
     days: dict[int, list[Sequence[int]]] = defaultdict(list)
     for partition in partitions:
-        for day, tally in partition.items():
-            days[day].append(tally)
+        for day, counts in partition.items():
+            days[day].append(counts)
     return {day: total(some) for day, some in days.items()}
 
 
-def running(tallies: Mapping[int, Sequence[int]]) -> list[Day]:
+def running(hit_counts: Mapping[int, Sequence[int]]) -> list[Day]:
     """Every day with its running rates, by rising day.
 
     >>> [(day.day, day.hit_rate, round(day.bestseller_hit_rate, 3)) for day in running({30: (2, 1, 1), 0: (4, 2, 0)})]
@@ -61,36 +61,36 @@ def running(tallies: Mapping[int, Sequence[int]]) -> list[Day]:
     days = []
     orders = hits = bestseller_hits = 0.0
     before = 0
-    for day in sorted(tallies):
-        tally = Tally(*tallies[day])
+    for day in sorted(hit_counts):
+        counts = HitCounts(*hit_counts[day])
         left = 0.5 ** ((day - before) / RUNNING_HALF_LIFE_DAYS)
-        orders = orders * left + tally.orders
-        hits = hits * left + tally.hits
-        bestseller_hits = bestseller_hits * left + tally.bestseller_hits
-        days.append(Day(day, tally, hits / orders, bestseller_hits / orders))
+        orders = orders * left + counts.orders
+        hits = hits * left + counts.hits
+        bestseller_hits = bestseller_hits * left + counts.bestseller_hits
+        days.append(Day(day, counts, hits / orders, bestseller_hits / orders))
         before = day
     return days
 
 
-def by_month(tallies: Mapping[int, Sequence[int]]) -> dict[str, Tally]:
+def by_month(hit_counts: Mapping[int, Sequence[int]]) -> dict[str, HitCounts]:
     """Tallies by calendar month, as in "2017-03", the earliest first."""
     months: dict[str, list[Sequence[int]]] = defaultdict(list)
-    for day in sorted(tallies):
-        months[day_text(day)[:7]].append(tallies[day])
+    for day in sorted(hit_counts):
+        months[day_text(day)[:7]].append(hit_counts[day])
     return {month: total(some) for month, some in months.items()}
 
 
-def quality_entries(tallies: Mapping[int, Sequence[int]]) -> dict[str, Any]:
-    """The tallies with their running rates, as we tell them."""
-    days = running(tallies)
+def quality_entries(hit_counts: Mapping[int, Sequence[int]]) -> dict[str, Any]:
+    """The hit_counts with their running rates, as we tell them."""
+    days = running(hit_counts)
     return {
         "at": AT,
-        **total(tallies.values())._asdict(),
+        **total(hit_counts.values())._asdict(),
         "running_half_life_days": RUNNING_HALF_LIFE_DAYS,
         "days": [
             {
                 "day": day_text(day.day),
-                **day.tally._asdict(),
+                **day.hit_counts._asdict(),
                 "hit_rate": day.hit_rate,
                 "bestseller_hit_rate": day.bestseller_hit_rate,
             }
@@ -99,14 +99,14 @@ def quality_entries(tallies: Mapping[int, Sequence[int]]) -> dict[str, Any]:
     }
 
 
-def tallies_of(document: Mapping[str, Any]) -> dict[int, Tally]:
-    """The tallies that `quality_entries` told of.
+def hit_counts_of(document: Mapping[str, Any]) -> dict[int, HitCounts]:
+    """The hit_counts that `quality_entries` told of.
 
-    >>> tallies_of(quality_entries({17_167: (40, 6, 4)}))
-    {17167: Tally(orders=40, hits=6, bestseller_hits=4)}
+    >>> hit_counts_of(quality_entries({17_167: (40, 6, 4)}))
+    {17167: HitCounts(orders=40, hits=6, bestseller_hits=4)}
     """
     return {
-        date.fromisoformat(day["day"]).toordinal() - _FIRST_DAY: Tally(*(day[field] for field in Tally._fields))
+        date.fromisoformat(day["day"]).toordinal() - _FIRST_DAY: HitCounts(*(day[field] for field in HitCounts._fields))
         for day in document["days"]
     }
 
@@ -130,7 +130,7 @@ def sparkline(values: Sequence[float], most: float) -> str:
     return "".join(_BLOCKS[min(top, int(value / most * top + 0.5)) if most > 0 else 0] for value in values)
 
 
-def quality_lines(tallies: Mapping[int, Sequence[int]]) -> list[str]:
+def quality_lines(hit_counts: Mapping[int, Sequence[int]]) -> list[str]:
     """What people read: hit rates by month and in all, and a curve of each.
 
     >>> for line in quality_lines({17_167: (40, 6, 4), 17_200: (60, 12, 6)}):
@@ -143,20 +143,20 @@ def quality_lines(tallies: Mapping[int, Sequence[int]]) -> list[str]:
     recommended ▆█
     bestsellers ▅▅
     """
-    months = by_month(tallies)
-    whole = total(tallies.values())
+    months = by_month(hit_counts)
+    whole = total(hit_counts.values())
     if not whole.orders:
         return ["no order was scored"]
     rows = [*months.items(), ("all", whole)]
     lines = [f"hit@{AT} of new items, before each order was counted", "month     orders  recommended  bestsellers"]
     lines += [
-        f"{name:<8}{tally.orders:>8,}  {_rate(tally.hits, tally.orders):>11}  "
-        f"{_rate(tally.bestseller_hits, tally.orders):>11}"
-        for name, tally in rows
+        f"{name:<8}{counts.orders:>8,}  {_rate(counts.hits, counts.orders):>11}  "
+        f"{_rate(counts.bestseller_hits, counts.orders):>11}"
+        for name, counts in rows
     ]
     curves = [
-        [tally.hits / tally.orders for tally in months.values()],
-        [tally.bestseller_hits / tally.orders for tally in months.values()],
+        [counts.hits / counts.orders for counts in months.values()],
+        [counts.bestseller_hits / counts.orders for counts in months.values()],
     ]
     most = max(map(max, curves))
     return [*lines, *(f"{name} {sparkline(curve, most)}" for name, curve in zip(_CURVES, curves, strict=True))]

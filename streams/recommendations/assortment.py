@@ -64,7 +64,7 @@ class Assortment:
         return here[:count]
 
 
-def take_stock(table: PopularityTable, bought: Sequence[str], unbought: Sequence[str]) -> Assortment:
+def current_assortment(table: PopularityTable, bought: Sequence[str], unbought: Sequence[str]) -> Assortment:
     """The assortment of now, with every item available.
 
     Args:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streams.endpoint.answers import PartitionStatus, Status
 from streams.quality.rates import united
-from streams.workers.cluster.owners import Place
+from streams.workers.cluster.owners import StagePartition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ class WorkerStatus:
         self._ingest = ingest
         self._tally = tally
         self._memberships = memberships
-        self._sizes: dict[Place, tuple[float, int]] = {}
+        self._sizes: dict[StagePartition, tuple[float, int]] = {}
 
     @property
     def joined(self) -> bool:
@@ -61,7 +62,7 @@ class WorkerStatus:
             lists=sum(int(part.counts.owned[: len(part.counts.names)].sum()) for part in parts.values()),
             partitions=rows,
             newest_ms=first.newest if first else -1,
-            tallies=united([dict(store.tallies) for store in stores]),  # copies: a commit may add a day meanwhile
+            hit_counts=united([dict(store.tallies) for store in stores]),  # copies: a commit may add a day meanwhile
         )
 
     def _purchases(self) -> list[PartitionStatus]:
@@ -74,7 +75,7 @@ class WorkerStatus:
                 self._worker,
                 source.store.position,
                 membership.lag.get(number, 0),
-                self._size(Place("ingest", number), source.store.size_bytes),
+                self._size(StagePartition("ingest", number), source.store.size_bytes),
                 0,
             )
             for number, source in sorted(sources.items())
@@ -91,14 +92,14 @@ class WorkerStatus:
                 self._worker,
                 part.counts.position,
                 membership.lag.get(number, 0),
-                self._size(Place("tally", number), lambda: part.counts.size_bytes() + part.related.size_bytes()),  # noqa: B023 - called at once
+                self._size(StagePartition("tally", number), partial(_size_of, part)),
                 round(1000 * part.refresh.age_s(now)),
             )
             for number, part in sorted(parts.items())
             if number in membership.serving
         ]
 
-    def _size(self, place: Place, measure: Callable[[], int]) -> int:
+    def _size(self, place: StagePartition, measure: Callable[[], int]) -> int:
         """Bytes on disk, looked up every few seconds."""
         now = time.monotonic()
         looked_at, size = self._sizes.get(place, (-_SIZES_HOLD_S, 0))
@@ -111,8 +112,12 @@ class WorkerStatus:
         return size
 
 
+def _size_of(part: ItemPartition) -> int:
+    return part.counts.size_bytes() + part.related.size_bytes()
+
+
 def partition_rows(
-    rows: Sequence[dict[str, Any]], owners: Mapping[Place, str], purchases: int, items: int
+    rows: Sequence[dict[str, Any]], owners: Mapping[StagePartition, str], purchases: int, items: int
 ) -> list[dict[str, Any]]:
     """A row for each of all partitions, of which not every one need have been told of.
 
@@ -122,14 +127,14 @@ def partition_rows(
         purchases: how many purchases partitions there are.
         items: how many item partitions there are.
 
-    >>> partition_rows([], {Place("tally", 0): "10.0.0.7:6066"}, 0, 1)[0]["owner"]
+    >>> partition_rows([], {StagePartition("tally", 0): "10.0.0.7:6066"}, 0, 1)[0]["owner"]
     '10.0.0.7:6066'
     """
     told = {(row["kind"], row["partition"]): row for row in rows}
     every = []
     for stage, count in (("ingest", purchases), ("tally", items)):
         for number in range(count):
-            owner = owners.get(Place(stage, number), "")
+            owner = owners.get(StagePartition(stage, number), "")
             nothing = PartitionStatus(_KINDS[stage], number, owner, 0, 0, 0, 0)._asdict()
             every.append(told.get((_KINDS[stage], number), nothing))
     return every

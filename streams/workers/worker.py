@@ -21,15 +21,15 @@ from streams.endpoint.routes import ROUTES
 from streams.endpoint.serving import software_version
 from streams.engine.ranker import Scoring
 from streams.workers.admin_web import AdminWeb
-from streams.workers.answering.attendant import Attendant
+from streams.workers.answering.answers_refresher import AnswersRefresher
 from streams.workers.answering.local_customers import LocalCustomers
 from streams.workers.answering.local_items import LocalItems
 from streams.workers.answering.order_scoring import OrderScoring
 from streams.workers.answering.seed_lists import SeedListReader
 from streams.workers.answering.worker_answers import WorkerAnswers
 from streams.workers.answering.worker_routes import internal_routes, worker_routes
-from streams.workers.cluster.owners import Owners, SoleOwner
-from streams.workers.cluster.peers import Peers
+from streams.workers.cluster.owners import GroupOwners, SoleOwner
+from streams.workers.cluster.peers import PeerClient
 from streams.workers.cluster.routing import Router
 from streams.workers.ingest import Ingest
 from streams.workers.kafka.catalogue_topic import CatalogueFeed
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from state.store import Store
-    from streams.workers.cluster.owners import Ownership
+    from streams.workers.cluster.owners import PartitionOwners
     from streams.workers.kafka.stage_service import Stage
     from streams.workers.kafka.topics import Partitions
     from streams.workers.settings import WorkerSettings
@@ -107,7 +107,7 @@ class Worker:
         scoring = Scoring(self.settings.score)
         items = LocalItems(self.tally, memberships["tally"], partitions.items, catalogue, worker, scoring)
         owners = self._owners(partitions)
-        peers = Peers(worker)
+        peers = PeerClient(worker)
         log = PurchaseLog(self.settings.broker, topics.purchases, idempotent=self.settings.fencing)
         status = WorkerStatus(worker, self.ingest, self.tally, memberships)
         router = Router(worker, owners)
@@ -120,16 +120,16 @@ class Worker:
                 self.ingest.scorer = scoring_orders.scorer
         if self.tally is not None:
             self.tally.on_published = lambda partition, numbers: items.told(partition, numbers, answers.changes)
-        self.app.service(_made("attendant", Attendant, answers, items, owners, peers, log))
+        self.app.service(_made("answers refresher", AnswersRefresher, answers, items, owners, peers, log))
         web = self.web.web_app
         add_routes(web, answers, admin, (*ROUTES, *worker_routes(self)))
         web.router.add_routes(internal_routes(answers, items))
         return answers
 
-    def _owners(self, partitions: Partitions) -> Ownership:
+    def _owners(self, partitions: Partitions) -> PartitionOwners:
         """Who has which partition; a worker without fencing has all of them."""
         if self.settings.fencing:
-            return Owners(self.settings.broker, {stage: self.settings.topics.group(stage) for stage in STAGES})
+            return GroupOwners(self.settings.broker, {stage: self.settings.topics.group(stage) for stage in STAGES})
         return SoleOwner(self.settings.advertised, partitions)
 
     @property

@@ -9,9 +9,9 @@ from kafka.partitioner.default import murmur2
 
 from streams.endpoint.answer_documents import history_entries
 from streams.endpoint.customer_answers import held_items, not_known
-from streams.workers.cluster.owners import Place
+from streams.workers.cluster.owners import StagePartition
 from streams.workers.cluster.peers import HeldIds
-from streams.workers.cluster.routing import NotHere
+from streams.workers.cluster.routing import PartitionNotLocal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,13 +38,17 @@ class LocalCustomers:
         self.partitions = partitions
         self._catalogue = catalogue
 
-    def place(self, customer_id: str) -> Place:
+    def place(self, customer_id: str) -> StagePartition:
         """Where a customer's history is: as every Kafka client divides keys."""
-        return Place("ingest", int((murmur2(customer_id.encode()) & 0x7FFFFFFF) % self.partitions))
+        return StagePartition("ingest", int((murmur2(customer_id.encode()) & 0x7FFFFFFF) % self.partitions))
 
     def missing(self) -> list[str]:
         """Partitions that are ours but cannot be asked yet."""
-        return [str(Place("ingest", number)) for number in sorted(self._membership.assigned) if not self._told(number)]
+        return [
+            str(StagePartition("ingest", number))
+            for number in sorted(self._membership.assigned)
+            if not self._told(number)
+        ]
 
     def _told(self, partition: int) -> bool:
         """Whether a partition is open, ours, and has caught up with what its owners before told others."""
@@ -64,21 +68,21 @@ class LocalCustomers:
         """
         place = self.place(customer_id)
         if self._ingest is None or not self._told(place.partition):
-            raise NotHere(f"{place} is not open")
+            raise PartitionNotLocal(f"{place} is not open")
         source = self._ingest.partitions[place.partition]
         if customer_id.encode() not in source.touched:
             yield source.store
             return
         async with source.turn:
             if self._ingest.partitions.get(place.partition) is not source:
-                raise NotHere(f"{place} was just closed")
+                raise PartitionNotLocal(f"{place} was just closed")
             yield source.store
 
     async def document(self, customer_id: str, limit: int) -> dict[str, Any]:
         """A customer and the items bought last.
 
         Raises:
-            NotHere: the partition is not.
+            PartitionNotLocal: the partition is not.
             NotKnown: there is no such customer.
         """
         async with self._histories(customer_id) as store:
@@ -88,12 +92,12 @@ class LocalCustomers:
         return {"customer_id": customer_id, **entries}
 
     async def knows(self, customer_id: str) -> bool:
-        """Whether there is such a customer. Raises NotHere."""
+        """Whether there is such a customer. Raises PartitionNotLocal."""
         async with self._histories(customer_id) as store:
             return customer_id in store.customers
 
     async def held(self, customer_id: str) -> HeldIds:
-        """What a customer holds, perhaps nothing. Raises NotHere."""
+        """What a customer holds, perhaps nothing. Raises PartitionNotLocal."""
         async with self._histories(customer_id) as store:
             if customer_id not in store.customers:
                 return HeldIds()

@@ -15,15 +15,15 @@ from streams.endpoint.published import LISTS_IN_MEMORY, FreshLists, PublishedLis
 from streams.engine.stages import item_partition
 from streams.recommendations.recommend import MOST_SEEDS, NOTHING_HELD, Held
 from streams.workers.answering.seed_lists import Translation
-from streams.workers.cluster.owners import Place
+from streams.workers.cluster.owners import StagePartition
 from streams.workers.cluster.peers import PublishedList
-from streams.workers.cluster.routing import NotHere
+from streams.workers.cluster.routing import PartitionNotLocal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from streams.catalogue.catalogue import Catalogue
-    from streams.endpoint.answers import Listed
+    from streams.endpoint.answers import RelatedListAnswer
     from streams.endpoint.changes import Changes
     from streams.engine.ranker import Scoring
     from streams.workers.cluster.peers import HeldIds
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from streams.workers.tally import ItemPartition, Tally
 
 
-class PartView:
+class ItemPartitionView:
     """An open item partition, as questions see it.
 
     Attributes:
@@ -44,12 +44,12 @@ class PartView:
 
     def __init__(self, part: ItemPartition, catalogue: Catalogue, worker: str, scoring: Scoring, room: int) -> None:
         self.part = part
-        self.answers = ItemAnswers(part.counts, catalogue, worker, scoring.score, attended=True)
+        self.answers = ItemAnswers(part.counts, catalogue, worker, scoring.score, refreshed=True)
         self.published = PublishedLists(part.related.get, room)
         self.fresh = FreshLists([part.counts], scoring)
         self.translation: Translation | None = None
 
-    def translation_to(self, home: PartView) -> Translation:
+    def translation_to(self, home: ItemPartitionView) -> Translation:
         """A translation to another's numbers: the one there is, or a new one that knows nothing yet."""
         if self.translation is None or self.translation.target is not home.answers.names:
             return Translation(self.answers.names, home.answers.names)
@@ -63,7 +63,7 @@ class PartView:
         columns = [np.array(column, np.int64)[known] for column in (held.last, held.seq, held.purchases)]
         return Held(item[known], *columns)
 
-    def listed(self, item_id: str, number: int, limit: int) -> Listed:
+    def listed(self, item_id: str, number: int, limit: int) -> RelatedListAnswer:
         """The document of a list as it was published."""
         entries = self.answers.entries.kept(number, limit) or self.answers.entries.make(
             number, self.published.get(number), limit
@@ -108,38 +108,40 @@ class LocalItems:
         self._catalogue = catalogue
         self._worker = worker
         self._scoring = scoring
-        self._views: dict[int, PartView] = {}
-        self._home: PartView | None = None
+        self._views: dict[int, ItemPartitionView] = {}
+        self._home: ItemPartitionView | None = None
         self._room = max(LISTS_IN_MEMORY // partitions, 2 * MOST_SEEDS)
 
-    def place(self, item_id: str) -> Place:
+    def place(self, item_id: str) -> StagePartition:
         """Where an item's counts and list are."""
-        return Place("tally", item_partition(item_id, self.partitions))
+        return StagePartition("tally", item_partition(item_id, self.partitions))
 
     def missing(self) -> list[str]:
         """Partitions that are ours but cannot be asked yet."""
         views = self._open()
-        return [str(Place("tally", number)) for number in sorted(self._membership.assigned - views.keys())]
+        return [str(StagePartition("tally", number)) for number in sorted(self._membership.assigned - views.keys())]
 
-    def view(self, partition: int) -> PartView:
+    def view(self, partition: int) -> ItemPartitionView:
         """A partition.
 
         Raises:
-            NotHere: it is not open here, or has not caught up with what its owners before told others.
+            PartitionNotLocal: it is not open here, or has not caught up with what its owners before told others.
         """
         part = self._part(partition)
         if part is None or partition not in self._membership.serving or not part.caught_up:
-            raise NotHere(f"{Place('tally', partition)} is not open")
+            raise PartitionNotLocal(f"{StagePartition('tally', partition)} is not open")
         view = self._views.get(partition)
         if view is None or view.part is not part:
-            view = self._views[partition] = PartView(part, self._catalogue, self._worker, self._scoring, self._room)
+            view = self._views[partition] = ItemPartitionView(
+                part, self._catalogue, self._worker, self._scoring, self._room
+            )
         return view
 
-    async def related(self, item_id: str, limit: int, *, fresh: bool) -> Listed:
+    async def related(self, item_id: str, limit: int, *, fresh: bool) -> RelatedListAnswer:
         """An item's list as published; as of now if that is wanted, or if none was published yet.
 
         Raises:
-            NotHere: its partition is not open.
+            PartitionNotLocal: its partition is not open.
             NotKnown: nobody knows the item.
         """
         place = self.place(item_id)
@@ -151,29 +153,29 @@ class LocalItems:
             return view.listed(item_id, number, limit)
         async with view.part.turn:
             if self._part(place.partition) is not view.part:
-                raise NotHere(f"{place} was just closed")
+                raise PartitionNotLocal(f"{place} was just closed")
             stored = await asyncio.to_thread(view.fresh.list_of, number)
         return view.answers.computed(item_id, number, stored, limit)
 
-    def _open(self) -> dict[int, PartView]:
+    def _open(self) -> dict[int, ItemPartitionView]:
         """All partitions that can be asked."""
         found = {}
         for partition in sorted(self._membership.serving):
             try:
                 found[partition] = self.view(partition)
-            except NotHere:
+            except PartitionNotLocal:
                 continue
         return found
 
-    def home(self) -> PartView:
+    def home(self) -> ItemPartitionView:
         """The partition whose numbers and popularity recommendations are made of.
 
         Raises:
-            NotHere: none is ready.
+            PartitionNotLocal: none is ready.
         """
         home = self._home
         if home is None or home.part is not self._part(home.part.counts.partition):
-            raise NotHere("no item partition is open")
+            raise PartitionNotLocal("no item partition is open")
         return home
 
     def _part(self, partition: int) -> ItemPartition | None:
@@ -183,8 +185,8 @@ class LocalItems:
         """Popularity of an item; 0 while none is ready that knows."""
         return self._home.answers.popularity(item_id) if self._home is not None else 0.0
 
-    async def attend(self) -> None:
-        """Take stock if it is due; to be called several times a second."""
+    async def refresh(self) -> None:
+        """Take a snapshot of the assortment if it is due; to be called several times a second."""
         views = self._open()
         self._views = views
         if not views:
@@ -193,28 +195,28 @@ class LocalItems:
         home = self._home
         if home is None or home not in views.values():
             home = next(iter(views.values()))
-        shelf = home.answers.shelf
+        live = home.answers.live
         translations = [(view, view.translation_to(home)) for view in views.values() if view is not home]
         known = all(view.translation is translation for view, translation in translations)
-        if home is self._home and known and not shelf.due():
+        if home is self._home and known and not live.due():
             return
         async with home.part.turn:
             if self._part(home.part.counts.partition) is not home.part:
                 return  # it was just closed
-            taking = await asyncio.to_thread(shelf.take)
+            snapshot = await asyncio.to_thread(live.take_snapshot)
             for view, translation in translations:
                 await asyncio.to_thread(translation.extend)
                 view.translation = translation
-            shelf.place(taking)
+            live.show(snapshot)
             if home is not self._home:
                 await asyncio.to_thread(_rehearse, home)
                 gc.freeze()  # ids and titles stay: looking through them again and again would stop answers for 50 ms
                 self._home = home
 
-    async def count_recent(self, home: PartView, days: int) -> None:
+    async def count_recent(self, home: ItemPartitionView, days: int) -> None:
         """Count the purchases of the last days, for bestsellers."""
         async with home.part.turn:
-            await asyncio.to_thread(home.answers.shelf.count_recent, days)
+            await asyncio.to_thread(home.answers.live.count_recent, days)
 
     def told(self, partition: int, numbers: Iterable[int], changes: Changes) -> None:
         """Take note of items of whose lists readers were just told, and tell those who watch."""
@@ -234,7 +236,7 @@ class LocalItems:
         """Published lists of items whose partitions are open here; empty for those that have none.
 
         Raises:
-            NotHere: one is not.
+            PartitionNotLocal: one is not.
         """
         found = []
         for item_id in item_ids:
@@ -248,9 +250,9 @@ class LocalItems:
         return found
 
 
-def _rehearse(view: PartView) -> None:
+def _rehearse(view: ItemPartitionView) -> None:
     """Answer a first question, so that nobody waits until loops are compiled."""
-    stock = view.answers.shelf.stock()
+    stock = view.answers.live.assortment()
     visitor = view.answers.visitor(None, NOTHING_HELD, tuple(stock.ids[: min(stock.bought, 1)]))
     room = PublishedLists(view.part.related.get, 2)
     view.answers.recommended(visitor, room.of_seeds(visitor.seeds.item.tolist()), Wishes())

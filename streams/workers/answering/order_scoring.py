@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streams.endpoint.answers import NotReady
-from streams.quality.prequential import AT, Offer, Tally, tallied, visits
+from streams.quality.prequential import AT, HitCounts, Offer, count_hits, visits
 from streams.recommendations.recommend import Blend, choose_seeds, recommend
 from streams.workers.cluster.peers import HeldIds
-from streams.workers.cluster.routing import NotHere
+from streams.workers.cluster.routing import PartitionNotLocal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class OrderScoring:
         self._pair_window = pair_window
         self._one_in = one_in
 
-    def scorer(self, store: HistoryStore) -> Callable[[Orders, NumberedOrders, HistoryTable], dict[int, Tally]]:
+    def scorer(self, store: HistoryStore) -> Callable[[Orders, NumberedOrders, HistoryTable], dict[int, HitCounts]]:
         """What scores orders of a partition from a thread, while this event loop answers."""
         return partial(self._score, store, asyncio.get_running_loop())
 
@@ -60,22 +60,22 @@ class OrderScoring:
         orders: Orders,
         numbered: NumberedOrders,
         table: HistoryTable,
-    ) -> dict[int, Tally]:
+    ) -> dict[int, HitCounts]:
         found = visits(orders, numbered, table, self._pair_window, self._one_in)[:MOST_A_COMMIT]
         if not found:
             return {}
         asked = [(visit, _held_ids(store, visit), store.items.texts(visit.new.tolist())) for visit in found]
-        answer = asyncio.run_coroutine_threadsafe(self._tallied(asked), loop)
+        answer = asyncio.run_coroutine_threadsafe(self._count_hits(asked), loop)
         try:
             return answer.result(PATIENCE_S)
-        except (TimeoutError, NotHere, NotReady):
+        except (TimeoutError, PartitionNotLocal, NotReady):
             answer.cancel()
             return {}
 
-    async def _tallied(self, asked: Sequence[tuple[Visit, HeldIds, list[str]]]) -> dict[int, Tally]:
+    async def _count_hits(self, asked: Sequence[tuple[Visit, HeldIds, list[str]]]) -> dict[int, HitCounts]:
         """What becomes of visits, of which what is held and what is new is known by id."""
         home = self._items.home()
-        stock = home.answers.shelf.stock()
+        stock = home.answers.live.assortment()
         scored, offers = [], []
         for visit, held_ids, new_ids in asked:
             held = home.held(held_ids)
@@ -88,7 +88,7 @@ class OrderScoring:
             offers.append(Offer(recommended, stock.fillers("recent", admitted, AT)))
             get = home.answers.names.get
             scored.append(visit._replace(new=np.array([get(item_id, -1) for item_id in new_ids], np.int64)))
-        return tallied(scored, offers)
+        return count_hits(scored, offers)
 
 
 def _held_ids(store: HistoryStore, visit: Visit) -> HeldIds:

@@ -9,8 +9,8 @@ import numpy as np
 
 from streams.engine.ranking import LIST_LENGTH
 from streams.recommendations.merge import SeedLists
-from streams.workers.cluster.peers import LISTS_PATH, MSGPACK, ListsQuestion, PeerAway, decode_lists, encode
-from streams.workers.cluster.routing import NotHere
+from streams.workers.cluster.peers import LISTS_PATH, MSGPACK, ListsQuestion, PeerUnavailable, decode_lists, encode
+from streams.workers.cluster.routing import PartitionNotLocal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.names import Names
-    from streams.workers.answering.local_items import LocalItems, PartView
-    from streams.workers.cluster.owners import Ownership, Place
-    from streams.workers.cluster.peers import Peers, PublishedList
+    from streams.workers.answering.local_items import ItemPartitionView, LocalItems
+    from streams.workers.cluster.owners import PartitionOwners, StagePartition
+    from streams.workers.cluster.peers import PeerClient, PublishedList
     from streams.workers.cluster.routing import Router
 
 
@@ -34,34 +34,36 @@ class SeedListReader:
         peers: asks them.
     """
 
-    def __init__(self, items: LocalItems, router: Router, owners: Ownership, peers: Peers) -> None:
+    def __init__(self, items: LocalItems, router: Router, owners: PartitionOwners, peers: PeerClient) -> None:
         self._items = items
         self._router = router
         self._owners = owners
         self._peers = peers
 
-    async def read(self, home: PartView, seeds: Sequence[int]) -> SeedLists:
+    async def read(self, home: ItemPartitionView, seeds: Sequence[int]) -> SeedLists:
         """The lists of seeds, which are numbered as in `home`, as are the lists' items.
 
         Raises:
             NotReady: a partition has no owner who answers.
         """
         ids = home.answers.names.texts(seeds)
-        by_place: dict[Place, list[int]] = {}
+        by_place: dict[StagePartition, list[int]] = {}
         for row, item_id in enumerate(ids):
             by_place.setdefault(self._items.place(item_id), []).append(row)
         lists = empty_lists(len(ids))
-        away: dict[Place, list[int]] = {}
+        away: dict[StagePartition, list[int]] = {}
         for place, rows in by_place.items():
             try:
                 self._copy(home, self._items.view(place.partition), [ids[row] for row in rows], rows, lists)
-            except NotHere:
+            except PartitionNotLocal:
                 away[place] = rows
         if away:
             await self._fetch(home, ids, away, lists)
         return lists
 
-    def _copy(self, home: PartView, view: PartView, ids: list[str], rows: list[int], lists: SeedLists) -> None:
+    def _copy(
+        self, home: ItemPartitionView, view: ItemPartitionView, ids: list[str], rows: list[int], lists: SeedLists
+    ) -> None:
         names = view.answers.names
         translation = view.translation
         if view is not home and (translation is None or translation.target is not home.answers.names):
@@ -76,14 +78,16 @@ class SeedListReader:
         for column, values in zip(lists[1:], found[1:], strict=True):
             column[here] = values
 
-    async def _fetch(self, home: PartView, ids: list[str], away: dict[Place, list[int]], lists: SeedLists) -> None:
+    async def _fetch(
+        self, home: ItemPartitionView, ids: list[str], away: dict[StagePartition, list[int]], lists: SeedLists
+    ) -> None:
         """Ask the owners, all at once and each for everything; what one no longer has is looked for by itself."""
         owners = await self._owners.of_all()
-        groups: dict[str | None, list[Place]] = {}
+        groups: dict[str | None, list[StagePartition]] = {}
         for place in away:
             groups.setdefault(owners.get(place), []).append(place)
 
-        async def of_place(place: Place) -> None:
+        async def of_place(place: StagePartition) -> None:
             wanted = [ids[row] for row in away[place]]
 
             async def here() -> list[PublishedList]:
@@ -94,11 +98,11 @@ class SeedListReader:
 
             _put(home, await self._router.ask(place, here, there, own=True), away[place], lists)
 
-        async def of_owner(owner: str | None, places: list[Place]) -> None:
+        async def of_owner(owner: str | None, places: list[StagePartition]) -> None:
             rows = [row for place in places for row in away[place]]
             try:
                 found = None if owner is None else await self._asked(owner, [ids[row] for row in rows])
-            except PeerAway:
+            except PeerUnavailable:
                 found = None
             if found is not None:
                 _put(home, found, rows, lists)
@@ -119,7 +123,7 @@ def empty_lists(seeds: int) -> SeedLists:
     return SeedLists(np.full((seeds, LIST_LENGTH), NOWHERE), score, together, expected, np.zeros(seeds, np.int64))
 
 
-def _put(home: PartView, found: list[PublishedList], rows: list[int], lists: SeedLists) -> None:
+def _put(home: ItemPartitionView, found: list[PublishedList], rows: list[int], lists: SeedLists) -> None:
     get = home.answers.names.get
     for row, one in zip(rows, found, strict=True):
         size = len(one.item_ids)

@@ -10,7 +10,7 @@ import msgspec
 from producers.orders import ERASE
 from producers.wire import decode_orders, encode_order
 from streams.endpoint.answer_documents import titled
-from streams.endpoint.answers import Listed, NotKnown, NotReady, forwarded
+from streams.endpoint.answers import NotKnown, NotReady, RelatedListAnswer, forwarded
 from streams.endpoint.changes import Change, Changes
 from streams.endpoint.client import path_of
 from streams.endpoint.schemas import RecommendationRequest
@@ -21,11 +21,11 @@ from streams.workers.cluster.peers import (
     MSGPACK,
     RECOMMENDATIONS_PATH,
     HeldIds,
-    PeerAway,
+    PeerUnavailable,
     RecommendationsQuestion,
     encode,
 )
-from streams.workers.cluster.routing import NotHere
+from streams.workers.cluster.routing import PartitionNotLocal
 from streams.workers.status import WorkerStatus, partition_rows
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from streams.endpoint.answers import Document, Status, Wishes
     from streams.workers.answering.local_customers import LocalCustomers
     from streams.workers.answering.local_items import LocalItems
-    from streams.workers.cluster.owners import Ownership
-    from streams.workers.cluster.peers import Peers
+    from streams.workers.cluster.owners import PartitionOwners
+    from streams.workers.cluster.peers import PeerClient
     from streams.workers.cluster.routing import Router
     from streams.workers.kafka.producers import PurchaseLog
 
@@ -66,8 +66,8 @@ class WorkerAnswers:
         catalogue: Catalogue,
         customers: LocalCustomers,
         items: LocalItems,
-        owners: Ownership,
-        peers: Peers,
+        owners: PartitionOwners,
+        peers: PeerClient,
         router: Router,
         log: PurchaseLog,
         status: WorkerStatus,
@@ -97,18 +97,18 @@ class WorkerAnswers:
 
         return await self._router.ask(place, here, there)
 
-    async def related(self, item_id: str, limit: int, *, fresh: bool) -> Listed:
+    async def related(self, item_id: str, limit: int, *, fresh: bool) -> RelatedListAnswer:
         """An item's related list as published, or computed now."""
         place = self._items.place(item_id)
 
-        async def here() -> Listed:
+        async def here() -> RelatedListAnswer:
             return await self._items.related(item_id, limit, fresh=fresh)
 
-        async def there(owner: str) -> Listed:
+        async def there(owner: str) -> RelatedListAnswer:
             query = {"limit": str(limit), "fresh": "true" if fresh else "false"}
             path = path_of("items", item_id, "related")
             reply = await self._peers.get(owner, path, query, timeout_s=COMPUTING_S if fresh else ANSWERING_S)
-            return Listed(reply.document, reply.version)
+            return RelatedListAnswer(reply.document, reply.version)
 
         return await self._router.ask(place, here, there)
 
@@ -144,7 +144,7 @@ class WorkerAnswers:
         """
         try:
             home = self._items.home()
-        except NotHere:
+        except PartitionNotLocal:
             question = encode(RecommendationsQuestion(customer_id, held, wishes))
 
             async def there(owner: str) -> Document:
@@ -164,7 +164,7 @@ class WorkerAnswers:
                 if document is not None:
                     return document
                 await self._items.count_recent(home, days)
-        except NotHere:
+        except PartitionNotLocal:
             query = {"days": str(days), "limit": str(limit)} | ({} if category is None else {"category": category})
 
             async def there(owner: str) -> Document:
@@ -176,7 +176,7 @@ class WorkerAnswers:
         """Items whose id or title has every word of `text` in it, and the customer of that id."""
         try:
             home = self._items.home()
-        except NotHere:
+        except PartitionNotLocal:
 
             async def there(owner: str) -> Document:
                 return (await self._peers.get(owner, "/search", {"q": text, "limit": str(limit)})).document
@@ -200,7 +200,7 @@ class WorkerAnswers:
                 try:
                     reply = await self._peers.get(worker, "/partitions")
                     others += msgspec.json.decode(reply.body)["partitions"]
-                except PeerAway:
+                except PeerUnavailable:
                     self._owners.forget()
             rows = partition_rows([*rows, *others], owners, self._customers.partitions, self._items.partitions)
         return {"partitions": rows, **self._stamp()}
@@ -243,14 +243,14 @@ class WorkerAnswers:
         for item_id in self.changes.watched:
             try:
                 self._items.view(self._items.place(item_id).partition)
-            except NotHere:
+            except PartitionNotLocal:
                 owner = await self._owners.of(self._items.place(item_id))
                 if owner is None or owner == self.worker:
                     continue
                 try:
                     path = path_of("items", item_id, "related")
                     reply = await self._peers.get(owner, path, unless=versions.get(item_id))
-                except (PeerAway, NotKnown):
+                except (PeerUnavailable, NotKnown):
                     self._owners.forget()
                     continue
                 if reply.version:
@@ -280,7 +280,7 @@ class WorkerAnswers:
         """Of which log prefix an answer is, as far as this worker knows, and whose answer it is."""
         try:
             return self._items.home().answers.stamp()
-        except NotHere:
+        except PartitionNotLocal:
             return {"as_of": _UNSTAMPED, "worker": self.worker}
 
 

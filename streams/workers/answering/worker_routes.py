@@ -23,12 +23,12 @@ from streams.workers.cluster.peers import (
     decode_recommendations_question,
     encode,
 )
-from streams.workers.cluster.routing import NotHere
+from streams.workers.cluster.routing import PartitionNotLocal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from streams.endpoint.handlers import Asked
+    from streams.endpoint.handlers import RequestContext
     from streams.workers.answering.local_items import LocalItems
     from streams.workers.answering.worker_answers import WorkerAnswers
     from streams.workers.worker import Worker
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 def worker_routes(worker: Worker) -> tuple[Route, ...]:
     """The documented ones."""
 
-    async def status(_: Asked) -> web.StreamResponse:
+    async def status(_: RequestContext) -> web.StreamResponse:
         return answer(worker.status())
 
-    async def snapshot(asked: Asked) -> web.StreamResponse:
+    async def snapshot(context: RequestContext) -> web.StreamResponse:
         try:
-            to = Path(msgspec.json.decode(await read_json(asked), type=SnapshotRequest).to)
+            to = Path(msgspec.json.decode(await read_json(context), type=SnapshotRequest).to)
         except (ValueError, RecursionError) as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as described at /openapi.json: {error}") from None
         try:
@@ -85,7 +85,7 @@ def _leaf(handle: Callable[[bytes], Awaitable[bytes]]) -> Callable[[web.Request]
         forwarded.set(True)
         try:
             return web.Response(body=await handle(await request.read()), content_type=MSGPACK)
-        except (NotHere, NotReady) as absence:
+        except (PartitionNotLocal, NotReady) as absence:
             return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=str(absence))
         except (ValueError, RecursionError) as error:
             return web.Response(status=HTTPStatus.BAD_REQUEST, text=str(error))

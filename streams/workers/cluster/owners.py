@@ -25,7 +25,7 @@ _STABLE = "Stable"
 _MEMBER = 5  # place of the members in a described group: error, group, state, protocol type, protocol, members
 
 
-class Place(NamedTuple):
+class StagePartition(NamedTuple):
     """A partition of a stage: `ingest` has purchases partitions, `tally` item partitions."""
 
     stage: str
@@ -36,13 +36,13 @@ class Place(NamedTuple):
         return f"{kind} partition {self.partition}"
 
 
-class Ownership(Protocol):
+class PartitionOwners(Protocol):
     """Who tells the owners of all partitions."""
 
-    async def of(self, place: Place) -> str | None:
+    async def of(self, place: StagePartition) -> str | None:
         """Address of the worker that owns a partition; None if nobody does."""
 
-    async def of_all(self) -> dict[Place, str]:
+    async def of_all(self) -> dict[StagePartition, str]:
         """Every partition that has an owner."""
 
     def forget(self) -> None:
@@ -66,7 +66,7 @@ def address_of(client_id: str) -> str | None:
     return client_id.removeprefix(_PREFIX) if client_id.startswith(_PREFIX) else None
 
 
-class Owners:
+class GroupOwners:
     """The owners of all partitions, as Kafka's group coordinators know them.
 
     They are asked at most once a second, in the background while what is known serves; `forget` makes the next question
@@ -80,19 +80,19 @@ class Owners:
     def __init__(self, broker: str, groups: Mapping[str, str]) -> None:
         self._broker = broker
         self._stages = {group: stage for stage, group in groups.items()}
-        self._owners: dict[Place, str] = {}
+        self._owners: dict[StagePartition, str] = {}
         self._told_twice: set[str] = set()
         self._known_at = -KNOWN_FOR_S
         self._forgotten = True
         self._asking: asyncio.Task[None] | None = None
         self._admin: Any = None
 
-    async def of(self, place: Place) -> str | None:
+    async def of(self, place: StagePartition) -> str | None:
         """Address of the worker that owns a partition; None if nobody does."""
         await self._know()
         return self._owners.get(place)
 
-    async def of_all(self) -> dict[Place, str]:
+    async def of_all(self) -> dict[StagePartition, str]:
         """Every partition that has an owner."""
         await self._know()
         return dict(self._owners)
@@ -144,7 +144,7 @@ class Owners:
         if state != _STABLE and members:
             return
         found = {
-            Place(stage, partition): address
+            StagePartition(stage, partition): address
             for _, client_id, _, _, assignment in members
             if (address := address_of(client_id)) is not None and assignment
             for _, partitions in ConsumerProtocolMemberAssignment.decode(assignment).assignment
@@ -171,14 +171,14 @@ class SoleOwner:
 
     def __init__(self, address: str, partitions: Partitions) -> None:
         self._address = address
-        self._places = [Place("ingest", number) for number in range(partitions.purchases)]
-        self._places += [Place("tally", number) for number in range(partitions.items)]
+        self._places = [StagePartition("ingest", number) for number in range(partitions.purchases)]
+        self._places += [StagePartition("tally", number) for number in range(partitions.items)]
 
-    async def of(self, place: Place) -> str | None:
+    async def of(self, place: StagePartition) -> str | None:
         """Address of the worker; None if there is no such partition."""
         return self._address if place in self._places else None
 
-    async def of_all(self) -> dict[Place, str]:
+    async def of_all(self) -> dict[StagePartition, str]:
         """Every partition, and the worker's address."""
         return dict.fromkeys(self._places, self._address)
 

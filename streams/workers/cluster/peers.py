@@ -26,7 +26,7 @@ COMPUTING_S = 10.0
 _MOST_CONNECTIONS = 64  # to one worker
 
 
-class PeerAway(Exception):
+class PeerUnavailable(Exception):
     """A worker cannot be reached, or has not what it is asked for."""
 
 
@@ -43,7 +43,7 @@ class Reply(NamedTuple):
         return msgspec.Raw(self.body)
 
 
-class Peers:
+class PeerClient:
     """Asks other workers, each request marked as handed on.
 
     Args:
@@ -74,7 +74,7 @@ class Peers:
 
         Raises:
             NotKnown: there is no such thing.
-            PeerAway: it cannot answer.
+            PeerUnavailable: it cannot answer.
         """
         headers = {} if unless is None else {"If-None-Match": f'W/"{unless}"'}
         return await self._ask("GET", peer, path, timeout_s, params=query, headers=headers)
@@ -106,13 +106,13 @@ class Peers:
             async with self._session.request(method, url, timeout=timeout, headers=headers, **of) as response:
                 body = await response.read()
         except (ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
-            raise PeerAway(f"worker {peer} does not answer: {error!r}") from error
+            raise PeerUnavailable(f"worker {peer} does not answer: {error!r}") from error
         if response.status == HTTPStatus.NOT_FOUND:
             raise NotKnown(_detail(body))
         if response.status == HTTPStatus.NOT_MODIFIED:
             return Reply(b"", "")
         if response.status >= HTTPStatus.BAD_REQUEST:
-            raise PeerAway(f"worker {peer} answers {response.status}: {_detail(body)}")
+            raise PeerUnavailable(f"worker {peer} answers {response.status}: {_detail(body)}")
         return Reply(body, response.headers.get("ETag", "").removeprefix("W/").strip('"'))
 
     async def close(self) -> None:

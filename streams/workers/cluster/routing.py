@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from streams.endpoint.answers import NotReady, forwarded
-from streams.workers.cluster.owners import Place
-from streams.workers.cluster.peers import PeerAway
+from streams.workers.cluster.owners import StagePartition
+from streams.workers.cluster.peers import PeerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from streams.workers.cluster.owners import Ownership
+    from streams.workers.cluster.owners import PartitionOwners
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ PATIENCE_S = 1.0
 _PAUSE_S = 0.1
 
 
-class NotHere(Exception):
+class PartitionNotLocal(Exception):
     """A partition is not open here, or not ready to be asked; the message says which."""
 
 
@@ -33,13 +33,13 @@ class Router:
         owners: of all partitions.
     """
 
-    def __init__(self, address: str, owners: Ownership) -> None:
+    def __init__(self, address: str, owners: PartitionOwners) -> None:
         self._address = address
         self._owners = owners
 
     async def ask(
         self,
-        place: Place,
+        place: StagePartition,
         here: Callable[[], Awaitable[T]],
         there: Callable[[str], Awaitable[T]],
         *,
@@ -49,8 +49,8 @@ class Router:
 
         Args:
             place: the partition.
-            here: answers it, or raises NotHere.
-            there: (address) has a worker answer it, or raises PeerAway.
+            here: answers it, or raises PartitionNotLocal.
+            there: (address) has a worker answer it, or raises PeerUnavailable.
             own: the question arose here, though perhaps in answering one that was handed on.
 
         Raises:
@@ -60,7 +60,7 @@ class Router:
         async def once() -> T:
             try:
                 return await here()
-            except NotHere as absence:
+            except PartitionNotLocal as absence:
                 if forwarded.get() and not own:
                     raise NotReady(f"{absence} at {self._address}") from absence
             return await self._elsewhere(place, await self._owners.of(place), there)
@@ -77,18 +77,18 @@ class Router:
         async def once() -> T:
             owners = await self._owners.of_all()
             others = (place for place in owners if place.stage == stage and owners[place] != self._address)
-            place = min(others, default=Place(stage, 0))
+            place = min(others, default=StagePartition(stage, 0))
             return await self._elsewhere(place, owners.get(place), there)
 
         if forwarded.get() and not own:
             raise NotReady(f"{self._address} has no partition that could tell")
         return await self._patiently(once)
 
-    async def _elsewhere(self, place: Place, owner: str | None, there: Callable[[str], Awaitable[T]]) -> T:
+    async def _elsewhere(self, place: StagePartition, owner: str | None, there: Callable[[str], Awaitable[T]]) -> T:
         if owner is None:
-            raise PeerAway(f"{place} has no owner")
+            raise PeerUnavailable(f"{place} has no owner")
         if owner == self._address:
-            raise PeerAway(f"{place} is being opened at {owner}")
+            raise PeerUnavailable(f"{place} is being opened at {owner}")
         return await there(owner)
 
     async def _patiently(self, once: Callable[[], Awaitable[T]]) -> T:
@@ -96,7 +96,7 @@ class Router:
         while True:
             try:
                 return await once()
-            except PeerAway as error:
+            except PeerUnavailable as error:
                 self._owners.forget()
                 if time.monotonic() > deadline:
                     raise NotReady(f"{error}; partitions are perhaps on the move, ask again") from error

@@ -1,4 +1,4 @@
-"""The attendant: what the endpoint of a worker needs done in the background, a few times a second."""
+"""What a worker's answers need done in the background, a few times a second."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from mode import Service
 if TYPE_CHECKING:
     from streams.workers.answering.local_items import LocalItems
     from streams.workers.answering.worker_answers import WorkerAnswers
-    from streams.workers.cluster.owners import Ownership
-    from streams.workers.cluster.peers import Peers
+    from streams.workers.cluster.owners import PartitionOwners
+    from streams.workers.cluster.peers import PeerClient
     from streams.workers.kafka.producers import PurchaseLog
 
-STOCK_EVERY_S = 0.2
+SNAPSHOT_EVERY_S = 0.2
 WATCHED_EVERY_S = 0.5
 
 
-class Attendant(Service):
-    """Takes stock as items sell, and watches lists that other workers publish.
+class AnswersRefresher(Service):
+    """Refreshes the assortment, and watches lists that other workers publish.
 
     Args:
         answers: of the worker.
@@ -28,7 +28,7 @@ class Attendant(Service):
     """
 
     def __init__(
-        self, answers: WorkerAnswers, items: LocalItems, owners: Ownership, peers: Peers, log: PurchaseLog
+        self, answers: WorkerAnswers, items: LocalItems, owners: PartitionOwners, peers: PeerClient, log: PurchaseLog
     ) -> None:
         super().__init__()
         self._answers = answers
@@ -42,10 +42,10 @@ class Attendant(Service):
         await self._log.start()
 
     @Service.task
-    async def _take_stock(self) -> None:
+    async def _refresh_snapshot(self) -> None:
         while not self.should_stop:
-            await self._items.attend()
-            await self.sleep(STOCK_EVERY_S)
+            await self._items.refresh()
+            await self.sleep(SNAPSHOT_EVERY_S)
 
     @Service.task
     async def _watch(self) -> None:
@@ -55,5 +55,5 @@ class Attendant(Service):
             await self.sleep(WATCHED_EVERY_S)
 
     async def on_stop(self) -> None:
-        """Let go of everyone."""
+        """Close the connections."""
         await asyncio.gather(self._log.stop(), self._owners.close(), self._peers.close())
