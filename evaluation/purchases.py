@@ -132,7 +132,7 @@ def count_prefix(
         for batch in log if score is None else whole_windows(log):
             for commit, scored in commits(batch, _COMMIT_LINES, windows=score is not None):
                 orders = _prefix(commit.orders, before_ms, items)
-                end = embedded.position + commit.end - commit.begin
+                end = embedded.purchases_offset + commit.end - commit.begin
                 if score is not None and scored:
                     embedded.count(orders, end, len(commit.rejected), score=score)
                 else:

@@ -60,13 +60,13 @@ class Addends(NamedTuple):
 _ROW_KEY = struct.Struct(">cHHI")
 
 
-def row_key(epoch: int, bundle: int) -> bytes:
+def bundle_key(epoch: int, bundle: int) -> bytes:
     """RocksDB key of a bundle: old epochs lie together and are left alone by compaction; a slice is contiguous."""
     return _ROW_KEY.pack(b"c", epoch, bundle >> (_SLICE_SHIFT - _BITS), bundle)
 
 
-def parse_row_key(key: bytes) -> tuple[int, int, int]:
-    """Epoch, slice and bundle of a `row_key`."""
+def parse_bundle_key(key: bytes) -> tuple[int, int, int]:
+    """Epoch, slice and bundle of a `bundle_key`."""
     _, epoch, slice_number, bundle = _ROW_KEY.unpack(key)
     return epoch, slice_number, bundle
 
@@ -85,11 +85,11 @@ def slice_of(items: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return (items.astype(np.int64) // BUNDLE) % SLICES
 
 
-def places_of(items: npt.NDArray[Any]) -> Keys:
+def row_keys_of(items: npt.NDArray[Any]) -> Keys:
     """(n,) uint64 item part of the pair keys: items in the order in which they are stored.
 
-    >>> places = places_of(np.array([2, 5, 257]))
-    >>> items_at(places).tolist(), np.argsort(places).tolist()
+    >>> places = row_keys_of(np.array([2, 5, 257]))
+    >>> items_of(places).tolist(), np.argsort(places).tolist()
     ([2, 5, 257], [0, 2, 1])
     """
     wide = items.astype(np.uint64)
@@ -97,14 +97,14 @@ def places_of(items: npt.NDArray[Any]) -> Keys:
     return (bundle & np.uint64(63)) << np.uint64(_SLICE_SHIFT) | bundle >> np.uint64(6) << _SHIFT | wide & _MEMBER
 
 
-def items_at(places: Keys) -> npt.NDArray[np.uint32]:
-    """The items of `places_of`."""
+def items_of(places: Keys) -> npt.NDArray[np.uint32]:
+    """The items of `row_keys_of`."""
     bundle = (places >> _SHIFT & _IN_SLICE) << np.uint64(6) | places >> np.uint64(_SLICE_SHIFT)
     return (bundle << _SHIFT | places & _MEMBER).astype(np.uint32)
 
 
-def slice_at(places: Keys) -> npt.NDArray[np.int64]:
-    """The slices of `places_of`."""
+def slice_of_row_keys(places: Keys) -> npt.NDArray[np.int64]:
+    """The slices of `row_keys_of`."""
     return (places >> np.uint64(_SLICE_SHIFT)).astype(np.int64)
 
 

@@ -20,9 +20,9 @@ from state.count_rows import (
     epoch_prefix,
     locate,
     net,
-    parse_row_key,
-    row_key,
-    slice_at,
+    parse_bundle_key,
+    bundle_key,
+    slice_of_row_keys,
 )
 from state.errors import StateDamaged
 from state.journal import Journal
@@ -79,11 +79,11 @@ class CountStore(Store):
         read_only: open without taking the directory's lock.
 
     Attributes:
-        offsets: purchases partition -> log position up to which it is counted.
+        purchases_offsets: purchases partition -> log position up to which it is counted.
         lines, duplicates, rejected: order lines read, by what became of them.
         newest: event time in milliseconds of the newest purchase; -1 before the first.
         holding: customers who hold anything.
-        read_to: where the caller goes on reading deltas; whatever it was set to is written with the next commit.
+        co_purchases_offset: where the caller reads on in its partition of co-purchases; written with the next commit.
 
     Raises:
         SettingsMismatch: the state was written with other settings.
@@ -106,9 +106,9 @@ class CountStore(Store):
         self.names = Names()
         self.owned = np.zeros(1024, np.bool_)
         self.popularity = PopularityTable()
-        self.offsets: dict[int, int] = {}
+        self.purchases_offsets: dict[int, int] = {}
         self.newest = -1
-        self.read_to = 0
+        self.co_purchases_offset = 0
         self._totals = np.zeros(4, np.int64)
         self._numbers_of: dict[int, npt.NDArray[np.uint32]] = {}
         self._stored_numbers: dict[int, int] = {}
@@ -118,9 +118,9 @@ class CountStore(Store):
         self._load()
 
     @property
-    def position(self) -> int:
-        """Log positions counted, of all purchases partitions: more after every change, also after an erasure."""
-        return sum(self.offsets.values())
+    def purchases_offset_sum(self) -> int:
+        """Sum of `purchases_offsets`: the version of the counts, which rises with every change, also with an erasure."""
+        return sum(self.purchases_offsets.values())
 
     @property
     def lines(self) -> int:
@@ -159,8 +159,8 @@ class CountStore(Store):
         if position is None:
             return
         sources, ends, self._totals, log = unpack(position, [np.int64] * 4)
-        self.offsets = dict(zip(sources.tolist(), ends.tolist(), strict=True))
-        self.newest, self.read_to = log.tolist()
+        self.purchases_offsets = dict(zip(sources.tolist(), ends.tolist(), strict=True))
+        self.newest, self.co_purchases_offset = log.tolist()
         self.popularity.load(self._rocks, len(self.names), self.newest // 86_400_000 if self.newest >= 0 else -1)
 
     def recover(self, change_of: Callable[[bytes, npt.NDArray[np.bool_]], CountChange]) -> None:
@@ -221,7 +221,7 @@ class CountStore(Store):
         turns = self.journal.begin(batch, join_records(records), work)
         for change in changes:
             self._count(self.journal.commit, change)
-            self.offsets[change.source] = change.end
+            self.purchases_offsets[change.source] = change.end
             self.newest = max(self.newest, change.newest)
             self._totals += change.totals
         for number, since in turns:
@@ -239,10 +239,10 @@ class CountStore(Store):
             _POSITION,
             pack(
                 [
-                    np.array(list(self.offsets), np.int64),
-                    np.array(list(self.offsets.values()), np.int64),
+                    np.array(list(self.purchases_offsets), np.int64),
+                    np.array(list(self.purchases_offsets.values()), np.int64),
                     self._totals,
-                    np.array([self.newest, self.read_to]),
+                    np.array([self.newest, self.co_purchases_offset]),
                 ]
             ),
         )
@@ -276,10 +276,10 @@ class CountStore(Store):
             blob = values.tobytes()
             bounds = ends.tolist()
             for bundle, begin, end in zip(left.tolist(), bounds, bounds[1:], strict=False):
-                batch.put(row_key(epoch, bundle), blob[begin:end])
+                batch.put(bundle_key(epoch, bundle), blob[begin:end])
             if len(left) < len(bundles):
                 for bundle in np.setdiff1d(bundles, left).tolist():
-                    batch.delete(row_key(epoch, bundle))
+                    batch.delete(bundle_key(epoch, bundle))
         self._waiting.forget(number)
 
     def _sum(self, keys: Keys, counts: Counts, more: Keys, changes: Counts) -> tuple[Keys, Counts]:
@@ -293,17 +293,17 @@ class CountStore(Store):
         wanted = bundles.tolist()
         entries: Iterable[tuple[int, bytes | None]]
         if len(wanted) > 1 and wanted[-1] - wanted[0] < 2 * len(wanted):  # the next entry costs a fifth of another look
-            found = self._rocks.between(row_key(epoch, wanted[0]), row_key(epoch, wanted[-1] + 1))
-            entries = [(parse_row_key(key)[2], value) for key, value in found]
+            found = self._rocks.between(bundle_key(epoch, wanted[0]), bundle_key(epoch, wanted[-1] + 1))
+            entries = [(parse_bundle_key(key)[2], value) for key, value in found]
         else:
-            values = self._rocks.get_many([row_key(epoch, bundle) for bundle in wanted])
+            values = self._rocks.get_many([bundle_key(epoch, bundle) for bundle in wanted])
             entries = zip(wanted, values, strict=True)
         return _Values.of([(bundle, value) for bundle, value in entries if value])
 
     def _stored_slice(self, epoch: int, number: int) -> _Values:
         """The values of all bundles of a slice as they are on disk."""
         return _Values.of(
-            [(parse_row_key(key)[2], value) for key, value in self._rocks.scan(epoch_prefix(epoch, number))]
+            [(parse_bundle_key(key)[2], value) for key, value in self._rocks.scan(epoch_prefix(epoch, number))]
         )
 
     def bought(self, number: int) -> bool:
@@ -319,7 +319,7 @@ class CountStore(Store):
         bundles = bundles_of(places << np.uint64(32))
         low = places << np.uint64(33)
         edge = np.stack([low, low + np.uint64(1 << 33)], axis=1).ravel()  # where each item's keys begin and end
-        slices = slice_at(places)
+        slices = slice_of_row_keys(places)
         numbers, firsts = np.unique(slices, return_index=True)
         bounds = itertools.pairwise([*firsts.tolist(), len(places)])
         stretches = list(zip(numbers.tolist(), bounds, strict=False))  # of no places, there is one bound and no slice

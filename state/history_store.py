@@ -32,7 +32,8 @@ _POSITION = b"mhistories"
 
 
 class HistoryStore(Store):
-    """Histories of one partition's customers, the outbox of deltas that stage B may not have yet, and tallies by day.
+    """Histories of one partition's customers, the outbox of deltas that stage B may not have yet, and hit counts by
+    day.
 
     A commit writes the orders it counts, the position they end at and the deltas they make in one batch. So what a
     commit tells stage B survives SIGKILL with it, and is sent again, byte for byte, until it is known to have arrived.
@@ -45,9 +46,9 @@ class HistoryStore(Store):
     Attributes:
         table: the histories, by store number of the customer.
         customers, items: ids and numbers.
-        position: log position up to which orders are counted.
-        sources: what else the caller wants to know of its log, written with each commit: name -> number.
-        tallies: UTC day -> numbers that the caller adds up, written with the commits that add to them.
+        purchases_offset: log position up to which orders are counted.
+        sources: what else the caller keeps about its log, written with each commit: name -> number.
+        hit_counts: UTC day -> numbers that the caller adds up, written with the commits that add to them.
 
     Raises:
         SettingsMismatch: the state was written with other settings.
@@ -60,9 +61,9 @@ class HistoryStore(Store):
         self.table = HistoryTable()
         self.customers = Names()
         self.items = Names()
-        self.position = 0
+        self.purchases_offset = 0
         self.sources: dict[str, int] = {}
-        self.tallies: dict[int, tuple[int, ...]] = {}
+        self.hit_counts: dict[int, tuple[int, ...]] = {}
         self._stored_customers = 0
         self._stored_items = 0
         self.journal = Journal(self._rocks, _LINES_PER_SLICE)
@@ -77,12 +78,12 @@ class HistoryStore(Store):
             self.customers.skip_to(_NUMBER.unpack(key)[1])
             self.customers.add(record.decode())
         for key, record in self._rocks.scan(b"q"):
-            self.tallies[_NUMBER.unpack(key)[1]] = tuple(unpack(record, [np.int64])[0].tolist())
+            self.hit_counts[_NUMBER.unpack(key)[1]] = tuple(unpack(record, [np.int64])[0].tolist())
         position = self._rocks.get(_POSITION)
         if position is None:
             return
         numbers, names = unpack(position, [np.int64, np.uint8])
-        self.position, customers, *values = numbers.tolist()
+        self.purchases_offset, customers, *values = numbers.tolist()
         self.sources = dict(zip(unpack_ids(names.tobytes()), values, strict=True))
         self.customers.skip_to(customers)
         self._stored_customers, self._stored_items = customers, len(self.items)
@@ -127,24 +128,24 @@ class HistoryStore(Store):
         self,
         record: bytes,
         lines: int,
-        position: int,
+        purchases_offset: int,
         outbox: bytes,
         refused: npt.NDArray[np.int64],
         erased: Sequence[int],
         sources: dict[str, int],
-        tallies: Mapping[int, Sequence[int]],
+        hit_counts: Mapping[int, Sequence[int]],
     ) -> int:
         """Make durable what was carried into the table, with the log position it stands for.
 
         Args:
             record: the orders, for the journal.
             lines: how many order lines that is.
-            position: log position after them.
+            purchases_offset: log position after them.
             outbox: the deltas they make, kept until `acknowledge`d.
             refused: log positions of lines among them that were refused, kept as long.
             erased: customers whose ids are to be forgotten.
             sources: numbers that replace those of the same name in `sources`.
-            tallies: UTC day -> numbers to add to its tally.
+            hit_counts: UTC day -> numbers to add to that day's hit counts.
 
         Returns:
             The commit's number, by which the outbox knows its deltas.
@@ -172,13 +173,13 @@ class HistoryStore(Store):
         batch.put(_OUTBOX.pack(b"o", self.journal.commit), outbox)
         if len(refused):
             batch.put(_OUTBOX.pack(b"r", self.journal.commit), pack([refused]))
-        for day, more in tallies.items():
-            tally = np.array(more, np.int64) + np.array(self.tallies.get(day, np.zeros(len(more))), np.int64)
-            self.tallies[day] = tuple(tally.tolist())
-            batch.put(_NUMBER.pack(b"q", day), pack([tally]))
-        self.position = position
+        for day, more in hit_counts.items():
+            sums = np.array(more, np.int64) + np.array(self.hit_counts.get(day, np.zeros(len(more))), np.int64)
+            self.hit_counts[day] = tuple(sums.tolist())
+            batch.put(_NUMBER.pack(b"q", day), pack([sums]))
+        self.purchases_offset = purchases_offset
         self.sources |= sources
-        numbers = np.array([position, len(self.customers), *self.sources.values()], np.int64)
+        numbers = np.array([purchases_offset, len(self.customers), *self.sources.values()], np.int64)
         batch.put(_POSITION, pack([numbers, np.frombuffer(pack_ids(list(self.sources)), np.uint8)]))
         self._rocks.write(batch)
         return self.journal.commit

@@ -45,26 +45,26 @@ class RelatedStore(Store):
         read_only: open without taking the directory's lock.
 
     Attributes:
-        read_to: up to where the caller knows what readers were told; whatever it was set to is written with the lists.
+        related_items_offset: up to where the caller knows the lists published to related-items; written with the lists.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         super().__init__(path, read_only=read_only)
         position = self._rocks.get(_POSITION)
-        self.read_to = 0 if position is None else int(unpack(position, [np.int64])[0][0])
+        self.related_items_offset = 0 if position is None else int(unpack(position, [np.int64])[0][0])
 
     @property
-    def current(self) -> int:
-        """Log positions after which every list was exact; -1 if lists were written since, or none ever were."""
+    def exact_as_of(self) -> int:
+        """The counts' `purchases_offset_sum` at which every list was exact; -1 if none was or lists were written since."""
         record = self._rocks.get(_CURRENT)
         return -1 if record is None else int(unpack(record, [np.int64])[0][0])
 
-    def write(self, lists: Iterable[tuple[int, StoredList | None]], current: int = -1) -> None:
+    def write(self, lists: Iterable[tuple[int, StoredList | None]], exact_as_of: int = -1) -> None:
         """Keep the lists of some items, by number, in one batch; None: nobody knows what readers were told.
 
         Args:
             lists: number and list.
-            current: log positions of which all lists are exact.
+            exact_as_of: the counts' `purchases_offset_sum` of which all lists are exact; -1: of none.
         """
         batch = WriteBatch(raw_mode=True)
         for number, stored in lists:
@@ -73,8 +73,8 @@ class RelatedStore(Store):
                 batch.delete(key)
             else:
                 batch.put(key, _packed(stored))
-        batch.put(_CURRENT, pack([np.array([current])]))
-        batch.put(_POSITION, pack([np.array([self.read_to])]))
+        batch.put(_CURRENT, pack([np.array([exact_as_of])]))
+        batch.put(_POSITION, pack([np.array([self.related_items_offset])]))
         self._rocks.write(batch)
 
     def get(self, number: int) -> StoredList | None:

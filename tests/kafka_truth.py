@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from state.count_rows import EXPOSURES, items_at
+from state.count_rows import EXPOSURES, items_of
 from state.directory import COUNTS, HISTORIES, StateDirectory
 from state.journal import SLICES
 from state.settings import CountingSettings
@@ -86,7 +86,7 @@ def newest_histories(states: list[Path], topics: Topics, settings: CountingSetti
         for path in sorted((state / topics.generation).glob(f"{HISTORIES}-*")):
             store = open_histories(path, settings)
             other = best.get(path.name)
-            if other is None or other.position < store.position:
+            if other is None or other.purchases_offset < store.purchases_offset:
                 best[path.name], store = store, other or store
             if store is not best[path.name]:
                 store.close()
@@ -104,7 +104,7 @@ def newest_counts(states: Iterable[Path], topics: Topics, settings: CountingSett
                 path = directory.store(COUNTS, partition)
             if (path / "CURRENT").exists():
                 stores.append(open_counts(path, partition, settings))
-        best = max(stores, key=lambda store: store.read_to)
+        best = max(stores, key=lambda store: store.co_purchases_offset)
         for store in stores:
             if store is not best:
                 store.close()
@@ -124,7 +124,7 @@ def facts(counts: list[CountStore]) -> dict[str, Any]:
         ranks = np.array([rank[item] for item in store.names.every], np.uint64)
         for number in range(SLICES):
             for epoch, (keys, amounts) in store.slice_rows(number).items():
-                item = ranks[items_at(keys >> np.uint64(32))]
+                item = ranks[items_of(keys >> np.uint64(32))]
                 other = keys & np.uint64(0xFFFFFFFF)
                 if epoch != EXPOSURES:
                     other = ranks[other.astype(np.int64)]

@@ -88,7 +88,7 @@ class Shop:
 
     async def produce(self, record: bytes) -> dict[str, Any]:
         """Count an order or an erasure at once, as a log and a worker would together."""
-        position = self.embedded.position
+        position = self.embedded.purchases_offset
         decoded = self._decoder.decode([record], [position], TimestampReader(None))
         assert not decoded.rejected
         self.embedded.count(decoded.orders, position + 1, score=self._score)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from state.count_rows import EXPOSURES, items_at
+from state.count_rows import EXPOSURES, items_of
 from state.journal import SLICES
 from tests.batch_definition import Line, Order, State, bucket
 
@@ -109,7 +109,7 @@ def rows(store: CountStore) -> tuple[dict[tuple[str, str, int], int], dict[tuple
 
 def parts(keys: Any) -> tuple[list[int], list[int]]:  # noqa: ANN401 - an array of keys
     """Items and neighbours of pair keys."""
-    return items_at(keys >> np.uint64(32)).tolist(), (keys & np.uint64(0xFFFFFFFF)).tolist()
+    return items_of(keys >> np.uint64(32)).tolist(), (keys & np.uint64(0xFFFFFFFF)).tolist()
 
 
 def popularity(store: CountStore) -> dict[str, Any]:

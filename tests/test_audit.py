@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state import count_store, history_store
-from state.count_rows import EXPOSURES, bundles_of, decode, encode, items_at, places_of, row_key, slice_of
+from state.count_rows import EXPOSURES, bundles_of, decode, encode, items_of, row_keys_of, bundle_key, slice_of
 from state.rocks import Rocks, WriteBatch
 from state.settings import CountingSettings
 from streams.engine.embedded import Embedded, open_to_read, open_to_write
@@ -98,22 +98,22 @@ def plant(state_dir: Path, item_id: str, neighbour: int | str, change: int) -> N
     epochs = store.epochs() if isinstance(neighbour, str) else [EXPOSURES]
     embedded.close()
     rocks = Rocks(state_dir / "counts-0")
-    (bundle,) = bundles_of(places_of(np.array([item])) << np.uint64(32)).tolist()
+    (bundle,) = bundles_of(row_keys_of(np.array([item])) << np.uint64(32)).tolist()
     planted = 0
     batch = WriteBatch(raw_mode=True)
     for epoch in epochs:
-        value = rocks.get(row_key(epoch, bundle))
+        value = rocks.get(bundle_key(epoch, bundle))
         if value is None:
             continue
         keys, counts = decode(
             np.array([bundle], np.uint64), np.frombuffer(value, np.uint8), np.array([0, len(value)], np.int64)
         )
-        here = (items_at(keys >> np.uint64(32)) == item) & ((keys & np.uint64(0xFFFFFFFF)) == other)
+        here = (items_of(keys >> np.uint64(32)) == item) & ((keys & np.uint64(0xFFFFFFFF)) == other)
         if not here.any():
             continue
         counts = counts + change * here
         _, values, _ = encode(keys[counts > 0], counts[counts > 0])
-        batch.put(row_key(epoch, bundle), values.tobytes())
+        batch.put(bundle_key(epoch, bundle), values.tobytes())
         planted += 1
     assert planted == 1, "nothing to damage"
     rocks.write(batch)
@@ -181,7 +181,7 @@ def test_a_list_entry_that_is_wrong_is_found(state_dir: Path, column: str) -> No
     assert len(stored.item) >= 2
     wrong = getattr(stored, column).copy()
     wrong[1] *= 1.01
-    related.write([(number, stored._replace(**{column: wrong}))], current=store.position)
+    related.write([(number, stored._replace(**{column: wrong}))], exact_as_of=store.purchases_offset_sum)
     embedded.close()
 
     differences = found(state_dir)
@@ -199,7 +199,7 @@ def test_an_entry_that_is_left_out_and_one_that_is_put_in_are_found(state_dir: P
     tea = tea._replace(item=np.array([*tea.item[:-1], store.names["towel"]], np.uint32))
     columns: list[Any] = [column[1:] for column in sugar]
     shorter = type(sugar)(*columns)
-    related.write([(store.names["sugar"], shorter), (store.names["tea"], tea)], current=store.position)
+    related.write([(store.names["sugar"], shorter), (store.names["tea"], tea)], exact_as_of=store.purchases_offset_sum)
     embedded.close()
 
     differences = found(state_dir)

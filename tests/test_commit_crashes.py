@@ -108,9 +108,9 @@ def _crashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crashes]:
 def count_to_the_end(path: Path, log: Sequence[Order], orders_per_commit: int) -> Embedded:
     """Go on from where the state stands."""
     embedded = Embedded(path, COUNTING)
-    while embedded.position < len(log):
-        end = min(embedded.position + orders_per_commit, len(log))
-        embedded.count(as_orders(log[embedded.position : end], embedded.position), end)
+    while embedded.purchases_offset < len(log):
+        end = min(embedded.purchases_offset + orders_per_commit, len(log))
+        embedded.count(as_orders(log[embedded.purchases_offset : end], embedded.purchases_offset), end)
     return embedded
 
 

@@ -17,12 +17,12 @@ from state.count_rows import (
     bundles_of,
     decode,
     encode,
-    items_at,
+    items_of,
     locate,
     net,
-    parse_row_key,
-    places_of,
-    row_key,
+    parse_bundle_key,
+    row_keys_of,
+    bundle_key,
     slice_of,
 )
 from tests.batch_definition import bucket, representative
@@ -37,14 +37,14 @@ TABLES = st.dictionaries(st.tuples(ITEMS, NEIGHBOURS), COUNTS, max_size=40)
 def keyed(table: Table) -> tuple[np.ndarray, np.ndarray]:
     """A table as pair keys and counts by rising key."""
     items = np.array([item for item, _ in table], np.int64)
-    keys = places_of(items) << np.uint64(32) | np.array([other for _, other in table], np.uint64)
+    keys = row_keys_of(items) << np.uint64(32) | np.array([other for _, other in table], np.uint64)
     order = np.argsort(keys)
     return keys[order], np.array(list(table.values()), np.int64)[order]
 
 
 def tabled(keys: np.ndarray, counts: np.ndarray) -> Table:
     assert (np.diff(keys.astype(object)) > 0).all(), "keys rise"
-    items = items_at(keys >> np.uint64(32)).tolist()
+    items = items_of(keys >> np.uint64(32)).tolist()
     return dict(zip(zip(items, (keys & np.uint64(0xFFFFFFFF)).tolist(), strict=True), counts.tolist(), strict=True))
 
 
@@ -60,11 +60,11 @@ def test_every_row_is_found_by_its_place_and_no_other(table: Table) -> None:
     """Lists read rows where they lie; one row too far would be a neighbour's."""
     bundles, values, ends = encode(*keyed(table))
     asked = sorted({item for item, _ in table} | {0, 16, 1024, 70_000})
-    places = np.sort(places_of(np.array(asked)))
+    places = np.sort(row_keys_of(np.array(asked)))
 
     begin, end = locate(places, bundles, values, ends)
 
-    filled = {item for item, low, high in zip(items_at(places).tolist(), begin, end, strict=True) if high > low}
+    filled = {item for item, low, high in zip(items_of(places).tolist(), begin, end, strict=True) if high > low}
     assert filled == {item for item, _ in table}
 
 
@@ -95,9 +95,9 @@ def test_signed_keys_cancel(moves: list[tuple[int, int]]) -> None:
 @given(st.lists(ITEMS, unique=True, max_size=50))
 def test_places_order_items_by_slice_and_back(items: list[int]) -> None:
     """A slice is one stretch of keys, which is what makes its turn one scan."""
-    places = np.sort(places_of(np.array(items, np.int64)))
+    places = np.sort(row_keys_of(np.array(items, np.int64)))
 
-    back = items_at(places)
+    back = items_of(places)
 
     assert sorted(back.tolist()) == sorted(items)
     assert (np.diff(slice_of(back)) >= 0).all()
@@ -108,7 +108,7 @@ def test_places_order_items_by_slice_and_back(items: list[int]) -> None:
 def test_a_row_key_tells_epoch_slice_and_bundle(epoch: int, number: int, bundle: int) -> None:
     place = number << 23 | bundle
 
-    assert parse_row_key(row_key(epoch, place)) == (epoch, number, place)
+    assert parse_bundle_key(bundle_key(epoch, place)) == (epoch, number, place)
 
 
 @given(st.integers(0, 1000) | st.integers(0, (1 << 32) - 1))

@@ -48,8 +48,8 @@ def test_state_equals_the_batch_definition_at_every_commit_and_after_every_resta
     counting = CountingSettings(window, partitions)
     with tempfile.TemporaryDirectory() as directory:
         embedded = Embedded(Path(directory), counting)
-        while embedded.position < len(log):
-            begin = embedded.position
+        while embedded.purchases_offset < len(log):
+            begin = embedded.purchases_offset
             end = data.draw(st.integers(begin + 1, len(log)), label="commit up to")
             count(embedded, log, begin, end)
 

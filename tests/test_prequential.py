@@ -82,10 +82,10 @@ def test_scores_are_those_of_the_definition(log: list[Order], cuts: set[int], on
         embedded = Embedded(Path(directory), CountingSettings(item_partitions=partitions))
         for begin, end in zip(begins, [*begins[1:], len(log)], strict=True):
             embedded.count(as_orders(log[begin:end], begin), end, score=prequential(embedded, one_in).score)
-        found = embedded.histories.tallies
+        found = embedded.histories.hit_counts
         embedded.close()
         again = Embedded(Path(directory))
-        stored = again.histories.tallies
+        stored = again.histories.hit_counts
         again.close()
 
     sampled = [place for place, order in enumerate(log) if in_sample(order.customer_id, place, one_in)]
@@ -126,7 +126,7 @@ def replayed(
         prequential=prequential(embedded, ONE_IN),
         stop=stop,
     )
-    hit_counts = dict(embedded.histories.tallies)
+    hit_counts = dict(embedded.histories.hit_counts)
     embedded.close()
     return hit_counts
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.orders import Orders
-from state.count_rows import EXPOSURES, bucket_exposures, items_at, slice_of
+from state.count_rows import EXPOSURES, bucket_exposures, items_of, slice_of
 from state.journal import SLICES
 from state.settings import CountingSettings
 from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
@@ -71,7 +71,7 @@ def buyers_exposures(embedded: Embedded, items: npt.NDArray[np.int64]) -> tuple[
 def histogram(store: CountStore, item: int) -> tuple[Floats, Floats]:
     """Exposures and buyers of an item's filled buckets."""
     keys, counts = store.slice_rows(int(slice_of(np.array(item))))[EXPOSURES]
-    here = items_at(keys >> np.uint64(32)) == item
+    here = items_of(keys >> np.uint64(32)) == item
     buckets = (keys[here] & np.uint64(0xFFFFFFFF)).astype(np.int64)
     return bucket_exposures(500)[buckets].astype(np.float64), counts[here].astype(np.float64)
 
@@ -183,7 +183,7 @@ def plain_scores(store: CountStore, scoring: Scoring) -> dict[int, tuple[npt.NDA
     for number in range(SLICES):
         for epoch, (keys, counts) in store.slice_rows(number).items():
             for item, other, count in zip(
-                items_at(keys >> np.uint64(32)).tolist(),
+                items_of(keys >> np.uint64(32)).tolist(),
                 (keys & np.uint64(0xFFFFFFFF)).tolist(),
                 counts.tolist(),
                 strict=True,

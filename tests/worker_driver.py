@@ -139,10 +139,10 @@ def forget_the_offset() -> None:
     commit = HistoryStore.commit
 
     def taken(self: HistoryStore, **of: Any) -> int:  # noqa: ANN401
-        end = of.pop("position")
-        number = commit(self, position=self.position, **of)
+        end = of.pop("purchases_offset")
+        number = commit(self, purchases_offset=self.purchases_offset, **of)
         _perhaps_die(SOON)
-        self.position = end
+        self.purchases_offset = end
         return number
 
     HistoryStore.commit = taken  # type: ignore[assignment, method-assign]
@@ -165,7 +165,7 @@ def trust_the_store() -> None:
 
     async def told(self: ingest.Ingest, reader: Any, partition: int, position: int) -> int:  # noqa: ANN401, ARG001
         store = self._partitions[partition].store
-        return min([store.position, *(entry.begin for entry in ingest._outbox(store))])
+        return min([store.purchases_offset, *(entry.begin for entry in ingest._outbox(store))])
 
     ingest.Ingest._told = told  # type: ignore[method-assign]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from evaluation.systems.related import make_lists
-from state.count_rows import EXPOSURES, bucket_exposures, items_at
+from state.count_rows import EXPOSURES, bucket_exposures, items_of
 from state.journal import SLICES
 from streams.engine.popularity import popularity, recent_share
 from streams.engine.ranking import LIST_LENGTH
@@ -88,7 +88,7 @@ def _rows(store: CountStore) -> Iterator[tuple[int, Integers, Floats, Floats, Fl
         stops = np.searchsorted(keys >> np.uint64(32), places, "right")
         neighbours = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
         buckets = (exposure_keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        for at, item in enumerate(items_at(places).tolist()):
+        for at, item in enumerate(items_of(places).tolist()):
             histogram = slice(int(first[at]), int(ends[at]))
             row = slice(int(begins[at]), int(stops[at]))
             yield (

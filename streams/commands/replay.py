@@ -226,7 +226,7 @@ def _count(
                     break
         _tell_replay(totals, embedded.counts[0].lines, rejects, state_dir, interrupted=bool(asked))
         if prequential is not None:
-            click.echo("\n".join(quality_lines(embedded.histories.tallies)))
+            click.echo("\n".join(quality_lines(embedded.histories.hit_counts)))
         if asked:
             sys.exit(INTERRUPTED)
         with Watch("related lists", "lists") as watch:

@@ -135,9 +135,9 @@ class EmbeddedAnswers:
             stores = zip(embedded.counts, embedded.related, strict=True)
             sizes = [counts.size_bytes() + related.size_bytes() for counts, related in stores]
             self._sizes = (now, [embedded.histories.size_bytes(), *sizes])
-        partitions = [PartitionStatus("purchases", 0, self.worker, embedded.position, 0, self._sizes[1][0], 0)]
+        partitions = [PartitionStatus("purchases", 0, self.worker, embedded.purchases_offset, 0, self._sizes[1][0], 0)]
         for number, counts in enumerate(embedded.counts):
-            offset, size = sum(counts.offsets.values()), self._sizes[1][1 + number]
+            offset, size = sum(counts.purchases_offsets.values()), self._sizes[1][1 + number]
             partitions.append(PartitionStatus("items", number, self.worker, offset, 0, size, 0))
         first = embedded.counts[0]
         return Status(
@@ -150,7 +150,7 @@ class EmbeddedAnswers:
             lists=len(self._names),
             partitions=partitions,
             newest_ms=first.newest,
-            hit_counts=united([embedded.histories.tallies]),
+            hit_counts=united([embedded.histories.hit_counts]),
         )
 
     def ready(self) -> str | None:
@@ -192,7 +192,7 @@ class EmbeddedAnswers:
 
     def _swept(self, counts: CountStore) -> bool:
         """Whether every published list of a partition is that of the counts."""
-        return self._embedded.related[counts.partition].current == counts.position
+        return self._embedded.related[counts.partition].exact_as_of == counts.purchases_offset_sum
 
     def _read_list(self, number: int) -> StoredList | None:
         """A list as it was published; computed where none was, as after a run that was cut short."""

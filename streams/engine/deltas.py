@@ -15,7 +15,7 @@ import numpy as np
 from producers.orders import DAY_MS, PURCHASE
 from state.columns import pack, pack_ids, unpack, unpack_ids
 from state.compiled import compiled_aside
-from state.count_rows import EXPOSURES, bucket, places_of
+from state.count_rows import EXPOSURES, bucket, row_keys_of
 from streams.engine.histories import COUNTED, DUPLICATE, NOT_HELD, Runs
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> di
     keys = np.empty(room, np.uint64)
     epochs = np.empty(room, np.uint16)
     moves = np.empty(2 * len(runs.item), np.uint64)
-    places = places_of(runs.item)
+    places = row_keys_of(runs.item)
     scratch = np.zeros(int(sizes.max(initial=0)), np.int64)
     pairs, moved, low, high = _expand(runs, pair_window, wanted[runs.item], places, keys, epochs, moves, scratch)
     keys = keys[:pairs]

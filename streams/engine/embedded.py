@@ -63,9 +63,9 @@ class Embedded:
             opened.pop_all()
 
     @property
-    def position(self) -> int:
+    def purchases_offset(self) -> int:
         """Log position up to which orders are counted."""
-        return self.histories.position
+        return self.histories.purchases_offset
 
     def count(
         self,
@@ -105,20 +105,20 @@ class Embedded:
     @property
     def settled(self) -> bool:
         """Whether every partition has counted what the histories hold; not so while a replay runs, or after a crash."""
-        return all(counts.position == self.position for counts in self.counts)
+        return all(counts.purchases_offset_sum == self.purchases_offset for counts in self.counts)
 
     def _check_positions(self) -> None:
         for counts in self.counts:
-            if counts.position != self.position:
+            if counts.purchases_offset_sum != self.purchases_offset:
                 raise StateDamaged(
-                    f"{counts.path} stands at log position {counts.position}, {self.histories.path} at "
-                    f"{self.position}: one of them lost commits; restore a snapshot, or delete both and replay"
+                    f"{counts.path} stands at log position {counts.purchases_offset_sum}, {self.histories.path} at "
+                    f"{self.purchases_offset}: one of them lost commits; restore a snapshot, or delete both and replay"
                 )
 
     def publish(self) -> Iterator[int]:
         """Bring every related list up to date; yields how many were written, slice by slice."""
         for counts, related in zip(self.counts, self.related, strict=True):
-            if related.current != counts.position:
+            if related.exact_as_of != counts.purchases_offset_sum:
                 yield from publish_lists(counts, related)
 
     def compact(self) -> None:
@@ -154,7 +154,7 @@ def publish_lists(counts: CountStore, related: RelatedStore, scoring: Scoring = 
         ]
         related.write(written)
         yield len(written)
-    related.write([], current=counts.position)
+    related.write([], exact_as_of=counts.purchases_offset_sum)
 
 
 def settings_of(state_dir: Path) -> CountingSettings | None:

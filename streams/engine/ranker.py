@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from state.count_rows import BUNDLE, bucket_exposures, items_at, places_of, slice_of
+from state.count_rows import BUNDLE, bucket_exposures, items_of, row_keys_of, slice_of
 from state.journal import SLICES
 from streams.engine.popularity import epoch_weights, popularity, recent_share
 from streams.engine.ranking import Catalogue, Components, RelatedLists, rank
@@ -121,5 +121,5 @@ class Ranker:
 
 def _in_order(items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], Keys]:
     """Items by rising place, and their places."""
-    places = np.sort(places_of(items))
-    return items_at(places), places
+    places = np.sort(row_keys_of(items))
+    return items_of(places), places

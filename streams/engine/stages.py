@@ -104,11 +104,11 @@ def count_orders(
         item=_numbers(store.items.number, orders.items, orders.item),
         quantity=orders.quantity,
     )
-    tallies = score(orders, numbered, store.table)
+    hit_counts = score(orders, numbered, store.table)
     changes = apply_orders(store.table, numbered, store.settings.pair_window)
     deltas = make_deltas(
         source,
-        store.position,
+        store.purchases_offset,
         end,
         rejected,
         numbered,
@@ -124,12 +124,12 @@ def count_orders(
     commit = store.commit(
         record=pack(numbered),
         lines=len(numbered.item),
-        position=end,
+        purchases_offset=end,
         outbox=packed,
         refused=refused,
         erased=erased.tolist(),
         sources=sources or {},
-        tallies=tallies,
+        hit_counts=hit_counts,
     )
     return commit, packed, refused
 
@@ -146,7 +146,7 @@ def count_deltas(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.
     """
     fresh = []
     changes = []
-    ends = dict(store.offsets)
+    ends = dict(store.purchases_offsets)
     for record in records:
         deltas = unpack_deltas(record)
         stands = ends.get(deltas.source, 0)

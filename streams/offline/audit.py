@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from state.count_rows import EXPOSURES, bucket_exposures, bucket_of, items_at, slice_of
+from state.count_rows import EXPOSURES, bucket_exposures, bucket_of, items_of, slice_of
 from state.journal import SLICES
 from streams.engine.ranker import BLEND_HALF_LIFE_DAYS
 
@@ -68,7 +68,7 @@ def audit(embedded: Embedded, findings: Findings) -> Iterator[float]:
         histories = _histories(embedded.histories, counts)
         _compare_holders(counts, histories, findings)
         exposures = _exposures(histories, window)
-        lists_current = related.current == counts.position
+        lists_current = related.exact_as_of == counts.purchases_offset_sum
         for first in range(0, SLICES, _SLICES_AT_ONCE):
             slices = range(first, min(first + _SLICES_AT_ONCE, SLICES))
             pairs = _pairs(counts, histories, window, slices)
@@ -178,7 +178,7 @@ def _compare_rows(counts: CountStore, stored: dict[int, Any], recounted: _Rows, 
     for epoch in sorted(stored.keys() | recounted.by_epoch.keys()):
         nothing = np.zeros(0, np.uint64), np.zeros(0, np.int64)
         keys, totals = stored.get(epoch, nothing)
-        keys = items_at(keys >> np.uint64(32)).astype(np.uint64) << np.uint64(32) | keys & np.uint64(0xFFFFFFFF)
+        keys = items_of(keys >> np.uint64(32)).astype(np.uint64) << np.uint64(32) | keys & np.uint64(0xFFFFFFFF)
         right_keys, right = recounted.by_epoch.get(epoch, nothing)
         kind = "histogram buckets" if epoch == EXPOSURES else "pair counts"
         findings.compared[kind] += len(right_keys)

@@ -204,7 +204,7 @@ def replay(
                 rows = stretch.end - stretch.begin
                 not_held = embedded.count(
                     stretch.orders,
-                    embedded.position + rows,
+                    embedded.purchases_offset + rows,
                     len(stretch.rejected),
                     {source: stretch.end},
                     _writer(file, log, digest, stretch),

@@ -114,7 +114,7 @@ class Ingest:
 
     def offsets(self) -> dict[int, int]:
         """Offset up to which each open partition is counted."""
-        return {partition: source.store.position for partition, source in self._partitions.items()}
+        return {partition: source.store.purchases_offset for partition, source in self._partitions.items()}
 
     async def open(self, partition: int) -> int | None:
         """Open a partition's histories, shut earlier owners out, and send what a crash may have kept back.
@@ -135,22 +135,22 @@ class Ingest:
             if (await reader.bounds(self._settings.topics.co_purchases, 0))[1] < source.sent_to:
                 return None
             source.sent_to = None
-            source.delivered_offset = await self._told(reader, partition, source.store.position)
+            source.delivered_offset = await self._told(reader, partition, source.store.purchases_offset)
             waiting = _outbox(source.store)
-            if source.store.position > source.delivered_offset and all(
+            if source.store.purchases_offset > source.delivered_offset and all(
                 entry.begin != source.delivered_offset for entry in waiting
             ):
                 await self._make_again(partition, source)
                 waiting = []
             await self._send_again(reader, partition, source, waiting)
-        if source.store.position < source.delivered_offset:
+        if source.store.purchases_offset < source.delivered_offset:
             logger.info(
                 "ingest: partition %d: histories stand at %d, deltas were made up to %d: catching up",
                 partition,
-                source.store.position,
+                source.store.purchases_offset,
                 source.delivered_offset,
             )
-        return source.store.position
+        return source.store.purchases_offset
 
     async def _shut_out(self, partition: int, source: PurchasesPartition) -> int:
         """Shut earlier owners out; return the offset of `co-purchases` up to which they may have sent."""
@@ -254,7 +254,7 @@ class Ingest:
                 source.outbox_sender.check()
         for partition, batch in records.items():
             source = self._partitions[partition]
-            fresh = [record for record in batch if record.offset >= source.store.position]
+            fresh = [record for record in batch if record.offset >= source.store.purchases_offset]
             known = [record for record in fresh if record.offset < source.delivered_offset]
             for stretch in (known, fresh[len(known) :]):
                 if stretch:
@@ -268,7 +268,7 @@ class Ingest:
 
     async def _count(self, partition: int, source: PurchasesPartition, records: list[Any]) -> int:
         """Count records that follow where the store stands, and send the deltas unless stage B has them."""
-        begin, end = source.store.position, records[-1].offset + 1
+        begin, end = source.store.purchases_offset, records[-1].offset + 1
         # what stage B was told before would be scored by lists that know it
         score = self.scorer(source.store) if self.scorer is not None and begin >= source.delivered_offset else _no_score
         async with source.turn:

@@ -62,7 +62,7 @@ class WorkerStatus:
             lists=sum(int(part.counts.owned[: len(part.counts.names)].sum()) for part in parts.values()),
             partitions=rows,
             newest_ms=first.newest if first else -1,
-            hit_counts=united([dict(store.tallies) for store in stores]),  # copies: a commit may add a day meanwhile
+            hit_counts=united([dict(store.hit_counts) for store in stores]),  # copies: a commit may add a day meanwhile
         )
 
     def _purchases(self) -> list[PartitionStatus]:
@@ -73,7 +73,7 @@ class WorkerStatus:
                 "purchases",
                 number,
                 self._worker,
-                source.store.position,
+                source.store.purchases_offset,
                 membership.lag.get(number, 0),
                 self._size(StagePartition("ingest", number), source.store.size_bytes),
                 0,
@@ -90,7 +90,7 @@ class WorkerStatus:
                 "items",
                 number,
                 self._worker,
-                part.counts.position,
+                part.counts.purchases_offset_sum,
                 membership.lag.get(number, 0),
                 self._size(StagePartition("tally", number), partial(_size_of, part)),
                 round(1000 * part.refresh.age_s(now)),

@@ -121,7 +121,7 @@ class Tally:
 
     def offsets(self) -> dict[int, int]:
         """Offset of the deltas up to which each open partition is counted."""
-        return {partition: part.counts.read_to for partition, part in self._partitions.items()}
+        return {partition: part.counts.co_purchases_offset for partition, part in self._partitions.items()}
 
     def age_s(self) -> float:
         """How long the oldest change of any list has waited to be looked at."""
@@ -138,7 +138,7 @@ class Tally:
         part.producer = producer_of(self._settings, f"{self._settings.topics.group(self.name)}-{partition}")
         await part.producer.open()
         part.caught_up = False
-        return part.counts.read_to
+        return part.counts.co_purchases_offset
 
     def _open_stores(self, partition: int) -> ItemPartition:
         for kind in (COUNTS, RELATED):
@@ -148,7 +148,7 @@ class Tally:
         counts = open_counts(self._directory.store(COUNTS, partition), partition, self._counting)
         related = RelatedStore(self._directory.store(RELATED, partition))
         refresh = RefreshQueue(time.monotonic())
-        if related.current == counts.position or counts.journal.commit == 0:
+        if related.exact_as_of == counts.purchases_offset_sum or counts.journal.commit == 0:
             refresh.is_current(counts.journal.commit)
         return ItemPartition(counts, related, refresh, PublishedDigests(related.get_many))
 
@@ -186,13 +186,13 @@ class Tally:
         broker = self._settings.broker
         async with TopicReader(broker, committed=False) as reader, TopicReader(broker) as strict:
             begin, end = await reader.bounds(topic, partition)
-            if part.related.read_to > end:
+            if part.related.related_items_offset > end:
                 raise LogLost(
                     f"topic {topic} partition {partition} ends at offset {end}, lists were published up to "
-                    f"{part.related.read_to}: the topic is not the one they were published to. "
+                    f"{part.related.related_items_offset}: the topic is not the one they were published to. "
                     f"Delete {self._directory.store(RELATED, partition)}, and all of them are published again"
                 )
-            first = max(begin, part.related.read_to)
+            first = max(begin, part.related.related_items_offset)
             # of a transaction that was undone some readers saw lists and others did not, and compaction removes them
             decided = min(end, (await strict.bounds(topic, partition))[1])
             lasting = {
@@ -209,7 +209,7 @@ class Tally:
                     # we stood still: what we took for the end of the deltas is long past, and another has the partition
                     logger.info("tally: partition %d: lists name item %s, which is not counted yet", partition, error)
                     return
-                part.related.read_to = records[-1].offset + 1
+                part.related.related_items_offset = records[-1].offset + 1
                 part.related.write(told)
                 self.on_published(partition, [number for number, _ in told])
                 lists += len(told)
@@ -255,7 +255,7 @@ class Tally:
         if part.producer is None:
             return
         ends = await part.producer.write(records)
-        part.related.read_to = ends[TopicPartition(self._settings.topics.related_items, partition)]
+        part.related.related_items_offset = ends[TopicPartition(self._settings.topics.related_items, partition)]
         await asyncio.to_thread(part.related.write, changed)
         self.on_published(partition, [number for number, _ in changed])
         self.published += len(changed)
@@ -282,8 +282,8 @@ class Tally:
         return changed, records
 
     def _declare_current(self, partition: int, part: ItemPartition) -> None:
-        if part.counts.journal.commit and part.related.current != part.counts.position:
-            part.related.write([], current=part.counts.position)
+        if part.counts.journal.commit and part.related.exact_as_of != part.counts.purchases_offset_sum:
+            part.related.write([], exact_as_of=part.counts.purchases_offset_sum)
             logger.info(
                 "tally: partition %d: every list is exactly current, as of %d order lines", partition, part.counts.lines
             )
@@ -327,7 +327,7 @@ def _count(counts: CountStore, batch: list[Any]) -> npt.NDArray[np.uint32]:
     for last, record in enumerate(batch, 1):
         size += len(record.value)
         if size >= _COMMIT_BYTES or last == len(batch):
-            counts.read_to = record.offset + 1
+            counts.co_purchases_offset = record.offset + 1
             bought = np.union1d(bought, count_deltas(counts, [each.value for each in batch[first:last]]))
             first, size = last, 0
     own: npt.NDArray[np.uint32] = bought[counts.owned[bought]]

@@ -158,7 +158,7 @@ class Worker:
                 "offsets": self.tally.offsets(),
                 "lines": {number: part.counts.lines for number, part in self.tally.partitions.items()},
                 "current": {
-                    number: part.related.current == part.counts.position
+                    number: part.related.exact_as_of == part.counts.purchases_offset_sum
                     for number, part in self.tally.partitions.items()
                 },
                 "lists_published": self.tally.published,

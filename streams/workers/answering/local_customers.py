@@ -56,7 +56,7 @@ class LocalCustomers:
         return (
             source is not None
             and partition in self._membership.serving
-            and source.store.position >= source.delivered_offset
+            and source.store.purchases_offset >= source.delivered_offset
         )
 
     @asynccontextmanager

@@ -68,7 +68,7 @@ class ItemPartitionView:
         entries = self.answers.entries.kept(number, limit) or self.answers.entries.make(
             number, self.published.get(number), limit
         )
-        exact = self.part.related.current == self.part.counts.position
+        exact = self.part.related.exact_as_of == self.part.counts.purchases_offset_sum
         return self.answers.listed(item_id, entries, exact=exact)
 
     def was_published(self, number: int) -> bool:
