@@ -88,8 +88,8 @@ def slice_of(items: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 def row_keys_of(items: npt.NDArray[Any]) -> Keys:
     """(n,) uint64 item part of the pair keys: items in the order in which they are stored.
 
-    >>> places = row_keys_of(np.array([2, 5, 257]))
-    >>> items_of(places).tolist(), np.argsort(places).tolist()
+    >>> row_keys = row_keys_of(np.array([2, 5, 257]))
+    >>> items_of(row_keys).tolist(), np.argsort(row_keys).tolist()
     ([2, 5, 257], [0, 2, 1])
     """
     wide = items.astype(np.uint64)
@@ -97,19 +97,19 @@ def row_keys_of(items: npt.NDArray[Any]) -> Keys:
     return (bundle & np.uint64(63)) << np.uint64(_SLICE_SHIFT) | bundle >> np.uint64(6) << _SHIFT | wide & _MEMBER
 
 
-def items_of(places: Keys) -> npt.NDArray[np.uint32]:
+def items_of(row_keys: Keys) -> npt.NDArray[np.uint32]:
     """The items of `row_keys_of`."""
-    bundle = (places >> _SHIFT & _IN_SLICE) << np.uint64(6) | places >> np.uint64(_SLICE_SHIFT)
-    return (bundle << _SHIFT | places & _MEMBER).astype(np.uint32)
+    bundle = (row_keys >> _SHIFT & _IN_SLICE) << np.uint64(6) | row_keys >> np.uint64(_SLICE_SHIFT)
+    return (bundle << _SHIFT | row_keys & _MEMBER).astype(np.uint32)
 
 
-def slice_of_row_keys(places: Keys) -> npt.NDArray[np.int64]:
+def slice_of_row_keys(row_keys: Keys) -> npt.NDArray[np.int64]:
     """The slices of `row_keys_of`."""
-    return (places >> np.uint64(_SLICE_SHIFT)).astype(np.int64)
+    return (row_keys >> np.uint64(_SLICE_SHIFT)).astype(np.int64)
 
 
 def slice_bounds(signed: Keys) -> list[int]:
-    """Where each slice begins among sorted signed keys, and the end: SLICES + 1 places."""
+    """Where each slice begins among sorted signed keys, and the end: (SLICES + 1,) indices."""
     firsts = np.arange(SLICES, dtype=np.uint64) << np.uint64(_SLICE_SHIFT + 33)
     return [*np.searchsorted(signed, firsts).tolist(), len(signed)]
 
@@ -221,7 +221,7 @@ def _add(keys: Keys, counts: Counts, more_keys: Keys, changes: Counts, out_keys:
 
 
 def bundles_of(keys: Keys) -> npt.NDArray[np.uint64]:
-    """(b,) the distinct bundles of rising keys: places without the item of the bundle, rising."""
+    """(b,) the distinct bundles of rising keys: row_keys without the item of the bundle, rising."""
     bundles = np.empty(len(keys), np.uint64)
     return bundles[: _bundles(keys, bundles)].copy()
 
@@ -304,27 +304,27 @@ def decode(
     bundles: npt.NDArray[np.uint64], values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]
 ) -> tuple[Keys, Counts]:
     """What `encode` encoded: counts by rising key."""
-    places = np.repeat(bundles << _SHIFT, BUNDLE) + np.tile(np.arange(BUNDLE, dtype=np.uint64), len(bundles))
-    begin, end = locate(places, bundles, values, ends)
+    row_keys = np.repeat(bundles << _SHIFT, BUNDLE) + np.tile(np.arange(BUNDLE, dtype=np.uint64), len(bundles))
+    begin, end = locate(row_keys, bundles, values, ends)
     keys = np.empty(len(values), np.uint64)
     counts = np.empty(len(values), np.int64)
-    length = _decode(places, values, begin, end, keys, counts)
+    length = _decode(row_keys, values, begin, end, keys, counts)
     return keys[:length], counts[:length]
 
 
 def locate(
-    places: Keys, bundles: npt.NDArray[np.uint64], values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]
+    row_keys: Keys, bundles: npt.NDArray[np.uint64], values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(n,) where the row of each of n rising places begins and ends among the stored values; nowhere: 0 and 0."""
-    begin = np.zeros(len(places), np.int64)
-    end = np.zeros(len(places), np.int64)
-    _locate(places, bundles, values, ends, begin, end)
+    """(n,) where the row of each of n rising row_keys begins and ends among the stored values; nowhere: 0 and 0."""
+    begin = np.zeros(len(row_keys), np.int64)
+    end = np.zeros(len(row_keys), np.int64)
+    _locate(row_keys, bundles, values, ends, begin, end)
     return begin, end
 
 
 @compiled
 def _locate(
-    places: Keys,
+    row_keys: Keys,
     bundles: npt.NDArray[np.uint64],
     values: npt.NDArray[np.uint8],
     ends: npt.NDArray[np.int64],
@@ -334,8 +334,8 @@ def _locate(
     starts = np.empty(BUNDLE + 1, np.int64)
     read = -1
     number = 0
-    for at in range(len(places)):
-        bundle = places[at] >> _SHIFT
+    for at in range(len(row_keys)):
+        bundle = row_keys[at] >> _SHIFT
         while number < len(bundles) and bundles[number] < bundle:
             number += 1
         if number == len(bundles):
@@ -350,7 +350,7 @@ def _locate(
                 starts[member + 1] = starts[member] + length
             starts += position
             read = number
-        member = np.int64(places[at] & _MEMBER)
+        member = np.int64(row_keys[at] & _MEMBER)
         begin[at], end[at] = starts[member], starts[member + 1]
 
 
@@ -368,7 +368,7 @@ def read_varint(blob: npt.NDArray[np.uint8], at: int) -> tuple[int, int]:
 
 @compiled_aside
 def _decode(
-    places: Keys,
+    row_keys: Keys,
     values: npt.NDArray[np.uint8],
     begin: npt.NDArray[np.int64],
     end: npt.NDArray[np.int64],
@@ -376,9 +376,9 @@ def _decode(
     counts: Counts,
 ) -> int:
     out = 0
-    for row in range(len(places)):
+    for row in range(len(row_keys)):
         at = begin[row]
-        high = places[row] << np.uint64(32)
+        high = row_keys[row] << np.uint64(32)
         neighbour = np.int64(-1)
         while at < end[row]:
             gap, at = read_varint(values, at)

@@ -14,6 +14,7 @@ from state.count_rows import (
     EXPOSURES,
     Addends,
     add,
+    bundle_key,
     bundles_of,
     decode,
     encode,
@@ -21,7 +22,6 @@ from state.count_rows import (
     locate,
     net,
     parse_bundle_key,
-    bundle_key,
     slice_of_row_keys,
 )
 from state.errors import StateDamaged
@@ -119,7 +119,7 @@ class CountStore(Store):
 
     @property
     def purchases_offset_sum(self) -> int:
-        """Sum of `purchases_offsets`: the version of the counts, which rises with every change, also with an erasure."""
+        """Sum of `purchases_offsets`: the version of the counts, which every change raises, an erasure too."""
         return sum(self.purchases_offsets.values())
 
     @property
@@ -314,15 +314,15 @@ class CountStore(Store):
         """Every epoch of which there may be pairs, oldest first."""
         return sorted(self.popularity.holders)
 
-    def addends(self, places: Keys) -> Addends:
-        """The rows of some of this partition's items, by their rising places."""
-        bundles = bundles_of(places << np.uint64(32))
-        low = places << np.uint64(33)
+    def addends(self, row_keys: Keys) -> Addends:
+        """The rows of some of this partition's items, by their rising row_keys."""
+        bundles = bundles_of(row_keys << np.uint64(32))
+        low = row_keys << np.uint64(33)
         edge = np.stack([low, low + np.uint64(1 << 33)], axis=1).ravel()  # where each item's keys begin and end
-        slices = slice_of_row_keys(places)
+        slices = slice_of_row_keys(row_keys)
         numbers, firsts = np.unique(slices, return_index=True)
-        bounds = itertools.pairwise([*firsts.tolist(), len(places)])
-        stretches = list(zip(numbers.tolist(), bounds, strict=False))  # of no places, there is one bound and no slice
+        bounds = itertools.pairwise([*firsts.tolist(), len(row_keys)])
+        stretches = list(zip(numbers.tolist(), bounds, strict=False))  # of no row_keys, there is one bound and no slice
         stored, waiting = [], []
         for epoch in [*self.epochs(), EXPOSURES]:
             parts = []
@@ -332,7 +332,7 @@ class CountStore(Store):
                     parts += [keys[at:to] for at, to in zip(edges[::2], edges[1::2], strict=True) if at < to]
             stored.append(self._stored(epoch, bundles))
             waiting.append(merged(parts))
-        return _added(places, stored, waiting)
+        return _added(row_keys, stored, waiting)
 
     def slice_rows(self, number: int) -> dict[int, tuple[Keys, Counts]]:
         """Every count of a slice: epoch -> pair keys and counts by rising key."""
@@ -358,12 +358,12 @@ class _Values(NamedTuple):
         return cls(np.array([bundle for bundle, _ in entries], np.uint64), blob, ends)
 
 
-def _added(places: Keys, stored: list[_Values], waiting: list[Keys]) -> Addends:
+def _added(row_keys: Keys, stored: list[_Values], waiting: list[Keys]) -> Addends:
     """Rows as kept: `stored` and `waiting` by epoch, the exposures last."""
     offset = 0
     bounds = []
     for values in stored:
-        begin, end = locate(places, *values)
+        begin, end = locate(row_keys, *values)
         bounds.append((begin + offset, end + offset))
         offset += len(values.blob)
     changes = [net(keys) for keys in waiting]

@@ -32,8 +32,7 @@ _POSITION = b"mhistories"
 
 
 class HistoryStore(Store):
-    """Histories of one partition's customers, the outbox of deltas that stage B may not have yet, and hit counts by
-    day.
+    """Histories of one partition's customers, the outbox of deltas that stage B may lack, and hit counts by day.
 
     A commit writes the orders it counts, the position they end at and the deltas they make in one batch. So what a
     commit tells stage B survives SIGKILL with it, and is sent again, byte for byte, until it is known to have arrived.

@@ -55,7 +55,7 @@ class RelatedStore(Store):
 
     @property
     def exact_as_of(self) -> int:
-        """The counts' `purchases_offset_sum` at which every list was exact; -1 if none was or lists were written since."""
+        """The counts' `purchases_offset_sum` of which every list is exact; -1 if lists were written since, or never."""
         record = self._rocks.get(_CURRENT)
         return -1 if record is None else int(unpack(record, [np.int64])[0][0])
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state import count_store, history_store
-from state.count_rows import EXPOSURES, bundles_of, decode, encode, items_of, row_keys_of, bundle_key, slice_of
+from state.count_rows import EXPOSURES, bundle_key, bundles_of, decode, encode, items_of, row_keys_of, slice_of
 from state.rocks import Rocks, WriteBatch
 from state.settings import CountingSettings
 from streams.engine.embedded import Embedded, open_to_read, open_to_write

@@ -14,6 +14,7 @@ from state.count_rows import (
     add,
     bucket_exposures,
     bucket_of,
+    bundle_key,
     bundles_of,
     decode,
     encode,
@@ -22,7 +23,6 @@ from state.count_rows import (
     net,
     parse_bundle_key,
     row_keys_of,
-    bundle_key,
     slice_of,
 )
 from tests.batch_definition import bucket, representative
@@ -60,11 +60,11 @@ def test_every_row_is_found_by_its_place_and_no_other(table: Table) -> None:
     """Lists read rows where they lie; one row too far would be a neighbour's."""
     bundles, values, ends = encode(*keyed(table))
     asked = sorted({item for item, _ in table} | {0, 16, 1024, 70_000})
-    places = np.sort(row_keys_of(np.array(asked)))
+    row_keys = np.sort(row_keys_of(np.array(asked)))
 
-    begin, end = locate(places, bundles, values, ends)
+    begin, end = locate(row_keys, bundles, values, ends)
 
-    filled = {item for item, low, high in zip(items_of(places).tolist(), begin, end, strict=True) if high > low}
+    filled = {item for item, low, high in zip(items_of(row_keys).tolist(), begin, end, strict=True) if high > low}
     assert filled == {item for item, _ in table}
 
 
@@ -95,13 +95,13 @@ def test_signed_keys_cancel(moves: list[tuple[int, int]]) -> None:
 @given(st.lists(ITEMS, unique=True, max_size=50))
 def test_places_order_items_by_slice_and_back(items: list[int]) -> None:
     """A slice is one stretch of keys, which is what makes its turn one scan."""
-    places = np.sort(row_keys_of(np.array(items, np.int64)))
+    row_keys = np.sort(row_keys_of(np.array(items, np.int64)))
 
-    back = items_of(places)
+    back = items_of(row_keys)
 
     assert sorted(back.tolist()) == sorted(items)
     assert (np.diff(slice_of(back)) >= 0).all()
-    assert len(bundles_of(places << np.uint64(32))) == len({item // BUNDLE for item in items})
+    assert len(bundles_of(row_keys << np.uint64(32))) == len({item // BUNDLE for item in items})
 
 
 @given(st.integers(0, 0xFFFF), st.integers(0, 63), st.integers(0, (1 << 23) - 1))

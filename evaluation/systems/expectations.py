@@ -81,14 +81,14 @@ def _rows(store: CountStore) -> Iterator[tuple[int, Integers, Floats, Floats, Fl
         keys = np.concatenate([keys for keys, _ in rows.values()])
         keys, place = np.unique(keys, return_inverse=True)
         counts = np.bincount(place, np.concatenate([counts for _, counts in rows.values()]), len(keys))
-        places = np.unique(exposure_keys >> np.uint64(32))
-        first = np.searchsorted(exposure_keys >> np.uint64(32), places)
-        ends = np.searchsorted(exposure_keys >> np.uint64(32), places, "right")
-        begins = np.searchsorted(keys >> np.uint64(32), places)
-        stops = np.searchsorted(keys >> np.uint64(32), places, "right")
+        row_keys = np.unique(exposure_keys >> np.uint64(32))
+        first = np.searchsorted(exposure_keys >> np.uint64(32), row_keys)
+        ends = np.searchsorted(exposure_keys >> np.uint64(32), row_keys, "right")
+        begins = np.searchsorted(keys >> np.uint64(32), row_keys)
+        stops = np.searchsorted(keys >> np.uint64(32), row_keys, "right")
         neighbours = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
         buckets = (exposure_keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        for at, item in enumerate(items_of(places).tolist()):
+        for at, item in enumerate(items_of(row_keys).tolist()):
             histogram = slice(int(first[at]), int(ends[at]))
             row = slice(int(begins[at]), int(stops[at]))
             yield (

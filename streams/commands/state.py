@@ -215,7 +215,9 @@ def erase(customer: str, state_dir: Path) -> None:
         if customer not in embedded.histories.customers:
             click.echo(f"customer '{customer}' is not known in {state_dir}", err=True)
             sys.exit(NO)
-        embedded.count(erasure(customer, int(time.time() * 1000), embedded.purchases_offset), embedded.purchases_offset + 1)
+        embedded.count(
+            erasure(customer, int(time.time() * 1000), embedded.purchases_offset), embedded.purchases_offset + 1
+        )
         RejectsFile(state_dir / "rejected.jsonl").forget(customer)
         embedded.compact()
         for _ in embedded.publish():

@@ -177,9 +177,9 @@ def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> di
     keys = np.empty(room, np.uint64)
     epochs = np.empty(room, np.uint16)
     moves = np.empty(2 * len(runs.item), np.uint64)
-    places = row_keys_of(runs.item)
+    row_keys = row_keys_of(runs.item)
     scratch = np.zeros(int(sizes.max(initial=0)), np.int64)
-    pairs, moved, low, high = _expand(runs, pair_window, wanted[runs.item], places, keys, epochs, moves, scratch)
+    pairs, moved, low, high = _expand(runs, pair_window, wanted[runs.item], row_keys, keys, epochs, moves, scratch)
     keys = keys[:pairs]
     chunks: dict[int, Keys] = {}
     if low == high:
@@ -198,7 +198,7 @@ def _expand(
     runs: Runs,
     pair_window: int,
     wanted: npt.NDArray[np.bool_],
-    places: Keys,
+    row_keys: Keys,
     keys: Keys,
     epochs: npt.NDArray[np.uint16],
     moves: Keys,
@@ -216,7 +216,7 @@ def _expand(
         partners[:size] = 0
         for later in range(window, size):
             x = first + later
-            high_x = places[x] << np.uint64(33)
+            high_x = row_keys[x] << np.uint64(33)
             low_x = np.uint64(runs.item[x]) << np.uint64(1) | negative
             for earlier in range(later - 1, -1, -1):
                 y = first + earlier
@@ -230,7 +230,7 @@ def _expand(
                     epochs[pairs] = epoch
                     pairs += 1
                 if wanted[y]:
-                    keys[pairs] = places[y] << np.uint64(33) | low_x
+                    keys[pairs] = row_keys[y] << np.uint64(33) | low_x
                     epochs[pairs] = epoch
                     pairs += 1
                 lowest = min(lowest, epoch)
@@ -240,7 +240,7 @@ def _expand(
             at = first + place
             if not wanted[at]:
                 continue
-            high = places[at] << np.uint64(33)
+            high = row_keys[at] << np.uint64(33)
             if place >= window:
                 moves[moved] = high | np.uint64(bucket(partners[place])) << np.uint64(1) | negative
                 moved += 1

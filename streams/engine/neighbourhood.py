@@ -45,7 +45,7 @@ class Neighbourhood(NamedTuple):
 def read_exposures(
     item: Neighbourhood,
     row: int,
-    place: int,
+    row_key: int,
     addends: Addends,
     cursor: npt.NDArray[np.int64],
     buckets: npt.NDArray[np.int64],
@@ -54,7 +54,7 @@ def read_exposures(
     last = len(cursor) - 1
     at, end = addends.begin[last, row], addends.end[last, row]
     change, change_end = cursor[last], addends.start[last + 1]
-    while change < change_end and addends.keys[change] >> np.uint64(32) < place:
+    while change < change_end and addends.keys[change] >> np.uint64(32) < row_key:
         change += 1
     bucket = np.int64(-1)
     filled = 0
@@ -69,7 +69,7 @@ def read_exposures(
                 customers, at = read_varint(addends.blob, at)
                 customers += 2
             waiting = True
-        changed = change < change_end and addends.keys[change] >> np.uint64(32) == place
+        changed = change < change_end and addends.keys[change] >> np.uint64(32) == row_key
         if not waiting and not changed:
             break
         changed_bucket = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF)) if changed else np.int64(1) << 40
@@ -93,7 +93,7 @@ def read_exposures(
 def add_rows(
     item: Neighbourhood,
     row: int,
-    place: int,
+    row_key: int,
     addends: Addends,
     cursor: npt.NDArray[np.int64],
     weights: Floats,
@@ -110,11 +110,11 @@ def add_rows(
     for epoch in range(len(cursor) - 1):
         at, end = addends.begin[epoch, row], addends.end[epoch, row]
         change, change_end = cursor[epoch], addends.start[epoch + 1]
-        while change < change_end and addends.keys[change] >> np.uint64(32) < place:
+        while change < change_end and addends.keys[change] >> np.uint64(32) < row_key:
             change += 1
         weight, other_weight = weights[0, epoch], weights[parts - 1, epoch]
         until = change
-        while until < change_end and addends.keys[until] >> np.uint64(32) == place:
+        while until < change_end and addends.keys[until] >> np.uint64(32) == row_key:
             until += 1
         if until == change:
             count, pairs = _add_row(addends.blob, at, end, item, count, weight, other_weight)

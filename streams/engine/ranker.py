@@ -10,7 +10,7 @@ import numpy as np
 from state.count_rows import BUNDLE, bucket_exposures, items_of, row_keys_of, slice_of
 from state.journal import SLICES
 from streams.engine.popularity import epoch_weights, popularity, recent_share
-from streams.engine.ranking import Catalogue, Components, RelatedLists, rank
+from streams.engine.ranking import Components, ItemFacts, RelatedLists, rank
 from streams.engine.relatedness import COSINE, DIFFERENCE, LIFT, NAIVE, RAW, SIGNIFICANCE
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ class Ranker:
             weight=np.stack(
                 [epoch_weights(self._epochs, table.newest_day, half_life) for _, half_life in scoring.parts]
             ),
-            facts=np.stack([fact for view in views for fact in view], axis=1),
+            chance_and_trend=np.stack([fact for view in views for fact in view], axis=1),
         )
         holders, purchases = table.totals()
-        self._catalogue = Catalogue(
+        self._facts = ItemFacts(
             holders[:known],
             purchases[:known],
             *store.names.encoded(),
@@ -90,13 +90,13 @@ class Ranker:
 
     def lists(self, items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], RelatedLists]:
         """Some of the partition's items, in the order in which they are stored, and their lists."""
-        items, places = _in_order(items)
-        addends = self._store.addends(places)
-        return items, rank(items, places, addends, _BUCKETS, self._components, self._catalogue)
+        items, row_keys = _in_order(items)
+        addends = self._store.addends(row_keys)
+        return items, rank(items, row_keys, addends, _BUCKETS, self._components, self._facts)
 
     def totals(self, items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """(n,) buyers and (n,) purchases of some items."""
-        return self._catalogue.holders[items], self._catalogue.purchases[items]
+        return self._facts.holders[items], self._facts.purchases[items]
 
     def shard(self, number: int, of: int) -> npt.NDArray[np.int64]:
         """The partition's items that were ever bought and fall into shard `number` of `of`, always the same one.
@@ -116,10 +116,10 @@ class Ranker:
             yield self.lists(self.shard(number, SLICES))
 
     def _bought(self) -> npt.NDArray[np.int64]:
-        return np.flatnonzero(self._store.owned[: len(self._store.names)] & (self._catalogue.purchases > 0))
+        return np.flatnonzero(self._store.owned[: len(self._store.names)] & (self._facts.purchases > 0))
 
 
 def _in_order(items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], Keys]:
-    """Items by rising place, and their places."""
-    places = np.sort(row_keys_of(items))
-    return items_of(places), places
+    """Items by rising row key, and those keys."""
+    row_keys = np.sort(row_keys_of(items))
+    return items_of(row_keys), row_keys

@@ -30,11 +30,11 @@ class Components(NamedTuple):
     """(c,) DIFFERENCE to COSINE."""
     weight: Floats
     """(c, epochs) weight of each epoch's counts."""
-    facts: Floats
+    chance_and_trend: Floats
     """(items, 2 c) chance and trend under each component, so that one cache line tells all of a neighbour."""
 
 
-class Catalogue(NamedTuple):
+class ItemFacts(NamedTuple):
     """What is known of all items."""
 
     holders: npt.NDArray[np.int64]
@@ -91,21 +91,21 @@ def related_items(
 
 def rank(
     items: npt.NDArray[np.uint32],
-    places: Keys,
+    row_keys: Keys,
     addends: Addends,
     buckets: npt.NDArray[np.int64],
     components: Components,
-    catalogue: Catalogue,
+    facts: ItemFacts,
 ) -> RelatedLists:
     """The related list of each of n items.
 
     Args:
-        items: (n,) the items, in the order of their places.
-        places: (n,) their places, rising.
+        items: (n,) the items, in the order of their row keys.
+        row_keys: (n,) their row keys, rising.
         addends: their rows.
         buckets: (b,) exposure that each histogram bucket stands for.
         components: one score, or the two halves of a blend.
-        catalogue: of all items.
+        facts: of all items.
     """
     size = len(items), LIST_LENGTH
     lists = RelatedLists(
@@ -117,18 +117,18 @@ def rank(
         length=np.zeros(len(items), np.int64),
     )
     if len(items):  # where nothing was ever bought, there is not even a greatest chance
-        _rank(items, places, addends, buckets, components, catalogue, lists)
+        _rank(items, row_keys, addends, buckets, components, facts, lists)
     return lists
 
 
 @compiled_aside
 def _rank(
     items: npt.NDArray[np.uint32],
-    places: Keys,
+    row_keys: Keys,
     addends: Addends,
     buckets: npt.NDArray[np.int64],
     components: Components,
-    catalogue: Catalogue,
+    facts: ItemFacts,
     lists: RelatedLists,
 ) -> None:
     """Fill `lists`.
@@ -137,7 +137,7 @@ def _rank(
     reaches the last of them: of thousands of neighbours some sixty, and the list is exact all the same.
     """
     parts = len(components.kind)
-    known = len(catalogue.holders)
+    known = len(facts.holders)
     item = Neighbourhood(
         np.zeros((known, 2)),
         np.empty(known + 1, np.uint64),
@@ -153,7 +153,7 @@ def _rank(
     cursor = addends.start[:-1].copy()
     greatest = np.zeros(parts)
     for part in range(parts):
-        greatest[part] = components.facts[:, 2 * part].max()
+        greatest[part] = components.chance_and_trend[:, 2 * part].max()
     total = np.empty(known)
     scores = np.empty(LIST_LENGTH)
     best = np.empty(LIST_LENGTH, np.int64)
@@ -161,15 +161,15 @@ def _rank(
     wanted = np.empty(known, np.int64)
     wanted_1 = np.empty(known, np.int64)
     for row in range(len(items)):
-        held = np.float64(catalogue.holders[items[row]])
-        filled = read_exposures(item, row, places[row], addends, cursor, buckets)
-        count = add_rows(item, row, places[row], addends, cursor, components.weight)
-        groups = _bound(item, count, filled, held, greatest, components, catalogue)
+        held = np.float64(facts.holders[items[row]])
+        filled = read_exposures(item, row, row_keys[row], addends, cursor, buckets)
+        count = add_rows(item, row, row_keys[row], addends, cursor, components.weight)
+        groups = _bound(item, count, filled, held, greatest, components, facts)
         # the 50th best of those evaluated is at most the 50th best of all: what can't reach it need not be evaluated
-        first, least = _begin(item, 0, groups, filled, held, wanted, scores, best, components, catalogue)
+        first, least = _begin(item, 0, groups, filled, held, wanted, scores, best, components, facts)
         first_1, least_1 = 0, 0.0
         if parts == 2:
-            first_1, least_1 = _begin(item, 1, groups, filled, held, wanted_1, scores, best, components, catalogue)
+            first_1, least_1 = _begin(item, 1, groups, filled, held, wanted_1, scores, best, components, facts)
         more, more_1 = first, first_1
         for number in range(count):
             if item.bounds[0, number] >= least and not item.evaluated[0, number]:
@@ -178,18 +178,18 @@ def _rank(
             if parts == 2 and item.bounds[1, number] >= least_1 and not item.evaluated[1, number]:
                 wanted_1[more_1] = number
                 more_1 += 1
-        _evaluate(item, 0, filled, held, wanted, first, more, components, catalogue)
-        listed = _sort(catalogue, item.neighbours, item.bounds[0], wanted, more, scores, best)
+        _evaluate(item, 0, filled, held, wanted, first, more, components, facts)
+        listed = _sort(facts, item.neighbours, item.bounds[0], wanted, more, scores, best)
         if parts == 2:
             share[0] = _half(scores, listed)
-            _evaluate(item, 1, filled, held, wanted_1, first_1, more_1, components, catalogue)
-            listed = _sort(catalogue, item.neighbours, item.bounds[1], wanted_1, more_1, scores, best)
+            _evaluate(item, 1, filled, held, wanted_1, first_1, more_1, components, facts)
+            listed = _sort(facts, item.neighbours, item.bounds[1], wanted_1, more_1, scores, best)
             share[1] = _half(scores, listed)
             for number in range(count):
                 total[number] = share[0] * item.bounds[0, number] + share[1] * item.bounds[1, number]
             groups = _lead(total, count, max(count // _GROUPS, 1), item.leaders[0])
             first = _top(total, item.leaders[0], groups, scores, wanted)
-            least = _blend(item, filled, held, share, wanted, first, total, components, catalogue)
+            least = _blend(item, filled, held, share, wanted, first, total, components, facts)
             if first < LIST_LENGTH:
                 least = 0.0
             more = 0
@@ -197,9 +197,9 @@ def _rank(
                 if total[number] >= least:
                     wanted[more] = number
                     more += 1
-            _blend(item, filled, held, share, wanted, more, total, components, catalogue)
-            listed = _sort(catalogue, item.neighbours, total, wanted, more, scores, best)
-        _fill(lists, row, listed, scores, best, item, filled, held, components, catalogue)
+            _blend(item, filled, held, share, wanted, more, total, components, facts)
+            listed = _sort(facts, item.neighbours, total, wanted, more, scores, best)
+        _fill(lists, row, listed, scores, best, item, filled, held, components, facts)
 
 
 @compiled
@@ -210,7 +210,7 @@ def _bound(
     held: float,
     greatest: Floats,
     components: Components,
-    catalogue: Catalogue,
+    facts: ItemFacts,
 ) -> int:
     """Set N, the bounds and the leaders of an item's neighbours, and zero the sums; return how many groups there are.
 
@@ -233,7 +233,7 @@ def _bound(
     size = max(count // _GROUPS, 1)
     groups = 0
     for part in range(parts):
-        groups = _bound_part(item, part, count, size, held, slope, bend, turn, chord[part], components, catalogue)
+        groups = _bound_part(item, part, count, size, held, slope, bend, turn, chord[part], components, facts)
     for number in range(count):
         other = item.neighbours[number]
         item.sums[other, 0] = 0.0
@@ -253,29 +253,29 @@ def _bound_part(
     turn: float,
     chord: float,
     components: Components,
-    catalogue: Catalogue,
+    facts: ItemFacts,
 ) -> int:
     """Set N, the bounds and the leaders under one component; return how many groups there are."""
-    neighbours, sums, facts = item.neighbours, item.sums, components.facts
+    neighbours, sums, chance_and_trend = item.neighbours, item.sums, components.chance_and_trend
     together, bounds, leaders = item.together[part], item.bounds[part], item.leaders[part]
     kind, fact = components.kind[part], 2 * part
     scale = item.scale[part] * _JUST_BELOW
     for number in range(count):
         other = neighbours[number]
-        chance = facts[other, fact]
+        chance = chance_and_trend[other, fact]
         near = min(chance, turn)
         least = scale * max(near * (slope - near * bend), chance * chord)
         together[number] = sums[other, part]
-        bounds[number] = facts[other, fact + 1] * (together[number] - least)
+        bounds[number] = chance_and_trend[other, fact + 1] * (together[number] - least)
     if kind != DIFFERENCE:
         for number in range(count):
             other = neighbours[number]
-            chance = facts[other, fact]
+            chance = chance_and_trend[other, fact]
             near = min(chance, turn)
             least = scale * max(near * (slope - near * bend), chance * chord)
-            also = np.float64(catalogue.holders[other])
-            score = score_of(kind, together[number], least, held, also, catalogue.customers)
-            bounds[number] = facts[other, fact + 1] * score
+            also = np.float64(facts.holders[other])
+            score = score_of(kind, together[number], least, held, also, facts.customers)
+            bounds[number] = chance_and_trend[other, fact + 1] * score
     return _lead(bounds, count, size, leaders)
 
 
@@ -315,12 +315,12 @@ def _begin(
     scores: Floats,
     best: npt.NDArray[np.int64],
     components: Components,
-    catalogue: Catalogue,
+    facts: ItemFacts,
 ) -> tuple[int, float]:
     """Evaluate the neighbours that promise most; return how many, and what others must reach to be listed."""
     first = _top(item.bounds[part], item.leaders[part], groups, scores, best)
     wanted[:first] = best[:first]
-    least = _evaluate(item, part, filled, held, wanted, 0, first, components, catalogue)
+    least = _evaluate(item, part, filled, held, wanted, 0, first, components, facts)
     return first, least if first == LIST_LENGTH else 0.0
 
 
@@ -359,7 +359,7 @@ def _evaluate(
     begin: int,
     end: int,
     components: Components,
-    catalogue: Catalogue,
+    facts: ItemFacts,
 ) -> float:
     """Score the neighbours at places `wanted[begin:end]`; return the least score, at least 0."""
     kind = components.kind[part]
@@ -369,19 +369,19 @@ def _evaluate(
         last = min(first + LANES, end)
         if kind <= LIFT:
             for at in range(first, last):
-                lanes[0, at - first] = components.facts[item.neighbours[wanted[at]], 2 * part]
+                lanes[0, at - first] = components.chance_and_trend[item.neighbours[wanted[at]], 2 * part]
             expect(item.exposures, item.buyers, filled, lanes)
         for at in range(first, last):
             number = wanted[at]
             other = item.neighbours[number]
             item.evaluated[part, number] = True
-            item.bounds[part, number] = components.facts[other, 2 * part + 1] * score_of(
+            item.bounds[part, number] = components.chance_and_trend[other, 2 * part + 1] * score_of(
                 kind,
                 item.together[part, number],
                 item.scale[part] * lanes[0, at - first],
                 held,
-                np.float64(catalogue.holders[other]),
-                catalogue.customers,
+                np.float64(facts.holders[other]),
+                facts.customers,
             )
             lowest = min(lowest, item.bounds[part, number])
     return max(lowest, 0.0)
@@ -397,7 +397,7 @@ def _blend(
     count: int,
     total: Floats,
     components: Components,
-    catalogue: Catalogue,
+    facts: ItemFacts,
 ) -> float:
     """Set `total` of the neighbours at places `wanted[:count]` to their score; return the least, at least 0."""
     missing = np.empty(count, np.int64)
@@ -407,7 +407,7 @@ def _blend(
             if not item.evaluated[part, wanted[at]]:
                 missing[more] = wanted[at]
                 more += 1
-        _evaluate(item, part, filled, held, missing, 0, more, components, catalogue)
+        _evaluate(item, part, filled, held, missing, 0, more, components, facts)
     lowest = np.inf
     for at in range(count):
         number = wanted[at]
@@ -427,7 +427,7 @@ def _fill(
     filled: int,
     held: float,
     components: Components,
-    catalogue: Catalogue,
+    facts: ItemFacts,
 ) -> None:
     """Write one list; N, E and trend are those of the first component."""
     lists.length[row] = listed
@@ -435,30 +435,30 @@ def _fill(
     for first in range(0, listed, LANES):
         last = min(first + LANES, listed)
         for at in range(first, last):
-            lanes[0, at - first] = components.facts[item.neighbours[best[at]], 0]
+            lanes[0, at - first] = components.chance_and_trend[item.neighbours[best[at]], 0]
         expect(item.exposures, item.buyers, filled, lanes)
         for at in range(first, last):
             other = item.neighbours[best[at]]
             lists.item[row, at] = other
             lists.score[row, at] = scores[at]
             lists.together[row, at] = item.together[0, best[at]]
-            lists.trend[row, at] = components.facts[other, 1]
+            lists.trend[row, at] = components.chance_and_trend[other, 1]
             if components.kind[0] == NAIVE:
-                lists.expected[row, at] = held * catalogue.holders[other] / catalogue.customers
+                lists.expected[row, at] = held * facts.holders[other] / facts.customers
             else:
                 lists.expected[row, at] = item.scale[0] * lanes[0, at - first]
 
 
 @compiled
-def _wins_tie(catalogue: Catalogue, item: int, than: int) -> bool:
+def _wins_tie(facts: ItemFacts, item: int, than: int) -> bool:
     """Whether of two items of equal score the first is listed first: by purchases, then id."""
-    if catalogue.purchases[item] != catalogue.purchases[than]:
-        return catalogue.purchases[item] > catalogue.purchases[than]
-    at, end = catalogue.id_ends[item], catalogue.id_ends[item + 1]
-    other, other_end = catalogue.id_ends[than], catalogue.id_ends[than + 1]
+    if facts.purchases[item] != facts.purchases[than]:
+        return facts.purchases[item] > facts.purchases[than]
+    at, end = facts.id_ends[item], facts.id_ends[item + 1]
+    other, other_end = facts.id_ends[than], facts.id_ends[than + 1]
     while at < end and other < other_end:
-        if catalogue.id_bytes[at] != catalogue.id_bytes[other]:
-            return catalogue.id_bytes[at] < catalogue.id_bytes[other]
+        if facts.id_bytes[at] != facts.id_bytes[other]:
+            return facts.id_bytes[at] < facts.id_bytes[other]
         at += 1
         other += 1
     return end - at < other_end - other
@@ -466,7 +466,7 @@ def _wins_tie(catalogue: Catalogue, item: int, than: int) -> bool:
 
 @compiled
 def _sort(
-    catalogue: Catalogue,
+    facts: ItemFacts,
     neighbours: npt.NDArray[np.uint64],
     values: Floats,
     wanted: npt.NDArray[np.int64],
@@ -484,7 +484,7 @@ def _sort(
         at = listed
         while at > 0 and (
             scores[at - 1] < score
-            or (scores[at - 1] == score and _wins_tie(catalogue, neighbours[number], neighbours[best[at - 1]]))
+            or (scores[at - 1] == score and _wins_tie(facts, neighbours[number], neighbours[best[at - 1]]))
         ):
             if at < LIST_LENGTH:
                 scores[at] = scores[at - 1]
