@@ -1,10 +1,12 @@
-"""Compiled loops: a typed name for numba's decorator, so that the type checker sees through it."""
+"""Compiled loops: a typed name for numba's decorator, and a cache that notices changes in other files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +19,47 @@ def compiled(loop: F) -> F:
 
     No fast-math: equal state must give equal bytes, so floats are added in the order written.
     """
-    return cast("F", numba.njit(cache=True)(loop))
+    return _with_safe_cache(numba.njit(cache=True)(loop), loop)
 
 
-def compiled_aside(loop: F) -> F:
-    """The same for a loop of milliseconds: other threads run meanwhile.
+def compiled_nogil(loop: F) -> F:
+    """Compile a loop of milliseconds, and let other threads run meanwhile.
 
-    Not for short ones: whoever lets another thread in waits for up to five milliseconds to be let in again.
+    Not for short loops: a thread that releases the interpreter waits up to five milliseconds to get it back.
     """
-    return cast("F", numba.njit(cache=True, nogil=True)(loop))
+    return _with_safe_cache(numba.njit(cache=True, nogil=True)(loop), loop)
+
+
+def _with_safe_cache(dispatcher: Any, loop: F) -> F:  # noqa: ANN401 - numba has no types
+    """Let a compiled loop's cache depend on every file whose loops it may contain.
+
+    Numba compares only the file that a loop stands in, but machine code contains the loops it calls: without this, a
+    changed score would go on being computed as before.
+    """
+    cache = getattr(dispatcher, "_cache", None)  # absent where NUMBA_DISABLE_JIT is set
+    if isinstance(cache, FunctionCache):
+        index = cache._cache_file  # noqa: SLF001 - numba has no setting for it
+        index.__class__ = _Index
+        index._source_stamp = (index._source_stamp, _sources(Path(loop.__code__.co_filename).parent))  # noqa: SLF001
+    return cast("F", dispatcher)
+
+
+class _Index(IndexDataCacheFile):
+    """Numba's index of what is cached of a loop; one that cannot be read counts as empty."""
+
+    def _load_index(self) -> Any:  # noqa: ANN401
+        try:
+            return super()._load_index()  # type: ignore[no-untyped-call]
+        except (AttributeError, ImportError):  # it names a class of another version of ours, which is gone
+            return {}
+
+
+_STAMPS: dict[Path, tuple[tuple[str, int, int], ...]] = {}
+
+
+def _sources(package: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and modification time of every file of `package` and of state, whose loops it may call."""
+    if package not in _STAMPS:
+        files = sorted({*package.glob("*.py"), *Path(__file__).parent.glob("*.py")})
+        _STAMPS[package] = tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    return _STAMPS[package]

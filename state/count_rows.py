@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from state.compiled import compiled, compiled_aside
+from state.compiled import compiled, compiled_nogil
 from state.journal import SLICES
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def add(keys: Keys, counts: Counts, more_keys: Keys, changes: Counts) -> tuple[K
     return out_keys[:length], out_counts[:length]
 
 
-@compiled_aside
+@compiled_nogil
 def _add(keys: Keys, counts: Counts, more_keys: Keys, changes: Counts, out_keys: Keys, out_counts: Counts) -> int:
     out = 0
     left = 0
@@ -265,7 +265,7 @@ def _varint(out: npt.NDArray[np.uint8], at: int, number: int) -> int:
     return at + 1
 
 
-@compiled_aside
+@compiled_nogil
 def _encode(
     keys: Keys,
     counts: Counts,
@@ -366,7 +366,7 @@ def read_varint(blob: npt.NDArray[np.uint8], at: int) -> tuple[int, int]:
     return number, at + 1
 
 
-@compiled_aside
+@compiled_nogil
 def _decode(
     row_keys: Keys,
     values: npt.NDArray[np.uint8],

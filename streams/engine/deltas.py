@@ -14,7 +14,7 @@ import numpy as np
 
 from producers.orders import DAY_MS, PURCHASE
 from state.columns import pack, pack_ids, unpack, unpack_ids
-from state.compiled import compiled_aside
+from state.compiled import compiled_nogil
 from state.count_rows import EXPOSURES, bucket, row_keys_of
 from streams.engine.histories import COUNTED, DUPLICATE, NOT_HELD, Runs
 
@@ -193,7 +193,7 @@ def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> di
     return chunks
 
 
-@compiled_aside
+@compiled_nogil
 def _expand(
     runs: Runs,
     pair_window: int,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from producers.orders import ERASE, PURCHASE
-from state.compiled import compiled, compiled_aside
+from state.compiled import compiled, compiled_nogil
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -153,7 +153,7 @@ def lines_before(customer: npt.NDArray[np.uint32], lines: npt.NDArray[np.int64])
     return before
 
 
-@compiled_aside
+@compiled_nogil
 def _apply(
     table: HistoryArrays,
     orders: NumberedOrders,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from state.compiled import compiled, compiled_aside
+from state.compiled import compiled, compiled_nogil
 from streams.engine.neighbourhood import Neighbourhood, add_rows, read_exposures
 from streams.engine.relatedness import DIFFERENCE, LANES, LIFT, NAIVE, expect, score_of
 
@@ -121,7 +121,7 @@ def rank(
     return lists
 
 
-@compiled_aside
+@compiled_nogil
 def _rank(
     items: npt.NDArray[np.uint32],
     row_keys: Keys,
