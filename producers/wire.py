@@ -35,6 +35,8 @@ Scalar: TypeAlias = str | int | float | None
 
 LINE = [("item_id", Scalar, None), ("quantity", Scalar, None)]
 ORDER = [("customer_id", Scalar, None), ("timestamp", Scalar, None), ("order_id", Scalar, None), ("type", Scalar, None)]
+LARGEST_RECORD_BYTES = 512 << 10
+"""Of an order on the topic `purchases`, and of a body that is posted to /orders."""
 SURELY_SHORT = LONGEST_ID_BYTES // 4  # characters, of at most four bytes each
 
 

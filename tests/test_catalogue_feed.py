@@ -174,7 +174,7 @@ def test_bad_records_are_skipped_and_told(
 ) -> None:
     """Anybody may write to the topic; the worker goes on. Records without a key Kafka itself refuses."""
     topics = made_topics(kafka.bootstrap, "bad")
-    monkeypatch.setattr("streams.workers.kafka.catalogue_topic._BAD_RECORDS_TOLD", len(BAD) - 1)
+    monkeypatch.setattr("streams.workers.kafka.catalogue_topic._INVALID_RECORDS_LOGGED", len(BAD) - 1)
     with Publisher(kafka.bootstrap, topics.items) as publisher:
         send_items(publisher, [("tea", encode_item(CatalogueItem("Tea")))])
         for key, value in BAD.values():
@@ -192,7 +192,7 @@ def test_bad_records_are_skipped_and_told(
     told_of = [record.getMessage() for record in caplog.records if "is skipped" in record.getMessage()]
     assert len(told_of) == len(BAD) - 1
     assert told_of[0].startswith(f"catalogue: record 1 of topic {topics.items} partition 0 is skipped: item 'tea': not")
-    assert "further records that are none are only counted" in caplog.text
+    assert "further invalid records are counted but not logged" in caplog.text
 
 
 def test_the_command_says_what_it_needs(kafka: Broker, tmp_path: Path) -> None:

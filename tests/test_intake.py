@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from producers.orders import DAY_MS
-from producers.wire import encode_order
-from streams.workers.kafka.purchases import LARGEST_RECORD_BYTES, read_orders
+from producers.wire import LARGEST_RECORD_BYTES, encode_order
+from streams.workers.kafka.purchases import read_orders
 
 APPENDED = 1_700_000_000_000
 

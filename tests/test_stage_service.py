@@ -1,4 +1,4 @@
-"""A stage in its consumer group: what it may touch, and when."""
+"""A stage in its consumer group: which partitions it may work on, and when."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 
 from streams.workers.kafka.stage_service import Membership, StageService, Turn
-from streams.workers.settings import WorkerSettings
 from tests.workers import PATIENCE_S, made_topics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
     from tests.brokers import Broker
 
 
-class Noting:
-    """A stage that notes which partitions are open, and which it is told are its own."""
+class RecordingStage:
+    """A stage that records which partitions are open, and which it may work on in each turn."""
 
     name = "tally"
     most_records = 1
@@ -32,12 +30,12 @@ class Noting:
         self._turned = asyncio.Event()
 
     async def open(self, partition: int) -> int:
-        """From the start of the topic."""
+        """Start at the beginning of the topic."""
         self.opened.add(partition)
         return 0
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
-        """Note."""
+        """Record the turn."""
         assert set(records) <= set(waiting)
         self.turns.append(set(waiting))
         self._turned.set()
@@ -54,7 +52,7 @@ class Noting:
         return {}
 
     async def turns_with(self, partitions: set[int], count: int = 1) -> None:
-        """Return after so many more turns with these partitions."""
+        """Return after `count` more turns with these partitions."""
         begin = len(self.turns)
         async with asyncio.timeout(PATIENCE_S):
             while self.turns[begin:].count(partitions) < count:
@@ -63,12 +61,18 @@ class Noting:
 
 
 @asynccontextmanager
-async def joined(kafka: Broker, directory: Path, name: str) -> AsyncIterator[tuple[Noting, StageService]]:
-    """A stage alone in its group, with two partitions."""
+async def joined(kafka: Broker, name: str) -> AsyncIterator[tuple[RecordingStage, StageService]]:
+    """A stage that is the only member of its group, with two partitions."""
     topics = made_topics(kafka.bootstrap, name, purchases=2, items=2)
-    stage = Noting(topics.co_purchases)
-    settings = WorkerSettings(kafka.bootstrap, directory, topics)
-    service = StageService(stage, settings, topics.group(stage.name), Membership())
+    stage = RecordingStage(topics.co_purchases)
+    service = StageService(
+        stage,
+        Membership(),
+        broker=kafka.bootstrap,
+        group=topics.group(stage.name),
+        client_id=name,
+        session_timeout_ms=6_000,
+    )
     await service.start()
     try:
         await stage.turns_with({0, 1})
@@ -82,11 +86,11 @@ def assign(service: StageService, *partitions: int) -> None:
     service.assigned([TopicPartition(service.stage.topic, partition) for partition in partitions])
 
 
-def test_while_partitions_are_divided_anew_they_are_left_alone(kafka: Broker, tmp_path: Path) -> None:
-    """A worker that went on would be shut out in the middle by whoever gets them, and once waited for it for ever."""
+def test_during_a_rebalance_partitions_are_left_alone(kafka: Broker) -> None:
+    """A worker that kept working would be fenced by the next owner in the middle of a turn."""
 
-    async def divide_anew() -> None:
-        async with joined(kafka, tmp_path, "divided") as (stage, service):
+    async def rebalance() -> None:
+        async with joined(kafka, "rebalanced") as (stage, service):
             await service.revoked()
             begin = len(stage.turns)
             await stage.turns_with(set(), 3)
@@ -95,14 +99,14 @@ def test_while_partitions_are_divided_anew_they_are_left_alone(kafka: Broker, tm
             assign(service, 0, 1)
             await stage.turns_with({0, 1})
 
-    asyncio.run(divide_anew())
+    asyncio.run(rebalance())
 
 
-def test_what_others_have_now_is_released(kafka: Broker, tmp_path: Path) -> None:
-    """By a worker that gets nothing else instead, too."""
+def test_partitions_that_moved_to_other_workers_are_closed(kafka: Broker) -> None:
+    """Also by a worker that gets no others instead."""
 
     async def lose() -> None:
-        async with joined(kafka, tmp_path, "released") as (stage, service):
+        async with joined(kafka, "released") as (stage, service):
             for left in ({1}, set[int]()):
                 await service.revoked()
                 assign(service, *left)

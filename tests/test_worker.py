@@ -237,7 +237,7 @@ def test_a_log_that_begins_after_the_state_is_refused(kafka: Broker, tmp_path: P
 
     message = refusal(WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker"))
 
-    assert "begins at offset 40, the state of ingest stands at 0: records between were deleted" in message
+    assert "begins at offset 40, the state of ingest ends at 0: the records between were deleted" in message
 
 
 def test_a_log_that_is_cut_off_while_it_is_read_ends_the_worker(kafka: Broker, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
 from state.errors import StateError, StateLocked
 from state.snapshots import snapshot_directory
-from streams.workers.kafka.topics import Partitions, Topics, TopicsUnfit, create_topics
+from streams.workers.kafka.errors import WorkerError
+from streams.workers.kafka.topics import Partitions, Topics, create_topics
 from streams.workers.settings import STAGES, WorkerSettings
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def failures_told() -> Iterator[None]:
     """Errors as sentences, with exit code 1."""
     try:
         yield
-    except (BrokerUnavailable, PublishingFailed, TopicsUnfit, StateError, OrderError) as error:
+    except (BrokerUnavailable, PublishingFailed, WorkerError, StateError, OrderError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_log = logging.getLogger("alsobought.admin")
+logger = logging.getLogger(__name__)
 _STATUSES: dict[type[AnswerError], HTTPStatus] = {
     NotKnown: HTTPStatus.NOT_FOUND,
     NotWritable: HTTPStatus.CONFLICT,
@@ -111,7 +111,7 @@ def _problem(error: Exception, request: web.Request) -> Problem:
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         hint = f"no {request.method} {request.path[:200]} here: /openapi.json has all there is"
         return Problem(HTTPStatus(error.status), hint, allow)
-    _log.error("%s %s failed", request.method, request.path, exc_info=error)
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a fault of ours; the worker's log has the details")
 
 

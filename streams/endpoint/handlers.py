@@ -13,7 +13,7 @@ from aiohttp import web
 
 from producers.orders import DAY_MS
 from producers.timestamps import TimestampReader
-from producers.wire import OrderDecoder
+from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
 from streams.endpoint.answers import READS_ONLY, NotWritable, Wishes
 from streams.endpoint.metrics import METRICS_TYPE
 from streams.endpoint.problems import Problem, bad_parameter
@@ -21,7 +21,6 @@ from streams.endpoint.schemas import RecommendationRequest
 from streams.engine.documents import timestamp_text
 from streams.quality.rates import quality_entries
 from streams.recommendations.recommend import Blend
-from streams.workers.kafka.purchases import LARGEST_RECORD_BYTES
 
 if TYPE_CHECKING:
     from streams.endpoint.answers import Answers, Document

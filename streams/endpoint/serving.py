@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LONGEST_REQUEST_LINE = 1 << 17  # twenty ids of 512 bytes, each byte as %XX, twice
 CATALOGUE_EVERY_S = 0.3  # a second at most, reading included
-_log = logging.getLogger("alsobought.serving")
+logger = logging.getLogger(__name__)
 
 
 class CannotListen(Exception):
@@ -108,4 +108,4 @@ async def _follow(stored: StoredCatalogue) -> None:
             try:
                 stored.take(await asyncio.to_thread(stored.read))
             except (StateError, CatalogueError) as error:  # someone is writing: the next look will do
-                _log.warning("%s; the catalogue stays as it is", error)
+                logger.warning("%s; the catalogue stays as it is", error)

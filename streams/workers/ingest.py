@@ -21,10 +21,11 @@ from state.directory import HISTORIES, StateDirectory
 from state.snapshots import restore_store
 from streams.engine.deltas import unpack_deltas
 from streams.engine.stages import count_orders, open_histories
-from streams.workers.kafka.producers import Delivery, OutboxSender, OutgoingRecord, producer_of
-from streams.workers.kafka.purchases import NOT_HELD_REASON, outgoing, read_orders
+from streams.workers.kafka.errors import LogLost
+from streams.workers.kafka.producers import Delivery, OutboxSender, OutgoingRecord, make_producer
+from streams.workers.kafka.purchases import NOT_HELD_REASON, read_orders, rejection_record
 from streams.workers.kafka.reading import TopicReader
-from streams.workers.kafka.stage_service import LogLost, Turn
+from streams.workers.kafka.stage_service import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -157,7 +158,8 @@ class Ingest:
         if source.outbox_sender is not None:
             await source.outbox_sender.close()
         topics = self._settings.topics
-        producer = producer_of(self._settings, f"{topics.group(self.name)}-{partition}")
+        name = f"{topics.group(self.name)}-{partition}"
+        producer = make_producer(self._settings.broker, name, fencing=self._settings.fencing)
         await producer.open()
 
         def acknowledge(commits: Sequence[int]) -> None:
@@ -242,7 +244,7 @@ class Ingest:
         ]
         reasons = dict.fromkeys(refused, NOT_HELD_REASON) | {bad.position: bad.reason for bad in rejections}
         if reasons:
-            sent += [outgoing(bad, reasons[bad.offset], topics) for bad in records if bad.offset in reasons]
+            sent += [rejection_record(bad, reasons[bad.offset], topics) for bad in records if bad.offset in reasons]
         return Delivery(entry.commit, entry.end, sent)
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:

@@ -24,9 +24,10 @@ from streams.engine.documents import RelatedList, as_of
 from streams.engine.ranker import Ranker, Scoring
 from streams.engine.ranking import related_items
 from streams.engine.stages import count_deltas, open_counts
-from streams.workers.kafka.producers import OutgoingRecord, producer_of
+from streams.workers.kafka.errors import LogLost
+from streams.workers.kafka.producers import OutgoingRecord, make_producer
 from streams.workers.kafka.reading import TopicReader
-from streams.workers.kafka.stage_service import LogLost, Turn
+from streams.workers.kafka.stage_service import Turn
 from streams.workers.publishing.published_digest import PublishedDigests
 from streams.workers.publishing.refresh import SHARDS, RateLimit, RefreshQueue
 
@@ -135,7 +136,8 @@ class Tally:
             part = self._partitions[partition] = await asyncio.to_thread(self._open_stores, partition)
         if part.producer is not None:
             await part.producer.close()
-        part.producer = producer_of(self._settings, f"{self._settings.topics.group(self.name)}-{partition}")
+        name = f"{self._settings.topics.group(self.name)}-{partition}"
+        part.producer = make_producer(self._settings.broker, name, fencing=self._settings.fencing)
         await part.producer.open()
         part.caught_up = False
         return part.counts.co_purchases_offset

@@ -28,7 +28,7 @@ from streams.workers.answering.order_scoring import OrderScoring
 from streams.workers.answering.seed_lists import SeedListReader
 from streams.workers.answering.worker_answers import WorkerAnswers
 from streams.workers.answering.worker_routes import internal_routes, worker_routes
-from streams.workers.cluster.owners import GroupOwners, SoleOwner
+from streams.workers.cluster.owners import GroupOwners, SoleOwner, client_id_of
 from streams.workers.cluster.peers import PeerClient
 from streams.workers.cluster.routing import Router
 from streams.workers.ingest import Ingest
@@ -93,7 +93,7 @@ class Worker:
         self.web = self.app.web = AdminWeb(self.app)
         self.app.service(_made("warm-up", WarmUp, directory.path / "warm-up"))
         for stage in self.stages:
-            self.app.service(_service(stage, settings, memberships[stage.name]))
+            self.app.service(_stage_service(stage, settings, memberships[stage.name]))
         catalogue = Catalogue() if catalogue is None else catalogue
         self.app.service(_made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, catalogue))
         self.answers = self._endpoint(partitions, catalogue, memberships, admin)
@@ -183,18 +183,27 @@ def _app(settings: WorkerSettings, application: dict[str, Any]) -> faust.App:
     return app
 
 
-def _service(stage: Stage, settings: WorkerSettings, membership: Membership) -> type[mode.Service]:
-    return _made(stage.name, StageService, stage, settings, settings.topics.group(stage.name), membership)
+def _stage_service(stage: Stage, settings: WorkerSettings, membership: Membership) -> type[mode.Service]:
+    return _made(
+        stage.name,
+        StageService,
+        stage,
+        membership,
+        broker=settings.broker,
+        group=settings.topics.group(stage.name),
+        client_id=client_id_of(settings.advertised),
+        session_timeout_ms=settings.session_timeout_ms,
+    )
 
 
-def _made(name: str, service: type[mode.Service], *arguments: object) -> type[mode.Service]:
+def _made(name: str, service: type[mode.Service], *arguments: object, **options: object) -> type[mode.Service]:
     """A service class that Faust can make without arguments, and calls by a name of ours in its log."""
 
     class Made(service):  # type: ignore[misc, valid-type]
         label = shortlabel = name
 
         def __init__(self, **_: Any) -> None:  # noqa: ANN401 - Faust's own
-            super().__init__(*arguments)
+            super().__init__(*arguments, **options)
 
     return Made
 

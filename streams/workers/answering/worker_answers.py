@@ -26,6 +26,7 @@ from streams.workers.cluster.peers import (
     encode,
 )
 from streams.workers.cluster.routing import PartitionNotLocal
+from streams.workers.kafka.errors import AppendFailed
 from streams.workers.status import WorkerStatus, partition_rows
 
 if TYPE_CHECKING:
@@ -274,7 +275,11 @@ class WorkerAnswers:
 
     async def _append(self, customer_id: str, record: bytes) -> dict[str, Any]:
         partition = self._customers.place(customer_id).partition
-        return {**await self._log.append(customer_id, partition, record), "worker": self.worker}
+        try:
+            written = await self._log.append(customer_id, partition, record)
+        except AppendFailed as error:
+            raise NotReady(str(error)) from error
+        return {**written, "worker": self.worker}
 
     def _stamp(self) -> dict[str, Any]:
         """Of which log prefix an answer is, as far as this worker knows, and whose answer it is."""

@@ -1,4 +1,7 @@
-"""The catalogue as the topic `items` tells it, in the memory of a worker: read whole at the start, and followed."""
+"""The catalogue on the topic `items`: a worker follows it in memory; commands write to it.
+
+A record's key is the item id, its value what the catalogue says of the item; a tombstone removes the item.
+"""
 
 from __future__ import annotations
 
@@ -26,25 +29,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FETCH_WAIT_MS = 100
-_RECORDS_AT_ONCE = 500  # one millisecond of work, then others have their turn
-_BAD_RECORDS_TOLD = 100
+_RECORDS_AT_ONCE = 500  # a millisecond of work, then other tasks run
+_INVALID_RECORDS_LOGGED = 100
 
 
 class CatalogueFeed(Service):
-    """Brings a catalogue up to date with the topic `items`; a tombstone removes an item.
+    """Keeps a catalogue up to date with the topic `items`.
 
-    It reads every partition, in no consumer group, so each worker has the whole catalogue. A record that is none is
-    logged and skipped: what was known of its item stays, until a worker starts that finds only the bad record.
+    It reads every partition outside any consumer group, so each worker has the whole catalogue. An invalid record is
+    logged and skipped: the item keeps its earlier entry until a worker starts that finds only the invalid record.
 
     Args:
         broker: host:port.
         topic: name of the topic.
-        catalogue: is brought up to date; a new one if not given.
+        catalogue: is kept up to date; a new one if not given.
 
     Attributes:
         catalogue: what the topic says.
-        complete: set once everything was read that was there at the start.
-        rejected: how many records were none.
+        complete: set once everything was read that the topic held at the start.
+        rejected: how many records were invalid.
     """
 
     def __init__(self, broker: str, topic: str, catalogue: Catalogue | None = None) -> None:
@@ -57,15 +60,15 @@ class CatalogueFeed(Service):
         self._consumer: Any = None
 
     async def on_start(self) -> None:
-        """Find the topic.
+        """Connect.
 
         Raises:
-            KafkaError: it is not there.
+            KafkaError: the broker or the topic cannot be reached.
         """
         self._consumer = AIOKafkaConsumer(
             self._topic,
             bootstrap_servers=self._broker,
-            group_id=None,  # all partitions are ours
+            group_id=None,  # read all partitions
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             isolation_level="read_committed",
@@ -86,17 +89,17 @@ class CatalogueFeed(Service):
                 self.complete.set()
                 logger.info("catalogue: %d items, from topic %s", len(self.catalogue.items), self._topic)
             if fetched:
-                await asyncio.sleep(0)  # what was fetched before is had without waiting
+                await asyncio.sleep(0)  # a prefetched batch comes without a pause in which other tasks could run
 
     async def on_stop(self) -> None:
-        """Leave the broker."""
+        """Disconnect."""
         if self._consumer is not None:
             await self._consumer.stop()
 
     async def _has_everything(self) -> bool:
         for place in self._consumer.assignment():
             end = self._consumer.last_stable_offset(place)
-            # before the first fetch nobody knows, which is not the same as having everything
+            # the end is unknown until the first fetch
             if end is None or await self._consumer.position(place) < end:
                 return False
         return True
@@ -107,7 +110,7 @@ class CatalogueFeed(Service):
                 item_id, item = read_record(record.key, record.value)
             except CatalogueError as error:
                 self.rejected += 1
-                if self.rejected <= _BAD_RECORDS_TOLD:
+                if self.rejected <= _INVALID_RECORDS_LOGGED:
                     logger.warning(
                         "catalogue: record %d of topic %s partition %d is skipped: %s",
                         record.offset,
@@ -115,17 +118,17 @@ class CatalogueFeed(Service):
                         record.partition,
                         error,
                     )
-                if self.rejected == _BAD_RECORDS_TOLD:
-                    logger.warning("catalogue: further records that are none are only counted")
+                if self.rejected == _INVALID_RECORDS_LOGGED:
+                    logger.warning("catalogue: further invalid records are counted but not logged")
             else:
                 self.catalogue.put(item_id, item)
 
 
 def read_record(key: bytes | None, value: bytes | None) -> tuple[str, CatalogueItem | None]:
-    """Item id of a record, and what is known of the item; None: nothing any more.
+    """Decode a record: the item id, and what the catalogue says of the item; None removes it.
 
     Raises:
-        CatalogueError: saying what is wrong with the key or the value.
+        CatalogueError: what is wrong with the key or the value.
 
     >>> read_record(b"7", b'{"title": "Tea"}'), read_record(b"7", None)
     (('7', CatalogueItem(title='Tea', category=None, available=True, url=None, image=None)), ('7', None))
@@ -171,14 +174,14 @@ def fill_topic(
 
 
 def send_items(publisher: Publisher, records: Sequence[tuple[str, bytes | None]]) -> None:
-    """Hand catalogue records over, by item id; None removes an item."""
+    """Send catalogue records, by item id; None removes an item."""
     for item_id, record in records:
         key = item_id.encode()
         publisher.send(key, record, partition=publisher.partition_of(key))
 
 
 def set_available(broker: str, topics: Topics, available: Mapping[str, bool], *, timeout_s: float = 30) -> None:
-    """Show or hide items; what else the topic says of them stays as it is.
+    """Show or hide items; everything else that the topic says of them stays.
 
     Args:
         broker: host:port.
@@ -196,7 +199,7 @@ def set_available(broker: str, topics: Topics, available: Mapping[str, bool], *,
 
 
 def remove(broker: str, topics: Topics, item_ids: Iterable[str], *, timeout_s: float = 30) -> None:
-    """Forget items.
+    """Remove items from the catalogue.
 
     Raises:
         OrderError, PublishingFailed, BrokerUnavailable: as in `fill_topic`.
@@ -206,7 +209,7 @@ def remove(broker: str, topics: Topics, item_ids: Iterable[str], *, timeout_s: f
 
 
 async def _records(broker: str, publisher: Publisher, item_ids: Iterable[str]) -> dict[str, bytes | None]:
-    """The last record of each of some items; of none, nothing."""
+    """The last record of each of some items; items without a record are left out."""
     wanted = {item_id.encode(): item_id for item_id in item_ids}
     found: dict[str, bytes | None] = {}
     async with TopicReader(broker) as reader:

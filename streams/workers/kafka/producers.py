@@ -1,4 +1,10 @@
-"""What both producers do alike: records out in batches of our own, and errors that say who could not write."""
+"""Everything that a worker writes to Kafka, and how.
+
+A stage writes through a `Producer` that acts for one partition: a `FencedProducer` writes in transactions and fences
+previous owners of the partition; an `UnfencedProducer` is for brokers without transactions, where there is only one
+worker. Stage A hands its commits to an `OutboxSender`, which writes them in the background. `PurchaseLog` appends the
+orders and erasures that the HTTP endpoint accepts.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from streams.endpoint.answers import NotReady
+from streams.workers.kafka.errors import AppendFailed, ProducingFailed
 from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from streams.workers.settings import WorkerSettings
-
-_BATCH_BYTES = 512 << 10
-
-
-class ProducingFailed(Exception):
-    """Records could not be written. The worker ends; what was not acknowledged is sent again by the next."""
+BATCH_BYTES = 512 << 10
+TRANSACTION_TIMEOUT_MS = 30_000  # if a producer dies and is not replaced, readers wait this long behind its records
+MOST_WAITING = 8  # commits that may wait to be sent while stage A counts the next ones
+APPEND_TIMEOUT_MS = 5_000
 
 
 class OutgoingRecord(NamedTuple):
@@ -36,12 +39,12 @@ class OutgoingRecord(NamedTuple):
 
 
 class Producer(ABC):
-    """Writes records in the name of one partition.
+    """Writes records on behalf of one partition.
 
     Args:
         broker: host:port.
-        name: who writes.
-        options: of the client, which of the two it is.
+        name: identifies the writer, in messages at least.
+        options: of the client; they make the difference between the two producers.
     """
 
     def __init__(self, broker: str, name: str, **options: Any) -> None:  # noqa: ANN401 - the client's
@@ -49,118 +52,90 @@ class Producer(ABC):
         self._client = AIOKafkaProducer(
             bootstrap_servers=broker,
             acks="all",
-            max_batch_size=_BATCH_BYTES,
+            max_batch_size=BATCH_BYTES,
             max_request_size=LARGEST_DELTAS_BYTES,
             **options,
         )
 
     async def open(self) -> None:
-        """Reach the broker; whoever shuts others out has done so afterwards.
+        """Connect to the broker; a fenced producer has fenced its predecessors when this returns.
 
         Raises:
-            ProducingFailed: the broker would not.
+            ProducingFailed: the broker refused.
         """
         try:
             await self._client.start()
         except KafkaError as error:
             await self.close()
-            raise ProducingFailed(f"{self.name}: cannot begin to write: {error!r}") from error
+            raise ProducingFailed(f"{self.name}: cannot start to write: {error!r}") from error
 
     @abstractmethod
     async def write(self, records: Iterable[OutgoingRecord]) -> dict[TopicPartition, int]:
-        """Write `records`, and wait until the broker has them. Nothing else may be on its way when it is closed.
+        """Write `records`, and wait until the broker has them.
 
         Returns:
-            For each partition written, the offset behind the last record.
+            For each partition written, the offset after the last record.
 
         Raises:
             ProducingFailed: they were not accepted.
         """
 
     async def close(self) -> None:
-        """Stop; what was not acknowledged is not written, or written again by whoever opens under the name next."""
+        """Disconnect. Records that were not acknowledged may be missing; the next owner of the name writes them."""
         try:
             await self._client.stop()
         except KafkaError:
             return
 
 
-async def send_in_batches(producer: AIOKafkaProducer, records: Iterable[OutgoingRecord]) -> dict[TopicPartition, int]:
-    """Send records in batches of our own, several times faster than a future for each record; wait for all of them.
-
-    Returns:
-        For each partition written, the offset behind the last record.
-    """
-    sent = []
-    by_partition = sorted(records, key=lambda record: record[:2])
-    for (topic, partition), group in itertools.groupby(by_partition, key=lambda record: record[:2]):
-        batch = producer.create_batch()
-        for record in group:
-            parts = {"key": record.key, "value": record.value, "headers": list(record.headers)}
-            if batch.append(timestamp=None, **parts) is None:
-                sent.append((batch, await producer.send_batch(batch, topic, partition=partition)))
-                batch = producer.create_batch()
-                batch.append(timestamp=None, **parts)
-        batch.close()
-        sent.append((batch, await producer.send_batch(batch, topic, partition=partition)))
-    ends: dict[TopicPartition, int] = {}
-    for (batch, _), metadata in zip(sent, await asyncio.gather(*[future for _, future in sent]), strict=True):
-        place = TopicPartition(metadata.topic, metadata.partition)
-        ends[place] = max(ends.get(place, 0), metadata.offset + batch.record_count())
-    return ends
-
-
-TRANSACTION_TIMEOUT_MS = 30_000  # of a producer that died and is not replaced: readers wait this long for its records
-
-
 class FencedProducer(Producer):
-    """Writes records, all or none of them.
+    """Writes records in transactions: all of a write or none of it.
 
     Args:
         broker: host:port.
-        name: who writes; among all that `open` under it, the last one shuts the others out.
+        name: the transactional id; of all that open under it, the last one fences the others.
     """
 
     def __init__(self, broker: str, name: str) -> None:
         super().__init__(broker, name, transactional_id=name, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS)
 
     async def write(self, records: Iterable[OutgoingRecord]) -> dict[TopicPartition, int]:
-        """Write `records` in one transaction; if it fails, none of them will be read. See `Producer.write`."""
+        """Write `records` in one transaction; if it fails, readers see none of them. See `Producer.write`."""
         try:
             await self._client.begin_transaction()
             ends = await send_in_batches(self._client, records)
             await self._client.commit_transaction()
         except ProducerFenced as error:
             raise ProducingFailed(
-                f"{self.name}: another worker has taken this partition over, or the broker gave the transaction up "
-                f"after {TRANSACTION_TIMEOUT_MS} ms; start this worker again"
+                f"{self.name}: another worker has taken over this partition, or the broker aborted the transaction "
+                f"after {TRANSACTION_TIMEOUT_MS} ms; restart this worker"
             ) from error
         except KafkaError as error:
             raise ProducingFailed(f"{self.name}: records were not accepted: {error!r}") from error
         return ends
 
 
-# Of two records written to a partition at once, the embedded broker may show readers the later one first, who then go
-# on behind it: 2 of 9,548 with two writers, none with one. So a worker's partitions write one after the other.
+# When two records are written to a partition at the same time, the embedded broker may show readers the later one
+# first, who then continue after it: 2 of 9,548 with two writers, none with one. So all partitions share this lock.
 _WRITING = asyncio.Lock()
 
 
 class UnfencedProducer(Producer):
-    """Writes records in order, one write after the other.
+    """Writes records in order, one write at a time.
 
-    Without idempotence, which needs what these brokers lack. The client has one batch of a partition on its way at a
-    time, so that a batch sent twice, after an acknowledgement was lost, stands before all that follow.
+    It does without idempotence, which needs what these brokers lack. The client has one batch of a partition in flight
+    at a time, so a batch that is sent twice because its acknowledgement was lost precedes all later ones.
 
     Args:
         broker: host:port.
-        name: who writes, for messages.
+        name: for messages.
     """
 
     def __init__(self, broker: str, name: str) -> None:
         super().__init__(broker, name, enable_idempotence=False)
 
     async def write(self, records: Iterable[OutgoingRecord]) -> dict[TopicPartition, int]:
-        """Write `records`; if it fails, some of them may be read. See `Producer.write`."""
+        """Write `records`; if it fails, readers may see some of them. See `Producer.write`."""
         try:
             async with _WRITING:
                 return await send_in_batches(self._client, records)
@@ -168,16 +143,40 @@ class UnfencedProducer(Producer):
             raise ProducingFailed(f"{self.name}: records were not accepted: {error!r}") from error
 
 
-def producer_of(settings: WorkerSettings, name: str) -> Producer:
-    """The producer that a worker with these settings writes with."""
-    return (FencedProducer if settings.fencing else UnfencedProducer)(settings.broker, name)
+def make_producer(broker: str, name: str, *, fencing: bool) -> Producer:
+    """A producer that is not open yet."""
+    return (FencedProducer if fencing else UnfencedProducer)(broker, name)
 
 
-MOST_WAITING = 8
+async def send_in_batches(client: AIOKafkaProducer, records: Iterable[OutgoingRecord]) -> dict[TopicPartition, int]:
+    """Send records in batches that we fill, and wait for all of them.
+
+    It is several times faster than the client's own batches, which take a future for each record.
+
+    Returns:
+        For each partition written, the offset after the last record.
+    """
+    sent = []
+    by_partition = sorted(records, key=lambda record: record[:2])
+    for (topic, partition), group in itertools.groupby(by_partition, key=lambda record: record[:2]):
+        batch = client.create_batch()
+        for record in group:
+            parts = {"key": record.key, "value": record.value, "headers": list(record.headers)}
+            if batch.append(timestamp=None, **parts) is None:  # it is full
+                sent.append((batch, await client.send_batch(batch, topic, partition=partition)))
+                batch = client.create_batch()
+                batch.append(timestamp=None, **parts)
+        batch.close()
+        sent.append((batch, await client.send_batch(batch, topic, partition=partition)))
+    ends: dict[TopicPartition, int] = {}
+    for (batch, _), metadata in zip(sent, await asyncio.gather(*[future for _, future in sent]), strict=True):
+        written = TopicPartition(metadata.topic, metadata.partition)
+        ends[written] = max(ends.get(written, 0), metadata.offset + batch.record_count())
+    return ends
 
 
 class Delivery(NamedTuple):
-    """What one commit has to tell others."""
+    """The records that one commit of stage A has for others."""
 
     commit: int
     end: int
@@ -186,10 +185,10 @@ class Delivery(NamedTuple):
 
 
 class OutboxSender:
-    """Writes deliveries in the order in which they are put, while the caller goes on with the next commits.
+    """Writes deliveries in the order in which they are put, while the caller makes the next commits.
 
     Args:
-        producer: writes them, as many as wait at once.
+        producer: writes all that wait in one go.
         acknowledge: (commits) called once the broker has them for good.
     """
 
@@ -210,7 +209,7 @@ class OutboxSender:
                 self._waiting.task_done()
 
     async def put(self, delivery: Delivery) -> None:
-        """Leave a delivery; waits while MOST_WAITING are on their way.
+        """Queue a delivery; waits while MOST_WAITING are queued.
 
         Raises:
             ProducingFailed: an earlier one could not be written.
@@ -218,7 +217,7 @@ class OutboxSender:
         await self._unless_failed(self._waiting.put(delivery))
 
     async def flush(self) -> None:
-        """Return once everything put was acknowledged.
+        """Return once everything that was put is acknowledged.
 
         Raises:
             ProducingFailed: it could not be written.
@@ -244,16 +243,13 @@ class OutboxSender:
         await self._producer.close()
 
 
-_TAKING_MS = 5_000
-
-
 class PurchaseLog:
-    """Appends records, each acknowledged by every replica in sync before it counts as taken.
+    """Appends records to the topic `purchases`; each counts as appended once all in-sync replicas have it.
 
     Args:
         broker: host:port.
         topic: `purchases`.
-        idempotent: whether a record that was sent twice stands there once; not every broker sees to that.
+        idempotent: whether the broker drops a record that was sent twice; not every broker can.
     """
 
     def __init__(self, broker: str, topic: str, *, idempotent: bool = True) -> None:
@@ -268,28 +264,28 @@ class PurchaseLog:
             bootstrap_servers=self._broker,
             acks="all",
             enable_idempotence=self._idempotent,
-            request_timeout_ms=_TAKING_MS,
+            request_timeout_ms=APPEND_TIMEOUT_MS,
         )
         await self._producer.start()
 
     async def append(self, customer_id: str, partition: int, record: bytes) -> dict[str, int]:
-        """Append a record, and say where it stands.
+        """Append a record; return its `partition` and `offset`.
 
         Raises:
-            NotReady: the log did not take it, as far as is known.
+            AppendFailed: the broker did not acknowledge it.
         """
         try:
-            # no timestamp of ours: the topic's are the broker's
-            place = await self._producer.send_and_wait(
+            # without a timestamp: the topic takes the broker's
+            written = await self._producer.send_and_wait(
                 self._topic, record, key=customer_id.encode(), partition=partition
             )
         except KafkaError as error:
-            raise NotReady(
-                f"the log has not acknowledged the record: {error!r}; perhaps it took it all the same"
+            raise AppendFailed(
+                f"the broker did not acknowledge the record: {error!r}; it may have been written all the same"
             ) from error
-        return {"partition": place.partition, "offset": place.offset}
+        return {"partition": written.partition, "offset": written.offset}
 
     async def stop(self) -> None:
-        """Let go of the broker, once everything is acknowledged."""
+        """Disconnect, once everything is acknowledged."""
         if self._producer is not None:
             await self._producer.stop()

@@ -1,7 +1,8 @@
-"""Records of the topic `purchases` -> orders, and the records that are none.
+"""Records of the topic `purchases`: decoded into orders, or rejected and kept with the reason.
 
-The same records give the same orders whenever they are read: an order is judged by the time at which the broker
-appended it, never by our clock.
+The same records give the same orders whenever they are read: an order's timestamp is compared with the time at which
+the broker appended it, never with our clock. A rejected record goes to the topic `purchases-rejected` byte for byte,
+from which it can be listed, or sent to `purchases` again once its cause is fixed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from producers.fields import as_text
 from producers.orders import DAY_MS, OrderError, Orders, Rejection
 from producers.publish import Publisher
 from producers.timestamps import TimestampReader
-from producers.wire import OrderDecoder
+from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
 from streams.workers.kafka.producers import OutgoingRecord
 
 if TYPE_CHECKING:
@@ -24,26 +25,30 @@ if TYPE_CHECKING:
 
     from streams.workers.kafka.topics import Topics
 
-LARGEST_RECORD_BYTES = 512 << 10
 NOT_HELD_REASON = "returns an item that the customer does not hold"
+REASON, TOPIC, PARTITION, OFFSET, GENERATION = HEADERS = ("reason", "topic", "partition", "offset", "generation")
+_SILENCE_MS = 10_000  # without a record for this long, reading ends
 
 _decoder = OrderDecoder()
 
 
 def read_orders(records: Sequence[Any]) -> tuple[Orders, list[Rejection]]:
-    """The orders in Kafka records, one each, and the records that are none, in their order.
+    """Decode Kafka records, one order each.
 
     Args:
         records: of one partition, by rising offset.
+
+    Returns:
+        The orders, and the invalid records with their reasons, both in the order of the records.
     """
     latest = _latest(records)
     small = [record for record in records if len(record.value or b"") <= LARGEST_RECORD_BYTES]
     rejected = [_too_large(record) for record in records if len(record.value or b"") > LARGEST_RECORD_BYTES]
     decoded = _decode(small, None)
     if len(decoded[0].time) and decoded[0].time.max() > latest:
-        early, late = _by_lateness(small, decoded[0])
-        decoded = _decode(early, None)
-        for record in late:
+        plausible, premature = _by_event_time(small, decoded[0])
+        decoded = _decode(plausible, None)
+        for record in premature:
             decoded[1].extend(_decode([record], record.timestamp + DAY_MS)[1])
     return decoded[0], sorted([*rejected, *decoded[1]])
 
@@ -56,18 +61,18 @@ def _decode(records: Sequence[Any], latest_ms: int | None) -> tuple[Orders, list
 
 
 def _latest(records: Sequence[Any]) -> int:
-    """The event time that none of the records may exceed, if none of them is late: a quick test for most stretches."""
+    """An event time that every record may have: unless an order exceeds it, none needs to be looked at by itself."""
     return min((record.timestamp for record in records), default=0) + DAY_MS
 
 
-def _by_lateness(records: Sequence[Any], orders: Orders) -> tuple[list[Any], list[Any]]:
-    """Records whose order happened at most a day after they were appended, and the others."""
+def _by_event_time(records: Sequence[Any], orders: Orders) -> tuple[list[Any], list[Any]]:
+    """Records whose event time is at most a day after the broker appended them, and the others."""
     appended = {record.offset: record.timestamp for record in records}
     offsets = orders.after - 1
     limits = np.array([appended[offset] for offset in offsets.tolist()], np.int64) + DAY_MS
-    late = set(offsets[orders.time > limits].tolist())
-    return [record for record in records if record.offset not in late], [
-        record for record in records if record.offset in late
+    premature = set(offsets[orders.time > limits].tolist())
+    return [record for record in records if record.offset not in premature], [
+        record for record in records if record.offset in premature
     ]
 
 
@@ -76,27 +81,23 @@ def _too_large(record: Any) -> Rejection:  # noqa: ANN401 - the client's records
     return Rejection(record.offset, reason, as_text(record.value))
 
 
-REASON, TOPIC, PARTITION, OFFSET, GENERATION = HEADERS = ("reason", "topic", "partition", "offset", "generation")
-_SILENCE_MS = 10_000
-
-
 class Rejected(NamedTuple):
-    """A record that was not counted, or not all of it."""
+    """A record of which at least one line was not counted."""
 
     reason: str
     topic: str
     partition: int
     offset: int
-    """Where it stood."""
+    """Of the record in `topic`."""
     generation: str
-    """Which generation rejected it."""
+    """The generation that rejected it."""
     key: bytes | None
     value: bytes
     """The record, byte for byte."""
 
 
-def outgoing(record: Any, reason: str, topics: Topics) -> OutgoingRecord:  # noqa: ANN401 - the client's records have no types
-    """A Kafka record of the topic `purchases` as its rejection."""
+def rejection_record(record: Any, reason: str, topics: Topics) -> OutgoingRecord:  # noqa: ANN401 - the client's records have no types
+    """The record that rejects a Kafka record of the topic `purchases`."""
     headers = {
         REASON: reason,
         TOPIC: topics.purchases,
@@ -109,11 +110,11 @@ def outgoing(record: Any, reason: str, topics: Topics) -> OutgoingRecord:  # noq
 
 
 def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterator[Rejected]:
-    """Everything on the topic of rejections, partition by partition.
+    """Everything on the topic `purchases-rejected`, partition by partition.
 
     Raises:
         BrokerUnavailable: no broker answers.
-        OrderError: the topic is not there.
+        OrderError: the topic does not exist.
     """
     wait_for_broker(broker, timeout_s)
     quieten_client()
@@ -127,13 +128,15 @@ def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterato
     try:
         partitions = consumer.partitions_for_topic(topics.rejected)
         if not partitions:
-            raise OrderError(f"there is no topic {topics.rejected} at {broker}: alsobought topics makes it")
+            raise OrderError(
+                f"there is no topic {topics.rejected} at {broker}; create it: alsobought topics --partitions N"
+            )
         for number in sorted(partitions):
-            place = TopicPartition(topics.rejected, number)
-            consumer.assign([place])
-            end = consumer.end_offsets([place])[place]
-            consumer.seek_to_beginning(place)
-            while consumer.position(place) < end:
+            partition = TopicPartition(topics.rejected, number)
+            consumer.assign([partition])
+            end = consumer.end_offsets([partition])[partition]
+            consumer.seek_to_beginning(partition)
+            while consumer.position(partition) < end:
                 for records in consumer.poll(timeout_ms=500).values():
                     yield from (_rejected(record) for record in records if record.offset < end)
     finally:
@@ -156,13 +159,14 @@ def _rejected(record: Any) -> Rejected:  # noqa: ANN401
 def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
     """Send every rejected record to the topic `purchases` again, once each; return how many.
 
-    They stay on the topic of rejections. A record that is still bad is rejected again, with its new offset.
+    They also stay on the topic `purchases-rejected`. A record that is still invalid is rejected again, with its new
+    offset.
     """
     seen: set[tuple[int, int]] = set()
     with Publisher(broker, topics.purchases, timeout_s) as publisher:
         for rejected in read_rejected(broker, topics, timeout_s):
-            place = (rejected.partition, rejected.offset)
-            if place not in seen:  # several generations may have rejected it
-                seen.add(place)
+            origin = (rejected.partition, rejected.offset)
+            if origin not in seen:  # several generations may have rejected it
+                seen.add(origin)
                 publisher.send(rejected.key, rejected.value, partition=rejected.partition)
     return len(seen)

@@ -1,4 +1,4 @@
-"""Reading stretches of a topic outside any consumer group: how far a partition was written, and what stands where."""
+"""Reads ranges of a topic outside any consumer group: the bounds of a partition, its records, the last that matches."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-# what is read is there; a fetch that waits for more, half a second by default, keeps the next stretch waiting
+# the records exist already; a fetch that waits for more, half a second by default, delays the next range
 _FETCH_WAIT_MS = 10
-_FIRST_STRETCH = 64  # records looked at first from the end of a partition
+_FIRST_RANGE = 64  # records searched first, from the end of a partition
 
 
 class TopicReader:
-    """Reads stretches of partitions; `async with` starts and stops it.
+    """Reads ranges of partitions; `async with` starts and stops it.
 
     Args:
         broker: host:port.
-        committed: leave out records of transactions that were undone, or are not finished.
+        committed: leave out the records of transactions that were aborted or are still open.
     """
 
     def __init__(self, broker: str, *, committed: bool = True) -> None:
@@ -33,7 +33,7 @@ class TopicReader:
             isolation_level="read_committed" if committed else "read_uncommitted",
             max_partition_fetch_bytes=LARGEST_DELTAS_BYTES // 8,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
-            retry_backoff_ms=_FETCH_WAIT_MS,  # a new assignment waits once for the topic's leaders
+            retry_backoff_ms=_FETCH_WAIT_MS,  # each new assignment waits once for the topic's leaders
         )
 
     async def __aenter__(self) -> Self:
@@ -44,22 +44,22 @@ class TopicReader:
         await self._consumer.stop()
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """Offset of the first record that is kept, and behind the last that can be read."""
+        """Offset of the first record that is kept, and the offset after the last that can be read."""
         place = TopicPartition(topic, partition)
         begin = int((await self._consumer.beginning_offsets([place]))[place])
         end = int((await self._consumer.end_offsets([place]))[place])
         if begin == end:
             return begin, end
-        # the embedded broker, asked for the end, tells where the last batch begins; who fetches is told the truth
+        # the embedded broker answers with the offset at which the last batch begins; a fetch returns the true end
         self._consumer.assign([place])
         self._consumer.seek(place, end - 1)
-        tell = self._consumer.last_stable_offset if self._committed else self._consumer.highwater
-        while (told := tell(place)) is None:
+        fetched_end = self._consumer.last_stable_offset if self._committed else self._consumer.highwater
+        while (found := fetched_end(place)) is None:
             await self._consumer.getmany(timeout_ms=20)
-        return begin, max(end, int(told))
+        return begin, max(end, int(found))
 
     async def records(self, topic: str, partition: int, begin: int, end: int) -> AsyncIterator[list[Any]]:
-        """The records from offset `begin` up to, not including, `end`, some at a time."""
+        """The records from offset `begin` up to, but not including, `end`, in batches."""
         place = TopicPartition(topic, partition)
         self._consumer.assign([place])
         self._consumer.seek(place, begin)
@@ -68,11 +68,11 @@ class TopicReader:
                 yield [record for record in records if record.offset < end]
 
     async def last(self, topic: str, partition: int, wanted: Callable[[Any], bool]) -> Any | None:  # noqa: ANN401
-        """The last record for which `wanted` holds, or None; looks at ever longer stretches from the end on."""
+        """The last record for which `wanted` holds, or None; searches ever longer ranges from the end."""
         begin, upper = await self.bounds(topic, partition)
-        stretch = _FIRST_STRETCH
+        length = _FIRST_RANGE
         while upper > begin:
-            lower = max(begin, upper - stretch)
+            lower = max(begin, upper - length)
             found = None
             async for records in self.records(topic, partition, lower, upper):
                 for record in records:
@@ -80,5 +80,5 @@ class TopicReader:
                         found = record
             if found is not None:
                 return found
-            upper, stretch = lower, 4 * stretch
+            upper, length = lower, 4 * length
         return None

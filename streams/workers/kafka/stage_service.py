@@ -1,7 +1,8 @@
 """What both stages share: membership in a consumer group, partitions that come and go, and the loop that does the work.
 
-A rebalance waits for the batch in flight. Stores are opened in the loop, not while the group waits, so that heartbeats
-go on meanwhile; reading starts from the offset that the store gives, whatever Kafka remembers of the group.
+A rebalance waits for the batch in flight. Stores are opened in the loop, not in the rebalance callback, so that
+heartbeats continue meanwhile. Reading starts from the offset that the store gives; recovery ignores the offsets that
+Kafka has for the group.
 """
 
 from __future__ import annotations
@@ -23,14 +24,12 @@ from aiokafka.errors import (
 )
 from mode import Service
 
-from streams.workers.cluster.owners import client_id_of
+from streams.workers.kafka.errors import LogLost
 from streams.workers.kafka.reading import TopicReader
 from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from streams.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +38,17 @@ REBALANCE_TIMEOUT_MS = 60_000
 FETCH_WAIT_MS = 200
 
 
-class LogLost(Exception):
-    """The topic no longer holds the records from which the state would go on."""
-
-
 class Turn(NamedTuple):
-    """What a stage wants after a turn of work, in seconds."""
+    """What a stage asks for after a turn of work, in seconds."""
 
     pause: float = 0.0
-    """Before records are fetched again."""
+    """How long to wait before records are fetched again."""
     wait: float = FETCH_WAIT_MS / 1000
-    """How long the fetch may wait for records."""
+    """How long that fetch may wait for records."""
 
 
 class Stage(Protocol):
-    """One of the two stages: what becomes of the records of its topic."""
+    """One of the two stages: what it does with the records of its topic."""
 
     name: str
     topic: str
@@ -63,37 +58,40 @@ class Stage(Protocol):
         """How many records a turn may bring."""
 
     async def open(self, partition: int) -> int | None:
-        """Make a partition ready, whoever had it in between.
+        """Make a partition ready, whoever owned it in between.
 
         Returns:
-            The offset from which to read; None if it can't be ready before others are, here or elsewhere: try again.
+            The offset from which to read; None if other partitions, here or elsewhere, must be ready first: try again.
         """
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
-        """Take in records by partition; `waiting` tells how many more wait in each that is ours, and of no other.
+        """Process records, by partition.
 
-        Others may be open still: while the group divides its partitions anew they are nobody's.
+        Args:
+            records: by partition, in the order of their offsets.
+            waiting: how many more records wait, for each partition that is ours. During a rebalance other partitions
+                may still be open: they belong to nobody, and must be left alone.
         """
 
     async def flush(self) -> None:
-        """Finish what is in flight: partitions may go to others now."""
+        """Finish what is in flight: partitions may move to other workers now."""
 
     async def close(self, partition: int) -> None:
         """Release a partition's stores."""
 
     def offsets(self) -> dict[int, int]:
-        """Offset up to which each open partition is in."""
+        """Offset up to which each open partition is processed."""
 
 
 @dataclass(slots=True)
 class Membership:
-    """How a stage stands in its group, for those who answer questions.
+    """A stage's membership in its consumer group, for those who answer questions.
 
     Attributes:
-        joined: whether the group ever gave it partitions, if only none.
-        assigned: partitions that are its own, open or not.
-        serving: partitions that are open and nobody else's: during a rebalance still those from before it.
-        lag: records that wait, by open partition.
+        joined: whether the group has ever assigned partitions to it, or none.
+        assigned: its partitions, open or not.
+        serving: its open partitions; during a rebalance those from before it.
+        lag: waiting records, by open partition.
     """
 
     joined: bool = False
@@ -103,23 +101,29 @@ class Membership:
 
 
 class StageService(Service):
-    """A stage at work in its consumer group.
+    """Runs a stage in its consumer group.
 
     Args:
         stage: what to do with the records.
-        settings: the worker's.
-        group: the consumer group.
         membership: kept up to date.
+        broker: host:port.
+        group: the consumer group.
+        client_id: names this worker to the group's other members.
+        session_timeout_ms: a worker that is silent for this long loses its partitions.
     """
 
-    def __init__(self, stage: Stage, settings: WorkerSettings, group: str, membership: Membership) -> None:
+    def __init__(
+        self, stage: Stage, membership: Membership, *, broker: str, group: str, client_id: str, session_timeout_ms: int
+    ) -> None:
         super().__init__()
         self.stage = stage
-        self._group = group
-        self._settings = settings
         self._membership = membership
+        self._broker = broker
+        self._group = group
+        self._client_id = client_id
+        self._session_timeout_ms = session_timeout_ms
         self._lock = asyncio.Lock()
-        self._wanted: set[int] | None = None  # None: the group divides its partitions just now
+        self._assigned: set[int] | None = None  # None during a rebalance
         self._ready: set[int] = set()
         self._open: set[int] = set()
         self._assignment = 0
@@ -128,17 +132,16 @@ class StageService(Service):
 
     async def on_start(self) -> None:
         """Join the group."""
-        timeout = self._settings.session_timeout_ms
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.broker,
+            bootstrap_servers=self._broker,
             group_id=self._group,
-            client_id=client_id_of(self._settings.advertised),
+            client_id=self._client_id,
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
             partition_assignment_strategy=[StickyPartitionAssignor],
-            session_timeout_ms=timeout,
-            heartbeat_interval_ms=max(timeout // 4, 100),
+            session_timeout_ms=self._session_timeout_ms,
+            heartbeat_interval_ms=max(self._session_timeout_ms // 4, 100),
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
             max_partition_fetch_bytes=LARGEST_DELTAS_BYTES // 8,
             fetch_max_wait_ms=FETCH_WAIT_MS,
@@ -159,7 +162,7 @@ class StageService(Service):
     async def on_stop(self) -> None:
         """Finish the batch in flight, and leave the group."""
         async with self._lock:
-            self._wanted = None
+            self._assigned = None
             self._membership.serving.clear()
             if self.crash_reason is None:
                 await self.stage.flush()
@@ -175,7 +178,7 @@ class StageService(Service):
         assignment = self._assignment
         records = await self._fetch(last.wait)
         async with self._lock:
-            # a rebalance may have come meanwhile: its partitions are read again from where their stores stand
+            # after a rebalance in between, partitions are read again from the offsets that their stores give
             if assignment != self._assignment or self.should_stop:
                 return Turn()
             ready = {place.partition: batch for place, batch in records.items() if place.partition in self._ready}
@@ -190,12 +193,12 @@ class StageService(Service):
                 timeout_ms=int(wait_s * 1000), max_records=self.stage.most_records
             )
         except NoOffsetForPartitionError:
-            return {}  # of a partition that is not ready yet
+            return {}  # a partition is not ready yet
         except ConsumerStoppedError:
             return {}
         except OffsetOutOfRangeError as error:
             raise LogLost(
-                f"topic {self.stage.topic} was cut off while it was read: {error}; see retention.ms"
+                f"topic {self.stage.topic} lost records while it was read: {error}; see retention.ms"
             ) from error
         return records
 
@@ -206,19 +209,19 @@ class StageService(Service):
             end = self._consumer.last_stable_offset(place)
             lag = None if end is None else max(end - await self._consumer.position(place), 0)
             self._membership.lag[partition] = lag or 0
-            # before the first fetch nobody knows, which is not the same as having everything
+            # the lag is unknown until the first fetch, which does not mean that nothing waits
             waiting[partition] = 1 if lag is None else lag
         return waiting
 
     async def _open_next(self) -> bool:
-        """Release what is others' now, and make one more partition ready, if one can be; tell whether one was."""
+        """Close partitions that moved to other workers, and make one more ready if possible; return whether one was."""
         async with self._lock:
-            if self._wanted is None or self.should_stop:
+            if self._assigned is None or self.should_stop:
                 return False
-            for partition in sorted(self._open - self._wanted):
+            for partition in sorted(self._open - self._assigned):
                 await self.stage.close(partition)
                 self._open.discard(partition)
-            for partition in sorted(self._wanted - self._ready):
+            for partition in sorted(self._assigned - self._ready):
                 begun = time.monotonic()
                 self._open.add(partition)
                 offset = await self.stage.open(partition)
@@ -234,7 +237,7 @@ class StageService(Service):
             self._consumer.seek(place, offset)
             self._consumer.resume(place)
         except IllegalStateError:
-            return  # the next assignment is on its way
+            return  # another rebalance has begun
         self._ready.add(partition)
         self._membership.serving.add(partition)
         seconds = time.monotonic() - begun
@@ -243,23 +246,23 @@ class StageService(Service):
     async def _check_log(self, place: TopicPartition, offset: int) -> None:
         begin = (await self._consumer.beginning_offsets([place]))[place]
         end = (await self._consumer.end_offsets([place]))[place]
-        if offset > end:  # according to a broker whose word on this is not always good
-            async with TopicReader(self._settings.broker) as reader:
+        if offset > end:  # the embedded broker may report an end that is too low
+            async with TopicReader(self._broker) as reader:
                 begin, end = await reader.bounds(place.topic, place.partition)
         if offset < begin:
             raise LogLost(
                 f"topic {place.topic} partition {place.partition} begins at offset {begin}, the state of "
-                f"{self.stage.name} stands at {offset}: records between were deleted before they were counted. "
-                "Restore a snapshot that reaches further (--restore-from), and keep the topic for ever: retention.ms=-1"
+                f"{self.stage.name} ends at {offset}: the records between were deleted before they were counted. "
+                "Restore a later snapshot (--restore-from), and keep the topic's records for ever: retention.ms=-1"
             )
         if offset > end:
             raise LogLost(
                 f"topic {place.topic} partition {place.partition} ends at offset {end}, the state of {self.stage.name} "
-                f"stands at {offset}: the topic is not the one that was counted. Start a new --generation"
+                f"ends at {offset}: this is not the topic that was counted. Start a new --generation"
             )
 
     async def _display(self) -> None:
-        """Tell the group's offsets, for those who watch its lag; nobody reads them to go on."""
+        """Commit the group's offsets so that tools can show its lag; recovery ignores them."""
         self._displayed = time.monotonic()
         offsets = {
             TopicPartition(self.stage.topic, partition): offset
@@ -273,35 +276,35 @@ class StageService(Service):
                 logger.debug("%s: the group's offsets were not updated: %r", self.stage.name, error)
 
     async def revoked(self) -> None:
-        """Partitions may go to others: finish the batch in flight."""
+        """Handle the start of a rebalance: partitions may move, so finish the batch in flight."""
         async with self._lock:
             self._assignment += 1
-            self._wanted = None
+            self._assigned = None
             self._ready = set()
             if self.should_stop:
                 return
             try:
                 await self.stage.flush()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the group would only log it
+            except Exception as error:  # noqa: BLE001 - whatever it is, aiokafka would only log it
                 await self.crash(error)
 
     def assigned(self, places: Iterable[TopicPartition]) -> None:
-        """These partitions are ours now; nothing is read before their stores are open."""
+        """Handle the end of a rebalance: these partitions are ours; each is read once its store is open."""
         places = set(places)
         self._consumer.pause(*places)
         self._assignment += 1
-        self._wanted = {place.partition for place in places}
+        self._assigned = {place.partition for place in places}
         self._ready = set()
         self._membership.joined = True
-        self._membership.assigned = set(self._wanted)
-        self._membership.serving &= self._wanted
-        self._membership.lag = {partition: self._membership.lag.get(partition, 0) for partition in self._wanted}
-        numbers = ", ".join(map(str, sorted(self._wanted))) or "none"
+        self._membership.assigned = set(self._assigned)
+        self._membership.serving &= self._assigned
+        self._membership.lag = {partition: self._membership.lag.get(partition, 0) for partition in self._assigned}
+        numbers = ", ".join(map(str, sorted(self._assigned))) or "none"
         logger.info("%s: partitions of %s assigned: %s", self.stage.name, self.stage.topic, numbers)
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Tells a service of its partitions."""
+    """Passes rebalances on to a service."""
 
     def __init__(self, service: StageService) -> None:
         self._service = service
@@ -309,7 +312,7 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """See `StageService.revoked`."""
         if revoked:
-            logger.info("%s: the group's partitions are divided anew", self._service.stage.name)
+            logger.info("%s: the group is rebalancing", self._service.stage.name)
         await self._service.revoked()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:

@@ -1,4 +1,4 @@
-"""The topics: their names, how they must be configured, how they are made and checked."""
+"""The topics: their names and configurations; creates the missing ones and checks those that exist."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from producers.connection import admin_client
+from streams.workers.kafka.errors import TopicsUnfit
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
@@ -19,11 +20,11 @@ logger = logging.getLogger(__name__)
 
 LARGEST_DELTAS_BYTES = 64 << 20
 LARGEST_ORDER_BYTES = 1 << 20
-SETTLING_S = 10.0
+VISIBLE_WITHIN_S = 10.0  # a broker takes a moment until it lists a topic that it has just created
 
 _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 CONFIGS = {
-    # an order is judged by the broker's clock when it arrived, so that judging it again gives the same
+    # orders from the future are rejected by the broker's clock when they arrived, so that a recount rejects the same
     "purchases": {
         **_FOR_EVER,
         "message.timestamp.type": "LogAppendTime",
@@ -31,16 +32,12 @@ CONFIGS = {
     },
     "co-purchases": {**_FOR_EVER, "max.message.bytes": str(LARGEST_DELTAS_BYTES)},
     "related-items": {"cleanup.policy": "compact"},
-    # a rejected order comes back whole, with its headers
+    # holds the whole rejected record, and headers
     "purchases-rejected": {**_FOR_EVER, "max.message.bytes": str(2 * LARGEST_ORDER_BYTES)},
     "items": {"cleanup.policy": "compact"},
 }
 CATALOGUE_PARTITIONS = 1
-"""Every worker reads all of the catalogue; more partitions do no harm."""
-
-
-class TopicsUnfit(Exception):
-    """Topics are missing or configured in a way that would lose or change counts."""
+"""Every worker reads the whole catalogue; more partitions do no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +53,31 @@ class Topics:
 
     generation: str = "live"
     prefix: str = ""
-    """Before every name, so that several shops, or tests, share a broker."""
+    """Precedes every name, so that several shops, or tests, can share a broker."""
 
     @property
     def purchases(self) -> str:
-        """Orders, by customer."""
+        """Orders, keyed by customer."""
         return f"{self.prefix}purchases"
 
     @property
     def rejected(self) -> str:
-        """Records that are no orders we can count."""
+        """Records of which at least one line was not counted."""
         return f"{self.prefix}purchases-rejected"
 
     @property
     def co_purchases(self) -> str:
-        """Deltas of the counts, by item partition."""
+        """Deltas of the counts, one topic partition per item partition."""
         return f"{self.prefix}co-purchases.{self.generation}"
 
     @property
     def related_items(self) -> str:
-        """Related lists, by item."""
+        """Related lists, keyed by item."""
         return f"{self.prefix}related-items.{self.generation}"
 
     @property
     def items(self) -> str:
-        """The catalogue: what is known of items besides who bought them, by item."""
+        """The catalogue, keyed by item: titles, categories, availability."""
         return f"{self.prefix}items"
 
     def group(self, stage: str) -> str:
@@ -95,7 +92,7 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Partitions:
-    """How many partitions there are."""
+    """Numbers of partitions."""
 
     purchases: int
     items: int
@@ -104,13 +101,13 @@ class Partitions:
 def create_topics(
     broker: str, topics: Topics, partitions: Partitions, *, replication: int = 1, timeout_s: float = 30
 ) -> list[str]:
-    """Make the topics that are missing, and check those that are there.
+    """Create the topics that are missing, and check those that exist.
 
     Returns:
-        The names of the topics made.
+        The names of the topics created.
 
     Raises:
-        TopicsUnfit: one that is there has another configuration, or number of partitions.
+        TopicsUnfit: one that exists has another configuration or number of partitions.
         BrokerUnavailable: no broker answers.
     """
     counts = {
@@ -120,55 +117,55 @@ def create_topics(
         topics.related_items: partitions.items,
     }
     with admin_client(broker, timeout_s) as admin:
-        there = set(admin.list_topics())
-        made = []
+        existing = set(admin.list_topics())
+        created = []
         for name, configs in topics.configs().items():
-            if name in there:
+            if name in existing:
                 continue
             count = counts.get(name, CATALOGUE_PARTITIONS)
             try:
                 admin.create_topics([NewTopic(name, count, replication, topic_configs=configs)])
-                made.append(name)
+                created.append(name)
             except TopicAlreadyExistsError:
                 continue  # another process was faster
             except KafkaError as error:
-                raise TopicsUnfit(f"topic {name} cannot be made: {error}") from None
-        _await(admin, made)
+                raise TopicsUnfit(f"topic {name} cannot be created: {error}") from None
+        _wait_until_listed(admin, created)
         _check(admin, topics, counts)
-    return made
+    return created
 
 
 def check_topics(broker: str, topics: Topics, *, timeout_s: float = 30) -> Partitions:
-    """How many partitions the topics have, once they are known to be fit.
+    """Check that the topics exist and are configured as they must be; return their numbers of partitions.
 
     Raises:
-        TopicsUnfit: one is missing, or configured otherwise; the message says what to do.
+        TopicsUnfit: one is missing, or has another configuration; the message says what to do.
         BrokerUnavailable: no broker answers.
     """
     with admin_client(broker, timeout_s) as admin:
         return _check(admin, topics, {})
 
 
-def _await(admin: KafkaAdminClient, names: list[str]) -> None:
-    """Return once the broker tells of topics just made, which takes it a moment, or after SETTLING_S."""
-    deadline = time.monotonic() + SETTLING_S
+def _wait_until_listed(admin: KafkaAdminClient, names: list[str]) -> None:
+    """Return once the broker lists topics that were just created, or after VISIBLE_WITHIN_S."""
+    deadline = time.monotonic() + VISIBLE_WITHIN_S
     while not set(names) <= set(admin.list_topics()) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
 def _check(admin: KafkaAdminClient, topics: Topics, counts: dict[str, int]) -> Partitions:
-    there = set(admin.list_topics())
-    missing = [name for name in topics.configs() if name not in there]
+    existing = set(admin.list_topics())
+    missing = [name for name in topics.configs() if name not in existing]
     if missing:
         raise TopicsUnfit(
-            f"there is no topic {', '.join(missing)}; make what is missing: alsobought topics --partitions N"
+            f"there is no topic {', '.join(missing)}; create what is missing: alsobought topics --partitions N"
         )
     found = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(list(topics.configs()))}
     for name, wanted in counts.items():
         if found[name] != wanted:
             raise TopicsUnfit(
-                f"topic {name} has {found[name]} partitions, {wanted} were asked for: "
-                "counts are divided by partition, so another number needs a new generation of topics"
+                f"topic {name} has {found[name]} partitions, not {wanted}: "
+                "counts are kept by partition, so another number needs a new generation of topics (--generation)"
             )
     _check_configs(admin, topics)
     if found[topics.co_purchases] != found[topics.related_items]:
@@ -188,7 +185,7 @@ def _check_configs(admin: KafkaAdminClient, topics: Topics) -> None:
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics.configs()]
     described = admin.describe_configs(resources)["topic"]
     if not any(described.values()):
-        logger.warning("the broker tells no configuration of topics: they are taken to be as they must be")
+        logger.warning("the broker does not report the configuration of topics: we assume that it is as required")
         return
     for name, configs in topics.configs().items():
         for key, wanted_value in configs.items():

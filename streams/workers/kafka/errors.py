@@ -1,0 +1,30 @@
+"""What can go wrong between a worker and Kafka. Each message says where, what, what was expected and what to do.
+
+WorkerError              a worker cannot start, cannot continue, or cannot write
+|-- TopicsUnfit          topics are missing, or configured in a way that would lose or change counts
+|-- LogLost              a topic no longer holds the records from which the state would continue
+|-- ProducingFailed      records could not be written: the worker ends
+`-- AppendFailed         the broker did not acknowledge an order or erasure: whoever sent it may try again
+
+`producers.connection.BrokerUnavailable` says that no broker answers at all.
+"""
+
+
+class WorkerError(Exception):
+    """A worker cannot start, cannot continue, or cannot write."""
+
+
+class TopicsUnfit(WorkerError):
+    """Topics are missing, or configured in a way that would lose or change counts."""
+
+
+class LogLost(WorkerError):
+    """A topic no longer holds the records from which the state would continue."""
+
+
+class ProducingFailed(WorkerError):
+    """Records could not be written. The worker ends; the next one sends what was not acknowledged."""
+
+
+class AppendFailed(WorkerError):
+    """The broker did not acknowledge an order or erasure. It may have been written all the same."""
