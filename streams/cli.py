@@ -1,4 +1,4 @@
-"""The command line: which commands there are and where they live, and how their errors are told."""
+"""The command line: its commands, the modules that define them, and how their errors are printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from producers.orders import OrderError
 from state.errors import StateError
 
 USAGE, INTERRUPTED = 2, 130
-"""Exit codes: a usage or input error; stopped by Ctrl-C. 1 says that the answer is no."""
+"""Exit codes: a usage or input error; interrupted by Ctrl-C. 1 means that the answer is no."""
 
 _COMMANDS = {
     "replay": ("replay",),
@@ -22,14 +22,14 @@ _COMMANDS = {
     "query": ("recommend", "bestsellers", "quality", "serve"),
     "catalogue": ("catalogue",),
 }
-"""Commands by the module streams.commands that has them, loaded when they are asked for."""
+"""Module of streams.commands -> its commands. A module is imported when one of its commands is."""
 
 _MODULES = {name: f"streams.commands.{module}" for module, names in _COMMANDS.items() for name in names}
 _MODULES["evaluate"] = "evaluation.commands"
 
 
 class _Commands(click.Group):
-    """A group whose commands' modules load on demand, and whose errors are sentences."""
+    """A group that imports its commands on demand and prints their errors as sentences."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *_MODULES])
@@ -48,10 +48,10 @@ class _Commands(click.Group):
             failure.exit_code = USAGE
             raise failure from error
         except KeyboardInterrupt:
-            click.echo("stopped; the state, if any, is as of its last commit", err=True)
+            click.echo("interrupted; the state, if any, is as of its last commit", err=True)
             ctx.exit(INTERRUPTED)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader, `head` perhaps, has seen enough
+            if error.errno == errno.EPIPE:  # the reader, such as `head`, has closed the pipe
                 raise
             failure = click.ClickException(f"{error.filename or 'the disk'}: {error.strerror or error}")
             failure.exit_code = USAGE
@@ -66,7 +66,7 @@ class _Commands(click.Group):
 def main() -> None:
     """Streaming item-to-item recommendations: customers who bought this also bought.
 
-    Counts purchases into a state directory, exactly, and tells from the counts which items belong together.
+    Counts purchases exactly, in a state directory, and computes from the counts which items are bought together.
 
     \b
       alsobought demo                                    a year of real grocery purchases

@@ -1,4 +1,4 @@
-"""Progress for people: a bar on a terminal, a line now and then elsewhere. All of it on standard error."""
+"""Progress of a long task, on standard error: a bar on a terminal, an occasional line elsewhere."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-_SECONDS_BETWEEN_LINES = 5.0
-_SECONDS_BETWEEN_UPDATES = 0.1  # a bar is drawn ten times a second, however often it is told
+_LINE_INTERVAL_S = 5.0
+_BAR_INTERVAL_S = 0.1  # the bar is redrawn at most ten times a second, however often it is updated
 
 
-class Watch:
-    """Shows how far a long task has come.
+class ProgressDisplay:
+    """Displays the progress of a long task.
 
     Args:
         task: what is being done, in a word or two.
         unit: what is counted, in the plural.
-        quiet: show nothing.
-        clock: seconds.
+        quiet: display nothing.
+        clock: returns seconds, monotonic.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class Watch:
         self._unit = unit
         self._quiet = quiet
         self._clock = clock
-        self._began = self._said = clock()
-        self._pause = _SECONDS_BETWEEN_LINES
+        self._started = self._updated = clock()
+        self._interval = _LINE_INTERVAL_S
         self._bar: Progress | None = None
         if sys.stderr.isatty() and not quiet:
-            self._pause = _SECONDS_BETWEEN_UPDATES
+            self._interval = _BAR_INTERVAL_S
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -50,7 +50,7 @@ class Watch:
             self._line = self._bar.add_task(task, total=1.0, figures="")
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Display the bar, if there is one."""
         if self._bar is not None:
             self._bar.start()
         return self
@@ -58,20 +58,25 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
-    def show(self, fraction: float, count: int) -> None:
-        """Say how much is done: a fraction of the whole, and how many of the unit."""
+    def update(self, fraction: float, count: int) -> None:
+        """Record how much is done, and display it if the last update is old enough.
+
+        Args:
+            fraction: of the whole, 0 to 1.
+            count: how many of the unit.
+        """
         now = self._clock()
-        if self._quiet or now - self._said < self._pause:
+        if self._quiet or now - self._updated < self._interval:
             return
-        self._said = now
-        rate = count / max(now - self._began, 1e-9)
+        self._updated = now
+        rate = count / max(now - self._started, 1e-9)
         figures = f"{count:,} {self._unit}, {rate:,.0f}/s"
         if self._bar is not None:
             self._bar.update(self._line, completed=fraction, figures=figures)
         else:
-            left = (now - self._began) * (1 - fraction) / fraction if fraction > 0 else 0.0
+            left = (now - self._started) * (1 - fraction) / fraction if fraction > 0 else 0.0
             print(f"{self._task}: {fraction:.0%}, {figures}, {left:.0f} s left", file=sys.stderr)  # noqa: T201

@@ -1,68 +1,157 @@
-"""The shape of the code: who may import whom, what --help loads, how long a module may be, what it may be called."""
+"""The shape of the code: which room imports which, what `--help` loads, what is too small, too long or badly named."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("producers", "streams", "state")
-MAY_IMPORT = {
-    "state": {"state"},
-    "producers": {"producers"},
-    "streams": {"producers", "state", "streams"},
-}
-LONGEST = 400
-LONGER = {
-    "streams/engine/ranking.py": "compiled loops that call each other: bounds and evaluation of the same rows",
-    "tests/batch_definition.py": "the definition, read from top to bottom beside the design",
-    "tests/test_admin.py": "every answer and every mistake of the endpoint, over one running server",
-    "tests/test_batch_definition.py": "every rule of the definition by example",
-}
-MODULES = sorted(
-    path.relative_to(ROOT)
-    for package in (*PACKAGES, "tests", "benchmarks", "evaluation")
-    for path in (ROOT / package).rglob("*.py")
+PACKAGES = ("producers", "state", "streams", "evaluation")
+FILES = sorted(
+    path.relative_to(ROOT) for package in (*PACKAGES, "tests", "benchmarks") for path in (ROOT / package).rglob("*.py")
 )
+MODULES = {
+    ".".join(path.with_suffix("").parts): path
+    for path in FILES
+    if path.parts[0] in PACKAGES and path.name != "__init__.py"
+}
+
+ENGINE, CATALOGUE, QUALITY = "streams.engine", "streams.catalogue", "streams.quality"
+RECOMMENDATIONS, ENDPOINT, OFFLINE = "streams.recommendations", "streams.endpoint", "streams.offline"
+KAFKA, PUBLISHING, CLUSTER = "streams.workers.kafka", "streams.workers.publishing", "streams.workers.cluster"
+WORKERS, STATUS, ANSWERING = "streams.workers", "streams.workers.status", "streams.workers.answering"
+WORKER = "streams.workers.worker"
+READING = {ENGINE, CATALOGUE, RECOMMENDATIONS, QUALITY}
+WORKER_ROOMS = {KAFKA, PUBLISHING, CLUSTER, WORKERS, STATUS, ANSWERING}
+ROOMS: dict[str, set[str]] = {
+    "producers": set(),
+    "state": set(),
+    ENGINE: set(),
+    CATALOGUE: {ENGINE},
+    RECOMMENDATIONS: {ENGINE, CATALOGUE},
+    QUALITY: {ENGINE, RECOMMENDATIONS},
+    OFFLINE: {ENGINE, QUALITY},
+    ENDPOINT: READING,
+    KAFKA: {CATALOGUE},
+    PUBLISHING: {ENGINE, KAFKA},
+    CLUSTER: {ENDPOINT, RECOMMENDATIONS},
+    WORKERS: {ENGINE, KAFKA, PUBLISHING},
+    STATUS: {ENDPOINT, QUALITY, KAFKA, CLUSTER, WORKERS},
+    ANSWERING: {*READING, ENDPOINT, CLUSTER, KAFKA, WORKERS, STATUS},
+    WORKER: {*READING, ENDPOINT, *WORKER_ROOMS},
+    "streams": set(),
+    "streams.demo": {"streams", CATALOGUE, KAFKA},
+    "streams.commands": {"streams", "streams.demo", *READING, OFFLINE, ENDPOINT, WORKER, *WORKER_ROOMS},
+    "evaluation": {ENGINE, RECOMMENDATIONS, QUALITY, OFFLINE},
+}
+"""Which rooms each room may import; producers and state, which import nothing of ours, are open to all others."""
+
+MOST_LINES = 70
+
+
+def room_of(module: str) -> str:
+    """The room of a module: the longest prefix that is one.
+
+    >>> room_of("streams.workers.kafka.topics"), room_of("streams.cli")
+    ('streams.workers.kafka', 'streams')
+    """
+    return max((room for room in ROOMS if f"{module}.".startswith(f"{room}.")), key=len)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_bytes())
 
 
 def imported(path: Path) -> set[str]:
-    """Modules that a file imports anywhere, also for the type checker only."""
+    """Modules that a file imports anywhere, also for the type checker only, as `package.module`."""
     names = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_bytes())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            names.add(node.module or "")
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_imports_obey_producers_to_streams_to_state(package: str) -> None:
-    """state/ knows no orders, producers/ no counts; only streams/ knows both."""
-    ours = {*PACKAGES, "tests", "benchmarks", "evaluation"}
-    forbidden = {
-        f"{path}: {name}"
-        for path in MODULES
-        if path.parts[0] == package
-        for name in imported(path)
-        if name.split(".")[0] in ours - MAY_IMPORT[package]
+@cache
+def graph() -> dict[str, set[str]]:
+    """Each of our modules, and those of ours that it imports."""
+    return {module: imported(path) & MODULES.keys() for module, path in MODULES.items()}
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS.keys() - {ENDPOINT, KAFKA, CLUSTER, WORKERS, STATUS, ANSWERING, WORKER}))
+def test_a_room_imports_only_rooms_below_it(room: str) -> None:
+    """An order flows one way through the rooms, and so do imports: a room can be read without those above it."""
+    allowed = {room, *ROOMS[room]} | (set() if room in {"producers", "state"} else {"producers", "state"})
+    found = {
+        f"{module} imports {other}"
+        for module, others in graph().items()
+        if room_of(module) == room
+        for other in others
+        if room_of(other) not in allowed
     }
 
-    assert forbidden == set()
+    assert found == set()
+
+
+def test_rooms_form_no_circle() -> None:
+    done: set[str] = set()
+    while ready := {room for room, below in ROOMS.items() if room not in done and below <= done}:
+        done |= ready
+
+    assert ROOMS.keys() - done == set()
+
+
+def test_nothing_of_ours_imports_tests_or_benchmarks() -> None:
+    found = {
+        f"{module} imports {name}"
+        for module, path in MODULES.items()
+        for name in imported(path)
+        if name.split(".")[0] in {"tests", "benchmarks"}
+    }
+
+    assert found == set()
 
 
 def test_state_knows_no_broker() -> None:
     """A store is bytes, counts and offsets, whoever feeds it."""
-    brokers = ("kafka", "aiokafka", "faust", "aiohttp")
-    found = {f"{path}: {name}" for path in MODULES if path.parts[0] == "state" for name in imported(path)}
+    brokers = {"kafka", "aiokafka", "faust", "aiohttp"}
+    found = {
+        f"{module}: {name}"
+        for module, path in MODULES.items()
+        if module.startswith("state.")
+        for name in imported(path)
+        if name.split(".")[0] in brokers
+    }
 
-    assert [name for name in sorted(found) if name.split(": ")[1].split(".")[0] in brokers] == []
+    assert found == set()
+
+
+def test_a_function_fits_a_screen() -> None:
+    """Only a compiled loop may be longer: numba inlines no call into it for free."""
+    found = {
+        f"{path}: {node.name}, {length} lines"
+        for path in FILES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := _body_lines(node)) > MOST_LINES
+        and not any(ast.unparse(decorator).startswith("compiled") for decorator in node.decorator_list)
+    }
+
+    assert found == set()
+
+
+def _body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from `def` to the end, without the docstring: decorators and help texts are read elsewhere."""
+    docstring = ast.get_docstring(node, clean=False)
+    return (node.end_lineno or 0) - node.lineno + 1 - (len(docstring.splitlines()) if docstring else 0)
 
 
 HEAVY = ["numba", "rocksdict", "pyarrow", "kafka", "aiokafka", "faust", "aiohttp", "rich"]
@@ -94,17 +183,10 @@ def test_help_loads_neither_compiler_nor_store(arguments: list[str], heavy: list
     assert result.stderr == "[]\n"
 
 
-def test_no_module_is_long_without_a_reason() -> None:
-    lengths = {str(path): len((ROOT / path).read_text().splitlines()) for path in MODULES}
-
-    assert {path for path, length in lengths.items() if length > LONGEST} <= LONGER.keys()
-    assert all(lengths[path] > LONGEST for path in LONGER), "a reason nobody needs any more"
-
-
 def test_no_module_has_a_name_that_says_nothing() -> None:
     """What is in utils.py? Whatever was left over."""
-    assert [path for path in MODULES if path.stem in {"utils", "helpers", "common", "base", "misc", "util"}] == []
+    assert [path for path in FILES if path.stem in {"utils", "helpers", "common", "base", "misc", "util"}] == []
 
 
 def test_packages_load_nothing_by_themselves() -> None:
-    assert all(not (ROOT / path).read_text().strip() for path in MODULES if path.name == "__init__.py")
+    assert all(not (ROOT / path).read_text().strip() for path in FILES if path.name == "__init__.py")

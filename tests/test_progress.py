@@ -1,4 +1,4 @@
-"""What a person sees of a long task, on a terminal and in a log."""
+"""The progress of a long task as a person sees it, on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streams.progress import Watch
+from streams.progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,13 +20,13 @@ ROOT = Path(__file__).parent.parent
 GENERATE = [sys.executable, "-m", "streams.commands.kafka", "generate", "--orders", "60", "--rate", "60", "--out"]
 
 
-def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_gets_an_occasional_line(capsys: pytest.CaptureFixture[str]) -> None:
     """A log with a line for every order would be larger than the orders."""
     seconds = [0.0]
-    with Watch("generate", "orders", clock=lambda: seconds[0]) as watch:
+    with ProgressDisplay("generate", "orders", clock=lambda: seconds[0]) as display:
         for number in range(1, 11):
             seconds[0] += 1
-            watch.show(number / 20, number)
+            display.update(number / 20, number)
 
     assert capsys.readouterr().err.splitlines() == [
         "generate: 25%, 5 orders, 1/s, 15 s left",
@@ -34,8 +34,8 @@ def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
-def test_a_terminal_gets_a_bar_that_is_gone_in_the_end(tmp_path: Path) -> None:
-    """Made at a rate, orders take their time; whoever waits wants to see how much of it."""
+def test_a_terminal_gets_a_bar_that_is_removed_at_the_end(tmp_path: Path) -> None:
+    """Generating orders at a rate takes time, and whoever waits wants to see how much is left."""
     ours, theirs = os.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
     with subprocess.Popen([*GENERATE, tmp_path / "orders.jsonl"], cwd=ROOT, stderr=theirs, env=environment) as process:
@@ -52,13 +52,13 @@ def test_a_terminal_gets_a_bar_that_is_gone_in_the_end(tmp_path: Path) -> None:
 
 
 def reading(terminal: int) -> Iterator[str]:
-    """What comes out of a terminal until nobody writes to it any more."""
+    """Yield what is written to a terminal until its last writer closes it."""
     with contextlib.suppress(OSError):
         while read := os.read(terminal, 4096):
             yield read.decode(errors="replace")
 
 
-def test_elsewhere_there_is_no_bar(tmp_path: Path) -> None:
+def test_without_a_terminal_there_is_no_bar(tmp_path: Path) -> None:
     done = subprocess.run(
         [*GENERATE, tmp_path / "orders.jsonl"], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=True
     )

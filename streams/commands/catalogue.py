@@ -122,16 +122,16 @@ def _fill_topic(
 
 def _watched(fill: Callable[[Callable[[CatalogueRow], None]], Filled]) -> Filled:
     """Fill, and show how far it has come."""
-    from streams.progress import Watch
+    from streams.progress import ProgressDisplay
 
     rows = 0
-    with Watch("catalogue", "rows") as watch:
+    with ProgressDisplay("catalogue", "rows") as display:
 
         def show(row: CatalogueRow) -> None:
             nonlocal rows
             rows += 1
             if rows % 1000 == 0:
-                watch.show(row.fraction, rows)
+                display.update(row.fraction, rows)
 
         return fill(show)
 

@@ -69,7 +69,7 @@ def _count(state_dir: Path | None) -> None:
     """Count without a broker, and show what belongs together."""
     from streams.engine.embedded import Embedded
     from streams.offline.replay import Progress, replay
-    from streams.progress import Watch
+    from streams.progress import ProgressDisplay
 
     log = grocery_file("transactions.parquet")
     with ExitStack() as stack:
@@ -79,10 +79,10 @@ def _count(state_dir: Path | None) -> None:
         embedded = Embedded(state_dir)
         stack.callback(embedded.close)
         started = time.monotonic()
-        with Watch("replay", "lines") as watch:
+        with ProgressDisplay("replay", "lines") as display:
 
             def show(progress: Progress) -> None:
-                watch.show(progress.fraction, progress.lines)
+                display.update(progress.fraction, progress.lines)
 
             progress = replay(
                 embedded,
@@ -94,10 +94,10 @@ def _count(state_dir: Path | None) -> None:
             )
         counted = time.monotonic() - started
         lists = 0
-        with Watch("related lists", "lists") as watch:
+        with ProgressDisplay("related lists", "lists") as display:
             for written in embedded.publish():
                 lists += written
-                watch.show(lists / len(embedded.counts[0].names), lists)
+                display.update(lists / len(embedded.counts[0].names), lists)
         listed = time.monotonic() - started - counted
         _show_products(embedded, grocery_titles())
         if progress.lines:

@@ -159,7 +159,7 @@ def generate(
     broker_timeout: float,
 ) -> None:
     """Make up orders of shoppers who buy from groups of items that belong together."""
-    from streams.progress import Watch
+    from streams.progress import ProgressDisplay
 
     if (broker is None) == (out is None):
         raise click.UsageError("name where the orders go: either --broker or --out")
@@ -167,11 +167,11 @@ def generate(
     with failures_told():
         shop = SyntheticShop(seed, customers)
         taker = _to_topic(broker, topic_prefix, broker_timeout) if out is None else _to_file(out)
-        with taker as take, Watch("generate", "orders") as watch:
+        with taker as take, ProgressDisplay("generate", "orders") as display:
             for number, order in enumerate(shop.orders(orders)):
                 pace.wait(int(1000 * number / (rate or 1)))
                 take(order)
-                watch.show((number + 1) / orders, number + 1)
+                display.update((number + 1) / orders, number + 1)
     click.echo(f"{orders:,} orders made, to {out or broker}", err=True)
 
 

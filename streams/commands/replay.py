@@ -148,14 +148,14 @@ def _send(
     """Send logs to Kafka."""
     from streams.commands.kafka import replay_to_kafka
     from streams.offline.replay import write_rejections
-    from streams.progress import Watch
+    from streams.progress import ProgressDisplay
 
-    with _interruptible() as asked, Watch("send", "orders") as watch:
+    with _interruptible() as asked, ProgressDisplay("send", "orders") as display:
         rejected = 0
 
         def show(sent: Published) -> None:
             nonlocal rejected
-            watch.show(sent.fraction, sent.orders)
+            display.update(sent.fraction, sent.orders)
             rejected += len(sent.rejected)
             write_rejections(rejects, sent.path, sent.rejected)
 
@@ -193,7 +193,7 @@ def _count(
     from streams.engine.embedded import Embedded
     from streams.offline.replay import Progress
     from streams.offline.replay import replay as run
-    from streams.progress import Watch
+    from streams.progress import ProgressDisplay
     from streams.quality.offers import offers
     from streams.quality.prequential import Prequential
     from streams.quality.rates import quality_lines
@@ -204,12 +204,12 @@ def _count(
         one_in, seeds = sample
         prequential = Prequential(partial(offers, embedded.counts, seeds=seeds), settings.pair_window, one_in)
     try:
-        with Watch("replay", "lines") as watch:
+        with ProgressDisplay("replay", "lines") as display:
             totals = Progress()
             for place, log in enumerate(logs):
 
                 def show(progress: Progress, place: int = place) -> None:
-                    watch.show((place + progress.fraction) / len(logs), progress.lines)
+                    display.update((place + progress.fraction) / len(logs), progress.lines)
 
                 progress = run(
                     embedded,
@@ -229,11 +229,11 @@ def _count(
             click.echo("\n".join(quality_lines(embedded.histories.hit_counts)))
         if asked:
             sys.exit(INTERRUPTED)
-        with Watch("related lists", "lists") as watch:
+        with ProgressDisplay("related lists", "lists") as display:
             done = 0
             for written in embedded.publish():
                 done += written
-                watch.show(min(1.0, done / max(len(embedded.counts[0].names), 1)), done)
+                display.update(min(1.0, done / max(len(embedded.counts[0].names), 1)), done)
                 if asked:
                     break
         if done:

@@ -238,15 +238,15 @@ def export(state_dir: Path, out: Path, score: str, half_life: float | None, no_t
     """
     from streams.engine.embedded import open_to_read
     from streams.offline.export import export as run
-    from streams.progress import Watch
+    from streams.progress import ProgressDisplay
 
     scoring = _scoring(score, half_life, no_trend)
     embedded = open_to_read(state_dir)
     total = 0
     try:
-        with Watch("export", "lists") as watch:
+        with ProgressDisplay("export", "lists") as display:
             for done, total in run(embedded, out, scoring):
-                watch.show(done / max(total, 1), done)
+                display.update(done / max(total, 1), done)
     finally:
         embedded.close()
     click.echo(f"{total:,} related lists written to {out}")
@@ -263,14 +263,14 @@ def audit(state_dir: Path, as_json: bool) -> None:
     from streams.engine.embedded import open_to_read
     from streams.offline.audit import Findings
     from streams.offline.audit import audit as run
-    from streams.progress import Watch
+    from streams.progress import ProgressDisplay
 
     embedded = open_to_read(state_dir)
     findings = Findings()
     try:
-        with Watch("audit", "comparisons", quiet=as_json) as watch:
+        with ProgressDisplay("audit", "comparisons", quiet=as_json) as display:
             for fraction in run(embedded, findings):
-                watch.show(fraction, sum(findings.compared.values()))
+                display.update(fraction, sum(findings.compared.values()))
     finally:
         embedded.close()
     if as_json:

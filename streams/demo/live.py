@@ -23,7 +23,7 @@ from streams.demo.groceries import GROCERY_COLUMNS, grocery_file, grocery_items
 from streams.demo.interruptions import Interruptions
 from streams.demo.ports import free_port
 from streams.demo.sending import Sending
-from streams.progress import Watch
+from streams.progress import ProgressDisplay
 from streams.workers.kafka.catalogue_topic import send_items
 from streams.workers.kafka.topics import Partitions, Topics, create_topics
 
@@ -192,7 +192,7 @@ def _wait_for_counting(
 
 def _watch_counting(sending: Sending, address: str, children: dict[str, ChildProcess], rows: int) -> None:
     """Show how far the worker has counted; return when it has counted everything that was sent."""
-    with Watch("replay", "lines") as watch:
+    with ProgressDisplay("replay", "lines") as display:
         while True:
             ended = sending.ended
             counted = _counted(_status(address))
@@ -200,7 +200,7 @@ def _watch_counting(sending: Sending, address: str, children: dict[str, ChildPro
                 raise sending.failure
             if ended and counted == sending.lines:
                 return
-            watch.show(counted / max(sending.lines if ended else rows, 1), counted)
+            display.update(counted / max(sending.lines if ended else rows, 1), counted)
             _check(children)
             time.sleep(_POLL_S)
 
