@@ -6,10 +6,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY producers ./producers
 COPY streams ./streams
 COPY state ./state
-RUN pip install --no-cache-dir .
+COPY evaluation ./evaluation
+RUN pip install --no-cache-dir ".[evaluation]"
 
 USER alsobought
-# compiled loops are kept here; without it every start would compile them again
+# compiled loops are cached here; otherwise every start would compile them again
 ENV NUMBA_CACHE_DIR=/state/.compiled
 VOLUME /state
 ENTRYPOINT ["alsobought"]
