@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from producers.columns import parse_columns
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,17 +27,6 @@ def _days(_: click.Context, __: click.Parameter, value: str | None) -> int | Non
     if not found:
         raise click.BadParameter(f"{value!r} is not a number of days like 14d")
     return int(found[1])
-
-
-def _columns(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
-    """Field -> column."""
-    columns = {}
-    for part in filter(None, (value or "").split(",")):
-        field, equals, column = part.partition("=")
-        if not (field and equals and column):
-            raise click.BadParameter(f"{part!r} is not FIELD=COLUMN; example: customer_id=user,item_id=sku")
-        columns[field.strip()] = column.strip()
-    return columns
 
 
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str]:
@@ -53,7 +44,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 @click.option("--systems", callback=_names, help="Names, groups, patterns, comma-separated.  [default: all]")
 @click.option("--against", default="default", show_default=True, help="System that the others are compared with.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Directory for results and report.")
-@click.option("--columns", callback=_columns, help="FIELD=COLUMN,... where the log calls them otherwise.")
+@click.option("--columns", metavar="FIELD=COLUMN,...", help="Columns with other names than the fields.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
 @click.option("--universe", default=5000, show_default=True, type=click.IntRange(0), help="Candidates; 0: every item.")
 def evaluate(
@@ -67,7 +58,7 @@ def evaluate(
     systems: list[str],
     against: str,
     out: Path | None,
-    columns: dict[str, str],
+    columns: str | None,
     seed: int,
     universe: int,
 ) -> None:
@@ -87,7 +78,7 @@ def evaluate(
         cutoffs, horizon, spacing or horizon, skip, at, target, universe, seed
     )
     with _sentences(), _directory(out) as directory:
-        running.run(logs, columns, protocol, systems, directory, against=against, keep=out is not None)
+        running.run(logs, parse_columns(columns), protocol, systems, directory, against=against, keep=out is not None)
 
 
 def _extra(name: str) -> Any:  # noqa: ANN401 - a module
@@ -104,7 +95,7 @@ def _extra(name: str) -> Any:  # noqa: ANN401 - a module
 @contextmanager
 def _sentences() -> Iterator[None]:
     """Turn what can't be evaluated into a sentence and exit code 2."""
-    errors = (importlib.import_module("evaluation.errors").EvaluationError, _extra("producers.orders").OrderError)
+    errors = (importlib.import_module("evaluation.errors").EvaluationError, _extra("producers.errors").ProducerError)
     try:
         yield
     except errors as error:

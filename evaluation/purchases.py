@@ -62,7 +62,7 @@ def read_purchases(
         on_progress: told how much of a file is read, 0 to 1.
 
     Raises:
-        OrderError: a file can't be read.
+        LogError: a file can't be read.
         EvaluationError: there is nothing to evaluate on.
     """
     customers, items = Names(), Names()

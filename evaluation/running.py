@@ -46,7 +46,7 @@ def run(
         keep: whether anyone looks into the directory afterwards.
 
     Raises:
-        EvaluationError, OrderError: it can't be done; the message says what can.
+        EvaluationError, LogError: it can't be done; the message says what can.
     """
     systems = systems_named(wanted, against)
     seen = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -7,7 +7,7 @@ import gzip
 import zlib
 from typing import TYPE_CHECKING
 
-from producers.orders import OrderError
+from producers.errors import LogError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ class TextFile:
         """The file as blocks of whole lines, some megabytes each; those before any `damage`.
 
         Raises:
-            OrderError: a line is longer than 16 MiB.
+            LogError: a line is longer than 16 MiB.
         """
         self.damage = None
         with self._path.open("rb") as raw:
@@ -69,7 +69,7 @@ class TextFile:
                 if not end and size > LONGEST_LINE_BYTES:
                     end = _whole_lines(block, quoted=False)  # a stray quote
                     if not end:
-                        raise OrderError(f"{self._path} has a line of more than 16 MiB: is it a log?")
+                        raise LogError(f"{self._path} has a line of more than 16 MiB: is it a log?")
                 if end:
                     yield block[:end]
                 parts, size = [block[end:]], size - end

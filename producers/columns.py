@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from producers.orders import OrderError
+from producers.errors import LogError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,32 @@ OTHER_NAMES = {
 }
 
 
+def parse_columns(text: str | None, fields: Sequence[str] = FIELDS) -> dict[str, str]:
+    """The mapping that an option --columns describes: field -> column.
+
+    Args:
+        text: "FIELD=COLUMN,..."; a comma separates only where another "name=" follows, so column names may hold commas.
+        fields: those there are.
+
+    Raises:
+        LogError: it is not of this form, or names a field that does not exist or was named before.
+
+    >>> parse_columns("customer_id=user, item_id=Item, no.,timestamp=at")
+    {'customer_id': 'user', 'item_id': 'Item, no.', 'timestamp': 'at'}
+    """
+    mapping: dict[str, str] = {}
+    for part in re.split(r",(?=\s*[a-z_]+\s*=)", text) if text else ():
+        field, equals, column = (piece.strip() for piece in part.partition("="))
+        if not equals or not (column or field == "type"):
+            raise LogError(f"--columns: '{part}' is not FIELD=COLUMN, as in {fields[0]}=sku")
+        if field not in fields:
+            raise LogError(f"--columns: '{field}' is no field; fields are {', '.join(fields)}")
+        if field in mapping:
+            raise LogError(f"--columns names {field} twice")
+        mapping[field] = column
+    return mapping
+
+
 def find_columns(log: str, found: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
     """The column of each field that the log has.
 
@@ -35,19 +61,19 @@ def find_columns(log: str, found: Sequence[str], wanted: Mapping[str, str]) -> d
         wanted: field -> column where the user has said so; other fields are looked for under their own name.
 
     Raises:
-        OrderError: a column is missing, there twice, or wanted for a field that does not exist.
+        LogError: a column is missing, there twice, or wanted for a field that does not exist.
 
     >>> find_columns("orders.csv", ["user", "item_id", "timestamp", "price"], {"customer_id": "user"})
     {'customer_id': 'user', 'item_id': 'item_id', 'timestamp': 'timestamp'}
     """
     if unknown := sorted(set(wanted) - set(FIELDS)):
-        raise OrderError(f"--columns names {', '.join(unknown)}; the fields of an order line are {', '.join(FIELDS)}")
+        raise LogError(f"--columns names {', '.join(unknown)}; the fields of an order line are {', '.join(FIELDS)}")
     columns = {field: wanted.get(field, field) for field in FIELDS if field in (*REQUIRED, *wanted) or field in found}
     absent = [field for field, column in columns.items() if column not in found]
     if absent:
-        raise OrderError(_missing(log, found, columns, absent))
+        raise LogError(_missing(log, found, columns, absent))
     if twice := sorted({column for column in columns.values() if found.count(column) > 1}):
-        raise OrderError(f"{log} has several columns called {', '.join(twice)}: rename all but one of each")
+        raise LogError(f"{log} has several columns called {', '.join(twice)}: rename all but one of each")
     return columns
 
 

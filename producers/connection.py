@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from producers.errors import BrokerUnavailable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,10 +21,6 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-
-
-class BrokerUnavailable(Exception):
-    """No broker answers at the address given. The message says what was tried, and for how long."""
 
 
 def wait_for_broker(address: str, timeout_s: float) -> None:

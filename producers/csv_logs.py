@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from producers.blocks import TextFile
+from producers.chunks import Chunk, check_length, damaged
 from producers.columns import find_columns
+from producers.errors import LogError
 from producers.lines import read_lines
-from producers.orders import OrderError, Rejection
-from producers.stretches import Stretch, check_length, damaged
+from producers.orders import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,11 +37,11 @@ class CsvLog:
         if not head and self._file.damage:
             raise damaged(path, "its beginning", self._file.damage)
         if not head:
-            raise OrderError(f"{path} is empty: a CSV log starts with a line that names its columns")
+            raise LogError(f"{path} is empty: a CSV log starts with a line that names its columns")
         try:
             header = next(csv.reader([head[0].decode("utf-8", "backslashreplace").rstrip("\r")]))
         except csv.Error as error:
-            raise OrderError(f"{path} starts with a line that is not CSV: {error}") from None
+            raise LogError(f"{path} starts with a line that is not CSV: {error}") from None
         columns = find_columns(str(path), header, wanted)
         self._width = len(header)
         self._index = {field: header.index(column) for field, column in columns.items()}
@@ -54,7 +55,7 @@ class CsvLog:
         """The line, the header being the first; a value that goes over several lines counts as one."""
         return f"line {position + 2:,}"
 
-    def stretches(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Stretch]:
+    def chunks(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Chunk]:
         """As `Format` says."""
         end = 0
         for number, block in enumerate(self._file.blocks()):
@@ -65,7 +66,7 @@ class CsvLog:
                 rows = slice(*np.searchsorted(positions, [first, beyond]).tolist())
                 orders, rejected = read_lines(lines[rows], positions[rows], timestamps)
                 rejected += [line for line in broken if first <= line.position < beyond]
-                yield Stretch(orders, np.ones(len(orders), bool), sorted(rejected), beyond)
+                yield Chunk(orders, np.ones(len(orders), bool), sorted(rejected), beyond)
         if self._file.damage:
             raise damaged(self._path, self.place(end), self._file.damage)
         check_length(self._path, end, start_row)

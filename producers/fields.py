@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from producers.orders import ERASE, LARGEST_QUANTITY, LONGEST_ID_BYTES, PURCHASE, RETURN, OrderError
+from producers.errors import OrderError
+from producers.orders import ERASE, LARGEST_QUANTITY, LONGEST_ID_BYTES, PURCHASE, RETURN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,7 @@ def read_id(field: str, value: Value) -> str:
     ('B000', '42', '42')
     >>> read_id("item_id", "")
     Traceback (most recent call last):
-    producers.orders.OrderError: item_id is missing
+    producers.errors.OrderError: item_id is missing
     """
     if absent(value):
         raise OrderError(f"{field} is missing")
@@ -71,7 +72,7 @@ def read_quantity(value: Value) -> int:
     (2, 2, 1)
     >>> read_quantity("0")
     Traceback (most recent call last):
-    producers.orders.OrderError: quantity '0' is below 1
+    producers.errors.OrderError: quantity '0' is below 1
     """
     if absent(value):
         return 1
@@ -99,7 +100,7 @@ def read_kind(value: Value, kinds: Mapping[str, int] = LOG_KINDS) -> int:
     (True, True)
     >>> read_kind("refund")
     Traceback (most recent call last):
-    producers.orders.OrderError: type 'refund' is none of purchase, return
+    producers.errors.OrderError: type 'refund' is none of purchase, return
     """
     if absent(value):
         return PURCHASE

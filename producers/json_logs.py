@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from producers.blocks import TextFile
+from producers.chunks import Chunk, check_length, damaged
 from producers.columns import OPTIONAL, find_columns
-from producers.stretches import Stretch, check_length, damaged
 from producers.wire import OrderDecoder
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class JsonLinesLog:
         """The line, from 1."""
         return f"line {position + 1:,}"
 
-    def stretches(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Stretch]:
+    def chunks(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Chunk]:
         """As `Format` says."""
         begin = 0
         for block in self._file.blocks():
@@ -59,7 +59,7 @@ class JsonLinesLog:
                 decoded = self._decoder.decode(
                     [records[row] for row in filled], [first + row for row in filled], timestamps
                 )
-                yield Stretch(*decoded, beyond)
+                yield Chunk(*decoded, beyond)
             begin = end
         if self._file.damage:
             raise damaged(self._path, self.place(begin), self._file.damage)

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from producers.arrays import Mask, Whole, floats, is_number, numerals, plain, present, texts, values, whole_numbers
+from producers.errors import LogError, OrderError
 from producers.fields import Value, absent, as_text, read_id, read_kind, read_quantity
-from producers.orders import LARGEST_QUANTITY, LONGEST_ID_BYTES, OrderError, Orders, Rejection, compacted, order_key
+from producers.orders import LARGEST_QUANTITY, LONGEST_ID_BYTES, Orders, Rejection, compacted, order_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,7 +81,7 @@ def check_type(log: str, column: str, kind: pa.DataType, field: str) -> None:
     """Whether a column's type can hold a field.
 
     Raises:
-        OrderError: it cannot.
+        LogError: it cannot.
     """
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -88,7 +89,7 @@ def check_type(log: str, column: str, kind: pa.DataType, field: str) -> None:
     scalar = str(kind) in (*text, "null") or is_number(kind) or pa.types.is_decimal(kind)
     time = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
     if not scalar and not (time and field == "timestamp"):
-        raise OrderError(f"{log}: column {column} holds {kind}, which cannot be read as {field}: write it as text")
+        raise LogError(f"{log}: column {column} holds {kind}, which cannot be read as {field}: write it as text")
 
 
 def _ids(field: str, column: pa.Array) -> tuple[list[str], Whole]:

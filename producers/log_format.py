@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
-from producers.orders import OrderError
+from producers.errors import LogError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ class LogFormat:
     The defaults are a plain log: UTF-8 CSV with a header line, ISO 8601 or Unix times, columns named like the fields.
 
     Raises:
-        OrderError: a value is not one of those that its attribute allows.
+        LogError: a value is not one of those that its attribute allows.
 
     Attributes:
         container: what the file is, whatever its name says. `jsonl` has one JSON document a line, `json` is an array or
@@ -128,16 +128,16 @@ class LogFormat:
 
     def __post_init__(self) -> None:
         if self.timestamp_format not in NAMED_NOTATIONS and "%" not in self.timestamp_format:
-            raise OrderError(
+            raise LogError(
                 f"timestamp format '{self.timestamp_format}' is none of {', '.join(NAMED_NOTATIONS)}, "
                 "and no pattern such as %d.%m.%Y"
             )
         if self.decimal_mark not in (".", ","):
-            raise OrderError(f"decimal mark '{self.decimal_mark}' is neither . nor ,")
+            raise LogError(f"decimal mark '{self.decimal_mark}' is neither . nor ,")
         choices = {"container": Container, "compression": Compression, "guests": Guests, "order": Order}
         for name, choice in choices.items():
             if getattr(self, name) not in get_args(choice):
-                raise OrderError(f"{name} '{getattr(self, name)}' is none of {', '.join(get_args(choice))}")
+                raise LogError(f"{name} '{getattr(self, name)}' is none of {', '.join(get_args(choice))}")
 
     def column_of(self, field_name: str) -> tuple[str, ...]:
         """The columns or paths that hold a field: its own name if nothing else was said."""
@@ -171,12 +171,12 @@ class LogFormat:
         """The format that `to_json` wrote.
 
         Raises:
-            OrderError: it is none.
+            LogError: it is none.
         """
         try:
             return _converted(msgspec.json.decode(text))
         except msgspec.DecodeError as error:
-            raise OrderError(f"not a log format: {error}") from None
+            raise LogError(f"not a log format: {error}") from None
 
     def to_toml(self) -> str:
         r"""The differences from a plain log, as TOML.
@@ -197,7 +197,7 @@ class LogFormat:
         r"""The format that a profile describes: what it leaves out is as in a plain log.
 
         Raises:
-            OrderError: it is not TOML, or names an attribute or a value that does not exist.
+            LogError: it is not TOML, or names an attribute or a value that does not exist.
 
         >>> LogFormat.from_toml('separator = ";"\n[columns]\nitem_id = "sku"').columns
         {'item_id': ('sku',)}
@@ -209,12 +209,12 @@ def settings_of_toml(text: str) -> dict[str, Any]:
     """The attributes that a profile sets.
 
     Raises:
-        OrderError: it is not TOML.
+        LogError: it is not TOML.
     """
     try:
         settings = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise OrderError(f"not a profile: {error}") from None
+        raise LogError(f"not a profile: {error}") from None
     if isinstance(columns := settings.get("columns"), dict):
         settings["columns"] = {name: [paths] if isinstance(paths, str) else paths for name, paths in columns.items()}
     return settings
@@ -224,11 +224,11 @@ def _converted(settings: Mapping[str, Any]) -> LogFormat:
     known = {attribute.name for attribute in fields(LogFormat)}
     if not isinstance(settings, dict) or (unknown := sorted(set(settings) - known)):
         names = ", ".join(unknown) if isinstance(settings, dict) else "anything else"
-        raise OrderError(f"a log format has no {names}; it has {', '.join(sorted(known))}")
+        raise LogError(f"a log format has no {names}; it has {', '.join(sorted(known))}")
     try:
         return msgspec.convert(settings, LogFormat)
     except msgspec.ValidationError as error:
-        raise OrderError(f"not a log format: {error}") from None
+        raise LogError(f"not a log format: {error}") from None
 
 
 def _toml(value: object) -> str:
@@ -240,7 +240,7 @@ def with_settings(log_format: LogFormat, settings: Mapping[str, Any]) -> LogForm
     """The format with some attributes set; `columns` adds to those that there are.
 
     Raises:
-        OrderError: an attribute or value does not exist.
+        LogError: an attribute or value does not exist.
     """
     merged = asdict(log_format) | dict(settings)
     merged["columns"] = {**log_format.columns, **settings.get("columns", {})}

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from producers.chunks import Chunk, Format
 from producers.csv_logs import CsvLog
+from producers.errors import LogError
 from producers.json_logs import JsonLinesLog
-from producers.orders import OrderError, Orders, Rejection, compacted, concatenated
+from producers.orders import Orders, Rejection, compacted, concatenated
 from producers.parquet_logs import ParquetLog
-from producers.stretches import Format, Stretch
 from producers.timestamps import TimestampReader
 
 if TYPE_CHECKING:
@@ -88,18 +89,18 @@ class Log:
         """The batches of the log.
 
         Raises:
-            OrderError: the file is damaged (the orders that are whole before the damage have been yielded), ends before
+            LogError: the file is damaged (the orders that are whole before the damage have been yielded), ends before
                 `start_row`, or has an order of more than a million lines.
         """
         begin = end = self.start_row
-        held: Stretch | None = None
-        for stretch in self._source.stretches(self.start_row, self._batch_rows, self._timestamps):
+        held: Chunk | None = None
+        for stretch in self._source.chunks(self.start_row, self._batch_rows, self._timestamps):
             batch, held = _split(stretch if held is None else _behind(held, stretch), begin)
             if batch.end > begin:
                 yield batch
             begin, end = batch.end, stretch.end
             if held is not None and len(held.orders) > LONGEST_ORDER_LINES:
-                raise OrderError(
+                raise LogError(
                     f"{self.path} has an order of more than {LONGEST_ORDER_LINES:,} lines, at {self.place(begin)}: "
                     "is the right column order_id?"
                 )
@@ -125,7 +126,7 @@ def open_log(
         batch_rows: rows to read at a time.
 
     Raises:
-        OrderError: no such file, no known format, unreadable, or columns are missing.
+        LogError: no such file, no known format, unreadable, or columns are missing.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as directory:
@@ -144,16 +145,16 @@ def open_log(
                 with path.open("rb"):  # Arrow would take a missing file for a damaged one
                     source = open_format(path, columns or {})
             except OSError as error:
-                raise OrderError(f"{path} cannot be read: {error.strerror or error}") from None
+                raise LogError(f"{path} cannot be read: {error.strerror or error}") from None
             return Log(path, source, start_row, latest_ms, batch_rows)
-    raise OrderError(f"{path} is of no known format: the name of a log ends in one of {', '.join(FORMATS)}")
+    raise LogError(f"{path} is of no known format: the name of a log ends in one of {', '.join(FORMATS)}")
 
 
 def fingerprint(path: Path) -> tuple[str, int]:
     """What tells a log from others even after it has grown: SHA-256 of its first bytes, and how many these are.
 
     Raises:
-        OrderError: the file cannot be read.
+        LogError: the file cannot be read.
     """
     head = _head(path, FINGERPRINT_BYTES)
     return hashlib.sha256(head).hexdigest(), len(head)
@@ -163,7 +164,7 @@ def same_log(path: Path, digest: str, length: int) -> bool:
     """Whether the file still begins as when `fingerprint` gave `digest` and `length`.
 
     Raises:
-        OrderError: the file cannot be read.
+        LogError: the file cannot be read.
     """
     head = _head(path, length)
     return len(head) == length and hashlib.sha256(head).hexdigest() == digest
@@ -174,11 +175,11 @@ def _head(path: Path, length: int) -> bytes:
         with path.open("rb") as file:
             return file.read(length)
     except OSError as error:
-        raise OrderError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise LogError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _behind(held: Stretch, stretch: Stretch) -> Stretch:
-    return Stretch(
+def _behind(held: Chunk, stretch: Chunk) -> Chunk:
+    return Chunk(
         concatenated(held.orders, stretch.orders),
         np.concatenate((held.flat, stretch.flat)),
         held.rejected + stretch.rejected,
@@ -186,7 +187,7 @@ def _behind(held: Stretch, stretch: Stretch) -> Stretch:
     )
 
 
-def _opens(stretch: Stretch) -> Mask:
+def _opens(stretch: Chunk) -> Mask:
     """(m,) which orders do not go on with the order before them."""
     orders, flat = stretch.orders, stretch.flat
     opens = np.ones(len(orders), bool)
@@ -201,7 +202,7 @@ def _opens(stretch: Stretch) -> Mask:
     return opens
 
 
-def _split(stretch: Stretch, begin: int) -> tuple[LogBatch, Stretch | None]:
+def _split(stretch: Chunk, begin: int) -> tuple[LogBatch, Chunk | None]:
     """The orders known to be whole, and the lines of the last one, which the next stretch may go on with."""
     orders = stretch.orders
     opens = _opens(stretch)
@@ -210,7 +211,7 @@ def _split(stretch: Stretch, begin: int) -> tuple[LogBatch, Stretch | None]:
     last = int(np.flatnonzero(opens)[-1])
     end = int(orders.after[last]) - 1
     whole = _joined(orders.cut(0, last), opens[:last], end)
-    held = Stretch(
+    held = Chunk(
         compacted(orders.cut(last, len(orders))),
         stretch.flat[last:],
         [line for line in stretch.rejected if line.position > end],

@@ -21,10 +21,6 @@ EARLIEST_MS = 631_152_000_000  # 1990-01-01: anything earlier is a broken clock,
 DAY_MS = 86_400_000
 
 
-class OrderError(Exception):
-    """A log or a record that cannot be read as orders. The message says where, what, and what was expected."""
-
-
 class Rejection(NamedTuple):
     """A line or record that was not counted, kept whole so that it can be mended and sent again."""
 

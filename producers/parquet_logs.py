@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from producers.chunks import Chunk, check_length, damaged
 from producers.columns import find_columns
 from producers.lines import check_type, read_lines
-from producers.stretches import Stretch, check_length, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ class ParquetLog:
         """The row, from 0 as data frames count."""
         return f"row {position:,}"
 
-    def stretches(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Stretch]:
+    def chunks(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Chunk]:
         """As `Format` says; row groups before `start_row` are not read at all."""
         for batch in self._batches(start_row, most):
             begin, end = self._read - len(batch), self._read
@@ -55,7 +55,7 @@ class ParquetLog:
                 columns = [batch.column(column)[first - begin :] for column in self._columns.values()]
                 lines = pa.RecordBatch.from_arrays(columns, names=list(self._columns))
                 orders, rejected = read_lines(lines, np.arange(first, end), timestamps)
-                yield Stretch(orders, np.ones(len(orders), bool), rejected, end)
+                yield Chunk(orders, np.ones(len(orders), bool), rejected, end)
         check_length(self._path, self._read, start_row)
 
     def _batches(self, start_row: int, most: int) -> Iterator[pa.RecordBatch]:

@@ -9,9 +9,10 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
-from producers.connection import BrokerUnavailable, admin_client
+from producers.connection import admin_client
+from producers.errors import BrokerUnavailable, PublishingFailed, TopicMissing
 from producers.logs import fingerprint, open_log, same_log
-from producers.orders import DAY_MS, OrderError, Rejection
+from producers.orders import DAY_MS, Rejection
 from producers.wire import encode_order
 
 if TYPE_CHECKING:
@@ -25,10 +26,6 @@ LOG_HEADER = "log"
 _LONGEST_STRETCH = 1 << 16  # records looked at from the end of a partition for the last of a log
 
 
-class PublishingFailed(Exception):
-    """The broker did not take a record. What was acknowledged before is there; a replay goes on behind it."""
-
-
 class Publisher:
     """An idempotent producer of one topic that waits for every acknowledgement before it closes.
 
@@ -39,13 +36,13 @@ class Publisher:
 
     Raises:
         BrokerUnavailable: no broker answers.
-        OrderError: the topic is not there.
+        TopicMissing: the topic is not there.
     """
 
     def __init__(self, broker: str, topic: str, timeout_s: float = 30) -> None:
         with admin_client(broker, timeout_s) as admin:
             if topic not in admin.list_topics():
-                raise OrderError(f"there is no topic {topic} at {broker}; make it: alsobought topics --partitions N")
+                raise TopicMissing(f"there is no topic {topic} at {broker}; make it: alsobought topics --partitions N")
         self.topic = topic
         self._timeout_s = timeout_s
         self._failure: Exception | None = None
@@ -194,7 +191,8 @@ def publish_logs(
         stop: asked after each batch whether to stop.
 
     Raises:
-        OrderError: a file or the topic can't be read; what came before it is sent.
+        LogError: a file cannot be read; what came before it is sent.
+        TopicMissing: the topic is not there.
         PublishingFailed: the broker did not take a record.
         BrokerUnavailable: no broker answers.
     """

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from producers.orders import OrderError
 from producers.wire import encode_order
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class SyntheticShop:
 
     def __post_init__(self) -> None:
         if min(self.customers, self.groups, self.group_items) < 1:
-            raise OrderError("a shop needs at least one customer, one group and one item in it")
+            raise ValueError("a shop needs at least one customer, one group and one item in it")
 
     @staticmethod
     def group_of(item_id: str) -> int:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from producers.arrays import Mask, Whole, floats, moments, numerals, present, whole_numbers
+from producers.errors import OrderError
 from producers.fields import Value, absent, as_text, shown
-from producers.orders import DAY_MS, EARLIEST_MS, OrderError
+from producers.orders import DAY_MS, EARLIEST_MS
 
 SECONDS_BELOW = 100_000_000_000  # as seconds the year 5138, as milliseconds 1973: before any order
 LATEST_MS = 253_402_300_799_999  # the end of year 9999
@@ -36,7 +37,7 @@ class TimestampReader:
     (1483228800000, 1483228800000)
     >>> timestamps.read("2017-13-01")
     Traceback (most recent call last):
-    producers.orders.OrderError: timestamp '2017-13-01' is not a date
+    producers.errors.OrderError: timestamp '2017-13-01' is not a date
     """
 
     def __init__(self, latest_ms: int | None = None) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
+from producers.errors import OrderError
 from producers.fields import RECORD_KINDS, absent, as_text, read_id, read_kind, read_quantity
 from producers.orders import (
     ERASE,
     LARGEST_QUANTITY,
     LONGEST_ID_BYTES,
     PURCHASE,
-    OrderError,
     Orders,
     Rejection,
     compacted,

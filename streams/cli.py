@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from producers.orders import OrderError
+from producers.errors import ProducerError
 from state.errors import StateError
 
 USAGE, INTERRUPTED = 2, 130
@@ -43,7 +43,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
         try:
             return super().invoke(ctx)
-        except (OrderError, StateError) as error:
+        except (ProducerError, StateError) as error:
             failure = click.ClickException(str(error))
             failure.exit_code = USAGE
             raise failure from error

@@ -156,7 +156,7 @@ def test_an_answer_of_no_is_exit_code_1(state_dir: Path, command: list[str], why
         (["related", "tea", "--score", "best"], "'best' is not one of"),
         (["related", "tea", "--limit", "51"], "51 is not in the range 1<=x<=50"),
         (["related"], "Missing argument 'ITEM'"),
-        (["replay", "orders.csv", "--columns", "customer_id"], "'customer_id' is not field=column"),
+        (["replay", "orders.csv", "--columns", "customer_id"], "'customer_id' is not FIELD=COLUMN"),
         (["replay", "orders.csv", "--columns", "who=user"], "'who' is no field; fields are customer_id"),
         (["replay", "orders.csv", "--pair-window", "-1"], "-1 is not in the range"),
         (["replay", "orders.csv", "--commit-lines", "0"], "0 is not in the range"),

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from producers.columns import parse_columns
+from producers.errors import LogError
 from producers.logs import open_log
-from producers.orders import PURCHASE, OrderError
+from producers.orders import PURCHASE
 from tests.written_logs import ENDINGS, FIELDS, LINES, REASONS, Fields, csv_log, expected, line, told, write
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def test_missing_columns_are_named_with_the_option_that_helps(
     fields = header.split(",")
     path = write(tmp_path / f"orders{ending}", [dict.fromkeys(fields, "1")], fields)
 
-    with pytest.raises(OrderError) as error:
+    with pytest.raises(LogError) as error:
         open_log(path)
 
     assert str(error.value).startswith(f"{path} has no column customer_id, item_id")
@@ -74,7 +76,7 @@ def test_missing_columns_are_named_with_the_option_that_helps(
     ],
 )
 def test_columns_asked_for_that_are_not_there_are_an_error(tmp_path: Path, columns: Fields, why: str) -> None:
-    with pytest.raises(OrderError, match=re.escape(why)):
+    with pytest.raises(LogError, match=re.escape(why)):
         open_log(csv_log(tmp_path / "orders.csv"), columns)
 
 
@@ -82,7 +84,36 @@ def test_two_columns_of_the_same_name_are_an_error_if_one_is_needed(tmp_path: Pa
     path = tmp_path / "orders.csv"
     path.write_text("customer_id,item_id,item_id,timestamp,x,x\nann,milk,eggs,2017-01-01,1,2\n")
 
-    with pytest.raises(OrderError, match="has several columns called item_id: rename all but one"):
+    with pytest.raises(LogError, match="has several columns called item_id: rename all but one"):
         open_log(path)
     path.write_text("customer_id,item_id,timestamp,x,x\nann,milk,2017-01-01,1,2\n")
     assert len(told(open_log(path))[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "mapping"),
+    [
+        (None, {}),
+        ("", {}),
+        ("customer_id=user", {"customer_id": "user"}),
+        ("customer_id=Customer ID, item_id=Item, no.", {"customer_id": "Customer ID", "item_id": "Item, no."}),
+        ("order_id=a=b", {"order_id": "a=b"}),
+    ],
+)
+def test_a_mapping_is_read_from_one_line(text: str | None, mapping: Fields) -> None:
+    """Real headers hold spaces, commas and equals signs."""
+    assert parse_columns(text) == mapping
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("customer_id", "'customer_id' is not FIELD=COLUMN"),
+        ("customer_id=", "'customer_id=' is not FIELD=COLUMN"),
+        ("customer_id=a,customer_id=b", "--columns names customer_id twice"),
+        ("who=user", "'who' is no field; fields are customer_id, item_id, timestamp"),
+    ],
+)
+def test_a_mapping_that_cannot_be_read_says_why(text: str, why: str) -> None:
+    with pytest.raises(LogError, match=re.escape(why)):
+        parse_columns(text)

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from producers.errors import LogError
 from producers.logs import Log, open_log
-from producers.orders import OrderError
 from tests.written_logs import ENDINGS, FIELDS, LINES, line, write
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def test_a_file_that_is_no_log_is_an_error(tmp_path: Path, name: str, data: byte
     if data is not None:
         path.write_bytes(data)
 
-    with pytest.raises(OrderError, match=re.escape(why)):
+    with pytest.raises(LogError, match=re.escape(why)):
         open_log(path)
 
 
@@ -42,7 +42,7 @@ def test_a_directory_is_no_log(tmp_path: Path) -> None:
     path = tmp_path / "orders.parquet"
     path.mkdir()
 
-    with pytest.raises(OrderError, match=re.escape("orders.parquet cannot be read: Is a directory")):
+    with pytest.raises(LogError, match=re.escape("orders.parquet cannot be read: Is a directory")):
         open_log(path)
 
 
@@ -63,7 +63,7 @@ def test_a_gzip_file_cut_short_gives_the_orders_before_the_cut(tmp_path: Path, e
 
     rows: list[int] = []
 
-    with pytest.raises(OrderError, match=r"is damaged or cut short at line [0-9,]+ \(Compressed file ended before"):
+    with pytest.raises(LogError, match=r"is damaged or cut short at line [0-9,]+ \(Compressed file ended before"):
         deliver(open_log(path, batch_rows=50), rows)
 
     assert 0 < len(rows) < 5000
@@ -83,7 +83,7 @@ def test_a_damaged_parquet_file_gives_the_orders_before_the_damage(tmp_path: Pat
     rows: list[int] = []
 
     with pytest.raises(
-        OrderError, match=r"is damaged or cut short at row 300 \(.*\): fetch it again and go on; what was read"
+        LogError, match=r"is damaged or cut short at row 300 \(.*\): fetch it again and go on; what was read"
     ):
         deliver(open_log(path, batch_rows=50), rows)
 
@@ -99,7 +99,7 @@ def test_a_line_without_end_is_an_error_and_not_the_end_of_memory(
     path = tmp_path / "orders.jsonl"
     path.write_text("[" + "1," * 10_000)
 
-    with pytest.raises(OrderError, match=r"has a line of more than 16 MiB: is it a log\?"):
+    with pytest.raises(LogError, match=r"has a line of more than 16 MiB: is it a log\?"):
         open_log(path)
 
 
@@ -108,7 +108,7 @@ def test_a_log_shorter_than_what_was_counted_of_it_is_an_error(tmp_path: Path, e
     """Going on silently would call another log's replay finished."""
     path = write(tmp_path / f"orders{ending}", LINES)
 
-    with pytest.raises(OrderError, match="has 15 rows, too few to go on from row 16: is it still"):
+    with pytest.raises(LogError, match="has 15 rows, too few to go on from row 16: is it still"):
         list(open_log(path, start_row=16))
     assert list(open_log(path, start_row=15)) == []
 
@@ -119,6 +119,6 @@ def test_an_order_of_a_million_lines_is_an_error(tmp_path: Path, monkeypatch: py
     path = write(tmp_path / "orders.csv", [line("ann", "milk", "store 7")] * 60)
 
     with pytest.raises(
-        OrderError, match=r"has an order of more than 50 lines, at line 2: is the right column order_id\?"
+        LogError, match=r"has an order of more than 50 lines, at line 2: is the right column order_id\?"
     ):
         list(open_log(path, batch_rows=20))

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producers.errors import LogError, OrderError
 from producers.fields import Value, absent, read_id, read_kind, read_quantity
 from producers.lines import check_type, read_lines
-from producers.orders import OrderError, order_key
+from producers.orders import order_key
 from producers.timestamps import TimestampReader
 
 Line = tuple[str, str, int, int, int, int]
@@ -256,7 +257,7 @@ def test_rejected_lines_leave_no_ids_behind() -> None:
 
 
 def test_a_column_of_a_type_that_cannot_be_the_field_is_an_error() -> None:
-    with pytest.raises(OrderError, match="column tags holds list<item: string>, which cannot be read as item_id"):
+    with pytest.raises(LogError, match="column tags holds list<item: string>, which cannot be read as item_id"):
         check_type("orders.parquet", "tags", pa.list_(pa.string()), "item_id")
-    with pytest.raises(OrderError, match="which cannot be read as customer_id: write it as text"):
+    with pytest.raises(LogError, match="which cannot be read as customer_id: write it as text"):
         check_type("orders.parquet", "when", pa.timestamp("ms"), "customer_id")

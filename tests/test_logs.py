@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from producers.errors import LogError
 from producers.logs import fingerprint, open_log, same_log
-from producers.orders import ERASE, PURCHASE, OrderError
+from producers.orders import ERASE, PURCHASE
 from tests.written_logs import ENDINGS, LINES, NEW_YEAR_MS, REASONS, Fields, expected, line, told, write
 
 
@@ -193,7 +194,7 @@ def test_a_log_that_has_grown_is_the_same_log(tmp_path: Path, monkeypatch: pytes
     assert not same_log(path, digest, length)
     path.write_text("012345678X")
     assert not same_log(path, digest, length)
-    with pytest.raises(OrderError, match=r"gone.csv cannot be read: No such file"):
+    with pytest.raises(LogError, match=r"gone.csv cannot be read: No such file"):
         fingerprint(tmp_path / "gone.csv")
 
 

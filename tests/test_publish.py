@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producers.connection import BrokerUnavailable, wait_for_broker
-from producers.orders import OrderError
+from producers.connection import wait_for_broker
+from producers.errors import BrokerUnavailable, TopicMissing
 from producers.publish import Publisher, publish_logs
 from producers.synthetic import SyntheticShop
 from state.settings import CountingSettings
@@ -84,7 +84,7 @@ def test_a_customers_orders_are_all_in_one_partition(broker: Broker, tmp_path: P
 
 
 def test_a_topic_that_is_not_there_is_named(broker: Broker) -> None:
-    with pytest.raises(OrderError, match=r"there is no topic nowhere at .*; make it: alsobought topics"):
+    with pytest.raises(TopicMissing, match=r"there is no topic nowhere at .*; make it: alsobought topics"):
         Publisher(broker.bootstrap, "nowhere", timeout_s=2)
 
 

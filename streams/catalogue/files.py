@@ -112,7 +112,7 @@ def _check_columns(path: Path, found: list[str], columns: Mapping[str, str]) -> 
     if columns["item_id"] not in found:
         raise CatalogueError(
             f"{path} has no column {columns['item_id']!r} for item_id, only {there}: "
-            "name it with --column item_id=COLUMN"
+            "name it with --columns item_id=COLUMN"
         )
     for field, column in columns.items():
         if field != column and column not in found:

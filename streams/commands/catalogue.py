@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from producers.columns import parse_columns
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -51,6 +53,7 @@ def catalogue(
       alsobought catalogue --state-dir state --unavailable 1082185
     """
     from streams.catalogue.catalogue import CatalogueError
+    from streams.catalogue.files import FIELDS
 
     if (state_dir is None) == (broker is None):
         raise click.UsageError("name --state-dir, a counted state, or --broker, for workers: one of the two")
@@ -58,7 +61,7 @@ def catalogue(
         raise click.UsageError("name a FILE, or items with --unavailable, --available or --remove")
     _check_apart({"--available": available, "--unavailable": unavailable, "--remove": remove})
     shown = dict.fromkeys(unavailable, False) | dict.fromkeys(available, True)
-    mapping = _columns(columns)
+    mapping = parse_columns(columns, FIELDS)
     try:
         if state_dir is not None:
             filled = _fill_directory(state_dir, file, mapping, shown, remove)
@@ -156,17 +159,3 @@ def _check_apart(named: Mapping[str, tuple[str, ...]]) -> None:
             other = by_item.setdefault(item_id, option)
             if other != option:
                 raise click.UsageError(f"{other} and {option} both name '{item_id}'")
-
-
-def _columns(value: str | None) -> dict[str, str]:
-    from streams.catalogue.files import FIELDS
-
-    mapping = {}
-    for part in filter(None, (value or "").split(",")):
-        field, equals, column = part.partition("=")
-        if not equals or not column:
-            raise click.UsageError(f"--columns has '{part}', which is not field=column, as in title=product_type")
-        if field not in FIELDS:
-            raise click.UsageError(f"--columns names '{field}', which is no field; fields are {', '.join(FIELDS)}")
-        mapping[field] = column
-    return mapping

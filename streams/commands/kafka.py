@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producers.connection import BrokerUnavailable
-from producers.orders import OrderError
-from producers.publish import Pace, Publisher, PublishingFailed, publish_logs
+from producers.errors import ProducerError
+from producers.publish import Pace, Publisher, publish_logs
 from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
 from state.errors import StateError, StateLocked
@@ -48,7 +47,7 @@ def failures_told() -> Iterator[None]:
     """Errors as sentences, with exit code 1."""
     try:
         yield
-    except (BrokerUnavailable, PublishingFailed, WorkerError, StateError, OrderError) as error:
+    except (ProducerError, WorkerError, StateError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -312,7 +311,7 @@ def times_real(text: str) -> float | None:
     except ValueError:
         times = 0.0
     if not 0 < times < float("inf"):
-        raise OrderError(f"--speed is '{text}', neither max nor a number above 0")
+        raise click.UsageError(f"--speed is '{text}', neither max nor a number above 0")
     return times
 
 

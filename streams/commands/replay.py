@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from producers.columns import parse_columns
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,23 +21,6 @@ if TYPE_CHECKING:
     from streams.offline.replay import Progress
 
 INTERRUPTED = 130
-
-
-def _columns(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
-    """The mapping that --columns describes, field -> column."""
-    mapping = {}
-    for part in (value or "").split(","):
-        if not part:
-            continue
-        name, equals, column = part.partition("=")
-        if not equals or not column:
-            raise click.BadParameter(f"'{part}' is not field=column, as in customer_id=household_id")
-        if name not in ("customer_id", "item_id", "timestamp", "quantity", "order_id", "type"):
-            raise click.BadParameter(
-                f"'{name}' is no field; fields are customer_id, item_id, timestamp, quantity, order_id, type"
-            )
-        mapping[name] = column
-    return mapping
 
 
 @contextmanager
@@ -56,7 +41,7 @@ def _interruptible() -> Iterator[list[bool]]:
 @click.option("--broker", metavar="HOST:PORT", help="Send the orders to the topic purchases of this broker instead.")
 @click.option(
     "--columns",
-    callback=_columns,
+    callback=lambda _, __, text: parse_columns(text),
     metavar="FIELD=COLUMN,...",
     help="Columns with other names than customer_id, item_id, timestamp, quantity, order_id, type.",
 )

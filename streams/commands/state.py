@@ -237,9 +237,12 @@ def export(state_dir: Path, out: Path, score: str, half_life: float | None, no_t
     JSON lines in the form of `alsobought related --json`, or Parquet, by the ending. Equal counts give equal bytes.
     """
     from streams.engine.embedded import open_to_read
+    from streams.offline.export import ENDINGS
     from streams.offline.export import export as run
     from streams.progress import ProgressDisplay
 
+    if out.suffix not in ENDINGS:
+        raise click.UsageError(f"--out is '{out}': the name of an export ends in one of {', '.join(ENDINGS)}")
     scoring = _scoring(score, half_life, no_trend)
     embedded = open_to_read(state_dir)
     total = 0

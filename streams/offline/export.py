@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from producers.orders import OrderError
 from state.related_store import RelatedStore
 from streams.engine.documents import as_of, related_list, timestamp_text
 from streams.engine.embedded import publish_lists
@@ -54,16 +53,11 @@ def export(embedded: Embedded, out: Path, scoring: Scoring) -> Iterator[tuple[in
 
     The file appears whole or not at all.
 
-    Raises:
-        OrderError: the ending is neither.
+    Args:
+        embedded: the counts.
+        out: the file; its name ends in one of ENDINGS.
+        scoring: what to rank by.
     """
-    writers: dict[str, type[_JsonLines | _Parquet]] = {
-        ".jsonl": _JsonLines,
-        ".ndjson": _JsonLines,
-        ".parquet": _Parquet,
-    }
-    if out.suffix not in writers:
-        raise OrderError(f"{out} is of no known format: the name of an export ends in one of {', '.join(writers)}")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as directory:
         sources: list[RelatedStore] = []
         total = sum(_bought(counts).sum() for counts in embedded.counts)
@@ -82,7 +76,7 @@ def export(embedded: Embedded, out: Path, scoring: Scoring) -> Iterator[tuple[in
             for number in np.flatnonzero(_bought(counts)).tolist()
         )
         part = Path(directory) / out.name
-        with writers[out.suffix](part, embedded, scoring.score) as writer:
+        with _WRITERS[out.suffix](part, embedded, scoring.score) as writer:
             for first in range(0, len(ordered), _CHUNK):
                 chunk = ordered[first : first + _CHUNK]
                 writer.write(chunk, _lists(sources, chunk))
@@ -180,3 +174,7 @@ class _Parquet:
                 schema=_SCHEMA,
             )
         )
+
+
+_WRITERS: dict[str, type[_JsonLines | _Parquet]] = {".jsonl": _JsonLines, ".ndjson": _JsonLines, ".parquet": _Parquet}
+ENDINGS = tuple(_WRITERS)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from producers.errors import LogError
 from producers.logs import Log, fingerprint, open_log, same_log
-from producers.orders import DAY_MS, OrderError, Rejection
+from producers.orders import DAY_MS, Rejection
 from streams.offline.windows import commits, whole_windows
 
 if TYPE_CHECKING:
@@ -76,13 +77,13 @@ class RejectsFile:
             positions: fingerprint of a log -> rows of it that are counted; what is told of other logs stays.
 
         Raises:
-            OrderError: the file holds something else.
+            LogError: the file holds something else.
         """
         if not self._path.exists():
             return
         lines = self._path.read_bytes().splitlines(keepends=True)
         if not all(_row(line) or _is_cut_off(line) for line in lines):
-            raise OrderError(f"{self._path} is not a file of rejected lines: name another one, --rejects FILE")
+            raise LogError(f"{self._path} is not a file of rejected lines: name another one, --rejects FILE")
         kept = [line for line in lines if _counted(line, positions)]
         if len(kept) < len(lines):
             self._replace(kept)
@@ -121,15 +122,15 @@ class RejectsFile:
 
 def write_rejections(path: Path, log: Path, rejections: Iterable[Rejection]) -> None:
     """Append lines of a log that were not sent to a file of rejected lines."""
-    with path.open("ab") as file:
-        for rejection in rejections:
-            entry = {
-                "file": str(log),
-                "reason": rejection.reason,
-                "record": rejection.record,
-                "row": rejection.position,
-            }
-            file.write(msgspec.json.encode(entry) + b"\n")
+    encoded = [
+        msgspec.json.encode(
+            {"file": str(log), "reason": rejection.reason, "record": rejection.record, "row": rejection.position}
+        )
+        for rejection in rejections
+    ]
+    if encoded:
+        with path.open("ab") as file:
+            file.write(b"\n".join(encoded) + b"\n")
 
 
 def _counted(line: bytes, positions: Mapping[str, int]) -> bool:
@@ -183,7 +184,7 @@ def replay(
         prequential: scores the orders of the windows of `streams.offline.windows`, before they are counted.
 
     Raises:
-        OrderError: a file can't be read; what came before it is counted.
+        LogError: a file can't be read; what came before it is counted.
     """
     progress = Progress()
     file = RejectsFile(rejects)
@@ -234,7 +235,7 @@ def _check_hope(log: Log, batch: LogBatch) -> None:
     """Refuse a log of which most of the first lines are bad.
 
     Raises:
-        OrderError: more than half of its first 1,000 lines were rejected.
+        LogError: more than half of its first 1,000 lines were rejected.
     """
     if batch.begin > 0 or not batch.rejected:
         return
@@ -243,7 +244,7 @@ def _check_hope(log: Log, batch: LogBatch) -> None:
     if lines and len(head) > lines / 2:
         reasons = [rejection.reason for rejection in head]
         often = max(set(reasons), key=reasons.count)
-        raise OrderError(
+        raise LogError(
             f"{log.path}: {len(head)} of the first {lines} lines are bad, the first at {log.place(head[0].position)}, "
             f"most often because: {often}; nothing was counted: is --columns right?"
         )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from producers.orders import OrderError, compacted, concatenated
+from producers.errors import LogError
+from producers.orders import compacted, concatenated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,7 +41,7 @@ def whole_windows(batches: Iterable[LogBatch]) -> Iterator[LogBatch]:
     """The same orders in batches that end in no window, unless the log does.
 
     Raises:
-        OrderError: reading fails; what came before has been yielded.
+        LogError: reading fails; what came before has been yielded.
     """
     held: LogBatch | None = None
     try:
@@ -55,7 +56,7 @@ def whole_windows(batches: Iterable[LogBatch]) -> Iterator[LogBatch]:
                 held = held._replace(orders=compacted(held.orders))
             if first or held is None:
                 yield cut(batch, 0, first, batch.begin)
-    except OrderError:
+    except LogError:
         if held is not None:
             yield held
         raise

@@ -164,7 +164,7 @@ def fill_topic(
 
     Raises:
         CatalogueError: the file cannot be read.
-        OrderError: there is no topic.
+        TopicMissing: there is no topic.
         PublishingFailed: the broker did not take a record.
         BrokerUnavailable: no broker answers.
     """
@@ -190,7 +190,7 @@ def set_available(broker: str, topics: Topics, available: Mapping[str, bool], *,
         timeout_s: how long to wait for the broker.
 
     Raises:
-        OrderError, PublishingFailed, BrokerUnavailable: as in `fill_topic`.
+        TopicMissing, PublishingFailed, BrokerUnavailable: as in `fill_topic`.
     """
     with Publisher(broker, topics.items, timeout_s) as publisher:
         quieten_client()
@@ -202,7 +202,7 @@ def remove(broker: str, topics: Topics, item_ids: Iterable[str], *, timeout_s: f
     """Remove items from the catalogue.
 
     Raises:
-        OrderError, PublishingFailed, BrokerUnavailable: as in `fill_topic`.
+        TopicMissing, PublishingFailed, BrokerUnavailable: as in `fill_topic`.
     """
     with Publisher(broker, topics.items, timeout_s) as publisher:
         send_items(publisher, [(item_id, None) for item_id in item_ids])

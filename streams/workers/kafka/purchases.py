@@ -13,8 +13,9 @@ import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
 from producers.connection import quieten_client, wait_for_broker
+from producers.errors import TopicMissing
 from producers.fields import as_text
-from producers.orders import DAY_MS, OrderError, Orders, Rejection
+from producers.orders import DAY_MS, Orders, Rejection
 from producers.publish import Publisher
 from producers.timestamps import TimestampReader
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
@@ -114,7 +115,7 @@ def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterato
 
     Raises:
         BrokerUnavailable: no broker answers.
-        OrderError: the topic does not exist.
+        TopicMissing: the topic does not exist.
     """
     wait_for_broker(broker, timeout_s)
     quieten_client()
@@ -128,7 +129,7 @@ def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterato
     try:
         partitions = consumer.partitions_for_topic(topics.rejected)
         if not partitions:
-            raise OrderError(
+            raise TopicMissing(
                 f"there is no topic {topics.rejected} at {broker}; create it: alsobought topics --partitions N"
             )
         for number in sorted(partitions):

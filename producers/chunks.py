@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from producers.orders import OrderError, Orders, Rejection
+from producers.errors import LogError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from producers.arrays import Mask
+    from producers.orders import Orders, Rejection
     from producers.timestamps import TimestampReader
 
 
-class Stretch(NamedTuple):
+class Chunk(NamedTuple):
     """Some lines of a log: m orders of one line or record each, and the lines that are none."""
 
     orders: Orders
@@ -37,17 +38,17 @@ class Format(Protocol):
     def place(self, position: int) -> str:
         """How people find a position in the file."""
 
-    def stretches(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Stretch]:
+    def chunks(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Chunk]:
         """The lines from `start_row` on, at most `most` at a time.
 
         Raises:
-            OrderError: the file is damaged; what stands before the damage has been delivered.
+            LogError: the file is damaged; what stands before the damage has been delivered.
         """
 
 
-def damaged(path: Path, place: str, error: Exception) -> OrderError:
+def damaged(path: Path, place: str, error: Exception) -> LogError:
     """The error for a file that cannot be read beyond `place`."""
-    return OrderError(
+    return LogError(
         f"{path} is damaged or cut short at {place} ({error}): "
         "fetch it again and go on; what was read before the damage stays counted"
     )
@@ -57,9 +58,7 @@ def check_length(path: Path, rows: int, start_row: int) -> None:
     """Whether a file read to its end, `rows` rows, went as far as `start_row`.
 
     Raises:
-        OrderError: it ended before.
+        LogError: it ended before.
     """
     if rows < start_row:
-        raise OrderError(
-            f"{path} has {rows:,} rows, too few to go on from row {start_row:,}: is it still the same log?"
-        )
+        raise LogError(f"{path} has {rows:,} rows, too few to go on from row {start_row:,}: is it still the same log?")

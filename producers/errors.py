@@ -1,0 +1,37 @@
+"""Errors of the package.
+
+::
+
+    ProducerError
+    ├── LogError             a file cannot be read as asked
+    ├── OrderError           a line or record is not an order that can be counted
+    ├── TopicMissing         the broker does not have the topic
+    ├── BrokerUnavailable    no broker answers
+    └── PublishingFailed     the broker did not accept a record
+
+Messages name the place, what was found, what was expected, and what to do.
+"""
+
+
+class ProducerError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class LogError(ProducerError):
+    """A log file, or a file of rejected lines, cannot be read as asked."""
+
+
+class OrderError(ProducerError):
+    """A line or record is not an order that can be counted: it is rejected, and the next one is read."""
+
+
+class TopicMissing(ProducerError):
+    """The broker does not have the topic."""
+
+
+class BrokerUnavailable(ProducerError):
+    """No broker answers at the address given. The message says what was tried, and for how long."""
+
+
+class PublishingFailed(ProducerError):
+    """The broker did not accept a record. Those acknowledged before are stored; the same replay sends the rest."""
