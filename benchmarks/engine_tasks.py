@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.figures import peak_mib
-from producers.orders import Orders, order_key
+from producers.orders import DAY_MS, Orders, order_key
 from state.count_rows import EXPOSURES
 from state.journal import SLICES
 from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
@@ -211,7 +211,7 @@ def _shop_orders(lines: int, customers: int, items: int) -> Iterator[tuple[int, 
                 customers=names,
                 items=things,
                 customer=drawn,
-                time=(1_700_000_000_000 + fraction * 365 * 86_400_000).astype(np.int64),
+                time=(1_700_000_000_000 + fraction * 365 * DAY_MS).astype(np.int64),
                 kind=np.zeros(len(sizes), np.uint8),
                 key=np.array(keys, np.uint64),
                 start=start,

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from evaluation.states import States
+from producers.orders import DAY_MS
 from state.history_table import ENTRY
 from streams.recommendations.assortment import current_assortment
 
@@ -125,7 +126,7 @@ class Past:
 
     def decayed(self, half_life_days: float) -> sparse.csr_array:
         """(c + 1, U) purchases, halved every `half_life_days` before the cutoff."""
-        age = (self.cutoff_ms - self.bought.time) / 86_400_000
+        age = (self.cutoff_ms - self.bought.time) / DAY_MS
         shape = self.stranger + 1, len(self.items)
         return sparse.csr_array((0.5 ** (age / half_life_days), (self.bought.row, self.bought.place)), shape)
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
-from kafka.partitioner.default import murmur2
 
 from producers.connection import admin_client
 from producers.errors import BrokerUnavailable, PublishingFailed, TopicMissing
 from producers.logs import fingerprint, open_log, same_log
 from producers.orders import DAY_MS, Rejection
+from producers.partitioning import customer_partition
 from producers.wire import encode_order
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Publisher:
             raise BrokerUnavailable(f"{broker}: {error}") from None
 
     def partition_of(self, key: bytes) -> int:
-        """Where records with this key go: as every Kafka client divides keys."""
-        return int((murmur2(key) & 0x7FFFFFFF) % self.partitions)
+        """The partition of records with this key."""
+        return customer_partition(key, self.partitions)
 
     def send(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -56,6 +56,7 @@ class CountChange(NamedTuple):
     totals: npt.NDArray[np.int64]
     """(4,) lines, duplicates and rejected lines read, and the change in customers who hold anything."""
     newest: int
+    newest_day: int
     keys: dict[int, Keys]
     """Sorted signed pair keys by epoch."""
     holder_item: npt.NDArray[np.uint32]
@@ -63,6 +64,7 @@ class CountChange(NamedTuple):
     holder_change: npt.NDArray[np.int64]
     purchase_item: npt.NDArray[np.uint32]
     purchase_day: npt.NDArray[np.int64]
+    purchase_epoch: npt.NDArray[np.int64]
 
 
 class CountStore(Store):
@@ -161,7 +163,7 @@ class CountStore(Store):
         sources, ends, self._totals, log = unpack(position, [np.int64] * 4)
         self.purchases_offsets = dict(zip(sources.tolist(), ends.tolist(), strict=True))
         self.newest, self.co_purchases_offset = log.tolist()
-        self.popularity.load(self._rocks, len(self.names), self.newest // 86_400_000 if self.newest >= 0 else -1)
+        self.popularity.load(self._rocks, len(self.names))
 
     def recover(self, change_of: Callable[[bytes, npt.NDArray[np.bool_]], CountChange]) -> None:
         """Apply the journal to the slices that have not seen it; to be called once, after opening.
@@ -249,18 +251,15 @@ class CountStore(Store):
         self._rocks.write(batch)
 
     def _count(self, commit: int, change: CountChange, only: npt.NDArray[np.bool_] | None = None) -> None:
-        """Add a change to what is in memory; with `only`, for the items for which it holds."""
-        holder_item, holder_epoch, holder_change = change.holder_item, change.holder_epoch, change.holder_change
-        purchase_item, purchase_day = change.purchase_item, change.purchase_day
+        """Add a change to what is in memory; with `only`, (items,) bool, only for the items where it is set."""
+        holders: list[npt.NDArray[Any]] = [change.holder_item, change.holder_epoch, change.holder_change]
+        purchases: list[npt.NDArray[Any]] = [change.purchase_item, change.purchase_day, change.purchase_epoch]
         if only is not None:
-            here = only[holder_item]
-            holder_item, holder_epoch, holder_change = holder_item[here], holder_epoch[here], holder_change[here]
-            here = only[purchase_item]
-            purchase_item, purchase_day = purchase_item[here], purchase_day[here]
-        if change.newest >= 0:
-            self.popularity.advance(change.newest // 86_400_000)
-        self.popularity.add_holders(commit, holder_item, holder_epoch, holder_change)
-        self.popularity.add_purchases(commit, purchase_item, purchase_day)
+            holders = [column[only[change.holder_item]] for column in holders]
+            purchases = [column[only[change.purchase_item]] for column in purchases]
+        self.popularity.advance(change.newest_day)
+        self.popularity.add_holders(commit, *holders)
+        self.popularity.add_purchases(commit, *purchases)
         self._waiting.add(change.keys)
 
     def _write_slice(self, batch: WriteBatch, number: int, since: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
+
+NOWHERE = np.uint32(0xFFFFFFFF)
+"""The number of a string that has none: beyond every number there is."""
 
 
 class Names:
@@ -91,3 +94,44 @@ class Names:
             self._blob = np.concatenate([self._blob, np.frombuffer(b"".join(fresh), np.uint8)])
             self._ends = np.concatenate([self._ends, ends])
         return self._blob, self._ends
+
+
+class Translation:
+    """A table from one numbering to another, as of the last `extend`.
+
+    Args:
+        origin: whose numbers are given.
+        target: whose numbers are wanted.
+
+    >>> here, there = Names(), Names()
+    >>> _ = here.number(["tea", "milk", "rye"]), there.number(["milk", "tea"])
+    >>> translation = Translation(here, there)
+    >>> translation.extend()
+    >>> translation(np.array([1, 0, 2, 3])).tolist()
+    [0, 1, 4294967295, 4294967295]
+    """
+
+    def __init__(self, origin: Names, target: Names) -> None:
+        self.target = target
+        self._origin = origin
+        self._table = np.full(1, NOWHERE)
+        self._missing: list[int] = []
+
+    def extend(self) -> None:
+        """Add the strings that either side has numbered since; may run in a thread."""
+        known, now = len(self._table) - 1, len(self._origin)
+        candidates = [*self._missing, *range(known, now)]
+        if not candidates:
+            return
+        numbers = [self.target.get(text, int(NOWHERE)) for text in self._origin.texts(candidates)]
+        table = np.full(now + 1, NOWHERE)
+        table[:known] = self._table[:known]
+        table[candidates] = numbers
+        self._missing = [place for place, number in zip(candidates, numbers, strict=True) if number == NOWHERE]
+        self._table = table  # whole, since others read it meanwhile
+
+    def __call__(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
+        """(n,) the target's numbers of n numbers of the origin; NOWHERE where the target has none."""
+        table = self._table
+        translated: npt.NDArray[np.uint32] = table[np.minimum(numbers, len(table) - 1)]
+        return translated

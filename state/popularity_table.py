@@ -83,15 +83,16 @@ class PopularityTable:
             np.add.at(self.epoch(epoch)[0], items[here], change[here])
             self._touched[_EPOCH, epoch] = commit
 
-    def add_purchases(self, commit: int, items: npt.NDArray[Any], days: npt.NDArray[np.int64]) -> None:
-        """Add a purchase of each of `items` on `days`; each (k,)."""
-        for day in np.unique(days).tolist():
-            bought = items[days == day]
-            epoch = day // 30
-            np.add.at(self.epoch(epoch)[1], bought, 1)
+    def add_purchases(
+        self, commit: int, items: npt.NDArray[Any], days: npt.NDArray[np.int64], epochs: npt.NDArray[np.int64]
+    ) -> None:
+        """Add a purchase of each of `items` on `days`, which lie in `epochs`; each (k,)."""
+        for epoch in np.unique(epochs).tolist():
+            np.add.at(self.epoch(epoch)[1], items[epochs == epoch], 1)
             self._touched[_EPOCH, epoch] = commit
+        for day in np.unique(days).tolist():
             if day > self.newest_day - DAYS:
-                np.add.at(self.days[day % DAYS], bought, 1)
+                np.add.at(self.days[day % DAYS], items[days == day], 1)
                 self._touched[_DAY, day] = commit
 
     def write_slice(self, batch: WriteBatch, number: int, since: int) -> None:
@@ -111,18 +112,18 @@ class PopularityTable:
             batch.delete(_KEY.pack(_DAY, number, day))
             self._stored_days[number].remove(day)
 
-    def load(self, rocks: Rocks, items: int, newest_day: int) -> None:
-        """Read back every slice; `newest_day` is that of the last commit."""
+    def load(self, rocks: Rocks, items: int) -> None:
+        """Read back every slice. Days that no slice has seen yet come with the journal."""
         self.grow_to(items)
-        self.newest_day = newest_day
         for key, record in rocks.scan(_EPOCH):
             _, number, epoch = _KEY.unpack(key)
             for column, stored in zip(self.epoch(epoch), unpack(record, [np.int64, np.int64]), strict=True):
                 _put_slice(column, number, stored)
-        for key, record in rocks.scan(_DAY):
-            _, number, day = _KEY.unpack(key)
+        daily = [(*_KEY.unpack(key)[1:], record) for key, record in rocks.scan(_DAY)]
+        self.newest_day = max((day for _, day, _ in daily), default=-1)
+        for number, day, record in daily:
             self._stored_days[number].add(day)
-            if day > newest_day - DAYS:
+            if day > self.newest_day - DAYS:
                 _put_slice(self.days[day % DAYS], number, unpack(record, [np.int64])[0])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -143,3 +145,12 @@ def test_a_log_in_which_nothing_was_bought_has_no_lists(tmp_path: Path) -> None:
     assert sum(embedded.publish()) == 0
     assert streamed_facts(embedded) == facts(batch([], 100), [])
     embedded.close()
+
+
+def test_the_engine_loads_no_kafka_client() -> None:
+    """Counting a file needs no broker, and whoever imports the engine should not wait for a client of one."""
+    script = "import sys, streams.engine.embedded; print({'kafka', 'aiokafka', 'faust'} & set(sys.modules))"
+
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "set()\n"

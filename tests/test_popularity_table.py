@@ -24,7 +24,7 @@ def test_a_table_that_grew_step_by_step_is_read_back_into_one_that_grows_at_once
     table.grow_to(items)
     bought = np.arange(0, items, 3)
     table.advance(900)
-    table.add_purchases(1, bought, np.full(len(bought), 900))
+    table.add_purchases(1, bought, np.full(len(bought), 900), np.full(len(bought), 30))
     table.add_holders(1, bought, np.full(len(bought), 30), np.ones(len(bought), np.int64))
     rocks = Rocks(tmp_path / "table")
     batch = WriteBatch(raw_mode=True)
@@ -33,7 +33,7 @@ def test_a_table_that_grew_step_by_step_is_read_back_into_one_that_grows_at_once
     rocks.write(batch)
 
     loaded = PopularityTable()
-    loaded.load(rocks, items, 900)
+    loaded.load(rocks, items)
     rocks.close()
 
     for one, other in zip(table.totals(), loaded.totals(), strict=True):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from kafka import KafkaProducer
 
+from producers.partitioning import item_partition
 from producers.publish import Publisher
 from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
 from state.settings import CountingSettings
-from streams.engine.stages import item_partition
 from streams.workers.ingest import Ingest
 from streams.workers.kafka.producers import TRANSACTION_TIMEOUT_MS
 from streams.workers.settings import WorkerSettings

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from evaluation.systems.system import Fitted
+from producers.orders import DAY_MS
 from state.settings import CountingSettings
 from streams.engine.ranker import Ranker
 from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE, SEED_HALF_LIFE_DAYS
@@ -114,7 +115,7 @@ def seed_weights(past: Past, merging: Merging) -> sparse.csr_array:
     np.maximum.at(newest, row, history.last)
     weight = np.ones(len(chosen))
     if merging.half_life_days is not None:
-        weight = 0.5 ** ((newest[row[chosen]] - history.last[chosen]) / 86_400_000 / merging.half_life_days)
+        weight = 0.5 ** ((newest[row[chosen]] - history.last[chosen]) / DAY_MS / merging.half_life_days)
     return sparse.csr_array((weight, (row[chosen], history.item[chosen])), (past.stranger + 1, len(past.place)))
 
 

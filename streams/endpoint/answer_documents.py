@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from producers.orders import DAY_MS
 from streams.engine.documents import timestamp_text
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from streams.recommendations.assortment import Assortment
     from streams.recommendations.bestsellers import Bestseller
     from streams.recommendations.recommend import Reason, Recommendation
-
-_DAY_MS = 86_400_000
 
 
 def whole(number: float) -> float | int:
@@ -122,4 +121,4 @@ def day_text(day: int) -> str:
     >>> day_text(17_167)
     '2017-01-01'
     """
-    return str(timestamp_text(day * _DAY_MS))[:10]
+    return str(timestamp_text(day * DAY_MS))[:10]

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from producers.orders import ERASE
+from producers.partitioning import item_partition
 from producers.wire import encode_order
 from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.answer_documents import history_entries, titled
@@ -15,7 +16,6 @@ from streams.endpoint.customer_answers import held_items, not_known
 from streams.endpoint.item_answers import ItemAnswers
 from streams.endpoint.published import FreshLists, PublishedLists
 from streams.engine.ranker import Scoring
-from streams.engine.stages import item_partition
 from streams.quality.rates import united
 from streams.recommendations.recommend import NOTHING_HELD
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from producers.partitioning import item_partition
 from state.related_store import StoredList
 from streams.engine.ranker import Ranker
 from streams.engine.ranking import LIST_LENGTH
-from streams.engine.stages import item_partition
 from streams.recommendations.merge import SeedLists
 
 if TYPE_CHECKING:

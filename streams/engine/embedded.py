@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from producers.partitioning import item_partition
 from state.errors import StateDamaged, StateError
 from state.related_store import RelatedStore, StoredList
 from state.rocks import Rocks
 from state.settings import CountingSettings, stored_settings
 from streams.engine.ranker import Ranker, Scoring
-from streams.engine.stages import count_deltas, count_orders, item_partition, open_counts, open_histories
+from streams.engine.stages import count_deltas, count_orders, open_counts, open_histories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

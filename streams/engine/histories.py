@@ -13,6 +13,7 @@ import numpy as np
 
 from producers.orders import ERASE, PURCHASE
 from state.compiled import compiled, compiled_nogil
+from streams.engine.epochs import EPOCH_MS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,8 +26,6 @@ REMEMBERED_ORDERS = 64
 COUNTED, MERGED, DUPLICATE, NOT_HELD = 0, 1, 2, 3
 """What became of an order line: counted; part of a line before it that names the same item; seen before; a return of
 something the customer does not hold."""
-
-EPOCH_MS = 30 * 86_400_000
 
 
 class NumberedOrders(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 
 from state.compiled import compiled
 from state.popularity_table import DAYS
+from streams.engine.epochs import EPOCH_DAYS, epoch_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-EPOCH_DAYS = 30
 TREND_HALF_LIFE_DAYS = 7
 _RECENT_SMOOTHING = 1e-7
 _SHARE_SMOOTHING = 1e-6
@@ -42,7 +42,7 @@ def epoch_weights(epochs: list[int], newest_day: int, half_life_days: float | No
     """
     if half_life_days is None:
         return np.ones(len(epochs))
-    age = newest_day // EPOCH_DAYS - np.array(epochs, np.float64)
+    age = epoch_of(newest_day) - np.array(epochs, np.float64)
     # never 0: a count of an epoch long gone must still tell that there is one
     weights: Floats = np.maximum(0.5 ** (EPOCH_DAYS * age / half_life_days), 1e-200)
     return weights

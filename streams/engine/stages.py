@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from producers.orders import ERASE
+from producers.orders import DAY_MS, ERASE
+from producers.partitioning import item_partition
 from state.columns import pack, unpack
 from state.count_store import CountChange, CountStore
 from state.errors import StateDamaged
 from state.history_store import HistoryStore
 from streams.engine.deltas import make_deltas, pack_deltas, pair_keys, unpack_deltas
+from streams.engine.epochs import epoch_of
 from streams.engine.histories import NOT_HELD, NumberedOrders, apply_orders, selected
 
 if TYPE_CHECKING:
@@ -34,15 +35,6 @@ _ORDER_COLUMNS = [np.uint32, np.int64, np.uint8, np.uint64, np.int64, np.uint32,
 
 class DeltasOutOfOrder(StateDamaged):
     """A record of deltas does not follow the one before: some are missing, or the log was cut differently."""
-
-
-def item_partition(item_id: str, partitions: int) -> int:
-    """The partition that keeps an item's counts; the same on every machine.
-
-    >>> item_partition("tea", 1), item_partition("tea", 4) == item_partition("tea", 4)
-    (0, True)
-    """
-    return zlib.crc32(item_id.encode(errors="surrogateescape")) % partitions
 
 
 def open_histories(path: Path, settings: CountingSettings, *, read_only: bool = False) -> HistoryStore:
@@ -190,10 +182,12 @@ def _change(store: CountStore, deltas: Deltas, wanted: npt.NDArray[np.bool_] | N
         end=deltas.end,
         totals=np.array([deltas.lines, deltas.duplicates, deltas.rejected, deltas.holding]),
         newest=deltas.newest,
+        newest_day=deltas.newest // DAY_MS if deltas.newest >= 0 else -1,
         keys=pair_keys(runs, store.settings.pair_window, store.owned if wanted is None else wanted),
         holder_item=runs.item[active],
         holder_epoch=runs.epoch[active],
         holder_change=np.repeat(runs.sign, runs.active).astype(np.int64),
         purchase_item=numbers[deltas.purchase_item],
         purchase_day=deltas.purchase_day,
+        purchase_epoch=epoch_of(deltas.purchase_day),
     )

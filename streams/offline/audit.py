@@ -12,6 +12,8 @@ import numpy as np
 
 from state.count_rows import EXPOSURES, bucket_exposures, bucket_of, items_of, slice_of
 from state.journal import SLICES
+from state.popularity_table import DAYS
+from streams.engine.epochs import EPOCH_DAYS, EPOCH_MS, epoch_of
 from streams.engine.ranker import BLEND_HALF_LIFE_DAYS
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _SLICES_AT_ONCE = 8
-_EPOCH_MS = 30 * 86_400_000
 _BUCKETS = bucket_exposures(500).astype(np.float64)
 
 
@@ -87,7 +88,7 @@ def _histories(store: HistoryStore, counts: CountStore) -> Histories:
     for customer in range(len(store.customers)):
         items, entries = store.table.history.row(customer)
         if len(items):
-            parts.append((np.full(len(items), customer), entries["seq"], numbers[items], entries["first"] // _EPOCH_MS))
+            parts.append((np.full(len(items), customer), entries["seq"], numbers[items], entries["first"] // EPOCH_MS))
     columns = [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)]
     return Histories(*(columns or [np.zeros(0, np.int64)] * 4))
 
@@ -232,16 +233,16 @@ class _Popularity:
         holders = np.array([table.holders[epoch][:known] for epoch in epochs], np.float64).reshape(-1, known)
         bought = np.array([table.purchases[epoch][:known] for epoch in epochs], np.float64).reshape(-1, known)
         self.purchases = bought.sum(0)
-        ages = table.newest_day // 30 - np.array(epochs, np.float64)
-        days = np.arange(max(table.newest_day - 59, 0), table.newest_day + 1)
+        ages = epoch_of(table.newest_day) - np.array(epochs, np.float64)
+        days = np.arange(max(table.newest_day - DAYS + 1, 0), table.newest_day + 1)
         weights = 0.5 ** ((table.newest_day - days) / 7)
-        recent = weights @ table.days[days % 60, :known] if len(days) else np.zeros(known)
+        recent = weights @ table.days[days % DAYS, :known] if len(days) else np.zeros(known)
         recent = recent / recent.sum() if recent.sum() else recent
         self.weights = {}
         self.chance = {}
         self.trend = {}
         for half_life in (None, BLEND_HALF_LIFE_DAYS):
-            weight = np.ones(len(epochs)) if half_life is None else 0.5 ** (30 * ages / half_life)
+            weight = np.ones(len(epochs)) if half_life is None else 0.5 ** (EPOCH_DAYS * ages / half_life)
             self.weights[half_life] = dict(zip(epochs, weight.tolist(), strict=True))
             self.chance[half_life] = _share(weight @ holders)
             self.trend[half_life] = (recent + 1e-7) / (_share(weight @ bought) + 1e-6)

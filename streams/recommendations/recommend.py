@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from producers.orders import DAY_MS
 from streams.recommendations.leaders import leaders
 from streams.recommendations.merge import Parts, Repeats, contributions, merged
 
@@ -31,7 +32,6 @@ SEED_HALF_LIFE_DAYS = 90
 POPULARITY_SHARE = 0.4
 REPEATS_SHARE = 0.6
 """What suits a shop whose customers buy the same again; off unless asked for."""
-_DAY_MS = 86_400_000
 _NOBODY = np.zeros(0, np.int64)
 
 
@@ -125,7 +125,7 @@ def choose_seeds(held: Held, basket: Sequence[int] = ()) -> Seeds:
 
 def _recency(held: Held) -> Floats:
     """(k,) 1 for what was bought last, half for every 90 days before."""
-    age_days = (held.last.max(initial=0) - held.last) / _DAY_MS
+    age_days = (held.last.max(initial=0) - held.last) / DAY_MS
     weights: Floats = 0.5 ** (age_days / SEED_HALF_LIFE_DAYS)
     return weights
 

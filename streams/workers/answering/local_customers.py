@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from kafka.partitioner.default import murmur2
-
+from producers.partitioning import customer_partition
 from streams.endpoint.answer_documents import history_entries
 from streams.endpoint.customer_answers import held_items, not_known
 from streams.workers.cluster.owners import StagePartition
@@ -39,8 +38,8 @@ class LocalCustomers:
         self._catalogue = catalogue
 
     def place(self, customer_id: str) -> StagePartition:
-        """Where a customer's history is: as every Kafka client divides keys."""
-        return StagePartition("ingest", int((murmur2(customer_id.encode()) & 0x7FFFFFFF) % self.partitions))
+        """Where a customer's history is."""
+        return StagePartition("ingest", customer_partition(customer_id.encode(), self.partitions))
 
     def missing(self) -> list[str]:
         """Partitions that are ours but cannot be asked yet."""

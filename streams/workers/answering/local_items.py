@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from producers.partitioning import item_partition
+from state.names import Translation
 from streams.endpoint.answers import LONGEST_LIST, Wishes
 from streams.endpoint.changes import Change
 from streams.endpoint.item_answers import ItemAnswers
 from streams.endpoint.published import LISTS_IN_MEMORY, FreshLists, PublishedLists
-from streams.engine.stages import item_partition
 from streams.recommendations.recommend import MOST_SEEDS, NOTHING_HELD, Held
-from streams.workers.answering.seed_lists import Translation
 from streams.workers.cluster.owners import StagePartition
 from streams.workers.cluster.peers import PublishedList
 from streams.workers.cluster.routing import PartitionNotLocal
