@@ -1,8 +1,8 @@
-"""Fixtures that more than one test module uses."""
+"""Shared fixtures, and which test files are slow or measure time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -15,19 +15,79 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# the first call of a loop compiles it, and a store is opened by many an example
+SLOW_FILES = {
+    "test_worker.py": 173,
+    "test_worker_chaos.py": 154,
+    "test_unfenced_worker.py": 118,
+    "test_worker_guards.py": 93,
+    "test_worker_page.py": 54,
+    "test_replay_kill.py": 49,
+    "test_export.py": 43,
+    "test_demo.py": 37,
+    "test_readme.py": 34,
+    "test_relatedness.py": 33,
+    "test_embedded.py": 29,
+    "test_brokers.py": 25,
+    "test_retention.py": 25,
+    "test_damaged_state.py": 23,
+    "test_page.py": 22,
+    "test_worker_takeover.py": 21,
+    "test_audit.py": 19,
+    "test_worker_events.py": 15,
+    "test_worker_stages.py": 15,
+    "test_recommend.py": 15,
+    "test_commit_crashes.py": 14,
+    "test_self_tuned.py": 13,
+    "test_prequential.py": 12,
+    "test_packaging.py": 11,
+    "test_order_scoring.py": 11,
+    "test_readme_kafka.py": 10,
+    "test_worker_openapi.py": 8,
+    "test_evaluation_report.py": 5,
+    "test_cli.py": 5,
+    "test_stage_service.py": 4,
+    "test_publish.py": 2,
+    "test_worker_answers.py": 45,
+    "test_catalogue_feed.py": 13,
+    "test_query_commands.py": 4,
+    "test_catalogue.py": 2,
+}
+"""Seconds that files of tests take, measured on two cores; those that start a broker are among them."""
+TIMED_FILES = {"test_worker_answers.py", "test_catalogue_feed.py", "test_query_commands.py", "test_catalogue.py"}
+"""Slow files that assert how soon something happens, within a second or less: they run when nothing else does."""
+
+# the first call of a compiled loop compiles it, and an example may open many stores
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow and timed files, and start the slowest first, so that parallel runs end together."""
+    for item in items:
+        if item.path.name in SLOW_FILES:
+            item.add_marker("slow")
+        if item.path.name in TIMED_FILES:
+            item.add_marker("timed")
+    items.sort(key=lambda item: -SLOW_FILES.get(item.path.name, 0))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - xdist's own types
+    """With `-n`, give each process whole files, in order: fixtures of a file, such as workers, start once."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - only with -n
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which broker the suite ran on; a report header would not be printed under -q."""
+    """Print which broker the suite runs on; a report header is not printed under -q."""
     terminalreporter.write_line(describe_choice())
 
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker for the whole session: topics need names of their own, and nobody stops it."""
+    """A broker for the whole session: tests use topics of their own and never stop it."""
     with choose_broker(tmp_path_factory.mktemp("broker")) as broker:
         yield broker
 
@@ -36,13 +96,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def kafka(broker: Broker) -> Broker:
     """The session's broker, if workers can use it."""
     if not isinstance(broker, ApacheKafka):
-        pytest.skip("workers write in transactions, which takes Apache Kafka")
+        pytest.skip("workers write in transactions, which needs Apache Kafka")
     return broker
 
 
 @pytest.fixture(scope="session")
 def grocery_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first lines of the grocery log, with returns, bad lines and an order sent twice."""
+    """The first lines of the grocery log, with returns, invalid lines and duplicate orders."""
     return write_prefix(tmp_path_factory.mktemp("groceries") / "orders.csv")
 
 
