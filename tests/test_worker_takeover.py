@@ -18,6 +18,7 @@ from state.settings import CountingSettings
 from streams.workers.ingest import Ingest
 from streams.workers.kafka.producers import TRANSACTION_TIMEOUT_MS
 from streams.workers.settings import WorkerSettings
+from streams.workers.tally import Tally
 from tests.kafka_truth import Truth, differences
 from tests.workers import (
     PATIENCE_S,
@@ -97,6 +98,35 @@ def test_a_transaction_left_open_beside_hides_nothing_from_the_next_owner(kafka:
         wait_until_current([worker], truth.lines, 2)
         assert worker.stop() == 0
     truth.check([worker.state], topics, 2)
+
+
+async def count_behind_another(kafka: Broker, topics: Topics, directory: Path) -> tuple[bool, int]:
+    """Count deltas while the topic has a list that another worker made of later ones; return what became of it."""
+    counting = CountingSettings(100, 1)
+    settings = WorkerSettings(kafka.bootstrap, directory, topics)
+    with StateDirectory(directory, topics.generation) as state:
+        ingest, tally = Ingest(settings, state, counting), Tally(settings, state, counting)
+        try:
+            await ingest.open(0)
+            await ingest.work({0: read_topic(kafka.bootstrap, topics.purchases)[0]}, {})
+            await ingest.flush()
+            with Publisher(kafka.bootstrap, topics.related_items) as publisher:
+                publisher.send(b"an item of later orders", b'{"related": []}', partition=0)
+            await tally.open(0)
+            await tally.work({0: read_topic(kafka.bootstrap, topics.co_purchases)[0]}, {0: 0})
+            await tally.flush()
+            return tally.partitions[0].caught_up, tally.published
+        finally:
+            await ingest.close(0)
+            await tally.close(0)
+
+
+def test_a_worker_behind_another_publishes_nothing(kafka: Broker, tmp_path: Path) -> None:
+    """It believed to have read all deltas, but lists of others know more: its own would go back in time."""
+    topics = made_topics(kafka.bootstrap, "behind", purchases=1, items=1)
+    send(kafka, topics, 0, ORDERS)
+
+    assert asyncio.run(count_behind_another(kafka, topics, tmp_path)) == (False, 0)
 
 
 def counted(worker: WorkerProcess) -> int:

@@ -65,7 +65,7 @@ class PurchasesPartition:
     """Log position up to which stage B has deltas."""
     sent_to: int | None = None
     """While it is being opened: offset of `co-purchases` up to which earlier owners may have sent."""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while orders are counted: who holds it reads the histories as of a commit."""
     touched: frozenset[bytes | None] = frozenset()
     """Keys of the orders that are being counted: the histories of other customers can be read meanwhile."""
@@ -273,7 +273,7 @@ class Ingest:
         begin, end = source.store.purchases_offset, records[-1].offset + 1
         # what stage B was told before would be scored by lists that know it
         score = self.scorer(source.store) if self.scorer is not None and begin >= source.delivered_offset else _no_score
-        async with source.turn:
+        async with source.lock:
             source.touched = frozenset(record.key for record in records)
             (commit, deltas, refused), rejections, lines, bought = await asyncio.to_thread(
                 _count, source.store, partition, records, end, score
@@ -302,7 +302,7 @@ class Ingest:
         """Release a partition."""
         source = self._partitions.pop(partition, None)
         if source is not None:
-            async with source.turn:  # a reader may be at it
+            async with source.lock:  # a reader may be at it
                 pass
             if source.outbox_sender is not None:
                 await source.outbox_sender.close()

@@ -93,7 +93,7 @@ class WorkerStatus:
                 part.counts.purchases_offset_sum,
                 membership.lag.get(number, 0),
                 self._size(StagePartition("tally", number), partial(_size_of, part)),
-                round(1000 * part.refresh.age_s(now)),
+                round(1000 * part.publisher.age_s(now)),
             )
             for number, part in sorted(parts.items())
             if number in membership.serving

@@ -157,10 +157,7 @@ class Worker:
             status["tally"] = {
                 "offsets": self.tally.offsets(),
                 "lines": {number: part.counts.lines for number, part in self.tally.partitions.items()},
-                "current": {
-                    number: part.related.exact_as_of == part.counts.purchases_offset_sum
-                    for number, part in self.tally.partitions.items()
-                },
+                "current": {number: part.is_exact() for number, part in self.tally.partitions.items()},
                 "lists_published": self.tally.published,
                 "oldest_change_s": round(self.tally.age_s(), 3),
             }

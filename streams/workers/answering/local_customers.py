@@ -72,7 +72,7 @@ class LocalCustomers:
         if customer_id.encode() not in source.touched:
             yield source.store
             return
-        async with source.turn:
+        async with source.lock:
             if self._ingest.partitions.get(place.partition) is not source:
                 raise PartitionNotLocal(f"{place} was just closed")
             yield source.store

@@ -68,8 +68,7 @@ class ItemPartitionView:
         entries = self.answers.entries.kept(number, limit) or self.answers.entries.make(
             number, self.published.get(number), limit
         )
-        exact = self.part.related.exact_as_of == self.part.counts.purchases_offset_sum
-        return self.answers.listed(item_id, entries, exact=exact)
+        return self.answers.listed(item_id, entries, exact=self.part.is_exact())
 
     def was_published(self, number: int) -> bool:
         """Whether a list is in memory, or now is."""
@@ -151,7 +150,7 @@ class LocalItems:
             return view.answers.unlisted(item_id)
         if not fresh and view.was_published(number):
             return view.listed(item_id, number, limit)
-        async with view.part.turn:
+        async with view.part.lock:
             if self._part(place.partition) is not view.part:
                 raise PartitionNotLocal(f"{place} was just closed")
             stored = await asyncio.to_thread(view.fresh.list_of, number)
@@ -200,7 +199,7 @@ class LocalItems:
         known = all(view.translation is translation for view, translation in translations)
         if home is self._home and known and not live.due():
             return
-        async with home.part.turn:
+        async with home.part.lock:
             if self._part(home.part.counts.partition) is not home.part:
                 return  # it was just closed
             snapshot = await asyncio.to_thread(live.take_snapshot)
@@ -215,7 +214,7 @@ class LocalItems:
 
     async def count_recent(self, home: ItemPartitionView, days: int) -> None:
         """Count the purchases of the last days, for bestsellers."""
-        async with home.part.turn:
+        async with home.part.lock:
             await asyncio.to_thread(home.answers.live.count_recent, days)
 
     def told(self, partition: int, numbers: Iterable[int], changes: Changes) -> None:
