@@ -1,4 +1,4 @@
-"""The command `evaluate`: what it takes and prints. It loads without its extra, to say that the extra is needed."""
+"""The command `evaluate`. It loads without its extra, so that it can say how to install it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _days(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
-    """A number of days, as `14d`."""
+    """A number of days, such as `14d`."""
     if value is None:
         return None
     found = re.fullmatch(r"([1-9]\d{0,3})d", value)
@@ -35,18 +35,42 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 
 @click.command()
 @click.argument("logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--cutoffs", default=3, show_default=True, type=click.IntRange(1, 100), help="How many.")
-@click.option("--horizon", default="14d", show_default=True, callback=_days, help="Purchases this long after count.")
-@click.option("--spacing", callback=_days, help="Between two cutoffs.  [default: the horizon]")
-@click.option("--skip", default=0, show_default=True, type=click.IntRange(0, 100), help="Last cutoffs to leave out.")
-@click.option("--at", default=6, show_default=True, type=click.IntRange(1, 100), help="Recommendations that may hit.")
-@click.option("--target", default="new", show_default=True, type=click.Choice(["new", "all"]), help="Items that count.")
-@click.option("--systems", callback=_names, help="Names, groups, patterns, comma-separated.  [default: all]")
+@click.option("--cutoffs", default=3, show_default=True, type=click.IntRange(1, 100), help="Number of cutoffs.")
+@click.option(
+    "--horizon",
+    default="14d",
+    show_default=True,
+    callback=_days,
+    help="Time after a cutoff in which purchases are targets.",
+)
+@click.option("--spacing", callback=_days, help="Time between two cutoffs.  [default: the horizon]")
+@click.option(
+    "--skip", default=0, show_default=True, type=click.IntRange(0, 100), help="Number of the last cutoffs to leave out."
+)
+@click.option(
+    "--at",
+    default=6,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="Recommendations that the hit rate considers.",
+)
+@click.option(
+    "--target",
+    default="new",
+    show_default=True,
+    type=click.Choice(["new", "all"]),
+    help="Targets: items new to the customer, or all.",
+)
+@click.option(
+    "--systems", callback=_names, help="Names, groups or patterns of systems, comma-separated.  [default: all]"
+)
 @click.option("--against", default="default", show_default=True, help="System that the others are compared with.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Directory for results and report.")
 @click.option("--columns", metavar="FIELD=COLUMN,...", help="Columns with other names than the fields.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
-@click.option("--universe", default=5000, show_default=True, type=click.IntRange(0), help="Candidates; 0: every item.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed for everything random.")
+@click.option(
+    "--universe", default=5000, show_default=True, type=click.IntRange(0), help="Number of candidates; 0: every item."
+)
 def evaluate(
     logs: tuple[Path, ...],
     cutoffs: int,
@@ -64,21 +88,22 @@ def evaluate(
 ) -> None:
     r"""Compare recommenders on your own purchase log.
 
-    At each of the last cutoffs every system sees what was bought before, and recommends to each customer who bought
-    within the horizon after. Told is how often one of the first recommendations was among what they bought.
+    At each of the last cutoffs every system sees the purchases before, and recommends items to each customer who buys
+    within the horizon after. Reports how often one of the first recommendations was among these purchases.
 
-    Interrupted with --out, it goes on where it stopped. --out then holds results.json, report.html and table.md.
+    With --out, an interrupted evaluation continues where it stopped. --out then has results.json, report.html and
+    table.md.
 
     \b
     Example:
       alsobought evaluate orders.csv --systems default,popularity,peers --out evaluation
     """
-    running = _extra("evaluation.running")
+    runner = _extra("evaluation.run")
     protocol: Protocol = _extra("evaluation.protocol").Protocol(
         cutoffs, horizon, spacing or horizon, skip, at, target, universe, seed
     )
     with _sentences(), _directory(out) as directory:
-        running.run(logs, parse_columns(columns), protocol, systems, directory, against=against, keep=out is not None)
+        runner.run(logs, parse_columns(columns), protocol, systems, directory, against=against, keep=out is not None)
 
 
 def _extra(name: str) -> Any:  # noqa: ANN401 - a module
@@ -94,7 +119,7 @@ def _extra(name: str) -> Any:  # noqa: ANN401 - a module
 
 @contextmanager
 def _sentences() -> Iterator[None]:
-    """Turn what can't be evaluated into a sentence and exit code 2."""
+    """Print an impossible evaluation as a sentence, with exit code 2."""
     errors = (importlib.import_module("evaluation.errors").EvaluationError, _extra("producers.errors").ProducerError)
     try:
         yield

@@ -1,5 +1,5 @@
-"""What an evaluation refuses."""
+"""Errors of evaluations."""
 
 
 class EvaluationError(Exception):
-    """An evaluation that can't be made as asked. The message says why, and what is possible instead."""
+    """An evaluation that is not possible as asked. The message says why, and what is possible instead."""

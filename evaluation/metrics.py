@@ -1,4 +1,4 @@
-"""How good recommendations are, customer by customer."""
+"""Metrics of recommendations, customer by customer."""
 
 from __future__ import annotations
 
@@ -15,57 +15,57 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
-NOTHING = -1
+NO_CANDIDATE = -1
 
 
-class Marks(NamedTuple):
-    """What each of n customers' recommendations are worth, 0 to 1."""
+class CustomerMetrics(NamedTuple):
+    """Metrics of n customers' recommendations, each 0 to 1."""
 
     hit: npt.NDArray[np.float64]
-    """(n,) 1 if one of the first few is a target."""
+    """(n,) 1 if one of the first `at` is a target, else 0."""
     recall: npt.NDArray[np.float64]
     """(n,) share of the targets among the first 20."""
     ndcg: npt.NDArray[np.float64]
-    """(n,) discounted gain of the first 20, as a share of the best possible."""
+    """(n,) discounted cumulative gain of the first 20, as a share of the ideal one."""
 
 
-def best(scores: Floats, held: Mask, depth: int) -> Integers:
-    """(n, depth) places of the best candidates, ties by place; NOTHING where there are not so many.
+def best_candidates(scores: Floats, excluded: Mask, depth: int) -> Integers:
+    """(n, depth) the best candidates, best first, ties by candidate; NO_CANDIDATE where there are no more.
 
     Args:
         scores: (n, U).
-        held: (n, U) what may not be recommended.
-        depth: how many.
+        excluded: (n, U) candidates that may not be recommended.
+        depth: how many to return.
 
-    >>> best(np.array([[1.0, 3.0, 1.0]]), np.array([[False, False, False]]), 2).tolist()
+    >>> best_candidates(np.array([[1.0, 3.0, 1.0]]), np.array([[False, False, False]]), 2).tolist()
     [[1, 0]]
-    >>> best(np.array([[1.0, 3.0, 1.0]]), np.array([[False, True, True]]), 2).tolist()
+    >>> best_candidates(np.array([[1.0, 3.0, 1.0]]), np.array([[False, True, True]]), 2).tolist()
     [[0, -1]]
     """
-    barred = np.where(held, -np.inf, scores)
-    order = np.argsort(-barred, axis=1, kind="stable")[:, :depth]
-    return np.where(np.isneginf(np.take_along_axis(barred, order, 1)), NOTHING, order)
+    admissible = np.where(excluded, -np.inf, scores)
+    order = np.argsort(-admissible, axis=1, kind="stable")[:, :depth]
+    return np.where(np.isneginf(np.take_along_axis(admissible, order, 1)), NO_CANDIDATE, order)
 
 
-def marks(recommended: Integers, wanted: Mask, total: Integers, at: int) -> Marks:
-    """Marks of n customers.
+def customer_metrics(recommended: Integers, targets: Mask, total: Integers, at: int) -> CustomerMetrics:
+    """Metrics of n customers' recommendations.
 
     Args:
-        recommended: (n, 20 or more) places, best first, or NOTHING.
-        wanted: (n, U) their targets among the candidates.
-        total: (n,) how many targets they have, candidates or not.
-        at: how many recommendations count for a hit.
+        recommended: (n, 20 or more) candidates, best first, or NO_CANDIDATE.
+        targets: (n, U) which candidates are targets.
+        total: (n,) how many targets each customer has, candidates or not.
+        at: how many recommendations the hit considers.
 
-    >>> wanted = np.array([[False, True, True, False]])
-    >>> marks(np.array([[0, 1, 3, 2]]), wanted, np.array([4]), 2).recall.tolist()
+    >>> targets = np.array([[False, True, True, False]])
+    >>> customer_metrics(np.array([[0, 1, 3, 2]]), targets, np.array([4]), 2).recall.tolist()
     [0.5]
     """
-    found = np.take_along_axis(wanted, np.maximum(recommended, 0), 1) & (recommended != NOTHING)
+    found = np.take_along_axis(targets, np.maximum(recommended, 0), 1) & (recommended != NO_CANDIDATE)
     deep = found[:, :DEPTH]
     gain = 1 / np.log2(np.arange(2, DEPTH + 2))
     ideal = np.concatenate([[0.0], np.cumsum(gain)])[np.minimum(total, DEPTH)]
     some = np.maximum(total, 1)
-    return Marks(
+    return CustomerMetrics(
         hit=found[:, :at].any(axis=1).astype(np.float64),
         recall=deep.sum(axis=1) / some,
         ndcg=(deep * gain[: deep.shape[1]]).sum(axis=1) / np.where(ideal > 0, ideal, 1),

@@ -1,4 +1,4 @@
-"""What came of one system at one cutoff, and the directory in which outcomes wait for the others."""
+"""The outcome of one system at one cutoff, and the directory that stores outcomes until all are there."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Outcome:
     """One system at one cutoff.
 
     Attributes:
-        customers: (v,) numbers, in the log, of the customers asked.
+        customers: (v,) numbers, in the log, of the eligible customers with history.
         held: (v,) how many items each holds.
-        hit, recall, ndcg: (v,) their marks.
-        cold_hit, cold_recall, cold_ndcg: (w,) those of customers without history.
-        popularity: (v,) mean rank by purchases of what is recommended first, as a share of the universe: 0 the top.
-        coverage: share of the universe that is recommended first to anyone.
-        build_seconds: how long it took to fit.
-        serve_seconds: how long to serve all the customers.
-        build_lookups: pairs of customers compared while building.
-        serve_lookups: customers looked up per visitor.
+        hit, recall, ndcg: (v,) their metrics.
+        cold_hit, cold_recall, cold_ndcg: (w,) metrics of the eligible customers without history.
+        popularity: (v,) mean rank by purchases of the first recommendations, as a share of the universe: 0 is the top.
+        coverage: share of the universe that is among anyone's first recommendations.
+        build_seconds: time to fit the system.
+        serve_seconds: time to serve all the customers.
+        build_lookups: pairs of customers compared to fit the system.
+        serve_lookups: customers looked up for each visitor.
     """
 
     customers: npt.NDArray[np.int64]
@@ -56,12 +56,12 @@ class Outcome:
 
 
 class Outcomes:
-    """Outcomes in a directory; an evaluation that was interrupted goes on from there.
+    """Outcomes in a directory, from which an interrupted evaluation continues.
 
     Args:
-        directory: made if missing.
-        protocol: what is asked.
-        logs: what tells the logs from others.
+        directory: created if missing.
+        protocol: of the evaluation.
+        logs: fingerprints of the log files.
 
     Raises:
         EvaluationError: the directory holds outcomes of another protocol or log.
@@ -71,23 +71,23 @@ class Outcomes:
         self._directory = directory / "outcomes"
         self._directory.mkdir(parents=True, exist_ok=True)
         path = directory / "protocol.json"
-        wanted: dict[str, Any] = {**asdict(protocol), "logs": list(logs)}
+        expected: dict[str, Any] = {**asdict(protocol), "logs": list(logs)}
         if path.exists():
             found = json.loads(path.read_text())
-            if differing := [name for name, value in wanted.items() if found.get(name) != value]:
-                changes = "; ".join(f"{name} {found.get(name)}, now {wanted[name]}" for name in differing)
+            if differing := [name for name, value in expected.items() if found.get(name) != value]:
+                changes = "; ".join(f"{name} {found.get(name)}, now {expected[name]}" for name in differing)
                 raise EvaluationError(
                     f"{directory} holds outcomes with {changes}: set it back to add systems to them, "
                     "or choose another --out"
                 )
         else:
-            path.write_text(json.dumps(wanted, indent=2) + "\n")
+            path.write_text(json.dumps(expected, indent=2) + "\n")
 
     def _path(self, cutoff_ms: int, system: str) -> Path:
         return self._directory / f"{day_text(cutoff_ms)}-{system}.npz"
 
     def load(self, cutoff_ms: int, system: str) -> Outcome | None:
-        """The outcome of a system at a cutoff, if it is there."""
+        """The stored outcome of a system at a cutoff, or None."""
         path = self._path(cutoff_ms, system)
         if not path.exists():
             return None
@@ -96,7 +96,7 @@ class Outcomes:
         return Outcome(**fields)
 
     def save(self, cutoff_ms: int, system: str, outcome: Outcome) -> None:
-        """Keep an outcome; there whole or not at all."""
+        """Store an outcome, atomically."""
         path = self._path(cutoff_ms, system)
         unfinished = path.with_suffix(".part")
         with unfinished.open("wb") as file:

@@ -1,4 +1,4 @@
-"""What is known at a cutoff; systems see nothing else."""
+"""What is known at a cutoff. Systems see nothing else."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 
 class History(NamedTuple):
-    """What each customer with history holds, as rows in shared columns; the last row, the stranger's, is empty."""
+    """What each customer with history holds, as rows in shared columns. The last row, `cold_row`, is empty."""
 
     start: npt.NDArray[np.int64]
-    """(c + 2,) where each row begins."""
+    """(c + 2,) the start of each row, and the end of the last."""
     item: npt.NDArray[np.int64]
-    """Numbers in the engine's state."""
+    """Item numbers of the engine's state."""
     seq: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
-    """Milliseconds of its first purchase."""
+    """Time of the first purchase, milliseconds."""
     last: npt.NDArray[np.int64]
-    """Milliseconds of its last purchase."""
+    """Time of the last purchase, milliseconds."""
     purchases: npt.NDArray[np.int64]
 
     @property
@@ -50,32 +50,32 @@ class History(NamedTuple):
 
 
 class Bought(NamedTuple):
-    """Purchases before the cutoff by rising time, of customers with history and items of the universe."""
+    """Purchases before the cutoff in order of time, of customers with history and of candidates."""
 
     row: npt.NDArray[np.int64]
-    place: npt.NDArray[np.int64]
+    candidate: npt.NDArray[np.int64]
     time: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Past:
-    """A log up to a cutoff: what was bought of the universe, the candidates.
+    """A log up to a cutoff, reduced to the universe: the U items that may be recommended, called candidates.
 
-    Candidates are called by their place in the universe, which is sorted by purchases, then id: so of equal scores
-    the lower place wins, and who scores nothing recommends the most bought. Customers with history are called by
-    their row; the row `stranger` stands for any customer without.
+    A candidate is an index into the universe, which is sorted by purchases, then id: of equal scores the lower
+    candidate wins, so a system without scores recommends the most bought items. A customer with history is a row;
+    `cold_row` stands for every customer without.
 
     Attributes:
         cutoff_ms: everything here is strictly before it.
-        horizon_ms: how long after it purchases are targets.
-        items: (U,) ids of the universe.
-        customers: (c,) ids of those with history.
+        horizon_ms: purchases within this time after it are targets.
+        items: (U,) ids of the candidates.
+        customers: (c,) ids of the customers with history.
         history: what they hold.
-        before: all purchases before the cutoff, those of customers without history and of other items included.
-        held_too: whether items that the customer holds may be recommended.
-        depth: how many recommendations are looked at.
-        place: (U,) place in the universe of each item by its number in the engine's state.
-        states: the engine's state.
+        before: all purchases before the cutoff, including other items and customers without history.
+        recommend_held: whether items that the customer holds may be recommended.
+        depth: how many recommendations a system makes for a customer.
+        candidate: (U,) the candidate of each item number of the engine's state.
+        states: replays of the log up to the cutoff.
     """
 
     cutoff_ms: int
@@ -84,14 +84,14 @@ class Past:
     customers: list[str]
     history: History
     before: Purchases
-    held_too: bool
+    recommend_held: bool
     depth: int
-    place: npt.NDArray[np.int64]
+    candidate: npt.NDArray[np.int64]
     states: States
 
     @property
-    def stranger(self) -> int:
-        """The row of a customer without history."""
+    def cold_row(self) -> int:
+        """The row that stands for customers without history."""
         return len(self.customers)
 
     @cached_property
@@ -102,47 +102,47 @@ class Past:
 
     @cached_property
     def bought(self) -> Bought:
-        """What customers with history bought of the universe."""
+        """Purchases of candidates by customers with history."""
         row = self.rows_of(self.before)[self.before.customer]
-        place = self.places_of(self.before)[self.before.item]
-        here = (row < self.stranger) & (place >= 0)
-        return Bought(row[here], place[here], self.before.time[here])
+        candidate = self.candidates_of(self.before)[self.before.item]
+        here = (row < self.cold_row) & (candidate >= 0)
+        return Bought(row[here], candidate[here], self.before.time[here])
 
     @cached_property
     def held(self) -> sparse.csr_array:
-        """(c + 1, U) float32, 1 where a customer holds an item of the universe."""
+        """(c + 1, U) float32, 1 where a customer holds a candidate."""
         return self.matrix(np.ones(len(self.history.item), np.float32))
 
     def of_universe(self, values: npt.NDArray[Any]) -> Floats:
-        """(U,) values of items by their place, from those by their number in the engine's state."""
+        """(U,) values by candidate, from values by item number of the engine's state."""
         found = np.empty(len(self.items))
-        found[self.place] = values
+        found[self.candidate] = values
         return found
 
     def matrix(self, values: npt.NDArray[np.floating]) -> sparse.csr_array:
-        """(c + 1, U) with a value for each element of the history."""
-        shape = self.stranger + 1, len(self.items)
-        return sparse.csr_array((values, (self.history.row, self.place[self.history.item])), shape)
+        """(c + 1, U) matrix of one value for each element of the history."""
+        shape = self.cold_row + 1, len(self.items)
+        return sparse.csr_array((values, (self.history.row, self.candidate[self.history.item])), shape)
 
     def decayed(self, half_life_days: float) -> sparse.csr_array:
         """(c + 1, U) purchases, halved every `half_life_days` before the cutoff."""
         age = (self.cutoff_ms - self.bought.time) / DAY_MS
-        shape = self.stranger + 1, len(self.items)
-        return sparse.csr_array((0.5 ** (age / half_life_days), (self.bought.row, self.bought.place)), shape)
+        shape = self.cold_row + 1, len(self.items)
+        return sparse.csr_array((0.5 ** (age / half_life_days), (self.bought.row, self.bought.candidate)), shape)
 
     def rows_of(self, purchases: Purchases) -> npt.NDArray[np.int64]:
-        """Row of each of a log's customers."""
+        """The row of each of a log's customers."""
         row = {customer: number for number, customer in enumerate(self.customers)}
-        return np.array([row.get(customer, self.stranger) for customer in purchases.customers], np.int64)
+        return np.array([row.get(customer, self.cold_row) for customer in purchases.customers], np.int64)
 
-    def places_of(self, purchases: Purchases) -> npt.NDArray[np.int64]:
-        """Place of each of a log's items, -1 outside the universe."""
-        place = {item: number for number, item in enumerate(self.items)}
-        return np.array([place.get(item, -1) for item in purchases.items], np.int64)
+    def candidates_of(self, purchases: Purchases) -> npt.NDArray[np.int64]:
+        """The candidate of each of a log's items, -1 outside the universe."""
+        candidate = {item: number for number, item in enumerate(self.items)}
+        return np.array([candidate.get(item, -1) for item in purchases.items], np.int64)
 
     def held_pairs(self) -> npt.NDArray[np.int64]:
-        """What is held, as `customer << 32 | item` by the log's numbers; outside the universe, what was ever bought."""
-        outside = self.places_of(self.before)[self.before.item] < 0
+        """What is held, as `customer << 32 | item` in the log's numbers; outside the universe, everything bought."""
+        outside = self.candidates_of(self.before)[self.before.item] < 0
         customer, item = self.before.customer[outside].astype(np.int64), self.before.item[outside].astype(np.int64)
         customers = {customer: number for number, customer in enumerate(self.before.customers)}
         items = {item: number for number, item in enumerate(self.before.items)}
@@ -155,7 +155,7 @@ class Past:
 def past_at(
     cutoff_ms: int, purchases: Purchases, paths: Sequence[Path], columns: Mapping[str, str], protocol: Protocol
 ) -> Past:
-    """What is known at a cutoff: the engine replays the log before it. `states.close()` when done."""
+    """What is known at a cutoff, after the engine has replayed the log before it. Call `states.close()` when done."""
     before = purchases.between(0, cutoff_ms)
     lines = np.bincount(before.item, minlength=len(before.items))
     most = sorted(np.flatnonzero(lines).tolist(), key=lambda item: (-int(lines[item]), before.items[item]))
@@ -165,8 +165,8 @@ def past_at(
     ids = store.names.every
     amount = store.popularity.totals()[1]
     ranked = sorted(range(len(ids)), key=lambda item: (-int(amount[item]), ids[item]))
-    place = np.empty(len(ids), np.int64)
-    place[ranked] = np.arange(len(ids))
+    candidate = np.empty(len(ids), np.int64)
+    candidate[ranked] = np.arange(len(ids))
     customers, history = _histories(states.shipped.histories, store.names)
     return Past(
         cutoff_ms=cutoff_ms,
@@ -175,26 +175,26 @@ def past_at(
         customers=customers,
         history=history,
         before=before,
-        held_too=protocol.target == "all",
+        recommend_held=protocol.target == "all",
         depth=protocol.depth,
-        place=place,
+        candidate=candidate,
         states=states,
     )
 
 
 def _histories(store: HistoryStore, names: Names) -> tuple[list[str], History]:
-    """Ids of the customers who hold anything, and what they hold, by the numbers of the counts."""
+    """Ids of the customers who hold anything, and what they hold, with the item numbers of the counts."""
     rows: list[tuple[str, npt.NDArray[Any], npt.NDArray[Any]]] = []
-    for place, customer in enumerate(store.customers.every):
-        items, entries = store.table.history.row(place)
+    for number, customer in enumerate(store.customers.every):
+        items, entries = store.table.history.row(number)
         if customer and len(items):
             rows.append((customer, items, entries))
-    number: npt.NDArray[np.int64] = np.array([names[item] for item in store.items.every], np.int64)
+    count_item: npt.NDArray[np.int64] = np.array([names[item] for item in store.items.every], np.int64)
     held = np.concatenate([np.zeros(0, ENTRY), *[entries for _, _, entries in rows]])
     sizes = [len(items) for _, items, _ in rows]
     history = History(
         start=np.cumsum([0, *sizes, 0]),
-        item=number[np.concatenate([np.zeros(0, np.uint32), *[items for _, items, _ in rows]])],
+        item=count_item[np.concatenate([np.zeros(0, np.uint32), *[items for _, items, _ in rows]])],
         **{field: held[field].astype(np.int64) for field in ("seq", "first", "last", "purchases")},
     )
     return [customer for customer, _, _ in rows], history

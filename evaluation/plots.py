@@ -1,4 +1,4 @@
-"""Plots as inline SVG, drawn with the page's own colours; numbers stand beside the marks, so colour carries nothing."""
+"""Plots as inline SVG in the colours of the report. Every mark is labelled, so no meaning depends on colour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINE = 20
 
 
 class Bar(NamedTuple):
-    """A named value with an interval, or none."""
+    """A named value with an interval."""
 
     name: str
     value: Interval
@@ -57,11 +57,11 @@ class Line(NamedTuple):
 
     name: str
     points: Sequence[tuple[int, float]]
-    """(place on the horizontal axis, value)."""
+    """(index on the horizontal axis, value)."""
 
 
 def lines(title: str, labels: Sequence[str], rows: Sequence[Line], unit: str) -> str:
-    """Lines over labelled places, each named at its right end; names keep clear of each other."""
+    """Lines over a labelled axis, each named at its right end, without overlap."""
     left, right, height = 50, 170, 320
     top = max([value for row in rows for _, value in row.points] + [1e-9])
     across = (WIDTH - left - right) / max(len(labels) - 1, 1)
@@ -90,7 +90,7 @@ def lines(title: str, labels: Sequence[str], rows: Sequence[Line], unit: str) ->
 
 
 def ticks(top: float) -> list[float]:
-    """Round numbers from 0 to `top`, some four.
+    """About four round numbers from 0 to `top`.
 
     >>> ticks(0.163)
     [0.0, 0.05, 0.1, 0.15]

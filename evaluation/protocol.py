@@ -1,40 +1,34 @@
-"""Who is asked, when, and what counts as right: cutoffs, eligible customers and targets."""
+"""The protocol of an evaluation: cutoffs, horizon, targets and candidates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-import numpy as np
-from scipy import sparse
+from typing import TYPE_CHECKING, Literal
 
 from evaluation.errors import EvaluationError
 from producers.orders import DAY_MS
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from evaluation.past import Past
     from evaluation.purchases import Purchases
 
 DEPTH = 20
-"""How many recommendations recall and NDCG look at."""
+"""How many recommendations recall and NDCG consider."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What is asked of every system.
+    """The protocol, the same for every system.
 
     Attributes:
-        cutoffs: how many.
-        horizon_days: how long after a cutoff purchases are targets.
-        spacing_days: between two cutoffs.
-        skip: cutoffs left out at the end of the log; what is tuned on them is not tuned on the last.
-        at: how many recommendations a hit rate looks at.
-        target: `new`: items the customer does not hold at the cutoff, which alone are recommended; `all`: any.
-        universe: candidates, the most bought before the cutoff; targets outside count as misses. 0: every item.
-        seed: of everything random.
+        cutoffs: number of cutoffs.
+        horizon_days: days after a cutoff in which purchases are targets.
+        spacing_days: days between two cutoffs.
+        skip: how many of the last cutoffs to leave out, so that settings tuned before are reported on those.
+        at: how many recommendations the hit rate considers.
+        target: `new`: items that the customer does not hold at the cutoff, the only ones recommended; `all`: any item.
+        universe: number of candidates, the most bought before the cutoff; other targets count as misses. 0: every item.
+        seed: for everything random.
     """
 
     cutoffs: int = 3
@@ -53,7 +47,7 @@ class Protocol:
 
     @property
     def depth(self) -> int:
-        """How many recommendations are looked at."""
+        """How many recommendations a system makes for a customer."""
         return max(self.at, DEPTH)
 
 
@@ -94,71 +88,3 @@ def cutoffs_of(purchases: Purchases, protocol: Protocol) -> list[int]:
             f"it allows --horizon {days}d with --cutoffs 1, and half of that is wiser"
         )
     raise EvaluationError(f"{span}: an evaluation needs more than a day, purchases before a cutoff and a day after it")
-
-
-class Targets(NamedTuple):
-    """What v customers bought after a cutoff."""
-
-    wanted: sparse.csr_array
-    """(v, U) bool, over the universe."""
-    total: npt.NDArray[np.int64]
-    """(v,) all their targets, inside the universe or not."""
-
-
-class Exam(NamedTuple):
-    """Who is asked at a cutoff, and what is right."""
-
-    customers: npt.NDArray[np.int64]
-    """(v,) numbers, in the log, of the customers with history who bought within the horizon."""
-    visitors: npt.NDArray[np.int64]
-    """(v,) their rows in the past: the stranger's for those who held nothing of the universe."""
-    targets: Targets
-    cold: Targets
-    """Of those who bought within the horizon and have no history."""
-
-
-def exam(past: Past, purchases: Purchases, protocol: Protocol) -> Exam:
-    """The eligible customers of a cutoff and their targets.
-
-    Args:
-        past: what is known at the cutoff.
-        purchases: the whole log.
-        protocol: what is asked.
-
-    Raises:
-        EvaluationError: no customer is eligible.
-    """
-    after = purchases.between(past.cutoff_ms, past.cutoff_ms + protocol.horizon_ms)
-    pairs = np.unique(after.customer.astype(np.int64) << 32 | after.item)
-    buyers = np.unique(pairs >> 32)
-    if protocol.target == "new":
-        pairs = pairs[~np.isin(pairs, past.held_pairs())]
-    known = np.isin(buyers, past.before.customer)
-    warm, cold = buyers[known], buyers[~known]
-    if not len(warm):
-        when = f"the {protocol.horizon_days} days from {day_text(past.cutoff_ms)}"
-        raise EvaluationError(
-            f"no customer is eligible: of {len(buyers):,} who bought in {when} none had bought before; "
-            "choose fewer --cutoffs (later ones) or a longer --horizon, or check that customer_id is not an order id"
-        )
-    places = past.places_of(purchases)
-    return Exam(
-        customers=warm,
-        visitors=past.rows_of(purchases)[warm],
-        targets=_targets(pairs, warm, places, past),
-        cold=_targets(pairs, cold, places, past),
-    )
-
-
-def _targets(
-    pairs: npt.NDArray[np.int64], asked: npt.NDArray[np.int64], places: npt.NDArray[np.int64], past: Past
-) -> Targets:
-    """Targets of the `asked` customers, who rise, out of (customer << 32 | item) `pairs`."""
-    pairs = pairs[np.isin(pairs >> 32, asked)]
-    row = np.searchsorted(asked, pairs >> 32)
-    place = places[pairs & 0xFFFFFFFF]
-    inside = place >= 0
-    wanted = sparse.csr_array(
-        (np.ones(int(inside.sum()), bool), (row[inside], place[inside])), (len(asked), len(past.items))
-    )
-    return Targets(wanted, np.bincount(row, minlength=len(asked)))

@@ -1,4 +1,4 @@
-"""The purchases of a whole log as columns: what was bought before and after a cutoff."""
+"""The purchases of a whole log as columns, before and after a cutoff."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from streams.engine.embedded import Embedded
     from streams.engine.stages import Score
 
-_COMMIT_LINES = 8192  # without pair window a commit makes room for every pair it could bring
+_COMMIT_LINES = 8192  # without a pair window a commit allocates room for every pair that it could add
 
 
 @dataclass(frozen=True, slots=True)
 class Purchases:
-    """Purchased order lines by rising time; returns and erasures are not among them. 16 bytes a line.
+    """Purchased order lines in order of time, without returns and erasures. 16 bytes a line.
 
     Attributes:
         customers, items: distinct ids.
@@ -46,7 +46,7 @@ class Purchases:
         return len(self.time)
 
     def between(self, begin_ms: int, end_ms: int) -> Purchases:
-        """Those from `begin_ms` up to, not including, `end_ms`; views, not copies."""
+        """The purchases from `begin_ms` up to, not including, `end_ms`, as views."""
         here = slice(*np.searchsorted(self.time, [begin_ms, end_ms]).tolist())
         return Purchases(self.customers, self.items, self.customer[here], self.item[here], self.time[here])
 
@@ -59,11 +59,11 @@ def read_purchases(
     Args:
         paths: the files.
         columns: field -> column.
-        on_progress: told how much of a file is read, 0 to 1.
+        on_progress: called with the fraction of a file that is read, 0 to 1.
 
     Raises:
         LogError: a file can't be read.
-        EvaluationError: there is nothing to evaluate on.
+        EvaluationError: the log has no purchases, or no variety.
     """
     customers, items = Names(), Names()
     parts: list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.int64]]] = []
@@ -117,7 +117,7 @@ def count_prefix(
     items: Container[str],
     score: Score | None = None,
 ) -> None:
-    """Count every order strictly before a time, in log order, without the lines of other items.
+    """Count every order strictly before a time, in log order, with only the lines of some items.
 
     Args:
         embedded: an empty state.
@@ -125,7 +125,7 @@ def count_prefix(
         columns: field -> column.
         before_ms: milliseconds since 1970 UTC.
         items: ids of the items to count.
-        score: told the orders of the windows of `streams.offline.windows` before they are counted.
+        score: called with the orders of the windows of `streams.offline.windows` before they are counted.
     """
     for path in paths:
         log = open_log(path, columns, batch_rows=_COMMIT_LINES)
@@ -140,7 +140,7 @@ def count_prefix(
 
 
 def _prefix(orders: Orders, before_ms: int, items: Container[str]) -> Orders:
-    """The orders before a time that are erasures or have lines of `items`, with these lines only."""
+    """The orders before a time that are erasures or have lines of `items`, with only those lines."""
     counted = np.array([item in items for item in orders.items] + [False])[orders.item]
     sizes = np.diff(orders.start)
     order_of = np.repeat(np.arange(len(orders)), sizes)

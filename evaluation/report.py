@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, light or dark as the reader's screen is."""
+"""The report: one self-contained HTML file, light or dark as the reader's system."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evaluation.results import Results, Row
 
 _SMALLEST_GROUP = 30
-"""Customers below which a hit rate by history length says nothing."""
+"""Fewest customers for which a hit rate by history length is shown."""
 _SHOWN_BY_HISTORY = ("default", "bestsellers-14d", "customers-full", "als", "ease", "autoencoder-time")
 
 _STYLE = """
@@ -40,33 +40,33 @@ table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabula
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--faint) }
 th:first-child, td:first-child { text-align: left } tr.strong { font-weight: 600; fill: none }
 """
-_PROTOCOL = """<p>{heading}; cutoffs {days}. Everything a system knows lies strictly before the cutoff.
+_PROTOCOL = """<p>{heading}; cutoffs {days}. A system knows only what is strictly before the cutoff.
 Intervals are 95 % by paired bootstrap over customers.</p>"""
 _RANK = """<p>Mean rank by purchases of the first recommendations, as a share of the candidates: 0 is the bestseller,
-0.5 what an order at random would give.</p>"""
+0.5 what a random order would give.</p>"""
 
 
 def write_report(path: Path, results: Results) -> None:
-    """Write the report of some results."""
+    """Write the report of results to a file."""
     hit = f"hit@{results.protocol.at}"
     rows = sorted(results.rows, key=lambda row: -row.metrics["hit"].value.mean)
     days = ", ".join(day_text(cutoff) for cutoff in results.cutoffs)
     body = [
-        "<h1>Recommenders on one bench</h1>",
+        "<h1>Recommenders compared</h1>",
         _PROTOCOL.format(heading=escape(heading(results)), days=days),
         f"<h2>{hit}</h2>",
         bars(hit, [Bar(row.name, row.metrics["hit"].value, row.name == "default") for row in rows], hit),
         f"<h2>{hit} by the number of items a customer holds</h2>",
         _by_history(results),
-        "<h2>How popular what is recommended is</h2>",
+        "<h2>Popularity of the recommendations</h2>",
         _RANK,
         _popularity(rows),
-        "<h2>Everything</h2>",
+        "<h2>All figures</h2>",
         _table(results),
     ]
     path.write_text(
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'><title>Recommenders on one bench</title>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'><title>Recommenders compared</title>"
         f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>\n",
         encoding="utf-8",
     )
@@ -76,7 +76,7 @@ def _by_history(results: Results) -> str:
     shown = [row for row in results.rows if row.name in _SHOWN_BY_HISTORY] or results.rows[:6]
     known = [bound for bound, customers, _ in shown[0].by_history if customers >= _SMALLEST_GROUP]
     if not known:
-        return "<p>Too few customers to tell.</p>"
+        return "<p>Too few customers.</p>"
     starts = (*HELD_BOUNDS, None)
     labels = [_range(bound, starts[starts.index(bound) + 1]) for bound in known]
     drawn = [
@@ -95,7 +95,7 @@ def _range(first: int, following: int | None) -> str:
 def _popularity(rows: list[Row]) -> str:
     ranked = sorted(rows, key=lambda row: row.popularity)
     shown = [Bar(row.name, Interval(*[row.popularity] * 3), row.name == "default") for row in ranked]
-    return bars("popularity", shown, "mean rank of what is recommended")
+    return bars("popularity", shown, "mean rank of the recommendations")
 
 
 def _table(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""What came of all systems over all cutoffs: means, intervals, costs."""
+"""The results of all systems over all cutoffs: means, intervals, costs."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
 
 METRICS = ("hit", "recall", "ndcg")
 HELD_BOUNDS = (1, 3, 6, 11, 21, 51, 101, 201, 501)
-"""History lengths at which the groups of the report begin."""
+"""The shortest history of each group in the report's plot by history length."""
 
 
-class Measure(NamedTuple):
+class MetricResult(NamedTuple):
     """One metric of one system."""
 
     value: Interval
     difference: Interval
-    """From the system it is compared with, on the same customers."""
+    """From the system that it is compared with, on the same customers."""
 
 
 class Row(NamedTuple):
     """One system.
 
     Attributes:
-        metrics: by METRICS, of customers with history.
-        cold: hit rate of customers without, None if there was none.
-        coverage: share of the universe recommended first to anyone.
-        popularity: mean rank, as a share of the universe, of what is recommended first.
-        build_seconds: mean per cutoff.
-        visit_ms: to serve a visitor, in a batch.
-        build_lookups: pairs of customers compared while building, mean per cutoff.
+        metrics: metric name -> result, of the customers with history.
+        cold: hit rate of the customers without history, None if there are none.
+        coverage: share of the universe that is among anyone's first recommendations.
+        popularity: mean rank of the first recommendations, as a share of the universe.
+        build_seconds: time to fit the system, mean per cutoff.
+        visit_ms: time to serve a visitor, in a batch.
+        build_lookups: pairs of customers compared to fit the system, mean per cutoff.
         serve_lookups: customers looked up for a visitor.
         by_history: hit rate by history length: (shortest history, customers, rate).
     """
 
     name: str
     group: str
-    metrics: Mapping[str, Measure]
+    metrics: Mapping[str, MetricResult]
     cold: float | None
     coverage: float
     popularity: float
@@ -63,15 +63,15 @@ class Results:
     """The rows of all systems, in the order given.
 
     Args:
-        protocol: what was asked.
-        cutoffs: when, milliseconds.
+        protocol: of the evaluation.
+        cutoffs: milliseconds.
         groups: system name -> group.
-        outcomes: of all of them.
-        against: the system that the others are compared with, one of them.
+        outcomes: of every system at every cutoff.
+        against: the system that the others are compared with.
 
     Attributes:
         rows: one for each system.
-        asked, cold: customers with and without history at each cutoff.
+        customers, cold: number of eligible customers with and without history at each cutoff.
     """
 
     def __init__(
@@ -87,23 +87,23 @@ class Results:
         self.cutoffs = list(cutoffs)
         other = _loaded(outcomes, cutoffs, against)
         bootstrap = Bootstrap([outcome.customers for outcome in other], protocol.seed)
-        self.asked = [len(outcome.hit) for outcome in other]
+        self.customers = [len(outcome.hit) for outcome in other]
         self.cold = [len(outcome.cold_hit) for outcome in other]
         self.rows = [
             _row(name, group, _loaded(outcomes, cutoffs, name), other, bootstrap) for name, group in groups.items()
         ]
 
     def metric_name(self, metric: str) -> str:
-        """How a metric is called outside."""
+        """The name of a metric in tables and results.json."""
         return f"hit@{self.protocol.at}" if metric == "hit" else f"{metric}@20"
 
     def document(self) -> dict[str, Any]:
-        """Everything, for results.json."""
+        """Everything, as results.json has it."""
         return {
             "protocol": {
                 **asdict(self.protocol),
                 "cutoff_days": [day_text(cutoff) for cutoff in self.cutoffs],
-                "customers": self.asked,
+                "customers": self.customers,
                 "cold_customers": self.cold,
                 "against": self.against,
             },
@@ -129,7 +129,7 @@ class Results:
         }
 
     def json(self) -> str:
-        """The text of results.json."""
+        """The contents of results.json."""
         return json.dumps(self.document(), indent=2) + "\n"
 
 
@@ -143,7 +143,7 @@ def _row(name: str, group: str, found: list[Outcome], other: list[Outcome], boot
     for metric in METRICS:
         values = [getattr(outcome, metric) for outcome in found]
         others = [getattr(outcome, metric) for outcome in other]
-        metrics[metric] = Measure(bootstrap.interval(values), bootstrap.difference(values, others))
+        metrics[metric] = MetricResult(bootstrap.interval(values), bootstrap.difference(values, others))
     cold = np.concatenate([outcome.cold_hit for outcome in found])
     return Row(
         name=name,

@@ -1,4 +1,4 @@
-"""The project's own engine at a cutoff: the log before it replayed into a temporary state."""
+"""The project's own engine at a cutoff: temporary states into which the log before it is replayed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class States:
-    """Replays of a log up to a cutoff, one for each pair window; that of the shipped pair window is kept.
+    """Replays of a log up to a cutoff, one for each pair window. The one with the default pair window is kept.
 
     Attributes:
         paths: the log files.
         columns: field -> column.
-        cutoff_ms: orders strictly before it are counted.
-        items: of those, the lines of these items.
-        seconds: pair window -> how long its replay took.
+        cutoff_ms: only orders strictly before it are counted.
+        items: only lines of these items are counted.
+        seconds: pair window -> seconds that its replay took.
     """
 
     paths: Sequence[Path]
@@ -39,7 +39,7 @@ class States:
 
     @contextmanager
     def counted(self, pair_window: int) -> Iterator[Embedded]:
-        """The state with a pair window; gone afterwards unless it is the shipped one."""
+        """The state with a pair window, deleted afterwards unless it is the default one."""
         if self._shipped is not None and self._shipped.settings.pair_window == pair_window:
             yield self._shipped
             return
@@ -50,7 +50,7 @@ class States:
 
     @property
     def shipped(self) -> Embedded:
-        """The state with the shipped pair window."""
+        """The state with the default pair window."""
         if self._shipped is None:
             self._directory = TemporaryDirectory(prefix="alsobought-")
             self._shipped = self._replayed(Path(self._directory.name), CountingSettings().pair_window)
@@ -64,7 +64,7 @@ class States:
         return embedded
 
     def close(self) -> None:
-        """Delete what was replayed."""
+        """Delete the states."""
         if self._shipped is not None:
             self._shipped.close()
         if self._directory is not None:

@@ -1,4 +1,4 @@
-"""Results as a table: on the terminal, and in Markdown for the documentation."""
+"""Results as a table, on the terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def heading(results: Results) -> str:
-    """What was asked, in a line."""
+    """The protocol, in one line."""
     protocol = results.protocol
     held = "items new to the customer" if protocol.target == "new" else "any items"
     return (
         f"hit@{protocol.at} within {protocol.horizon_days} days of {len(results.cutoffs)} cutoffs, {held}, "
-        f"{round(sum(results.asked) / len(results.asked)):,} customers a cutoff"
+        f"{round(sum(results.customers) / len(results.customers)):,} customers per cutoff"
     )
 
 
@@ -39,7 +39,7 @@ def columns(results: Results) -> list[str]:
 
 
 def cells(row: Row, against: str) -> list[str]:
-    """A system's line, compared with another."""
+    """The cells of a system's row, compared with another system."""
     hit = row.metrics["hit"]
     return [
         row.name,
@@ -68,7 +68,7 @@ def interval(value: Interval, *, signed: bool = False) -> str:
 
 
 def on_terminal(results: Results) -> Table:
-    """A table for people."""
+    """The table for a terminal."""
     table = Table(title=heading(results), title_justify="left", box=None, header_style="bold")
     for number, column in enumerate(columns(results)):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
@@ -78,7 +78,7 @@ def on_terminal(results: Results) -> Table:
 
 
 def markdown(results: Results) -> str:
-    """The same in Markdown, and the cost of user-based filtering beside it."""
+    """The table in Markdown, and one with the cost of user-based filtering."""
     return "\n".join([heading(results) + ".", "", *_lines(results), "", *_costs(results), ""])
 
 

@@ -107,7 +107,7 @@ def test_without_the_extra_the_command_says_how_to_install_it(log: Path, monkeyp
     monkeypatch.setitem(sys.modules, "sklearn.neural_network", None)
     monkeypatch.delitem(sys.modules, "evaluation.systems.autoencoder", raising=False)
     monkeypatch.delitem(sys.modules, "evaluation.systems.registry", raising=False)
-    for name in ("evaluation.running", "evaluation.results", "evaluation.report", "evaluation.tables"):
+    for name in ("evaluation.run", "evaluation.results", "evaluation.report", "evaluation.tables"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     result = run(log)
     assert result.exit_code != 0

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from evaluation.intervals import Bootstrap
-from evaluation.metrics import best, marks
+from evaluation.metrics import best_candidates, customer_metrics
 
 
 def test_metrics_equal_a_hand_computed_example() -> None:
     recommended = np.array([[3, 0, 2, -1], [4, 1, 0, 2], [2, 3, 4, 0]])
-    wanted = np.array(
+    targets = np.array(
         [
             [True, False, True, False, False],  # two of its three targets are candidates; places 2 and 3 of the list
             [False, False, True, False, False],  # found, but only in the fourth place
             [False, False, False, False, False],  # its only target is outside the universe
         ]
     )
-    found = marks(recommended, wanted, np.array([3, 1, 1]), at=3)
+    found = customer_metrics(recommended, targets, np.array([3, 1, 1]), at=3)
 
     assert found.hit.tolist() == [1, 0, 0]
     assert found.recall.tolist() == pytest.approx([2 / 3, 1, 0])
@@ -26,8 +26,8 @@ def test_metrics_equal_a_hand_computed_example() -> None:
 
 def test_a_missing_recommendation_hits_nothing() -> None:
     """The place that stands for it would be a candidate if it were taken as an index."""
-    wanted = np.array([[True, True]])
-    assert marks(np.array([[-1, -1]]), wanted, np.array([2]), at=2).hit.tolist() == [0]
+    targets = np.array([[True, True]])
+    assert customer_metrics(np.array([[-1, -1]]), targets, np.array([2]), at=2).hit.tolist() == [0]
 
 
 def test_equal_scores_go_by_place_that_is_by_popularity_then_id() -> None:
@@ -35,12 +35,12 @@ def test_equal_scores_go_by_place_that_is_by_popularity_then_id() -> None:
     scores[0, 30] = 1
     held = np.zeros((1, 50), bool)
     held[0, :2] = True
-    assert best(scores, held, 4).tolist() == [[30, 2, 3, 4]]
+    assert best_candidates(scores, held, 4).tolist() == [[30, 2, 3, 4]]
 
 
 def test_a_customer_with_more_than_twenty_targets_can_reach_a_perfect_ndcg_but_not_recall() -> None:
-    wanted = np.ones((1, 40), bool)
-    found = marks(np.arange(20)[None], wanted, np.array([40]), at=6)
+    targets = np.ones((1, 40), bool)
+    found = customer_metrics(np.arange(20)[None], targets, np.array([40]), at=6)
     assert found.ndcg.item() == pytest.approx(1)
     assert found.recall.item() == 0.5
 

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from evaluation.bench import outcome_of, recommendations
 from evaluation.errors import EvaluationError
+from evaluation.evaluate import outcome_of, recommendations
 from evaluation.past import Past, past_at
-from evaluation.protocol import Protocol, cutoffs_of, exam
+from evaluation.protocol import Protocol, cutoffs_of
 from evaluation.purchases import read_purchases
 from evaluation.systems.chance import chance
 from evaluation.systems.registry import SYSTEMS, systems_named
 from evaluation.systems.related import Merging, item_to_item
 from evaluation.systems.system import System
+from evaluation.targets import eligible_customers
 from producers.orders import DAY_MS
 from streams.engine.ranker import Scoring
 from tests.shops import NEW_YEAR_MS, Purchase, planted, shop, write_log
@@ -53,14 +54,14 @@ def steady(days: int) -> list[Purchase]:
     ]
 
 
-def told(past: Past, system: System) -> dict[str, list[str]]:
-    """What a system recommends to every customer with history, and to a stranger."""
-    rows = np.arange(past.stranger + 1)
-    places = recommendations(past, system.fit(past, 0), rows)
-    names = [*past.customers, "stranger"]
+def recommended_by(past: Past, system: System) -> dict[str, list[str]]:
+    """What a system recommends to every customer with history, and to one without."""
+    rows = np.arange(past.cold_row + 1)
+    candidates = recommendations(past, system.fit(past, 0), rows)
+    names = [*past.customers, "customer without history"]
     return {
-        name: [past.items[place] for place in listed if place >= 0]
-        for name, listed in zip(names, places.tolist(), strict=True)
+        name: [past.items[candidate] for candidate in listed if candidate >= 0]
+        for name, listed in zip(names, candidates.tolist(), strict=True)
     }
 
 
@@ -83,14 +84,14 @@ def test_events_after_the_cutoff_change_no_recommendation(look: Any) -> None:  #
 
     assert altered.cutoff_ms == past.cutoff_ms
     for system in SYSTEMS:
-        assert told(altered, system) == told(past, system), system.name
+        assert recommended_by(altered, system) == recommended_by(past, system), system.name
 
 
 def test_item_to_item_finds_planted_pairs_and_bestsellers_do_not(look: Any) -> None:  # noqa: ANN401
     past, purchases, protocol = look(planted())
-    asked = exam(past, purchases, protocol)
+    eligible = eligible_customers(past, purchases, protocol)
     hit = {
-        system.name: outcome_of(past, asked, protocol, system).hit.mean()
+        system.name: outcome_of(past, eligible, protocol, system).hit.mean()
         for system in systems_named(["default", "difference", "bestsellers-*", "customers-full", "ease"])
     }
     # a hundred customers look for three of 57 new items with six guesses: 29 % by chance
@@ -103,15 +104,15 @@ def test_the_batch_merge_equals_the_shipped_recommendations(look: Any) -> None: 
     past, _, _ = look(shop(seed=3, customers=80, items=70), universe=0)
     (default,) = systems_named(["default"])
     merge = System("merge", "", item_to_item(Scoring(), Merging()))
-    assert told(past, merge) == told(past, default)
+    assert recommended_by(past, merge) == recommended_by(past, default)
 
 
 def test_a_random_recommender_hits_as_often_as_chance_says(look: Any) -> None:  # noqa: ANN401
     past, purchases, protocol = look(shop(customers=400, items=100), universe=0)
-    asked = exam(past, purchases, protocol)
-    hit = outcome_of(past, asked, protocol, System("chance", "", chance)).hit
-    free = len(past.items) - past.held[asked.visitors].sum(axis=1)
-    targets = np.asarray(asked.targets.wanted.sum(axis=1))
+    eligible = eligible_customers(past, purchases, protocol)
+    hit = outcome_of(past, eligible, protocol, System("chance", "", chance)).hit
+    free = len(past.items) - past.held[eligible.rows].sum(axis=1)
+    targets = np.asarray(eligible.targets.candidates.sum(axis=1))
     missed = np.ones(len(hit))
     for draw in range(6):
         missed *= np.clip((free - targets - draw) / (free - draw), 0, 1)
@@ -129,26 +130,26 @@ def test_targets_outside_the_universe_count_as_misses(look: Any) -> None:  # noq
     log += [Purchase(day + 30 * DAY_MS, f"c{number}", "never seen before") for number in range(5)]
     log += [Purchase(day + 31 * DAY_MS, "newcomer", "i0"), Purchase(day + 35 * DAY_MS, "the end", "i0")]
     past, purchases, protocol = look(log)
-    asked = exam(past, purchases, protocol)
+    eligible = eligible_customers(past, purchases, protocol)
 
     assert "never seen before" not in past.items
-    assert asked.targets.total.tolist() == [1] * 5
-    assert asked.targets.wanted.sum() == 0
-    assert asked.cold.total.tolist() == [1]
-    assert asked.cold.wanted.sum() == 1
+    assert eligible.targets.total.tolist() == [1] * 5
+    assert eligible.targets.candidates.sum() == 0
+    assert eligible.cold.total.tolist() == [1]
+    assert eligible.cold.candidates.sum() == 1
 
 
 def test_with_target_all_held_items_are_recommended_and_count(look: Any) -> None:  # noqa: ANN401
     log = [Purchase(NEW_YEAR_MS + number * DAY_MS, f"c{number % 2}", f"i{number % 2}") for number in range(40)]
     past, purchases, protocol = look(log, target="all")
-    asked = exam(past, purchases, protocol)
+    eligible = eligible_customers(past, purchases, protocol)
     (again,) = (system for system in SYSTEMS if system.name == "buy-again")
-    assert outcome_of(past, asked, protocol, again).hit.tolist() == [1, 1]
+    assert outcome_of(past, eligible, protocol, again).hit.tolist() == [1, 1]
 
     past, purchases, protocol = look(log, target="new")
-    asked = exam(past, purchases, protocol)
-    assert asked.targets.total.tolist() == [0, 0]
-    assert outcome_of(past, asked, protocol, again).hit.tolist() == [0, 0]
+    eligible = eligible_customers(past, purchases, protocol)
+    assert eligible.targets.total.tolist() == [0, 0]
+    assert outcome_of(past, eligible, protocol, again).hit.tolist() == [0, 0]
 
 
 def test_cutoffs_end_one_horizon_before_the_last_day_and_skip_from_the_end(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_log_in_which_nobody_comes_back_has_no_eligible_customer(look: Any) ->
     log = [Purchase(NEW_YEAR_MS + day * DAY_MS, f"c{day}", f"i{day % 3}") for day in range(60)]
     past, purchases, protocol = look(log)
     with pytest.raises(EvaluationError, match="eligible: of 10 who bought in the 10 days from 2024-02-19"):
-        exam(past, purchases, protocol)
+        eligible_customers(past, purchases, protocol)
 
 
 def test_an_unknown_system_is_met_with_those_there_are() -> None:
@@ -220,5 +221,5 @@ def test_systems_are_chosen_by_name_group_and_pattern_always_with_the_default() 
 
 def test_systems_are_compared_with_any_one_of_them() -> None:
     assert [system.name for system in systems_named(["als"], against="raw")] == ["raw", "als"]
-    with pytest.raises(EvaluationError, match="--against takes one system, 'popularity' is none"):
+    with pytest.raises(EvaluationError, match="--against takes the name of one system, not 'popularity'"):
         systems_named([], against="popularity")

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; apt-
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("report")
     log = write_log(directory / "orders.csv", shop(customers=200))
-    wanted = "default,popularity,difference,customers-full,als,ease"
-    result = CliRunner().invoke(evaluate, [str(log), "--systems", wanted, "--out", str(directory)])
+    selection = "default,popularity,difference,customers-full,als,ease"
+    result = CliRunner().invoke(evaluate, [str(log), "--systems", selection, "--out", str(directory)])
     assert result.exit_code == 0, result.output
     return directory / "report.html"
 

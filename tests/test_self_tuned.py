@@ -1,4 +1,4 @@
-"""The self-tuned share: learnt from the past alone, and only where the past speaks clearly."""
+"""The self-tuned share: learned from the past alone, and only where the past speaks clearly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from evaluation.past import past_at
 from evaluation.protocol import Protocol, cutoffs_of
 from evaluation.purchases import read_purchases
-from evaluation.systems.self_tuned import RIVALS, Contest, learnt_share
+from evaluation.systems.self_tuned import RIVALS, Contest, learned_share
 from producers.orders import DAY_MS
 from streams.offline import windows
 from streams.recommendations.recommend import POPULARITY_SHARE
@@ -29,13 +29,13 @@ def _many_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def share_of(directory: Path, log: Sequence[Purchase]) -> float:
-    """The share learnt from a log at its last cutoff."""
+    """The share learned from a log at its last cutoff."""
     path = write_log(directory / "log.csv", log)
     protocol = Protocol(cutoffs=1, horizon_days=10)
     purchases = read_purchases([path], {})
     past = past_at(cutoffs_of(purchases, protocol)[-1], purchases, [path], {}, protocol)
     try:
-        return learnt_share(past)
+        return learned_share(past)
     finally:
         past.states.close()
 

@@ -1,4 +1,4 @@
-"""The same for everybody: the most bought, of two weeks, of all time, or decayed."""
+"""Bestsellers, the same for everybody: of two weeks, of all time, or decayed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def two_weeks(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
-    """The most bought of the last two weeks: what the engine shows a stranger."""
+    """The most bought of the last two weeks, which the engine recommends to customers without history."""
     return everybody(past.of_universe(past.assortment.recent))
 
 
@@ -27,11 +27,11 @@ def of_all_time(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here
 
 
 def decayed(half_life_days: float) -> Callable[[Past, int], Fitted]:
-    """Purchases halved every `half_life_days`, as the engine keeps them."""
+    """The most bought, each purchase decayed with a half-life, as the engine computes it."""
 
     def fit(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
         table = past.states.shipped.counts[0].popularity
-        return everybody(past.of_universe(decayed_share(table, len(past.place), half_life_days)))
+        return everybody(past.of_universe(decayed_share(table, len(past.candidate), half_life_days)))
 
     return fit
 

@@ -19,10 +19,10 @@ NEIGHBOURS = 50
 
 
 def bm25(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
-    """The neighbours of what a customer holds."""
+    """The nearest neighbours of the items that a customer holds."""
     model = BM25Recommender(K=NEIGHBOURS, num_threads=1)
     with catch_warnings():
-        simplefilter("ignore", ParameterWarning)  # implicit tells itself that it converts its own matrix
+        simplefilter("ignore", ParameterWarning)  # implicit warns that it converts the matrix
         model.fit(sparse.csr_matrix(past.held), show_progress=False)
     similarity = sparse.csr_array(model.similarity)
 

@@ -1,4 +1,4 @@
-"""What the customer buys anyway: own purchases, decayed."""
+"""The customer's own purchases, decayed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HALF_LIFE_DAYS = 60
 
 
 def buy_again(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
-    """Each customer's own purchases, halved every 60 days; of no use where only new items count."""
+    """Each customer's own purchases with a half-life of 60 days; useless where only new items count."""
     own = past.decayed(HALF_LIFE_DAYS)
 
     def scores(rows: Rows) -> Floats:

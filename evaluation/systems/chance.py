@@ -1,4 +1,4 @@
-"""Candidates drawn at random: what is hit without knowing anything."""
+"""Random candidates: the hit rate of knowing nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def chance(past: Past, seed: int) -> Fitted:
-    """For each customer another random order, the same whoever else is asked."""
+    """A random order for each customer, independent of the other customers served."""
 
     def scores(rows: Rows) -> Floats:
         return np.stack([np.random.default_rng([seed, row]).random(len(past.items)) for row in rows.tolist()])

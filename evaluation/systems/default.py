@@ -1,4 +1,4 @@
-"""What the software recommends as it is shipped: its own function, called for one visitor after the other."""
+"""The default recommendations: the function that answers visitors, called for one visitor after the other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def shipped(blend: Blend) -> Callable[[Past, int], Fitted]:
-    """The shipped lists and seeds with a blend of related lists, popularity and own repeats."""
+    """Default lists and seeds, with a blend of related lists, popularity and the customer's own repeats."""
 
     def fit(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
         before = past.states.seconds.get(SHIPPED_WINDOW, 0.0)
@@ -38,16 +38,20 @@ def _scores(past: Past, blend: Blend) -> Scores:
     def score(row: int) -> Floats:
         held = held_by(past, row)
         seeds = choose_seeds(held)
-        asked = list_of[seeds.item]
+        row_of = list_of[seeds.item]
         listed = SeedLists(
-            lists.item[asked], lists.score[asked], lists.together[asked], lists.expected[asked], lists.length[asked]
+            lists.item[row_of],
+            lists.score[row_of],
+            lists.together[row_of],
+            lists.expected[row_of],
+            lists.length[row_of],
         )
         admitted = np.ones(len(past.items), np.bool_)
-        admitted[held.item] &= past.held_too
+        admitted[held.item] &= past.recommend_held
         chosen = recommend(held, seeds, listed, past.assortment, admitted, past.depth, blend, most_reasons=1)
         found = np.zeros(len(past.items))
-        # they come best first, ties settled: all that is left to keep is the order
-        found[past.place[[entry.item for entry in chosen]]] = np.arange(len(chosen), 0, -1)
+        # the best comes first, ties included: keep that order
+        found[past.candidate[[entry.item for entry in chosen]]] = np.arange(len(chosen), 0, -1)
         return found
 
     def scores(rows: Rows) -> Floats:
@@ -57,7 +61,7 @@ def _scores(past: Past, blend: Blend) -> Scores:
 
 
 def held_by(past: Past, row: int) -> Held:
-    """What a customer holds, as the engine's function takes it."""
+    """What a customer holds, as `recommend` takes it."""
     history = past.history
     here = slice(int(history.start[row]), int(history.start[row + 1]))
     return Held(history.item[here], history.last[here], history.seq[here], history.purchases[here])

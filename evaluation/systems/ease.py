@@ -18,11 +18,11 @@ LARGEST_UNIVERSE = 20_000  # its square, in doubles, three times over: 10 GB
 
 
 def ease(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
-    """Weights between items that best give back what customers hold, none of an item with itself."""
+    """Weights between items that best reproduce what customers hold, with none from an item to itself."""
     if len(past.items) > LARGEST_UNIVERSE:
         raise EvaluationError(
             f"ease inverts a matrix of candidates by candidates, too large for {len(past.items):,}; choose --universe "
-            f"{LARGEST_UNIVERSE} or fewer, or --systems without it; with --out what is done already is kept"
+            f"{LARGEST_UNIVERSE} or fewer, or --systems without it; with --out, finished results are kept"
         )
     gram = (past.held.T @ past.held).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] += REGULARISATION

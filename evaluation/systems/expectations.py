@@ -1,4 +1,4 @@
-"""Related lists by other expectations than the engine offers, from its counts: what the correction is worth."""
+"""Related lists by other expectations than the engine's, from its counts: what the correction is worth."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _EXPOSURE = bucket_exposures(1024).astype(np.float64)
 
 
 class Expectation(NamedTuple):
-    """How many co-purchases are expected, and the score made of it.
+    """An expectation of co-purchases, and a score computed from it.
 
     Attributes:
-        kind: `naive`: n_X n_Y / customers; `corrected`: for heavy buyers, as the engine; `calibrated`: that, times
-            what makes an item's E sum to its N.
+        kind: `naive`: n_X n_Y / customers; `corrected`: for heavy buyers, as the engine's; `calibrated`: that, scaled
+            so that an item's E sum to its N.
         power, support: the score is (N - E) / (E + support)^power: 0 the difference, 1/2 the significance.
         trend: multiply by the trend.
     """
@@ -47,7 +47,7 @@ class Expectation(NamedTuple):
     def lists(self, past: Past, embedded: Embedded) -> Lists:
         """Related lists of all items, without half-life."""
         store = embedded.counts[0]
-        known = len(past.place)
+        known = len(past.candidate)
         recent = recent_share(store.popularity, known) if self.trend else None
         chance, trend = popularity(store.popularity, known, None, recent)
         holders = store.popularity.totals()[0][:known].astype(np.float64)
@@ -72,7 +72,7 @@ class Expectation(NamedTuple):
 
 
 def _rows(store: CountStore) -> Iterator[tuple[int, Integers, Floats, Floats, Floats]]:
-    """Every item with its neighbours, their N, and its histogram: exposures and how many buyers have each."""
+    """Yield each item, its neighbours, their N, and its histogram: exposures and how many buyers have each."""
     for number in range(SLICES):
         rows = store.slice_rows(number)
         exposure_keys, buyers = rows.pop(EXPOSURES)

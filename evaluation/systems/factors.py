@@ -22,7 +22,7 @@ ITERATIONS = 15
 
 
 def als(past: Past, seed: int) -> Fitted:
-    """Factors of what customers hold."""
+    """Factors of the matrix of held items."""
     with threadpool_limits(1, "blas"):  # implicit parallelises itself
         model = AlternatingLeastSquares(
             factors=FACTORS,
@@ -34,7 +34,7 @@ def als(past: Past, seed: int) -> Fitted:
         )
         model.fit(sparse.csr_matrix(past.held), show_progress=False)
     customers = np.asarray(model.user_factors)
-    customers[past.stranger] = 0  # nothing is known of a stranger, not even the starting values
+    customers[past.cold_row] = 0  # without history nothing is known, and the initial values mean nothing
     items = np.asarray(model.item_factors)
 
     def scores(rows: Rows) -> Floats:

@@ -1,7 +1,7 @@
-"""User-based collaborative filtering: what the customers most like the visitor bought lately.
+"""User-based collaborative filtering: what the customers most similar to the visitor bought recently.
 
-Both ways that Linden, Smith & York 2003 set item-to-item against: comparing the visitor with a random sample of the
-customers, which keeps a visit cheap and loses the most similar ones, or with all of them, found in advance.
+In the two ways with which Linden, Smith & York 2003 compare item-to-item: the visitor is compared with a random sample
+of the customers, which keeps a visit cheap and loses the most similar ones, or with all of them, in advance.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLOCK = 256
 
 
 def unit_histories(past: Past) -> sparse.csr_array:
-    """(c + 1, U) what each customer holds, recent purchases weighing more, as vectors of length 1."""
+    """(c + 1, U) what each customer holds, decayed by age, as vectors of length 1."""
     age = (past.cutoff_ms - past.history.last) / DAY_MS
     weights = past.matrix(0.5 ** (age / HISTORY_HALF_LIFE_DAYS))
     length = np.sqrt(weights.multiply(weights).sum(axis=1))
@@ -35,12 +35,12 @@ def unit_histories(past: Past) -> sparse.csr_array:
 
 
 def nearest(similarity: Floats, rows: Rows, count: int) -> sparse.csr_array:
-    """(n, c + 1) of each row of similarities the `count` greatest, the customer's own left out; ties by row.
+    """(n, c + 1) the `count` greatest similarities of each row, without the customer's own; ties by row.
 
     Args:
-        similarity: (n, c + 1), of which the customers' own are set to 0.
+        similarity: (n, c + 1); the customers' own are set to 0 in place.
         rows: (n,) the customers.
-        count: how many.
+        count: how many to keep.
     """
     similarity[np.arange(len(rows)), rows] = 0
     best = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
@@ -50,10 +50,10 @@ def nearest(similarity: Floats, rows: Rows, count: int) -> sparse.csr_array:
 
 
 def full_index(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
-    """Every customer against every other, in advance; a visit looks up the nearest 200."""
+    """Compare every customer with every other in advance; a visit looks up the nearest 200."""
     histories, bought = unit_histories(past), past.decayed(BOUGHT_HALF_LIFE_DAYS)
     across = sparse.csc_array(histories.T)
-    everyone = np.arange(past.stranger + 1)
+    everyone = np.arange(past.cold_row + 1)
     index = sparse.vstack(
         [
             nearest((histories[rows] @ across).toarray(), rows, NEIGHBOURS)
@@ -66,16 +66,16 @@ def full_index(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here 
         found: Floats = (index[rows] @ bought).toarray()
         return found
 
-    return Fitted(scores, build_lookups=past.stranger * (past.stranger - 1), serve_lookups=NEIGHBOURS)
+    return Fitted(scores, build_lookups=past.cold_row * (past.cold_row - 1), serve_lookups=NEIGHBOURS)
 
 
 def random_sample(past: Past, seed: int) -> Fitted:
-    """A visit compares with 500 customers drawn at random and follows the nearest 50; nothing is done in advance."""
+    """Compare the visitor with 500 random customers at each visit, and follow the nearest 50."""
     histories, bought = unit_histories(past), past.decayed(BOUGHT_HALF_LIFE_DAYS)
-    size = min(SAMPLE, past.stranger)
+    size = min(SAMPLE, past.cold_row)
 
     def visit(row: int) -> Floats:
-        drawn = np.random.default_rng([seed, row]).choice(past.stranger, size, replace=False)
+        drawn = np.random.default_rng([seed, row]).choice(past.cold_row, size, replace=False)
         similarity = (histories[drawn] @ histories[[row]].T).toarray().ravel()
         similarity[drawn == row] = 0
         best = np.argsort(-similarity, kind="stable")[:SAMPLE_NEIGHBOURS]

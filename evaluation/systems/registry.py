@@ -1,4 +1,4 @@
-"""Every system by name, in the order of the tables."""
+"""All systems, in the order of the tables."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WINDOWS = {"20": 20, "50": 50, "200": 200, "500": 500, "none": 0}
 
 
 def _scores() -> list[System]:
-    """Item-to-item by each score, with trend and ("-flat") without."""
+    """Item-to-item by each score, with trend and, as `-flat`, without."""
     scorings: list[tuple[str, int | None]] = [(score, None) for score in PLAIN_SCORES]
     scorings += list(product(CORRECTED_SCORES, HALF_LIVES_DAYS))
     scorings.append(("blend", None))
@@ -51,7 +51,7 @@ def _scores() -> list[System]:
 
 
 def _expectations() -> list[System]:
-    """What the engine's expectation is worth against others."""
+    """Item-to-item by other expectations than the engine's."""
     lists = {
         "difference-calibrated": Expectation("calibrated"),
         "significance-naive": Expectation("naive", 0.5),
@@ -61,7 +61,7 @@ def _expectations() -> list[System]:
 
 
 def _settings() -> list[System]:
-    """The shipped default with one setting changed."""
+    """The default with one setting changed."""
     changes = {f"share-{share:g}": Merging(popularity=share) for share in (0.0, 0.2, 0.5, 0.6, 0.8)}
     changes |= {f"seeds-{seeds}": Merging(seeds=seeds) for seeds in (20, 50, 200)}
     changes |= {f"seed-half-life-{days}d": Merging(half_life_days=days) for days in (30, 180)}
@@ -104,15 +104,15 @@ SYSTEMS: tuple[System, ...] = (
 )
 
 
-def systems_named(wanted: Sequence[str], against: str = DEFAULT) -> list[System]:
-    """The systems of some names, groups and patterns, all if there are none, and the one to compare them with.
+def systems_named(selection: Sequence[str], against: str = DEFAULT) -> list[System]:
+    """The systems that names, groups and patterns select, all if there are none, and the one to compare them with.
 
     Raises:
-        EvaluationError: there is none of a name.
+        EvaluationError: a name, group or pattern selects no system.
     """
     names = [system.name for system in SYSTEMS]
     groups = list(dict.fromkeys(system.group for system in SYSTEMS))
-    for one in wanted:
+    for one in selection:
         if one not in groups and not any(fnmatchcase(name, one) for name in names):
             raise EvaluationError(
                 f"there is no system {one!r}{_hint(one, [*names, *groups])}; --systems takes groups: "
@@ -120,14 +120,14 @@ def systems_named(wanted: Sequence[str], against: str = DEFAULT) -> list[System]
             )
     if against not in names:
         raise EvaluationError(
-            f"--against takes one system, {against!r} is none{_hint(against, names)}: {', '.join(names)}"
+            f"--against takes the name of one system, not {against!r}{_hint(against, names)}: {', '.join(names)}"
         )
     return [
         system
         for system in SYSTEMS
-        if not wanted
+        if not selection
         or system.name == against
-        or any(one == system.group or fnmatchcase(system.name, one) for one in wanted)
+        or any(one == system.group or fnmatchcase(system.name, one) for one in selection)
     ]
 
 

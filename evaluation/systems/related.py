@@ -1,4 +1,4 @@
-"""Item-to-item systems: related lists of the project's own engine, merged for all visitors at once."""
+"""Item-to-item systems: related lists of the project's own engine, merged for many visitors at once."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ SHIPPED_WINDOW = CountingSettings().pair_window
 
 @dataclass(frozen=True, slots=True)
 class Merging:
-    """How a visitor's related lists become recommendations, by default as shipped.
+    """How related lists are merged into recommendations; the defaults are the engine's.
 
     Attributes:
-        popularity: its share beside the lists.
-        seeds: how many of the items bought last are asked for their lists.
-        half_life_days: of a seed's weight; None: all weigh alike.
+        popularity: share of popularity beside the lists.
+        seeds: how many of the items bought last are seeds.
+        half_life_days: of a seed's weight; None: all weigh the same.
         root_mass: divide each list by the square root of its sum before it is merged.
     """
 
@@ -45,25 +45,25 @@ class Merging:
 
 
 class Lists(NamedTuple):
-    """Related lists of all items that anyone holds."""
+    """The related lists of all items that anyone holds."""
 
     score: sparse.csr_array
-    """(known, U) of candidates."""
+    """(known, U) score of each candidate."""
     mass: npt.NDArray[np.float64]
-    """(known,) sum of each list."""
+    """(known,) sum of each list's scores."""
 
 
 def item_to_item(
     scoring: Scoring, merging: Merging | None = None, pair_window: int = SHIPPED_WINDOW
 ) -> Callable[[Past, int], Fitted]:
-    """The engine's lists for a scoring and pair window, merged; by default without popularity."""
+    """The engine's lists for a scoring and a pair window, merged, by default without popularity."""
     return merged(lambda past, embedded: ranked(past, embedded, scoring), merging or Merging(popularity=0), pair_window)
 
 
 def merged(
     lists_of: Callable[[Past, Embedded], Lists], merging: Merging, pair_window: int = SHIPPED_WINDOW
 ) -> Callable[[Past, int], Fitted]:
-    """Lists of any making, merged."""
+    """Lists from any source, merged."""
 
     def fit(past: Past, seed: int) -> Fitted:  # noqa: ARG001 - nothing here is random
         before = past.states.seconds.get(pair_window, 0.0)
@@ -80,7 +80,7 @@ def merged(
             found: Floats = (seeds[rows] @ lists.score).toarray() * scale[rows, None]
             found += merging.popularity * popular
             if merging.popularity > 0:
-                found[rows == past.stranger] = recent
+                found[rows == past.cold_row] = recent
             return found
 
         return Fitted(scores, shared_seconds=before)
@@ -99,24 +99,24 @@ def ranked(past: Past, embedded: Embedded, scoring: Scoring) -> Lists:
 def make_lists(
     past: Past, seed: npt.NDArray[np.int64], item: npt.NDArray[np.int64], score: npt.NDArray[np.float64]
 ) -> Lists:
-    """Lists from n entries: of each the item whose list it is in, the item listed and its score."""
-    known = len(past.place)
-    candidates = sparse.csr_array((score, (seed, past.place[item])), (known, known))
+    """Lists from n entries: the item whose list each belongs to, the listed item and its score."""
+    known = len(past.candidate)
+    candidates = sparse.csr_array((score, (seed, past.candidate[item])), (known, known))
     return Lists(candidates, np.bincount(seed, score, known).astype(np.float64))
 
 
 def seed_weights(past: Past, merging: Merging) -> sparse.csr_array:
-    """(c + 1, known) weight of each item held among the customer's seeds."""
+    """(c + 1, known) weight of each held item as a seed."""
     history, row = past.history, past.history.row
     order = np.lexsort((-history.seq, -history.last, row))
-    rank = np.arange(len(row)) - history.start[row]  # rows keep their places under the sort
+    rank = np.arange(len(row)) - history.start[row]  # the sort moves no element out of its row
     chosen = order[rank < merging.seeds]
-    newest = np.full(past.stranger + 1, -1, np.int64)
+    newest = np.full(past.cold_row + 1, -1, np.int64)
     np.maximum.at(newest, row, history.last)
     weight = np.ones(len(chosen))
     if merging.half_life_days is not None:
         weight = 0.5 ** ((newest[row[chosen]] - history.last[chosen]) / DAY_MS / merging.half_life_days)
-    return sparse.csr_array((weight, (row[chosen], history.item[chosen])), (past.stranger + 1, len(past.place)))
+    return sparse.csr_array((weight, (row[chosen], history.item[chosen])), (past.cold_row + 1, len(past.candidate)))
 
 
 def _by_root_mass(lists: Lists) -> Lists:

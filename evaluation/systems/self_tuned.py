@@ -1,9 +1,9 @@
-"""The shipped default with the popularity share that would have foretold the past best, learnt from that past alone.
+"""The default with the popularity share that would have predicted the past best, learned from that past alone.
 
-Several shares are scored side by side on the orders of prequential scoring: what an order brought that was new to the
-customer is looked for among the first twenty items that each share would have recommended before it. Another share
-than the shipped one is taken once it is better beyond doubt, so that a log that tells nothing changes nothing. What is
-kept of the orders is integers by UTC day, which an online version would keep as well.
+Several shares are compared on the orders of prequential scoring: each share gains by the items new to the customer that
+it would have recommended, among the first twenty, before the order. A share other than the default is used only if it
+is better with near certainty, so that an uninformative log changes nothing. The state is integers by UTC day, which an
+online version could store.
 """
 
 from __future__ import annotations
@@ -37,41 +37,43 @@ RIVALS = (0.2, 0.6, 0.8)
 DEPTH = 20
 HALF_LIFE_DAYS = 120
 DOUBT = 2.5
-"""How many standard errors an advantage must exceed: there are three rivals, and each is looked at again and again."""
+"""How many standard errors an advantage must exceed: three rivals are compared, again and again."""
 _GAIN = 1000
 
 
 def gain(shown: Integers, new: Integers) -> int:
-    """The worth of a list: of each right item 1000, discounted by the binary logarithm of its place, as in DCG.
+    """The gain of a list: 1000 for each new item, discounted by the logarithm of its position, as in DCG.
 
     >>> gain(np.array([7, 8, 9]), np.array([7, 9])), gain(np.array([7]), np.array([8]))
     (1500, 0)
     """
-    return int(sum(round(_GAIN / float(np.log2(place + 2))) for place in np.flatnonzero(np.isin(shown, new)).tolist()))
+    return int(
+        sum(round(_GAIN / float(np.log2(position + 2))) for position in np.flatnonzero(np.isin(shown, new)).tolist())
+    )
 
 
 @dataclass(slots=True)
 class Contest:
-    """What the rivals gained beyond the shipped share.
+    """The advantage of each rival over the default share.
 
     Attributes:
-        days: UTC day -> orders, then of each rival the sum of its advantages and of their squares.
+        days: UTC day -> number of orders, sums of the rivals' advantages, sums of their squares.
     """
 
     days: dict[int, Integers] = field(default_factory=dict)
 
     def add(self, day: int, advantages: Integers) -> None:
-        """Take in one order.
+        """Add one order.
 
         Args:
             day: its UTC day.
-            advantages: (rivals,) gain of each less that of the shipped share.
+            advantages: (rivals,) gain of each rival minus that of the default share.
         """
         more = np.concatenate([[1], advantages, advantages**2])
         self.days[day] = self.days.get(day, np.zeros(len(more), np.int64)) + more
 
     def winner(self, newest_day: int) -> int | None:
-        """The rival whose advantage is surest: by its mean less DOUBT standard errors; None if none is above 0.
+        """The rival whose mean advantage minus DOUBT standard errors is greatest; None if none is above 0.
 
         >>> contest = Contest()
         >>> for order in range(50):
@@ -87,18 +89,18 @@ class Contest:
         orders = float(weight @ sums[:, 0])
         first, second = np.split(weight @ sums[:, 1:] / orders, 2)
         effective = orders**2 / float(weight**2 @ sums[:, 0])
-        surest = first - DOUBT * np.sqrt(np.maximum(second - first**2, 0) / effective)
-        best = int(np.argmax(surest))
-        return best if surest[best] > 0 else None
+        lower_bound = first - DOUBT * np.sqrt(np.maximum(second - first**2, 0) / effective)
+        best = int(np.argmax(lower_bound))
+        return best if lower_bound[best] > 0 else None
 
 
 def self_tuned(past: Past, seed: int) -> Fitted:
-    """The default with the share that the past speaks for."""
-    return shipped(Blend(learnt_share(past)))(past, seed)
+    """The default with the share learned from the past."""
+    return shipped(Blend(learned_share(past)))(past, seed)
 
 
-def learnt_share(past: Past) -> float:
-    """The popularity share that the log before the cutoff speaks for; each order is scored by what was before it."""
+def learned_share(past: Past) -> float:
+    """The popularity share learned from the log before the cutoff; each order is predicted from those before it."""
     contest = Contest()
     with TemporaryDirectory(prefix="alsobought-") as directory:
         embedded = Embedded(Path(directory))

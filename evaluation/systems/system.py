@@ -1,4 +1,4 @@
-"""What a system is: something that, shown the past, scores every candidate for any customer."""
+"""The interface of a system: fitted to the past, it scores every candidate for any customer."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.floating]
 Rows = npt.NDArray[np.int64]
 Scores = Callable[[Rows], Floats]
-"""(n,) rows of customers -> (n, U) score of each candidate; 0 says nothing, and the most bought of those come first."""
+"""(n,) rows of customers -> (n, U) score of each candidate; of equal scores, such as 0, the most bought comes first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A system that has seen the past.
+    """A system fitted to the past.
 
     Attributes:
         scores: of candidates for customers.
-        build_lookups: customers compared with each other while it was built.
+        build_lookups: pairs of customers compared to fit it.
         serve_lookups: customers looked up for each visitor.
-        shared_seconds: of the build that was done before, by another system.
+        shared_seconds: build time spent before, by another system.
     """
 
     scores: Scores
@@ -37,12 +37,12 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A named way to recommend.
+    """A named recommender.
 
     Attributes:
-        name: how tables and --systems call it.
-        group: what it belongs to; --systems takes groups too.
-        fit: shown the past and a seed, returns what scores.
+        name: in tables and for --systems.
+        group: for --systems, which takes groups too.
+        fit: takes the past and a seed, and returns the fitted system.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Any system's scores times the trend that related lists are multiplied by."""
+"""Any system's scores, multiplied by the trend of related lists."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def times_trend(fit: Callable[[Past, int], Fitted]) -> Callable[[Past, int], Fitted]:
-    """A system whose positive scores are multiplied by trend; the others become 0."""
+    """A system with its positive scores multiplied by the trend, and the others set to 0."""
 
     def fit_with_trend(past: Past, seed: int) -> Fitted:
         plain = fit(past, seed)
-        table, known = past.states.shipped.counts[0].popularity, len(past.place)
+        table, known = past.states.shipped.counts[0].popularity, len(past.candidate)
         trend = past.of_universe(popularity(table, known, None, recent_share(table, known)).trend)
 
         def scores(rows: Rows) -> Floats:

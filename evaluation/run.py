@@ -1,4 +1,4 @@
-"""An evaluation from log files to a table, a results file and a report, with progress on the terminal."""
+"""A whole evaluation: from log files to a table, a results file and a report, with progress on the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from evaluation.bench import evaluate
+from evaluation.evaluate import evaluate
 from evaluation.outcomes import Outcomes
 from evaluation.protocol import cutoffs_of, day_text
 from evaluation.purchases import read_purchases
@@ -28,29 +28,29 @@ def run(
     paths: Sequence[Path],
     columns: Mapping[str, str],
     protocol: Protocol,
-    wanted: Sequence[str],
+    names: Sequence[str],
     directory: Path,
     *,
     against: str = DEFAULT,
     keep: bool,
 ) -> Results:
-    """Evaluate and print.
+    """Evaluate systems and print the table.
 
     Args:
         paths: log files.
         columns: field -> column.
-        protocol: what is asked.
-        wanted: names, groups and patterns of systems; none: all.
+        protocol: the same for all systems.
+        names: names, groups and patterns of systems; none: all systems.
+        directory: for outcomes and, with `keep`, results.json, table.md and report.html.
         against: the system that the others are compared with.
-        directory: for outcomes and, with `keep`, for results.json, table.md and report.html.
-        keep: whether anyone looks into the directory afterwards.
+        keep: whether the directory outlives the evaluation.
 
     Raises:
-        EvaluationError, LogError: it can't be done; the message says what can.
+        EvaluationError, LogError: the evaluation is not possible as asked; the message says what is.
     """
-    systems = systems_named(wanted, against)
-    seen = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    progress = Progress(*seen, console=Console(stderr=True))
+    systems = systems_named(names, against)
+    columns_shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    progress = Progress(*columns_shown, console=Console(stderr=True))
     with progress:
         reading = progress.add_task("reading the log", total=None)
         purchases = read_purchases(paths, columns)

@@ -1,4 +1,4 @@
-"""All systems on one bench: each cutoff, each system, the same customers and targets."""
+"""The evaluation of all systems at all cutoffs, with the same customers and targets for each."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.metrics import NOTHING, Marks, best, marks
+from evaluation.metrics import NO_CANDIDATE, CustomerMetrics, best_candidates, customer_metrics
 from evaluation.outcomes import Outcome
 from evaluation.past import past_at
-from evaluation.protocol import exam
+from evaluation.targets import eligible_customers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from evaluation.outcomes import Outcomes
     from evaluation.past import Past
-    from evaluation.protocol import Exam, Protocol, Targets
+    from evaluation.protocol import Protocol
     from evaluation.purchases import Purchases
     from evaluation.systems.system import Fitted, System
+    from evaluation.targets import Eligible, Targets
 
     Integers = npt.NDArray[np.int64]
 
@@ -40,18 +41,18 @@ def evaluate(
     on_start: Callable[[int, str], None] = lambda _, __: None,
     on_end: Callable[[], None] = lambda: None,
 ) -> None:
-    """Put every system to the test at every cutoff, leaving out what `outcomes` has already.
+    """Evaluate every system at every cutoff, except where `outcomes` has the result already.
 
     Args:
-        purchases: the whole log.
+        purchases: of the whole log.
         paths: its files, for the engine to replay.
         columns: field -> column of the files.
-        protocol: what is asked.
+        protocol: the same for all.
         cutoffs: milliseconds.
-        systems: who is asked.
-        outcomes: where the results go.
-        on_start: told cutoff and system before each.
-        on_end: told after each, the one left out too.
+        systems: to evaluate.
+        outcomes: where results are stored.
+        on_start: called with the cutoff and the system's name before each evaluation.
+        on_end: called after each evaluation, also one that was skipped.
     """
     for cutoff in cutoffs:
         missing = [system for system in systems if outcomes.load(cutoff, system.name) is None]
@@ -62,30 +63,30 @@ def evaluate(
         on_start(cutoff, "replay")
         past = past_at(cutoff, purchases, paths, columns, protocol)
         try:
-            asked = exam(past, purchases, protocol)
+            eligible = eligible_customers(past, purchases, protocol)
             for system in missing:
                 on_start(cutoff, system.name)
-                outcomes.save(cutoff, system.name, outcome_of(past, asked, protocol, system))
+                outcomes.save(cutoff, system.name, outcome_of(past, eligible, protocol, system))
                 on_end()
         finally:
             past.states.close()
 
 
-def outcome_of(past: Past, asked: Exam, protocol: Protocol, system: System) -> Outcome:
+def outcome_of(past: Past, eligible: Eligible, protocol: Protocol, system: System) -> Outcome:
     """The outcome of one system at one cutoff."""
     started = time.perf_counter()
     fitted = system.fit(past, protocol.seed)
     built = time.perf_counter()
-    recommended = recommendations(past, fitted, asked.visitors)
+    recommended = recommendations(past, fitted, eligible.rows)
     served = time.perf_counter()
-    stranger = recommendations(past, fitted, np.array([past.stranger]))
-    warm = _marks(recommended, asked.targets, protocol.at)
-    cold = _marks(np.repeat(stranger, len(asked.cold.total), axis=0), asked.cold, protocol.at)
+    without_history = recommendations(past, fitted, np.array([past.cold_row]))
+    warm = _metrics(recommended, eligible.targets, protocol.at)
+    cold = _metrics(np.repeat(without_history, len(eligible.cold.total), axis=0), eligible.cold, protocol.at)
     first = recommended[:, : protocol.at]
-    some = first != NOTHING
+    some = first != NO_CANDIDATE
     return Outcome(
-        customers=asked.customers,
-        held=np.diff(past.history.start)[asked.visitors],
+        customers=eligible.customers,
+        held=np.diff(past.history.start)[eligible.rows],
         hit=warm.hit,
         recall=warm.recall,
         ndcg=warm.ndcg,
@@ -102,21 +103,23 @@ def outcome_of(past: Past, asked: Exam, protocol: Protocol, system: System) -> O
 
 
 def recommendations(past: Past, fitted: Fitted, rows: Integers) -> Integers:
-    """(n, depth) what a system recommends to each of n customers, best first, as places in the universe."""
+    """(n, depth) the candidates that a system recommends to each of n customers, best first."""
     found = [np.zeros((0, past.depth), np.int64)]
     for begin in range(0, len(rows), _BLOCK):
         block = rows[begin : begin + _BLOCK]
-        barred = np.zeros((len(block), len(past.items)), bool)
-        if not past.held_too:
-            barred = past.held[block].toarray() > 0
-        places = best(fitted.scores(block), barred, past.depth)
-        found.append(np.pad(places, ((0, 0), (0, past.depth - places.shape[1])), constant_values=NOTHING))
+        excluded = np.zeros((len(block), len(past.items)), bool)
+        if not past.recommend_held:
+            excluded = past.held[block].toarray() > 0
+        candidates = best_candidates(fitted.scores(block), excluded, past.depth)
+        missing = past.depth - candidates.shape[1]
+        found.append(np.pad(candidates, ((0, 0), (0, missing)), constant_values=NO_CANDIDATE))
     return np.concatenate(found)
 
 
-def _marks(recommended: Integers, targets: Targets, at: int) -> Marks:
+def _metrics(recommended: Integers, targets: Targets, at: int) -> CustomerMetrics:
     parts = [
-        marks(recommended[here], targets.wanted[here].toarray(), targets.total[here], at)
+        customer_metrics(recommended[here], targets.candidates[here].toarray(), targets.total[here], at)
         for here in (slice(begin, begin + _BLOCK) for begin in range(0, len(recommended), _BLOCK))
     ]
-    return Marks(*[np.concatenate([np.zeros(0), *column]) for column in zip(*parts, strict=True)] or [np.zeros(0)] * 3)
+    columns = [np.concatenate([np.zeros(0), *column]) for column in zip(*parts, strict=True)]
+    return CustomerMetrics(*columns or [np.zeros(0)] * 3)
