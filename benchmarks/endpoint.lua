@@ -1,4 +1,4 @@
--- Load for wrk: the paths of a file in turn, each connection waiting so that all together keep a rate.
+-- Load for wrk: requests the paths of a file in turn; each connection waits so that all together keep a rate.
 --   wrk ... -s endpoint.lua URL -- FILE CONNECTIONS REQUESTS_PER_SECOND
 
 local paths = {}

@@ -1,9 +1,9 @@
-"""The admin endpoint's benchmarks, on a worker with the grocery log: each figure beside what must be reached.
+"""Benchmarks of the admin endpoint, on a worker with the grocery log: each figure beside its limit.
 
     python -m benchmarks.endpoint [--seconds 60] [--json FILE]
 
-The load comes from wrk (apt-get install wrk), which holds the rate with fifty connections: items as often as they were
-bought, customers all alike. First nothing else happens, then 500 orders a second arrive meanwhile.
+wrk (apt-get install wrk) sends requests at a fixed rate over fifty connections: items in proportion to their purchases,
+customers uniformly. First on an idle worker, then while 500 orders a second arrive.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 
 from benchmarks.figures import Figure, table
-from benchmarks.kafka import Bench, Watch, lines_of, ready
+from benchmarks.kafka import Bench, ListReader, lines_of, ready
 from streams.endpoint.client import path_of
 from streams.engine.embedded import open_to_read
 from streams.workers.kafka.catalogue_topic import set_available
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 CONNECTIONS = 50
 ORDERS_RATE = 500.0
 CHANGES = 20
-# kind of request, rate, limits of p90 and p99 in milliseconds, and of p99 while orders arrive
+# kind of request, rate, limits of p90 and p99 in milliseconds, limit of p99 while orders arrive
 KINDS = (("related", 1000, None, 10.0, 50.0), ("recommendations", 500, 7.0, 20.0, 50.0))
 
 
 def write_paths(state_dir: Path, directory: Path) -> str:
-    """Write a file of paths for each kind of request; returns the id of the bestseller."""
+    """Write a file of paths for each kind of request; return the id of the bestseller."""
     embedded = open_to_read(state_dir)
     names, table_ = embedded.counts[0].names, embedded.counts[0].popularity
     purchases = table_.totals()[1][: len(names)]
@@ -50,24 +50,26 @@ def write_paths(state_dir: Path, directory: Path) -> str:
     items = generator.choice(len(names), 20_000, p=purchases / purchases.sum())
     visitors = generator.choice(len(customers), 20_000)
     related = [path_of("items", names.text(int(item)), "related") for item in items]
-    recommendations = [path_of("customers", customers[int(place)], "recommendations") for place in visitors]
+    recommendations = [path_of("customers", customers[int(visitor)], "recommendations") for visitor in visitors]
     (directory / "related").write_text("\n".join(related))
     (directory / "recommendations").write_text("\n".join(recommendations))
     return names.text(int(purchases.argmax()))
 
 
 def load(url: str, paths: Path, rate: int, seconds: int) -> dict[str, Any]:
-    """What wrk measures at a rate."""
+    """Send requests at a rate; return what wrk measured."""
     script = Path(__file__).with_suffix(".lua")
-    pace = 1.06 * rate  # a connection waits after an answer, not after a question
+    pace = 1.06 * rate  # a connection waits after the answer, not after the request
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url, "--", str(paths)]
     result = subprocess.run(["wrk", *options, str(CONNECTIONS), str(pace)], check=True, capture_output=True, text=True)
     measured: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
     return measured
 
 
-def asked(url: str, paths: Path, rate: int, seconds: int, process: psutil.Process, when: str) -> dict[str, Figure]:
-    """Figures of one kind of request at a rate, by their names' last words, without limits."""
+def request_figures(
+    url: str, paths: Path, rate: int, seconds: int, process: psutil.Process, when: str
+) -> dict[str, Figure]:
+    """Figures of one kind of request at a rate, without limits, by the last words of their names."""
     before = sum(process.cpu_times()[:2])
     found = load(url, paths, rate, seconds)
     spent = sum(process.cpu_times()[:2]) - before
@@ -81,7 +83,7 @@ def asked(url: str, paths: Path, rate: int, seconds: int, process: psutil.Proces
 
 
 def hiding_ms(url: str, broker: str, topics: Topics, item: str) -> list[float]:
-    """How long hiding an item, and showing it again, takes to be seen by those who ask."""
+    """Milliseconds until answers reflect that an item became unavailable, or available again; one per change."""
 
     def shown() -> bool:
         with urllib.request.urlopen(f"{url}/bestsellers?limit=500", timeout=10) as response:  # noqa: S310 - our own
@@ -89,28 +91,28 @@ def hiding_ms(url: str, broker: str, topics: Topics, item: str) -> list[float]:
 
     waits = []
     for turn in range(CHANGES):
-        wanted = turn % 2 == 1
-        set_available(broker, topics, {item: wanted}, timeout_s=30)  # returns once the broker has it
+        available = turn % 2 == 1
+        set_available(broker, topics, {item: available}, timeout_s=30)  # returns once the broker has it
         begun = time.perf_counter()
-        while shown() is not wanted:
+        while shown() is not available:
             time.sleep(0.005)
         waits.append(1000 * (time.perf_counter() - begun))
     return waits
 
 
 def measured(bench: Bench, directory: Path, seconds: int) -> list[Figure]:
-    """All figures."""
+    """Measure all figures."""
     topics, worker, _ = bench.grocery()
     bestseller = write_paths(worker.state / topics.generation, directory)
     figures: list[Figure] = []
     with worker:
         ready(worker)
         url = f"http://{worker.admin}"
-        wait_until("it answers", lambda: _answers(f"{url}/health/ready"), 120)
+        wait_until("it is ready", lambda: _answers(f"{url}/health/ready"), 120)
         process = psutil.Process(worker.pid)
         for kind, rate, p90, p99, _ in KINDS:
-            load(url, directory / kind, rate, 5)  # lists are read into memory when they are first asked for
-            found = asked(url, directory / kind, rate, seconds, process, "")
+            load(url, directory / kind, rate, 5)  # lists are read into memory on the first request
+            found = request_figures(url, directory / kind, rate, seconds, process, "")
             found["requests/s"] = found["requests/s"]._replace(limit=0.95 * rate, at_least=True)
             found["p90 ms"] = found["p90 ms"]._replace(limit=p90)
             found["p99 ms"] = found["p99 ms"]._replace(limit=p99)
@@ -120,19 +122,19 @@ def measured(bench: Bench, directory: Path, seconds: int) -> list[Figure]:
         figures.append(Figure("availability change to answers: p99 ms", float(np.percentile(waits, 99)), 1000.0))
 
         base, sent, items = lines_of(worker), list[float](), list[str]()
-        seen = Watch(bench.broker.bootstrap, topics)
+        reader = ListReader(bench.broker.bootstrap, topics)
         duration = seconds * len(KINDS)
-        sender = threading.Thread(target=bench.live, args=(topics, sent, items, ORDERS_RATE, duration))
+        sender = threading.Thread(target=bench.send_live, args=(topics, sent, items, ORDERS_RATE, duration))
         sender.start()
         for kind, rate, _, _, busy in KINDS:
-            found = asked(url, directory / kind, rate, seconds, process, " while orders arrive")
+            found = request_figures(url, directory / kind, rate, seconds, process, " while orders arrive")
             figures += [found["requests/s"], found["p50 ms"], found["p99 ms"]._replace(limit=busy)]
         sender.join()
         time.sleep(5)
-        seen.stop()
-        fresh = 1000 * np.array(seen.waits(items, sent, base))
-        figures.append(Figure("freshness meanwhile, p50 ms", float(np.percentile(fresh, 50)), 300.0))
-        figures.append(Figure("freshness meanwhile, p99 ms", float(np.percentile(fresh, 99)), 1000.0))
+        reader.stop()
+        fresh = 1000 * np.array(reader.waits(items, sent, base))
+        figures.append(Figure("freshness under this load, p50 ms", float(np.percentile(fresh, 50)), 300.0))
+        figures.append(Figure("freshness under this load, p99 ms", float(np.percentile(fresh, 99)), 1000.0))
         worker.stop()
     return figures
 
@@ -146,7 +148,7 @@ def _answers(url: str) -> bool:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", default=60, type=int)
     parser.add_argument("--json", type=Path)

@@ -1,12 +1,12 @@
-"""The engine's benchmarks: replay, the whole job, lists, queries and restart; each figure beside its limit or peer.
+"""Benchmarks of the engine: replay, the whole job, lists, queries, restart; each figure beside its limit.
 
     python -m benchmarks.engine            everything, about ten minutes
     python -m benchmarks.engine grocery    one of: grocery, whole, lists, restart, shop
 
-The machine's own speed is measured beside them: figures of a machine that sorts a number in 5 ns, as the limits' did,
-compare with the limits; those of one that takes 10 ns do at half speed.
+The machine's speed is measured too: the limits hold for a machine that sorts a number in 5 ns; one that takes 10 ns
+reaches half of them.
 
-Every measurement runs in a process of its own, on one core, with the compiled loops in numba's cache.
+Every task runs in its own process, on one core, with the compiled loops in numba's cache.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ COMMIT_LINES = 5000
 
 def main() -> None:
     """Run the benchmarks that the command line names, or all."""
-    wanted = sys.argv[1:] or ["grocery", "whole", "lists", "restart", "shop"]
+    tasks = sys.argv[1:] or ["grocery", "whole", "lists", "restart", "shop"]
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="alsobought-bench-") as directory:
         state = Path(directory) / "grocery"
         calibration = _measured("warm", Path(directory) / "warm")
         figures.append(Figure("calibration: np.sort of a million uint64, ns an element", calibration["sort"], None))
         grocery = _measured("replay_grocery", state)
-        if "grocery" in wanted:
+        if "grocery" in tasks:
             figures += _grocery(grocery)
-        if "whole" in wanted:
+        if "whole" in tasks:
             figures += _whole(Path(directory))
-        if "lists" in wanted:
+        if "lists" in tasks:
             figures += _lists(_measured("lists", state))
-        if "restart" in wanted:
+        if "restart" in tasks:
             figures += _restart(Path(directory))
-        if "shop" in wanted:
+        if "shop" in tasks:
             figures += _shop(_measured("shop", Path(directory) / "shop"), grocery)
     table(figures)
     print(json.dumps([figure._asdict() for figure in figures]))
 
 
 def _measured(task: str, directory: Path) -> dict[str, Any]:
-    """What a task found, in a process of its own on one core."""
+    """Run a task in its own process, on one core; return its figures."""
     print(f"{task} ...", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "benchmarks.engine_tasks", task, str(directory)]
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, preexec_fn=_one_core)
@@ -78,7 +78,7 @@ def _grocery(found: dict[str, Any]) -> list[Figure]:
 
 
 def _whole(directory: Path) -> list[Figure]:
-    """The whole job against the peer's fit, in turn, so that a drifting machine slows both."""
+    """The whole job and the peer's fit, alternately, so that a machine that slows down slows both."""
     ours, theirs = [], []
     for turn in range(3):
         ours.append(_measured("whole", directory / f"whole-{turn}"))
@@ -105,7 +105,7 @@ def _lists(found: dict[str, Any]) -> list[Figure]:
 
 
 def _restart(directory: Path) -> list[Figure]:
-    """Kill a replay of the whole grocery log near its end, and open what it left."""
+    """Kill a replay of the whole grocery log near its end, and open the state."""
     state = directory / "killed"
     command = [sys.executable, "-m", "benchmarks.engine_tasks", "replay_grocery", str(state)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -115,7 +115,7 @@ def _restart(directory: Path) -> list[Figure]:
     process.send_signal(signal.SIGKILL)
     process.wait()
     found = _measured("open", state)
-    return [Figure("open after kill -9, s", found["seconds"], 3), Figure("  lines it stands at", found["lines"], None)]
+    return [Figure("open after kill -9, s", found["seconds"], 3), Figure("  lines counted", found["lines"], None)]
 
 
 def _shop(found: dict[str, Any], grocery: dict[str, Any]) -> list[Figure]:

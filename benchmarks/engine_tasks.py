@@ -1,4 +1,4 @@
-"""What the engine's benchmarks measure, one task per process, which prints a line of JSON.
+"""The tasks of the engine's benchmarks, one per process; each prints a line of JSON.
 
 python -m benchmarks.engine_tasks TASK DIRECTORY
 """
@@ -48,7 +48,7 @@ def _commit_figures(lines: int, seconds: float, commits_ms: list[float]) -> dict
 
 
 def warm(directory: Path) -> dict[str, Any]:
-    """Compile every loop, so that nothing measured does."""
+    """Compile every loop, so that no measured task does."""
     embedded = Embedded(directory)
     for begin, orders in _shop_orders(60_000, 5_000, 2_000):
         embedded.count(orders, begin + len(orders.item))
@@ -94,7 +94,7 @@ def _distinct_pairs(embedded: Embedded) -> int:
 
 
 def whole(directory: Path) -> dict[str, Any]:
-    """Log to durable state, with every list in it and in a Parquet file."""
+    """From the log to a durable state with every list, and a Parquet file of the lists."""
     started = time.perf_counter()
     embedded, _ = _replay(directory)
     replayed = time.perf_counter()
@@ -128,7 +128,7 @@ def peer(_directory: Path) -> dict[str, Any]:
 
 
 def lists(directory: Path) -> dict[str, Any]:
-    """Default lists from a warm store: all of them, those of bought items, and one at a time."""
+    """Default lists from an open store: of all items, of bought items, and one at a time."""
     embedded = Embedded(directory)
     (counts,) = embedded.counts
     scoring = Scoring()
@@ -157,7 +157,7 @@ def lists(directory: Path) -> dict[str, Any]:
 
 
 def open_state(directory: Path) -> dict[str, Any]:
-    """Open a state that was killed."""
+    """Open a state whose replay was killed."""
     started = time.perf_counter()
     embedded = Embedded(directory)
     seconds = time.perf_counter() - started
@@ -173,9 +173,9 @@ def shop(directory: Path) -> dict[str, Any]:
     lines = 0
     started = time.perf_counter()
     waited = 0.0
-    making = time.perf_counter()
+    generating = time.perf_counter()
     for begin, orders in _shop_orders(10_000_000, 1_000_000, 100_000):
-        waited += time.perf_counter() - making
+        waited += time.perf_counter() - generating
         first = 0
         while first < len(orders):
             last = min(int(np.searchsorted(orders.start, orders.start[first] + COMMIT_LINES)), len(orders))
@@ -184,19 +184,19 @@ def shop(directory: Path) -> dict[str, Any]:
             commits.append(1000 * (time.perf_counter() - began))
             first = last
         lines = begin + len(orders.item)
-        making = time.perf_counter()
+        generating = time.perf_counter()
     seconds = time.perf_counter() - started - waited
     embedded.close()
     return _commit_figures(lines, seconds, commits)
 
 
 def _shop_orders(lines: int, customers: int, items: int) -> Iterator[tuple[int, Orders]]:
-    """Orders of one to five lines over a year, by customers who come more or less often; seeded."""
+    """Yield seeded orders of one to five lines over a year, by customers of different activity."""
     random = np.random.default_rng(11)
     weights = 1.0 / np.arange(1, items + 1) ** 0.9
     edges = np.cumsum(weights / weights.sum())
     names = [f"customer-{number}" for number in range(customers)]
-    things = [f"item-{number}" for number in range(items)]
+    item_ids = [f"item-{number}" for number in range(items)]
     begin = 0
     while begin < lines:
         sizes = random.integers(1, 6, 20_000)
@@ -209,7 +209,7 @@ def _shop_orders(lines: int, customers: int, items: int) -> Iterator[tuple[int, 
             begin,
             Orders(
                 customers=names,
-                items=things,
+                items=item_ids,
                 customer=drawn,
                 time=(1_700_000_000_000 + fraction * 365 * DAY_MS).astype(np.int64),
                 kind=np.zeros(len(sizes), np.uint8),

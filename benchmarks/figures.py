@@ -1,4 +1,4 @@
-"""Figures of a benchmark: what was measured beside what must be reached."""
+"""Figures of a benchmark, beside their limits."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ class Figure(NamedTuple):
     name: str
     value: float
     limit: float | None
-    """What must be reached; None where nothing must."""
+    """What the value must reach; None if there is no limit."""
     at_least: bool = False
-    """Whether the limit is the least, rather than the most, that will do."""
+    """Whether the limit is a minimum rather than a maximum."""
 
     @property
     def ratio(self) -> float | None:
-        """The figure over its limit."""
+        """The value divided by its limit."""
         return None if self.limit is None else self.value / self.limit
 
     @property
     def met(self) -> bool:
-        """Whether the limit is kept."""
+        """Whether the value meets its limit."""
         return self.limit is None or (self.value >= self.limit if self.at_least else self.value <= self.limit)
 
 
 def table(figures: list[Figure]) -> None:
-    """Print figures, their limits and ratios."""
+    """Print figures with their limits and ratios."""
     shown = Table(box=None, pad_edge=False)
     shown.add_column("figure")
     for name in ("measured", "limit", "ratio", ""):
@@ -45,5 +45,5 @@ def table(figures: list[Figure]) -> None:
 
 
 def peak_mib() -> float:
-    """The most memory this process has had resident, MiB."""
+    """Peak resident memory of this process, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

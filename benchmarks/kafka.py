@@ -1,10 +1,10 @@
-"""The workers' benchmarks, on a real Apache Kafka: each figure beside what must be reached.
+"""Benchmarks of workers on a real Apache Kafka: each figure beside its limit.
 
     python -m benchmarks.kafka                everything but the hour, about twenty minutes
     python -m benchmarks.kafka replay         one of: replay, tutorial, single, freshness, takeover, restart, memory
     python -m benchmarks.kafka memory 3600    the hour
 
-`tutorial` needs `replay`, whose ratio it is; `freshness` runs on the state that `replay` leaves.
+`tutorial` is compared with `replay`, and runs it first; `freshness` uses the state of `replay`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from streams.workers.kafka.topics import Topics
 
-PIECES = ("replay", "tutorial", "single", "freshness", "takeover", "restart", "memory")
-LINES = 1_460_438  # of the log's, those that are no orders left out
+BENCHMARKS = ("replay", "tutorial", "single", "freshness", "takeover", "restart", "memory")
+LINES = 1_460_438  # of the log, without invalid lines
 SINGLE_RECORDS = 300_000
 LIVE_RATE = 1_000.0
 LIVE_S = 60
@@ -47,7 +47,7 @@ _SESSION = ("--session-timeout-ms", str(int(SESSION_S * 1000)), "--idle-ms", "20
 
 
 class Bench:
-    """A broker and a directory, and what the pieces share."""
+    """A broker and a directory, and what the benchmarks share."""
 
     def __init__(self, broker: ApacheKafka, directory: Path) -> None:
         self.broker = broker
@@ -56,16 +56,16 @@ class Bench:
         self._grocery: tuple[Topics, WorkerProcess, float] | None = None
 
     def worker(self, topics: Topics, name: str, *options: str) -> WorkerProcess:
-        """A worker with the settings of production."""
+        """A worker with production settings."""
         return WorkerProcess(self.broker.bootstrap, topics, self.directory / name, *_SESSION, *options)
 
     def add(self, name: str, value: float, limit: float | None, *, at_least: bool = False) -> None:
-        """Note a figure."""
+        """Record and print a figure."""
         self.figures.append(Figure(name, value, limit, at_least))
         print(f"{name}: {value:,.4g}", file=sys.stderr, flush=True)
 
     def grocery(self) -> tuple[Topics, WorkerProcess, float]:
-        """Topics with the grocery log, a stopped worker that has counted it, and its lines a second."""
+        """Topics with the grocery log, a stopped worker that has counted it, and its lines per second."""
         if self._grocery is None:
             topics = made_topics(self.broker.bootstrap, "grocery", purchases=1, items=1)
             for _ in publish_logs(
@@ -94,7 +94,7 @@ class Bench:
         self.add("grocery log through both stages to published lists, lines/s", rate, 50_000, at_least=True)
 
     def tutorial(self) -> None:
-        """The same log, its prefix, counted by an agent with Tables."""
+        """A prefix of the same log, counted by a Faust agent with Tables."""
         topics, _, rate = self.grocery()
         command = [sys.executable, "-m", "benchmarks.tutorial_agent", self.broker.bootstrap, topics.purchases]
         command += [str(self.directory / "tutorial"), "20"]
@@ -114,7 +114,7 @@ class Bench:
                 publisher.send(order.customer_id.encode(), record, partition=0)
         with self.worker(topics, "single", "--stages", "ingest") as worker:
             begun = ready(worker, "ingest")
-            wait_until("all is in", lambda: _position(worker) == SINGLE_RECORDS, 120, 0.02)
+            wait_until("all is in", lambda: _purchases_offset(worker) == SINGLE_RECORDS, 120, 0.02)
             self.add(
                 "single-line records through stage A, records/s",
                 SINGLE_RECORDS / (time.monotonic() - begun),
@@ -124,7 +124,7 @@ class Bench:
             worker.stop()
 
     def freshness(self) -> None:
-        """From an order's append to its item's list on the topic, on the grown grocery state."""
+        """Time from an order's append to its item's list on the topic, on the whole grocery state."""
         topics, worker, _ = self.grocery()
         with worker:
             ready(worker)
@@ -132,9 +132,9 @@ class Bench:
             wait_until("lists are current", lambda: is_current([worker], base, 1), 120)
             sent: list[float] = []
             items: list[str] = []
-            seen = Watch(self.broker.bootstrap, topics)
+            reader = ListReader(self.broker.bootstrap, topics)
             ages: list[float] = []
-            sender = threading.Thread(target=self.live, args=(topics, sent, items, LIVE_RATE, LIVE_S))
+            sender = threading.Thread(target=self.send_live, args=(topics, sent, items, LIVE_RATE, LIVE_S))
             sender.start()
             while sender.is_alive():
                 time.sleep(0.5)
@@ -143,16 +143,16 @@ class Bench:
             wait_until("lists are current", lambda: is_current([worker], base + len(sent), 1), 120)
             current = time.monotonic() - stopped
             worker.stop()
-            seen.stop()
-        waits = seen.waits(items, sent, base)
+            reader.stop()
+        waits = reader.waits(items, sent, base)
         self.add("freshness: share of orders seen on the topic", len(waits) / len(sent), 1.0, at_least=True)
         self.add("freshness at 1,000 orders/s, p50 ms", float(np.percentile(waits, 50)) * 1000, 150)
         self.add("freshness at 1,000 orders/s, p99 ms", float(np.percentile(waits, 99)) * 1000, 500)
-        self.add("age of the oldest change not looked at, most, s", max(ages), 20)
-        self.add("everything exactly current after the load stops, s", current, 20)
+        self.add("greatest age of an unpublished change, s", max(ages), 20)
+        self.add("every list exact after the load stops, s", current, 20)
 
-    def live(self, topics: Topics, sent: list[float], items: list[str], rate: float, seconds: float) -> None:
-        """Send single-line orders of items of the log, as popular as they are there, and note when."""
+    def send_live(self, topics: Topics, sent: list[float], items: list[str], rate: float, seconds: float) -> None:
+        """Send single-line orders of the log's items, in proportion to their purchases, and record when."""
         random = np.random.default_rng(1)
         bought: list[str] = []
         times = 0
@@ -174,7 +174,7 @@ class Bench:
                 times += 1
 
     def takeover(self) -> None:
-        """SIGKILL of one of two workers under load, until the other has all partitions moving."""
+        """Time from SIGKILL of one of two workers under load until the other counts in all partitions."""
         topics = made_topics(self.broker.bootstrap, "takeover", purchases=4, items=4)
         first, second = self.worker(topics, "first"), self.worker(topics, "second")
         with first, second, _Load(self.broker, topics, 500):
@@ -190,7 +190,7 @@ class Bench:
             second.stop()
 
     def restart(self) -> None:
-        """SIGKILL of the only worker, with the grocery state, until the first new order is in."""
+        """Time from SIGKILL of the only worker, with the grocery state, until it counts a new order."""
         topics, worker, _ = self.grocery()
         with worker:
             ready(worker)
@@ -208,7 +208,7 @@ class Bench:
             worker.stop()
 
     def memory(self, seconds: float = 600) -> None:
-        """Memory of a worker at 500 orders/s over a fixed catalogue, once histories and caches have filled."""
+        """Memory of a worker at 500 orders/s over a fixed catalogue, once histories and caches are full."""
         topics = made_topics(self.broker.bootstrap, "memory", purchases=1, items=1)
         samples: list[float] = []
         with self.worker(topics, "memory") as worker, _Load(self.broker, topics, 500, FILLING_ORDERS) as load:
@@ -218,7 +218,7 @@ class Bench:
             while time.monotonic() < deadline:
                 time.sleep(1)
                 samples.append(process.memory_info().rss / 2**20)
-            self.add("orders sent meanwhile, orders/s", (load.sent - FILLING_ORDERS) / seconds, None)
+            self.add("load, orders/s", (load.sent - FILLING_ORDERS) / seconds, None)
             worker.stop()
         third, last = (float(np.mean(part)) for part in np.array_split(np.array(samples), 4)[2:])
         self.add("memory of a worker in the last quarter, MiB", last, None)
@@ -226,7 +226,7 @@ class Bench:
 
 
 class _Load:
-    """Synthetic orders, in the background, at a rate; the first `filling` as fast as they can be sent."""
+    """Sends synthetic orders in the background at a rate, the first `filling` as fast as possible."""
 
     def __init__(self, broker: ApacheKafka, topics: Topics, rate: float, filling: int = 0) -> None:
         self.sent = 0
@@ -256,17 +256,17 @@ class _Load:
         self._thread.join()
 
 
-class Watch:
-    """Reads related-items as a shop's page would, and notes when which list came."""
+class ListReader:
+    """Reads related-items as a shop's page would, and records when each list arrived."""
 
     def __init__(self, bootstrap: str, topics: Topics) -> None:
         self._consumer = KafkaConsumer(
             bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=20, check_crcs=False
         )
-        place = TopicPartition(topics.related_items, 0)
-        self._consumer.assign([place])
-        self._consumer.seek_to_end(place)
-        self._consumer.position(place)
+        partition = TopicPartition(topics.related_items, 0)
+        self._consumer.assign([partition])
+        self._consumer.seek_to_end(partition)
+        self._consumer.position(partition)
         self._seen: dict[str, list[tuple[int, float]]] = {}
         self._stopped = False
         self._thread = threading.Thread(target=self._run)
@@ -288,7 +288,7 @@ class Watch:
         self._consumer.close()
 
     def waits(self, items: list[str], sent: list[float], base: int) -> list[float]:
-        """Seconds from each order to the first list of its item that counts it."""
+        """Seconds from each order to the first list of its item that includes it."""
         waits = []
         for number, (item, begun) in enumerate(zip(items, sent, strict=True)):
             lines = base + number + 1
@@ -318,32 +318,32 @@ def _offsets(worker: WorkerProcess) -> dict[str, int]:
 
 
 def lines_of(worker: WorkerProcess) -> int:
-    """Order lines that a worker has counted."""
+    """The number of order lines that a worker has counted."""
     return int(max(_status(worker).get("tally", {}).get("lines", {}).values(), default=0))
 
 
-def _position(worker: WorkerProcess) -> int:
+def _purchases_offset(worker: WorkerProcess) -> int:
     return int(max(_status(worker).get("ingest", {}).get("offsets", {}).values(), default=0))
 
 
 def ready(worker: WorkerProcess, stage: str = "tally") -> float:
-    """Wait until a worker has its partitions; return when that was."""
+    """Wait until a worker has its partitions; return the monotonic time of that."""
     wait_until("it is ready", lambda: bool(_status(worker).get(stage, {}).get("offsets")), 120, 0.02, [worker])
     return time.monotonic()
 
 
 def main() -> None:
-    """Run the pieces that the command line names, or all."""
-    wanted = [piece for piece in PIECES if piece in sys.argv] or list(PIECES)
+    """Run the benchmarks that the command line names, or all."""
+    names = [name for name in BENCHMARKS if name in sys.argv] or list(BENCHMARKS)
     seconds = [float(argument) for argument in sys.argv[1:] if argument.isdigit()]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="alsobought-bench-") as directory:
         broker = ApacheKafka(Path(directory) / "broker")
         with broker:
             bench = Bench(broker, Path(directory))
-            for piece in wanted:
-                run: Callable[..., None] = getattr(bench, piece)
-                run(*seconds if piece == "memory" else ())
+            for name in names:
+                run: Callable[..., None] = getattr(bench, name)
+                run(*seconds if name == "memory" else ())
     table(bench.figures)
     print(json.dumps([figure._asdict() for figure in bench.figures]))
 

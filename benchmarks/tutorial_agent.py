@@ -1,8 +1,8 @@
-"""Counting pairs the way tutorials do: a Faust agent that keeps each customer's items and each item's counts in Tables.
+"""Pair counting as in tutorials: a Faust agent with each customer's items and each item's counts in Tables.
 
     python -m benchmarks.tutorial_agent BROKER TOPIC DATADIR SECONDS
 
-Runs for so many seconds and prints how many order lines it counted, and in how many seconds, as JSON.
+Runs for SECONDS and prints as JSON how many order lines it counted, and in how many seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WINDOW = 100
 
 
 def build(broker: str, topic: str, datadir: str, seconds: float) -> faust.App:
-    """The app."""
+    """Build the app."""
     app = faust.App(
         "tutorial",
         broker=f"kafka://{broker}",

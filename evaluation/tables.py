@@ -28,13 +28,13 @@ def columns(results: Results) -> list[str]:
     return [
         "system",
         f"hit@{results.protocol.at}",
-        f"less {results.against}",
+        f"vs {results.against}",
         "recall@20",
         "NDCG@20",
         "coverage",
         "cold hit",
         "build s",
-        "ms a visit",
+        "ms per visit",
     ]
 
 
@@ -93,7 +93,7 @@ def _lines(results: Results) -> Iterator[str]:
 
 def _costs(results: Results) -> Iterator[str]:
     compared = [row for row in results.rows if row.group in ("default", "user-based")]
-    yield "| work | pairs of customers compared to build | build s | customers looked up a visit | ms a visit |"
+    yield "| system | pairs of customers compared to build | build s | customers looked up per visit | ms per visit |"
     yield "|---|---:|---:|---:|---:|"
     for row in compared:
         yield (
