@@ -20,7 +20,8 @@ from state.count_rows import EXPOSURES
 from state.journal import SLICES
 from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
 from streams.engine.embedded import Embedded
-from streams.engine.ranker import Ranker, Scoring
+from streams.engine.ranker import Ranker
+from streams.engine.scores import Scoring
 from streams.offline.export import export
 from streams.offline.replay import Progress, replay
 

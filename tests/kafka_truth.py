@@ -14,7 +14,8 @@ from state.journal import SLICES
 from state.settings import CountingSettings
 from streams.engine.documents import related_document
 from streams.engine.embedded import Embedded
-from streams.engine.ranker import Ranker, Scoring
+from streams.engine.ranker import Ranker
+from streams.engine.scores import Scoring
 from streams.engine.stages import open_counts, open_histories
 from streams.workers.kafka.purchases import read_orders
 from tests.streamed import histories, popularity

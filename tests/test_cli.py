@@ -152,7 +152,7 @@ def test_an_answer_of_no_is_exit_code_1(state_dir: Path, command: list[str], why
         (["related", "tea", "--half-life", "nan"], "'nan' is neither a number of days above 0 nor 'none'"),
         (["related", "tea", "--half-life", "inf"], "'inf' is neither a number of days above 0 nor 'none'"),
         (["related", "tea", "--half-life", "soon"], "'soon' is neither a number of days above 0 nor 'none'"),
-        (["related", "tea", "--half-life", "9", "--score", "raw"], "--half-life goes with blend, difference"),
+        (["related", "tea", "--half-life", "9", "--score", "raw"], "a half-life goes with blend, difference"),
         (["related", "tea", "--score", "best"], "'best' is not one of"),
         (["related", "tea", "--limit", "51"], "51 is not in the range 1<=x<=50"),
         (["related"], "Missing argument 'ITEM'"),

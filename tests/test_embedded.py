@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from state import count_store, history_store
 from state.settings import CountingSettings
 from streams.engine.embedded import Embedded
-from streams.engine.ranker import DECAYING_SCORES, Ranker, Scoring
+from streams.engine.ranker import Ranker
+from streams.engine.scores import SCORES, Scoring
 from tests.batch_definition import NOT_HELD, Order, Score, batch, related
 from tests.log_strategies import ITEMS, as_orders, logs, long_logs
 from tests.streamed import facts, spread_order, streamed_facts
@@ -91,7 +92,7 @@ def test_lists_are_those_of_the_batch_definition(
     log: list[Order], window: int, score: Score, half_life: float | None, trend: bool
 ) -> None:
     """Bounds and merged rows are there for speed; they must not change a list."""
-    if score not in DECAYING_SCORES or score == "blend":
+    if not SCORES[score].decays or score == "blend":
         half_life = None
     log = [spread_order(ITEMS), *log]
     state = batch(log, window)

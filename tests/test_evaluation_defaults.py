@@ -11,15 +11,15 @@ import pytest
 from evaluation.systems.registry import SYSTEMS
 from state.settings import CountingSettings
 from streams.engine.popularity import TREND_HALF_LIFE_DAYS
-from streams.engine.ranker import BLEND_HALF_LIFE_DAYS, Scoring
 from streams.engine.ranking import LIST_LENGTH
+from streams.engine.scores import SCORES, Scoring
 from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE, SEED_HALF_LIFE_DAYS, Blend
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "evaluation.md"
 
 SHIPPED = {
     "pair window": f"{CountingSettings().pair_window} first purchases",
-    "score": f"`{Scoring().score}`, half of it with a half-life of {BLEND_HALF_LIFE_DAYS:g} days",
+    "score": f"`{Scoring().score}`, half of it with a half-life of {SCORES['blend'].recent_half_life_days:g} days",
     "trend": f"on, half-life {TREND_HALF_LIFE_DAYS} days" if Scoring().trend else "off",
     "list length": str(LIST_LENGTH),
     "popularity share": f"{POPULARITY_SHARE:g}",

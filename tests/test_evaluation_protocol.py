@@ -16,7 +16,7 @@ from evaluation.systems.related import Merging, item_to_item
 from evaluation.systems.system import System
 from evaluation.targets import eligible_customers
 from producers.orders import DAY_MS
-from streams.engine.ranker import Scoring
+from streams.engine.scores import Scoring
 from tests.shops import NEW_YEAR_MS, Purchase, planted, shop, write_log
 
 if TYPE_CHECKING:

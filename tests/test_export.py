@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
-from streams.engine.ranker import DECAYING_SCORES, SCORES
+from streams.engine.scores import SCORES, decaying_scores
 from tests.commands import COMMAND, INTERRUPTED, refused, told
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_equal_counts_give_equal_bytes_by_every_score(
     states: dict[str, Path], tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     """Half-lives and partitions both change the order in which floats could be added."""
-    if options[-1] in DECAYING_SCORES:
+    if options[-1] in decaying_scores():
         options = (*options, "--half-life", "20")
 
     one = exported(states["in one go"], tmp_path / "one.jsonl", *options)

@@ -14,7 +14,8 @@ from producers.publish import Publisher, publish_logs
 from producers.synthetic import SyntheticShop
 from state.settings import CountingSettings
 from streams.engine.embedded import Embedded
-from streams.engine.ranker import Ranker, Scoring
+from streams.engine.ranker import Ranker
+from streams.engine.scores import Scoring
 from streams.workers.kafka.errors import TopicsUnfit
 from streams.workers.kafka.topics import Partitions, Topics, check_topics, create_topics
 from tests.workers import read_topic

@@ -8,7 +8,8 @@ import numpy as np
 
 from evaluation.systems.related import SHIPPED_WINDOW
 from evaluation.systems.system import Fitted
-from streams.engine.ranker import Ranker, Scoring
+from streams.engine.ranker import Ranker
+from streams.engine.scores import Scoring
 from streams.recommendations.merge import SeedLists
 from streams.recommendations.recommend import Held, choose_seeds, recommend
 

@@ -22,15 +22,16 @@ from evaluation.systems.related import Merging, item_to_item, merged
 from evaluation.systems.self_tuned import self_tuned
 from evaluation.systems.system import System
 from evaluation.systems.trending import times_trend
-from streams.engine.ranker import Scoring
+from streams.engine.scores import SCORES, Scoring
 from streams.recommendations.recommend import REPEATS_SHARE, Blend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEFAULT = "default"
-PLAIN_SCORES = ("raw", "naive", "cosine")
-CORRECTED_SCORES = ("difference", "significance", "lift")
+BLENDS = [name for name, score in SCORES.items() if score.recent_half_life_days is not None]
+CORRECTED_SCORES = [name for name, score in SCORES.items() if score.decays and name not in BLENDS]
+PLAIN_SCORES = [name for name, score in SCORES.items() if not score.decays and name not in BLENDS]
 HALF_LIVES_DAYS = (None, 30, 60, 120)
 WINDOWS = {"20": 20, "50": 50, "200": 200, "500": 500, "none": 0}
 
@@ -39,7 +40,7 @@ def _scores() -> list[System]:
     """Item-to-item by each score, with trend and, as `-flat`, without."""
     scorings: list[tuple[str, int | None]] = [(score, None) for score in PLAIN_SCORES]
     scorings += list(product(CORRECTED_SCORES, HALF_LIVES_DAYS))
-    scorings.append(("blend", None))
+    scorings += [(score, None) for score in BLENDS]
     return [
         System(
             f"{score}{f'-{half_life}d' if half_life else ''}{'' if trend else '-flat'}",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evaluation.past import Past
     from evaluation.systems.system import Floats, Rows
     from streams.engine.embedded import Embedded
-    from streams.engine.ranker import Scoring
+    from streams.engine.scores import Scoring
 
 SHIPPED_WINDOW = CountingSettings().pair_window
 

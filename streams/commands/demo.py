@@ -116,7 +116,8 @@ def _show_products(embedded: Embedded, titles: Mapping[str, str]) -> None:
 
     from streams.commands.state import print_related
     from streams.engine.documents import related_document
-    from streams.engine.ranker import Ranker, Scoring
+    from streams.engine.ranker import Ranker
+    from streams.engine.scores import Scoring
 
     for product in _PRODUCTS:
         counts, number = max(

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from streams.commands.query import from_url, one_source, source_options
-
-if TYPE_CHECKING:
-    from streams.engine.ranker import Scoring
+from streams.engine.scores import DEFAULT_SCORE, SCORES, Scoring, ScoringError, decaying_scores
 
 NO = 1
 
@@ -40,19 +38,20 @@ def _half_life(_: click.Context, __: click.Parameter, value: str | None) -> floa
 def scoring_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
     """--score, --half-life and --no-trend."""
     for option in (
-        click.option("--no-trend", is_flag=True, help="Don't multiply by how much an item is bought of late."),
+        click.option("--no-trend", is_flag=True, help="Don't multiply by how much more an item is bought recently."),
         click.option(
             "--half-life",
             callback=_half_life,
             metavar="DAYS|none",
-            help="Halve counts every DAYS before the newest purchase; for blend, those of its recent half (60).",
+            help="Halve counts every DAYS before the newest purchase; for blend, those of its recent half (60). "
+            f"For {', '.join(decaying_scores())}.",
         ),
         click.option(
             "--score",
-            default="blend",
+            default=DEFAULT_SCORE,
             show_default=True,
-            type=click.Choice(["blend", "difference", "significance", "lift", "naive", "raw", "cosine"]),
-            help="What to rank by. blend: half difference, half difference of recent purchases.",
+            type=click.Choice(list(SCORES)),
+            help="What to rank by. " + "; ".join(f"{name}: {score.summary}" for name, score in SCORES.items()) + ".",
         ),
     ):
         command = option(command)
@@ -60,11 +59,10 @@ def scoring_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
 
 
 def _scoring(score: str, half_life: float | None, no_trend: bool) -> Scoring:
-    from streams.engine.ranker import DECAYING_SCORES, Scoring
-
-    if half_life is not None and score not in DECAYING_SCORES:
-        raise click.UsageError(f"--half-life goes with {', '.join(DECAYING_SCORES)}, not with --score {score}")
-    return Scoring(score, half_life, not no_trend)
+    try:
+        return Scoring(score, half_life, not no_trend)
+    except ScoringError as error:
+        raise click.UsageError(f"--half-life: {error}") from None
 
 
 @click.command()
@@ -92,8 +90,6 @@ def related(
       alsobought related 1082185 --state-dir state
       alsobought related 1082185 --state-dir state --score lift --half-life 60 --json
     """
-    from streams.engine.ranker import Scoring
-
     scoring = _scoring(score, half_life, no_trend)
     if url is not None and scoring != Scoring():
         raise click.UsageError("a worker lists by its own score: --score, --half-life and --no-trend need --state-dir")

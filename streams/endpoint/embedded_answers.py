@@ -15,7 +15,7 @@ from streams.endpoint.changes import Change, Changes
 from streams.endpoint.customer_answers import held_items, not_known
 from streams.endpoint.item_answers import ItemAnswers
 from streams.endpoint.published import FreshLists, PublishedLists
-from streams.engine.ranker import Scoring
+from streams.engine.scores import Scoring
 from streams.quality.rates import united
 from streams.recommendations.recommend import NOTHING_HELD
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from state.count_store import CountStore
-    from streams.engine.ranker import Scoring
+    from streams.engine.scores import Scoring
 
 LISTS_IN_MEMORY = 32_768  # 59 MB once all are in use
 

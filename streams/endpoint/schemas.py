@@ -7,11 +7,13 @@ import msgspec
 
 from streams.endpoint.answers import MOST_RECOMMENDATIONS, SHOWN_REASONS
 from streams.endpoint.parameters import LONGEST_ID_BYTES, MOST_IDS
+from streams.engine.scores import SCORES
 from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID_BYTES)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+ScoreName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(SCORES)})]
 
 
 class AsOf(TypedDict):
@@ -57,7 +59,7 @@ class Item(TypedDict):
 
 
 class RelatedEntry(TypedDict):
-    """A related item; score = what its N, E and trend give by the scoring."""
+    """A related item: N, E and trend, from which every score but `blend` follows; of a blend, those of all time."""
 
     item_id: Id
     title: NotRequired[str]
@@ -74,7 +76,7 @@ class RelatedList(TypedDict):
     title: NotRequired[str]
     buyers: Count
     purchases: Count
-    score: str
+    score: ScoreName
     exact: bool
     related: list[RelatedEntry]
     as_of: AsOf

@@ -10,7 +10,8 @@ from state.errors import StateDamaged, StateError
 from state.related_store import RelatedStore, StoredList
 from state.rocks import Rocks
 from state.settings import CountingSettings, stored_settings
-from streams.engine.ranker import Ranker, Scoring
+from streams.engine.ranker import Ranker
+from streams.engine.scores import Scoring
 from streams.engine.stages import count_deltas, count_orders, open_counts, open_histories
 
 if TYPE_CHECKING:

@@ -15,40 +15,45 @@ if TYPE_CHECKING:
     from state.count_rows import Addends
     from streams.engine.relatedness import Floats
 
-_NOTHING = np.int64(1 << 40)
+_NOTHING = np.int64(1 << 40)  # above every neighbour's number
 
 
 class Neighbourhood(NamedTuple):
-    """One item's neighbours while its list is made; (c, items) arrays go by place among the neighbours."""
+    """Scratch for the list of one item after another: its neighbours, by their index, under c components.
+
+    `items` is how many items are numbered; an item's neighbours fill the front of each array that goes by index.
+    """
 
     sums: Floats
-    """(items, 2) where rows are added up, by item number; zeros in between."""
+    """(items, 2) by item number: where rows are added up, one column for each component; zeros between items."""
     neighbours: npt.NDArray[np.uint64]
-    """(items + 1,) the neighbours' numbers; unsigned, as an index that need not be checked for being negative."""
+    """(items + 1,) by index: the neighbours' numbers; unsigned, since indices need no check for being negative then."""
     together: Floats
-    """(c, items) N."""
+    """(c, items) by index: N, customers who hold both, weighted."""
     bounds: Floats
-    """(c, items) the most each neighbour's score can be; the score itself once evaluated."""
+    """(c, items) by index: the most that each neighbour's score can be; the score itself once it is evaluated."""
     evaluated: npt.NDArray[np.bool_]
-    """(c, items)"""
+    """(c, items) by index."""
     leaders: npt.NDArray[np.int64]
-    """(c, groups) place of the neighbour with the greatest bound in each of some groups."""
+    """(groups,) index of the neighbour with the greatest bound in each group."""
     scale: Floats
-    """(c,) what E is multiplied by: the share of the item's pairs that the half-life leaves."""
+    """(c,) in [0, 1]: what E is multiplied by, the weighted part of the item's pairs."""
     exposures: npt.NDArray[np.int64]
+    """(b,) exposure of each filled bucket of the item's histogram, rising."""
     buyers: Floats
+    """(b,) the item's buyers in each of them."""
     lanes: Floats
-    """(4, LANES) room to evaluate expectations in."""
+    """(4, LANES) for `expect`."""
 
 
 @compiled
 def read_exposures(
-    item: Neighbourhood,
+    scratch: Neighbourhood,
     row: int,
     row_key: int,
     addends: Addends,
     cursor: npt.NDArray[np.int64],
-    buckets: npt.NDArray[np.int64],
+    bucket_exposures: npt.NDArray[np.int64],
 ) -> int:
     """Read an item's histogram; return how many buckets are filled."""
     last = len(cursor) - 1
@@ -73,17 +78,15 @@ def read_exposures(
         if not waiting and not changed:
             break
         changed_bucket = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF)) if changed else np.int64(1) << 40
-        if waiting and bucket < changed_bucket:
-            item.exposures[filled], item.buyers[filled] = buckets[bucket], customers
+        exposure_bucket, buyers = changed_bucket, np.int64(0)
+        if waiting and bucket <= changed_bucket:
+            exposure_bucket, buyers = bucket, customers
             waiting = False
-        elif waiting and bucket == changed_bucket:
-            item.exposures[filled], item.buyers[filled] = buckets[bucket], customers + addends.changes[change]
-            waiting = False
+        if changed and changed_bucket == exposure_bucket:
+            buyers += addends.changes[change]
             change += 1
-        else:
-            item.exposures[filled], item.buyers[filled] = buckets[changed_bucket], addends.changes[change]
-            change += 1
-        if item.buyers[filled] != 0:
+        scratch.exposures[filled], scratch.buyers[filled] = bucket_exposures[exposure_bucket], buyers
+        if scratch.buyers[filled] != 0:
             filled += 1
     cursor[last] = change
     return filled
@@ -91,7 +94,7 @@ def read_exposures(
 
 @compiled
 def add_rows(
-    item: Neighbourhood,
+    scratch: Neighbourhood,
     row: int,
     row_key: int,
     addends: Addends,
@@ -103,30 +106,30 @@ def add_rows(
     Counts of an epoch are summed as integers before they are weighed, so that the floats do not tell which were
     written already.
     """
-    parts = len(weights)
+    width = len(weights)
     count = 0
     total = np.int64(0)
-    item.scale[:] = 0.0
+    scratch.scale[:] = 0.0
     for epoch in range(len(cursor) - 1):
         at, end = addends.begin[epoch, row], addends.end[epoch, row]
         change, change_end = cursor[epoch], addends.start[epoch + 1]
         while change < change_end and addends.keys[change] >> np.uint64(32) < row_key:
             change += 1
-        weight, other_weight = weights[0, epoch], weights[parts - 1, epoch]
+        weight, other_weight = weights[0, epoch], weights[width - 1, epoch]
         until = change
         while until < change_end and addends.keys[until] >> np.uint64(32) == row_key:
             until += 1
         if until == change:
-            count, pairs = _add_row(addends.blob, at, end, item, count, weight, other_weight)
+            count, pairs = _add_row(addends.blob, at, end, scratch, count, weight, other_weight)
         else:
-            count, pairs = _add_changed_row(addends, at, end, change, until, item, count, weight, other_weight)
+            count, pairs = _add_changed_row(addends, at, end, change, until, scratch, count, weight, other_weight)
         change = until
         cursor[epoch] = change
         total += pairs
-        for part in range(parts):
-            item.scale[part] += weights[part, epoch] * pairs
-    for part in range(parts):
-        item.scale[part] = item.scale[part] / total if total > 0 else 0.0
+        for component in range(width):
+            scratch.scale[component] += weights[component, epoch] * pairs
+    for component in range(width):
+        scratch.scale[component] = scratch.scale[component] / total if total > 0 else 0.0
     return count
 
 
@@ -135,7 +138,7 @@ def _add_row(
     blob: npt.NDArray[np.uint8],
     begin: int,
     end: int,
-    item: Neighbourhood,
+    scratch: Neighbourhood,
     count: int,
     weight: float,
     other_weight: float,
@@ -145,7 +148,7 @@ def _add_row(
     The innermost loop of a list. Its integers are unsigned, since numba checks each signed index for being negative:
     half the time.
     """
-    sums, neighbours = item.sums, item.neighbours
+    sums, neighbours = scratch.sums, scratch.neighbours
     one, seven, low, more = np.uint64(1), np.uint64(7), np.uint64(127), np.uint64(128)
     at, last, found, other = np.uint64(begin), np.uint64(end), np.uint64(count), np.uint64(0)
     pairs = np.uint64(0)
@@ -190,7 +193,7 @@ def _add_changed_row(
     end: int,
     change: int,
     until: int,
-    item: Neighbourhood,
+    scratch: Neighbourhood,
     count: int,
     weight: float,
     other_weight: float,
@@ -220,10 +223,10 @@ def _add_changed_row(
             waiting = False
         if together == 0:
             continue
-        if item.sums[neighbour, 0] == 0.0:
-            item.neighbours[count] = np.uint64(neighbour)
+        if scratch.sums[neighbour, 0] == 0.0:
+            scratch.neighbours[count] = np.uint64(neighbour)
             count += 1
-        item.sums[neighbour, 0] += weight * together
-        item.sums[neighbour, 1] += other_weight * together
+        scratch.sums[neighbour, 0] += weight * together
+        scratch.sums[neighbour, 1] += other_weight * together
         pairs += together
     return count, pairs

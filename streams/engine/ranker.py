@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from state.count_rows import BUNDLE, bucket_exposures, items_of, row_keys_of, sl
 from state.journal import SLICES
 from streams.engine.popularity import epoch_weights, popularity, recent_share
 from streams.engine.ranking import Components, ItemFacts, RelatedLists, rank
-from streams.engine.relatedness import COSINE, DIFFERENCE, LIFT, NAIVE, RAW, SIGNIFICANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,43 +18,10 @@ if TYPE_CHECKING:
 
     from state.count_rows import Keys
     from state.count_store import CountStore
+    from streams.engine.scores import Scoring
 
-_KINDS = {
-    "difference": DIFFERENCE,
-    "significance": SIGNIFICANCE,
-    "lift": LIFT,
-    "naive": NAIVE,
-    "raw": RAW,
-    "cosine": COSINE,
-}
-SCORES = ("blend", *_KINDS)
-DECAYING_SCORES = ("blend", "difference", "significance", "lift")
-"""Scores that take a half-life."""
 _BUCKETS = bucket_exposures(257 + 8 * 24)  # up to an exposure of 2^32
-BLEND_HALF_LIFE_DAYS = 60.0
 _STRETCH = 64  # bundles of a slice that lie together in a shard
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """By what related lists are ranked.
-
-    Attributes:
-        score: one of SCORES.
-        half_life_days: of the counts; for a blend that of its recent half, 60 unless given; None: no decay.
-        trend: multiply by the trend.
-    """
-
-    score: str = "blend"
-    half_life_days: float | None = None
-    trend: bool = True
-
-    @property
-    def parts(self) -> list[tuple[int, float | None]]:
-        """Kind and half-life of each component."""
-        if self.score == "blend":
-            return [(DIFFERENCE, None), (DIFFERENCE, self.half_life_days or BLEND_HALF_LIFE_DAYS)]
-        return [(_KINDS[self.score], self.half_life_days)]
 
 
 class Ranker:
@@ -72,13 +37,13 @@ class Ranker:
         table, known = store.popularity, len(store.names)
         self._epochs = store.epochs()
         recent = recent_share(table, known) if scoring.trend else None
-        views = [popularity(table, known, half_life, recent) for _, half_life in scoring.parts]
+        half_lives = [half_life for _, half_life in scoring.components]
+        views = [popularity(table, known, half_life, recent) for half_life in half_lives]
         self._components = Components(
-            kind=np.array([kind for kind, _ in scoring.parts]),
-            weight=np.stack(
-                [epoch_weights(self._epochs, table.newest_day, half_life) for _, half_life in scoring.parts]
-            ),
-            chance_and_trend=np.stack([fact for view in views for fact in view], axis=1),
+            kind=np.array([kind for kind, _ in scoring.components]),
+            needs_expected=scoring.needs_expected,
+            weight=np.stack([epoch_weights(self._epochs, table.newest_day, half_life) for half_life in half_lives]),
+            chance_and_trend=np.stack([column for view in views for column in view], axis=1),
         )
         holders, purchases = table.totals()
         self._facts = ItemFacts(

@@ -9,7 +9,8 @@ import numpy as np
 
 from state.compiled import compiled, compiled_nogil
 from streams.engine.neighbourhood import Neighbourhood, add_rows, read_exposures
-from streams.engine.relatedness import DIFFERENCE, LANES, LIFT, NAIVE, expect, score_of
+from streams.engine.relatedness import LANES, expect, score_of, shown_expected
+from streams.engine.scores import DIFFERENCE
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from state.count_rows import Addends, Keys
     from state.names import Names
     from streams.engine.relatedness import Floats
+
+    Indices = npt.NDArray[np.int64]
 
 LIST_LENGTH = 50
 _GROUPS = 128
@@ -27,42 +30,48 @@ class Components(NamedTuple):
     """The one score, or the two halves of a blend, by which items are ranked; c components."""
 
     kind: npt.NDArray[np.int64]
-    """(c,) DIFFERENCE to COSINE."""
+    """(c,) branch of `score_of`."""
+    needs_expected: bool
+    """Whether that branch uses E."""
     weight: Floats
-    """(c, epochs) weight of each epoch's counts."""
+    """(c, epochs) weight of each epoch's counts, in (0, 1]."""
     chance_and_trend: Floats
-    """(items, 2 c) chance and trend under each component, so that one cache line tells all of a neighbour."""
+    """(items, 2 c) P and trend under each component, side by side, so that one cache line has all of a neighbour."""
 
 
 class ItemFacts(NamedTuple):
-    """What is known of all items."""
+    """What is known of all items of a partition's numbering, whichever partition owns them."""
 
     holders: npt.NDArray[np.int64]
     """(items,) customers who hold each."""
     purchases: npt.NDArray[np.int64]
     """(items,) purchases of each, which break ties."""
     id_bytes: npt.NDArray[np.uint8]
+    """(bytes,) the items' ids in UTF-8, end to end, which break the last ties."""
     id_ends: npt.NDArray[np.int64]
-    """The items' ids, end to end, and their (items + 1,) boundaries, which break the last ties."""
+    """(items + 1,) boundaries of the ids in `id_bytes`."""
     customers: int
     """Customers who hold anything."""
 
 
 class RelatedLists(NamedTuple):
-    """Related lists of n items, best first; row i holds `length[i]` entries."""
+    """Related lists of n items, best first; row i holds `length[i]` entries, then zeros."""
 
     item: npt.NDArray[np.uint32]
-    """(n, LIST_LENGTH)"""
+    """(n, LIST_LENGTH) the items listed, as the store numbers them."""
     score: Floats
+    """(n, LIST_LENGTH) above 0, falling; times the trend, unless that is switched off."""
     together: Floats
-    """N: co-purchases, weighted if the score has a half-life; without half-life for a blend."""
+    """(n, LIST_LENGTH) N, customers who hold both; weighted if the score has a half-life, of all time for a blend."""
     expected: Floats
-    """E, likewise."""
+    """(n, LIST_LENGTH) E, likewise; n n' / customers for the naive metric."""
     trend: Floats
+    """(n, LIST_LENGTH) a ratio; 1 if switched off; for a blend that of all time."""
     length: npt.NDArray[np.int64]
+    """(n,) entries, 0 to LIST_LENGTH."""
 
     def cut(self, row: int, length: int) -> list[npt.NDArray[Any]]:
-        """One list's columns, item to trend."""
+        """One list's columns, item to trend, (length,) each."""
         return [column[row, :length] for column in self[:5]]
 
     def entries(self, row: int, names: Names) -> list[RelatedItem]:
@@ -71,7 +80,17 @@ class RelatedLists(NamedTuple):
 
 
 class RelatedItem(msgspec.Struct, frozen=True, gc=False):
-    """An entry of a related list; `score` can be checked by hand from the rest."""
+    """An entry of a related list.
+
+    Every score but `blend` can be recomputed from its entry, with the list's `buyers` n where it takes them: with
+    N = bought_together and E = expected, `difference` is (N - E) trend, `significance` (N - E) / sqrt(E + 2) trend,
+    `lift` (N - E) / (E + 20) trend, `naive` (N - E) trend, with E = n n' / customers, and `raw` N trend; `cosine` is
+    N / sqrt(n n') trend, where n' are the buyers of the item listed. With a half-life, N, E and trend are those under
+    it.
+
+    A blend adds the halves of two lists, each divided by the root of its own sum. An entry shows N, E and trend of
+    the first half, that of all time; those of recent purchases are not shown, so its score cannot be recomputed.
+    """
 
     item_id: str
     score: float
@@ -93,7 +112,7 @@ def rank(
     items: npt.NDArray[np.uint32],
     row_keys: Keys,
     addends: Addends,
-    buckets: npt.NDArray[np.int64],
+    bucket_exposures: npt.NDArray[np.int64],
     components: Components,
     facts: ItemFacts,
 ) -> RelatedLists:
@@ -103,7 +122,7 @@ def rank(
         items: (n,) the items, in the order of their row keys.
         row_keys: (n,) their row keys, rising.
         addends: their rows.
-        buckets: (b,) exposure that each histogram bucket stands for.
+        bucket_exposures: (b,) exposure that each histogram bucket stands for.
         components: one score, or the two halves of a blend.
         facts: of all items.
     """
@@ -117,7 +136,7 @@ def rank(
         length=np.zeros(len(items), np.int64),
     )
     if len(items):  # where nothing was ever bought, there is not even a greatest chance
-        _rank(items, row_keys, addends, buckets, components, facts, lists)
+        _rank(items, row_keys, addends, bucket_exposures, components, facts, lists)
     return lists
 
 
@@ -126,178 +145,256 @@ def _rank(
     items: npt.NDArray[np.uint32],
     row_keys: Keys,
     addends: Addends,
-    buckets: npt.NDArray[np.int64],
+    bucket_exposures: npt.NDArray[np.int64],
     components: Components,
     facts: ItemFacts,
     lists: RelatedLists,
 ) -> None:
     """Fill `lists`.
 
-    Of every neighbour's score an upper bound is taken first. The best by bound are evaluated, then those whose bound
-    reaches the last of them: of thousands of neighbours some sixty, and the list is exact all the same.
+    Every neighbour's score has an upper bound. The neighbours with the greatest bounds are evaluated first, then those
+    whose bound reaches the last of the 50 best found: of thousands of neighbours some ninety, and the list is exact.
     """
-    parts = len(components.kind)
+    width = len(components.kind)
     known = len(facts.holders)
-    item = Neighbourhood(
-        np.zeros((known, 2)),
-        np.empty(known + 1, np.uint64),
-        np.empty((parts, known)),
-        np.empty((parts, known)),
-        np.empty((parts, known), np.bool_),
-        np.empty((parts, 2 * _GROUPS), np.int64),
-        np.empty(parts),
-        np.empty(len(buckets), np.int64),
-        np.empty(len(buckets)),
-        np.zeros((4, LANES)),
+    scratch = Neighbourhood(
+        sums=np.zeros((known, 2)),
+        neighbours=np.empty(known + 1, np.uint64),
+        together=np.empty((width, known)),
+        bounds=np.empty((width, known)),
+        evaluated=np.empty((width, known), np.bool_),
+        leaders=np.empty(2 * _GROUPS, np.int64),
+        scale=np.empty(width),
+        exposures=np.empty(len(bucket_exposures), np.int64),
+        buyers=np.empty(len(bucket_exposures)),
+        lanes=np.zeros((4, LANES)),
     )
     cursor = addends.start[:-1].copy()
-    greatest = np.zeros(parts)
-    for part in range(parts):
-        greatest[part] = components.chance_and_trend[:, 2 * part].max()
-    total = np.empty(known)
+    greatest = np.zeros(width)
+    for component in range(width):
+        greatest[component] = components.chance_and_trend[:, 2 * component].max()
+    chords = np.empty(width)
+    factors = np.zeros(width)
+    totals = np.empty(known)
     scores = np.empty(LIST_LENGTH)
     best = np.empty(LIST_LENGTH, np.int64)
-    share = np.zeros(parts)
-    wanted = np.empty(known, np.int64)
-    wanted_1 = np.empty(known, np.int64)
+    candidates = np.empty(known, np.int64)
     for row in range(len(items)):
-        held = np.float64(facts.holders[items[row]])
-        filled = read_exposures(item, row, row_keys[row], addends, cursor, buckets)
-        count = add_rows(item, row, row_keys[row], addends, cursor, components.weight)
-        groups = _bound(item, count, filled, held, greatest, components, facts)
-        # the 50th best of those evaluated is at most the 50th best of all: what can't reach it need not be evaluated
-        first, least = _begin(item, 0, groups, filled, held, wanted, scores, best, components, facts)
-        first_1, least_1 = 0, 0.0
-        if parts == 2:
-            first_1, least_1 = _begin(item, 1, groups, filled, held, wanted_1, scores, best, components, facts)
-        more, more_1 = first, first_1
-        for number in range(count):
-            if item.bounds[0, number] >= least and not item.evaluated[0, number]:
-                wanted[more] = number
-                more += 1
-            if parts == 2 and item.bounds[1, number] >= least_1 and not item.evaluated[1, number]:
-                wanted_1[more_1] = number
-                more_1 += 1
-        _evaluate(item, 0, filled, held, wanted, first, more, components, facts)
-        listed = _sort(facts, item.neighbours, item.bounds[0], wanted, more, scores, best)
-        if parts == 2:
-            share[0] = _half(scores, listed)
-            _evaluate(item, 1, filled, held, wanted_1, first_1, more_1, components, facts)
-            listed = _sort(facts, item.neighbours, item.bounds[1], wanted_1, more_1, scores, best)
-            share[1] = _half(scores, listed)
-            for number in range(count):
-                total[number] = share[0] * item.bounds[0, number] + share[1] * item.bounds[1, number]
-            groups = _lead(total, count, max(count // _GROUPS, 1), item.leaders[0])
-            first = _top(total, item.leaders[0], groups, scores, wanted)
-            least = _blend(item, filled, held, share, wanted, first, total, components, facts)
+        holders = np.float64(facts.holders[items[row]])
+        filled = read_exposures(scratch, row, row_keys[row], addends, cursor, bucket_exposures)
+        count = add_rows(scratch, row, row_keys[row], addends, cursor, components.weight)
+        size = max(count // _GROUPS, 1)
+        slope, bend = _slope_and_bend(scratch, filled)
+        _set_chords(scratch, filled, greatest, chords)
+        listed = 0
+        for component in range(width):
+            bounds = scratch.bounds[component]
+            _bound(scratch, component, count, holders, slope, bend, chords[component], components, facts)
+            groups = _lead(bounds, count, size, scratch.leaders)
+            first = _choose(bounds, scratch.leaders, groups, scores, candidates)
+            threshold = _evaluate(scratch, component, filled, holders, candidates, 0, first, components, facts)
+            # the 50th best of some is at most the 50th best of all: what can't reach it need not be evaluated
+            threshold = threshold if first == LIST_LENGTH else 0.0
+            end = _add_reaching(scratch, component, count, threshold, candidates, first)
+            _evaluate(scratch, component, filled, holders, candidates, first, end, components, facts)
+            listed = _sort(facts, scratch.neighbours, bounds, candidates, end, scores, best)
+            factors[component] = _blend_factor(scores, listed)
+        _clear_sums(scratch, count)
+        if width == 2:
+            for index in range(count):
+                totals[index] = factors[0] * scratch.bounds[0, index] + factors[1] * scratch.bounds[1, index]
+            groups = _lead(totals, count, size, scratch.leaders)
+            first = _choose(totals, scratch.leaders, groups, scores, candidates)
+            threshold = _blend(scratch, filled, holders, factors, candidates, first, totals, components, facts)
             if first < LIST_LENGTH:
-                least = 0.0
-            more = 0
-            for number in range(count):
-                if total[number] >= least:
-                    wanted[more] = number
-                    more += 1
-            _blend(item, filled, held, share, wanted, more, total, components, facts)
-            listed = _sort(facts, item.neighbours, total, wanted, more, scores, best)
-        _fill(lists, row, listed, scores, best, item, filled, held, components, facts)
+                threshold = 0.0
+            end = 0
+            for index in range(count):
+                if totals[index] >= threshold:
+                    candidates[end] = index
+                    end += 1
+            _blend(scratch, filled, holders, factors, candidates, end, totals, components, facts)
+            listed = _sort(facts, scratch.neighbours, totals, candidates, end, scores, best)
+        _fill(lists, row, listed, scores, best, scratch, filled, holders, components, facts)
+
+
+# Lower bounds of E, which are upper bounds of scores, cost a few operations a neighbour instead of a power a bucket.
+# With b_e buyers of exposure e, E(P) = sum_e b_e (1 - (1 - P)^e), which is concave in P. So it is at least
+#     slope P - bend P^2, with slope = sum_e b_e e and bend = sum_e b_e e (e - 1) / 2, which is close while e P is
+#         small, and rises up to P = turn = slope / (2 bend), beyond which its value at `turn` is the bound; and
+#     chord P, with chord = E(G) / G, where G is the greatest chance of any item.
+
+
+@compiled
+def _slope_and_bend(scratch: Neighbourhood, filled: int) -> tuple[float, float]:
+    """The coefficients of the parabola below E."""
+    slope = 0.0
+    bend = 0.0
+    for bucket in range(filled):
+        slope += scratch.buyers[bucket] * scratch.exposures[bucket]
+        bend += scratch.buyers[bucket] * scratch.exposures[bucket] * (scratch.exposures[bucket] - 1) / 2
+    return slope, bend
+
+
+@compiled
+def _set_chords(scratch: Neighbourhood, filled: int, greatest: Floats, chords: Floats) -> None:
+    """Set `chords`, (c,), to the slope of the chord below E from 0 to the `greatest` chance, (c,)."""
+    scratch.lanes[0, : len(greatest)] = greatest
+    expect(scratch.exposures, scratch.buyers, filled, scratch.lanes)
+    for component in range(len(greatest)):
+        above = scratch.lanes[0, component]
+        chords[component] = above / greatest[component] if greatest[component] > 0.0 else 0.0
 
 
 @compiled
 def _bound(
-    item: Neighbourhood,
+    scratch: Neighbourhood,
+    component: int,
     count: int,
-    filled: int,
-    held: float,
-    greatest: Floats,
-    components: Components,
-    facts: ItemFacts,
-) -> int:
-    """Set N, the bounds and the leaders of an item's neighbours, and zero the sums; return how many groups there are.
-
-    1 - (1 - P)^e is at least e P - e (e - 1) / 2 P^2, which is close while e P is small; and, being concave in P, at
-    least its chord from 0 to the greatest P there is.
-    """
-    parts = len(components.kind)
-    slope = 0.0
-    bend = 0.0
-    for bucket in range(filled):
-        slope += item.buyers[bucket] * item.exposures[bucket]
-        bend += item.buyers[bucket] * item.exposures[bucket] * (item.exposures[bucket] - 1) / 2
-    turn = slope / (2 * bend) if bend > 0.0 else 1.0
-    item.lanes[0, :parts] = greatest
-    expect(item.exposures, item.buyers, filled, item.lanes)
-    chord = item.lanes[0]
-    for part in range(parts):
-        chord[part] = chord[part] / greatest[part] if greatest[part] > 0.0 else 0.0
-        item.evaluated[part, :count] = False
-    size = max(count // _GROUPS, 1)
-    groups = 0
-    for part in range(parts):
-        groups = _bound_part(item, part, count, size, held, slope, bend, turn, chord[part], components, facts)
-    for number in range(count):
-        other = item.neighbours[number]
-        item.sums[other, 0] = 0.0
-        item.sums[other, 1] = 0.0
-    return groups
-
-
-@compiled
-def _bound_part(
-    item: Neighbourhood,
-    part: int,
-    count: int,
-    size: int,
-    held: float,
+    holders: float,
     slope: float,
     bend: float,
-    turn: float,
     chord: float,
     components: Components,
     facts: ItemFacts,
-) -> int:
-    """Set N, the bounds and the leaders under one component; return how many groups there are."""
-    neighbours, sums, chance_and_trend = item.neighbours, item.sums, components.chance_and_trend
-    together, bounds, leaders = item.together[part], item.bounds[part], item.leaders[part]
-    kind, fact = components.kind[part], 2 * part
-    scale = item.scale[part] * _JUST_BELOW
-    for number in range(count):
-        other = neighbours[number]
-        chance = chance_and_trend[other, fact]
+) -> None:
+    """Set N and the bounds of an item's `count` neighbours under one component."""
+    neighbours, sums, chance_and_trend = scratch.neighbours, scratch.sums, components.chance_and_trend
+    together, bounds = scratch.together[component], scratch.bounds[component]
+    kind, chance_column, trend_column = components.kind[component], 2 * component, 2 * component + 1
+    turn = slope / (2 * bend) if bend > 0.0 else 1.0
+    scale = scratch.scale[component] * _JUST_BELOW
+    scratch.evaluated[component, :count] = False
+    for index in range(count):
+        other = neighbours[index]
+        chance = chance_and_trend[other, chance_column]
         near = min(chance, turn)
-        least = scale * max(near * (slope - near * bend), chance * chord)
-        together[number] = sums[other, part]
-        bounds[number] = chance_and_trend[other, fact + 1] * (together[number] - least)
-    if kind != DIFFERENCE:
-        for number in range(count):
-            other = neighbours[number]
-            chance = chance_and_trend[other, fact]
-            near = min(chance, turn)
-            least = scale * max(near * (slope - near * bend), chance * chord)
-            also = np.float64(facts.holders[other])
-            score = score_of(kind, together[number], least, held, also, facts.customers)
-            bounds[number] = chance_and_trend[other, fact + 1] * score
-    return _lead(bounds, count, size, leaders)
+        least_expected = scale * max(near * (slope - near * bend), chance * chord)
+        together[index] = sums[other, component]
+        bounds[index] = chance_and_trend[other, trend_column] * (together[index] - least_expected)
+    if kind == DIFFERENCE:  # done: the default's loop has no branch on the kind
+        return
+    for index in range(count):
+        other = neighbours[index]
+        chance = chance_and_trend[other, chance_column]
+        near = min(chance, turn)
+        least_expected = scale * max(near * (slope - near * bend), chance * chord)
+        other_holders = np.float64(facts.holders[other])
+        score = score_of(kind, together[index], least_expected, holders, other_holders, facts.customers)
+        bounds[index] = chance_and_trend[other, trend_column] * score
 
 
 @compiled
-def _lead(bounds: Floats, count: int, size: int, leaders: npt.NDArray[np.int64]) -> int:
-    """Find the place of the greatest bound in each group of `size`; return how many groups there are."""
+def _clear_sums(scratch: Neighbourhood, count: int) -> None:
+    """Zero the sums of an item's neighbours for the next item."""
+    for index in range(count):
+        other = scratch.neighbours[index]
+        scratch.sums[other, 0] = 0.0
+        scratch.sums[other, 1] = 0.0
+
+
+@compiled
+def _lead(bounds: Floats, count: int, size: int, leaders: Indices) -> int:
+    """Find the index of the greatest bound in each group of `size`; return how many groups there are."""
     groups = 0
     for begin in range(0, count, size):
         leader, most = begin, bounds[begin]
-        for number in range(begin + 1, min(begin + size, count)):
+        for index in range(begin + 1, min(begin + size, count)):
             # both chosen without a branch, which would be guessed wrong every other time
-            better = bounds[number] > most
-            leader = number if better else leader
-            most = bounds[number] if better else most
+            better = bounds[index] > most
+            leader = index if better else leader
+            most = bounds[index] if better else most
         leaders[groups] = leader
         groups += 1
     return groups
 
 
 @compiled
-def _half(scores: Floats, listed: int) -> float:
-    """By what half of a blend is multiplied: half, over the square root of the sum of its list."""
+def _choose(bounds: Floats, leaders: Indices, groups: int, scores: Floats, candidates: Indices) -> int:
+    """Put the LIST_LENGTH leaders with the greatest positive bounds first in `candidates`; return how many there are.
+
+    `scores` is scratch.
+    """
+    chosen = 0
+    least = 0.0
+    for group in range(groups):
+        index = leaders[group]
+        bound = bounds[index]
+        if bound <= least:
+            continue
+        at = chosen if chosen < LIST_LENGTH else LIST_LENGTH - 1
+        while at > 0 and scores[at - 1] < bound:
+            scores[at] = scores[at - 1]
+            candidates[at] = candidates[at - 1]
+            at -= 1
+        scores[at] = bound
+        candidates[at] = index
+        chosen = min(chosen + 1, LIST_LENGTH)
+        if chosen == LIST_LENGTH:
+            least = scores[LIST_LENGTH - 1]
+    return chosen
+
+
+@compiled
+def _add_reaching(
+    scratch: Neighbourhood, component: int, count: int, threshold: float, candidates: Indices, end: int
+) -> int:
+    """Add to `candidates[:end]` all others whose bound reaches the threshold; return the new end."""
+    bounds, evaluated = scratch.bounds[component], scratch.evaluated[component]
+    for index in range(count):
+        if bounds[index] >= threshold and not evaluated[index]:
+            candidates[end] = index
+            end += 1
+    return end
+
+
+@compiled
+def _evaluate(
+    scratch: Neighbourhood,
+    component: int,
+    filled: int,
+    holders: float,
+    candidates: Indices,
+    begin: int,
+    end: int,
+    components: Components,
+    facts: ItemFacts,
+) -> float:
+    """Put the scores of `candidates[begin:end]` in the place of their bounds; return the least, at least 0."""
+    lanes = scratch.lanes
+    lowest = np.inf
+    for first in range(begin, end, LANES):
+        last = min(first + LANES, end)
+        if components.needs_expected:
+            for at in range(first, last):
+                other = scratch.neighbours[candidates[at]]
+                lanes[0, at - first] = components.chance_and_trend[other, 2 * component]
+            expect(scratch.exposures, scratch.buyers, filled, lanes)
+        for at in range(first, last):
+            index = candidates[at]
+            other = scratch.neighbours[index]
+            scratch.evaluated[component, index] = True
+            scratch.bounds[component, index] = components.chance_and_trend[other, 2 * component + 1] * score_of(
+                components.kind[component],
+                scratch.together[component, index],
+                scratch.scale[component] * lanes[0, at - first],
+                holders,
+                np.float64(facts.holders[other]),
+                facts.customers,
+            )
+            lowest = min(lowest, scratch.bounds[component, index])
+    return max(lowest, 0.0)
+
+
+# The blend of an item's neighbours, with d their differences N - E times trend, d' those under the half-life, and sums
+# over the 50 best of each:
+#     blend = 0.5 d / sqrt(sum d) + 0.5 d' / sqrt(sum d')
+# Dividing by the root, rather than by the sum, lets lists with more evidence weigh more when they are added up.
+
+
+@compiled
+def _blend_factor(scores: Floats, listed: int) -> float:
+    """What half of a blend is multiplied by: 0.5 over the root of the sum of its list; 0 if that is empty."""
     mass = 0.0
     for at in range(listed):
         mass += scores[at]
@@ -305,114 +402,31 @@ def _half(scores: Floats, listed: int) -> float:
 
 
 @compiled
-def _begin(
-    item: Neighbourhood,
-    part: int,
-    groups: int,
-    filled: int,
-    held: float,
-    wanted: npt.NDArray[np.int64],
-    scores: Floats,
-    best: npt.NDArray[np.int64],
-    components: Components,
-    facts: ItemFacts,
-) -> tuple[int, float]:
-    """Evaluate the neighbours that promise most; return how many, and what others must reach to be listed."""
-    first = _top(item.bounds[part], item.leaders[part], groups, scores, best)
-    wanted[:first] = best[:first]
-    least = _evaluate(item, part, filled, held, wanted, 0, first, components, facts)
-    return first, least if first == LIST_LENGTH else 0.0
-
-
-@compiled
-def _top(
-    bounds: Floats, leaders: npt.NDArray[np.int64], groups: int, scores: Floats, best: npt.NDArray[np.int64]
-) -> int:
-    """The LIST_LENGTH leaders with the greatest positive bounds; return how many there are."""
-    listed = 0
-    least = 0.0
-    for group in range(groups):
-        number = leaders[group]
-        bound = bounds[number]
-        if bound <= least:
-            continue
-        at = listed if listed < LIST_LENGTH else LIST_LENGTH - 1
-        while at > 0 and scores[at - 1] < bound:
-            scores[at] = scores[at - 1]
-            best[at] = best[at - 1]
-            at -= 1
-        scores[at] = bound
-        best[at] = number
-        listed = min(listed + 1, LIST_LENGTH)
-        if listed == LIST_LENGTH:
-            least = scores[LIST_LENGTH - 1]
-    return listed
-
-
-@compiled
-def _evaluate(
-    item: Neighbourhood,
-    part: int,
-    filled: int,
-    held: float,
-    wanted: npt.NDArray[np.int64],
-    begin: int,
-    end: int,
-    components: Components,
-    facts: ItemFacts,
-) -> float:
-    """Score the neighbours at places `wanted[begin:end]`; return the least score, at least 0."""
-    kind = components.kind[part]
-    lanes = item.lanes
-    lowest = np.inf
-    for first in range(begin, end, LANES):
-        last = min(first + LANES, end)
-        if kind <= LIFT:
-            for at in range(first, last):
-                lanes[0, at - first] = components.chance_and_trend[item.neighbours[wanted[at]], 2 * part]
-            expect(item.exposures, item.buyers, filled, lanes)
-        for at in range(first, last):
-            number = wanted[at]
-            other = item.neighbours[number]
-            item.evaluated[part, number] = True
-            item.bounds[part, number] = components.chance_and_trend[other, 2 * part + 1] * score_of(
-                kind,
-                item.together[part, number],
-                item.scale[part] * lanes[0, at - first],
-                held,
-                np.float64(facts.holders[other]),
-                facts.customers,
-            )
-            lowest = min(lowest, item.bounds[part, number])
-    return max(lowest, 0.0)
-
-
-@compiled
 def _blend(
-    item: Neighbourhood,
+    scratch: Neighbourhood,
     filled: int,
-    held: float,
-    share: Floats,
-    wanted: npt.NDArray[np.int64],
+    holders: float,
+    factors: Floats,
+    candidates: Indices,
     count: int,
-    total: Floats,
+    totals: Floats,
     components: Components,
     facts: ItemFacts,
 ) -> float:
-    """Set `total` of the neighbours at places `wanted[:count]` to their score; return the least, at least 0."""
+    """Set `totals` of `candidates[:count]`, until now bounds, to their blend; return the least, at least 0."""
     missing = np.empty(count, np.int64)
-    for part in range(len(share)):
-        more = 0
+    for component in range(len(factors)):
+        end = 0
         for at in range(count):
-            if not item.evaluated[part, wanted[at]]:
-                missing[more] = wanted[at]
-                more += 1
-        _evaluate(item, part, filled, held, missing, 0, more, components, facts)
+            if not scratch.evaluated[component, candidates[at]]:
+                missing[end] = candidates[at]
+                end += 1
+        _evaluate(scratch, component, filled, holders, missing, 0, end, components, facts)
     lowest = np.inf
     for at in range(count):
-        number = wanted[at]
-        total[number] = share[0] * item.bounds[0, number] + share[1] * item.bounds[1, number]
-        lowest = min(lowest, total[number])
+        index = candidates[at]
+        totals[index] = factors[0] * scratch.bounds[0, index] + factors[1] * scratch.bounds[1, index]
+        lowest = min(lowest, totals[index])
     return max(lowest, 0.0)
 
 
@@ -422,31 +436,34 @@ def _fill(
     row: int,
     listed: int,
     scores: Floats,
-    best: npt.NDArray[np.int64],
-    item: Neighbourhood,
+    best: Indices,
+    scratch: Neighbourhood,
     filled: int,
-    held: float,
+    holders: float,
     components: Components,
     facts: ItemFacts,
 ) -> None:
     """Write one list; N, E and trend are those of the first component."""
     lists.length[row] = listed
-    lanes = item.lanes
+    lanes = scratch.lanes
     for first in range(0, listed, LANES):
         last = min(first + LANES, listed)
         for at in range(first, last):
-            lanes[0, at - first] = components.chance_and_trend[item.neighbours[best[at]], 0]
-        expect(item.exposures, item.buyers, filled, lanes)
+            lanes[0, at - first] = components.chance_and_trend[scratch.neighbours[best[at]], 0]
+        expect(scratch.exposures, scratch.buyers, filled, lanes)
         for at in range(first, last):
-            other = item.neighbours[best[at]]
+            other = scratch.neighbours[best[at]]
             lists.item[row, at] = other
             lists.score[row, at] = scores[at]
-            lists.together[row, at] = item.together[0, best[at]]
+            lists.together[row, at] = scratch.together[0, best[at]]
             lists.trend[row, at] = components.chance_and_trend[other, 1]
-            if components.kind[0] == NAIVE:
-                lists.expected[row, at] = held * facts.holders[other] / facts.customers
-            else:
-                lists.expected[row, at] = item.scale[0] * lanes[0, at - first]
+            lists.expected[row, at] = shown_expected(
+                components.kind[0],
+                scratch.scale[0] * lanes[0, at - first],
+                holders,
+                np.float64(facts.holders[other]),
+                facts.customers,
+            )
 
 
 @compiled
@@ -469,22 +486,32 @@ def _sort(
     facts: ItemFacts,
     neighbours: npt.NDArray[np.uint64],
     values: Floats,
-    wanted: npt.NDArray[np.int64],
+    candidates: Indices,
     count: int,
     scores: Floats,
-    best: npt.NDArray[np.int64],
+    best: Indices,
 ) -> int:
-    """List the best of the neighbours at places `wanted[:count]` that score above 0; return how many are listed."""
+    """List the best of `candidates[:count]` that score above 0; return how many are listed.
+
+    Args:
+        facts: decide ties.
+        neighbours: (items + 1,) items by index.
+        values: (items,) scores by index.
+        candidates: (items,) indices.
+        count: how many of them there are.
+        scores: (LIST_LENGTH,) set to the scores of the list.
+        best: (LIST_LENGTH,) set to its indices.
+    """
     listed = 0
     for candidate in range(count):
-        number = wanted[candidate]
-        score = values[number]
+        index = candidates[candidate]
+        score = values[index]
         if score <= 0.0 or (listed == LIST_LENGTH and score < scores[LIST_LENGTH - 1]):
             continue
         at = listed
         while at > 0 and (
             scores[at - 1] < score
-            or (scores[at - 1] == score and _wins_tie(facts, neighbours[number], neighbours[best[at - 1]]))
+            or (scores[at - 1] == score and _wins_tie(facts, neighbours[index], neighbours[best[at - 1]]))
         ):
             if at < LIST_LENGTH:
                 scores[at] = scores[at - 1]
@@ -492,6 +519,6 @@ def _sort(
             at -= 1
         if at < LIST_LENGTH:
             scores[at] = score
-            best[at] = number
+            best[at] = index
             listed = min(listed + 1, LIST_LENGTH)
     return listed

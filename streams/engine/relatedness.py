@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from state.compiled import compiled
+from streams.engine.scores import COSINE, DIFFERENCE, LIFT, NAIVE, RAW, SIGNIFICANCE
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
 
-DIFFERENCE, SIGNIFICANCE, LIFT, NAIVE, RAW, COSINE = range(6)
 LANES = 8
 """How many chances are evaluated side by side."""
 _SIGNIFICANCE_SUPPORT = 2.0
@@ -55,11 +55,22 @@ def expected_copurchases(exposures: Floats, buyers: Floats, popularity: Floats) 
     return expected
 
 
+# Expected co-purchases of X and Y, the correction of Smith and Linden for heavy buyers: a buyer c of X with exposure
+# e_c, the other items of c within the pair window of X, misses Y with probability (1 - P)^e_c, so
+#     E = sum over buyers c of X of 1 - (1 - P)^e_c = sum over buckets of b_e (1 - (1 - P)^e)
+# where P is the chance that a random first purchase is Y, and b_e the buyers of X in the bucket of exposure e. Under a
+# half-life, P is that of weighted first purchases, and E is multiplied by the weighted part of X's pairs.
+
+
 @compiled
 def expect(exposures: npt.NDArray[np.int64], buyers: Floats, buckets: int, lanes: Floats) -> None:
     """Replace LANES chances by the co-purchases expected of them; side by side, so that one instruction serves all.
 
-    `lanes` is (4, LANES): the chances in the first row, and room to work.
+    Args:
+        exposures: (b,) exposure of each bucket, rising.
+        buyers: (b,) float64, buyers in each bucket.
+        buckets: how many of the buckets are filled.
+        lanes: (4, LANES) the chances P in the first row, which becomes E; the others are scratch.
     """
     expected, kept, missed, power = lanes[0], lanes[1], lanes[2], lanes[3]
     for lane in range(LANES):
@@ -88,8 +99,19 @@ def expect(exposures: npt.NDArray[np.int64], buyers: Floats, buckets: int, lanes
 
 
 @compiled
-def score_of(kind: int, together: float, expected: float, holders: float, other: float, customers: float) -> float:
-    """A score before trend; falls as `expected` rises."""
+def score_of(  # noqa: PLR0911 - a branch for each kind
+    kind: int, together: float, expected: float, holders: float, other_holders: float, customers: float
+) -> float:
+    """The score of a neighbour before trend. It must not rise as `expected` rises: lists are pruned by bounds on E.
+
+    Args:
+        kind: branch, a constant of `scores`.
+        together: N, customers who hold both items; weighted by the half-life, if there is one.
+        expected: E, likewise; 0 for scores that do not need it.
+        holders: n, customers who hold the item whose list it is.
+        other_holders: n', customers who hold the neighbour.
+        customers: customers who hold anything.
+    """
     if kind == DIFFERENCE:
         return together - expected
     if kind == SIGNIFICANCE:
@@ -97,7 +119,20 @@ def score_of(kind: int, together: float, expected: float, holders: float, other:
     if kind == LIFT:
         return (together - expected) / (expected + _LIFT_SUPPORT)
     if kind == NAIVE:
-        return together - holders * other / customers
+        return together - shown_expected(kind, expected, holders, other_holders, customers)
     if kind == RAW:
         return together
-    return together / np.sqrt(holders * other)
+    if kind == COSINE:
+        return together / np.sqrt(holders * other_holders)
+    return np.nan  # a kind without a branch: nothing is listed
+
+
+@compiled
+def shown_expected(kind: int, expected: float, holders: float, other_holders: float, customers: float) -> float:
+    """What a list's entry shows as expected: E, but for the naive metric what it subtracts, n n' / customers.
+
+    Arguments as of `score_of`.
+    """
+    if kind == NAIVE:
+        return holders * other_holders / customers
+    return expected

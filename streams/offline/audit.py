@@ -14,7 +14,7 @@ from state.count_rows import EXPOSURES, bucket_exposures, bucket_of, items_of, s
 from state.journal import SLICES
 from state.popularity_table import DAYS
 from streams.engine.epochs import EPOCH_DAYS, EPOCH_MS, epoch_of
-from streams.engine.ranker import BLEND_HALF_LIFE_DAYS
+from streams.engine.scores import Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -241,7 +241,7 @@ class _Popularity:
         self.weights = {}
         self.chance = {}
         self.trend = {}
-        for half_life in (None, BLEND_HALF_LIFE_DAYS):
+        for _, half_life in Scoring().components:
             weight = np.ones(len(epochs)) if half_life is None else 0.5 ** (EPOCH_DAYS * ages / half_life)
             self.weights[half_life] = dict(zip(epochs, weight.tolist(), strict=True))
             self.chance[half_life] = _share(weight @ holders)
@@ -265,7 +265,7 @@ def _list_difference(
     columns = {}
     pairs = sum(int(counts.sum()) for _, _, counts in by_epoch)
     buckets, buyers = histogram
-    for half_life in (None, BLEND_HALF_LIFE_DAYS):
+    for _, half_life in Scoring().components:
         weights = view.weights[half_life]
         together = np.zeros(known)
         for epoch, others, counts in by_epoch:

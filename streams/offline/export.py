@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from state.related_store import RelatedStore
 from streams.engine.documents import as_of, related_list, timestamp_text
 from streams.engine.embedded import publish_lists
-from streams.engine.ranker import Scoring
 from streams.engine.ranking import related_items
+from streams.engine.scores import Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from streams.engine.ranker import Ranker, Scoring
+from streams.engine.ranker import Ranker
 from streams.engine.ranking import LIST_LENGTH
+from streams.engine.scores import Scoring
 from streams.quality.prequential import AT, Offer
 from streams.recommendations.assortment import current_assortment
 from streams.recommendations.merge import SeedLists

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from streams.engine.scores import DEFAULT_SCORE, Scoring
 from streams.workers.kafka.topics import Topics
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class WorkerSettings:
         topics: names of topics and groups, with the generation.
         stages: "ingest" (orders to histories and deltas), "tally" (deltas to counts and lists), or both.
         pair_window: items of a customer are paired when at most this many first purchases apart; 0: always.
-        score: what related lists are ranked by.
+        score: what related lists are ranked by, a name in `streams.engine.scores.SCORES`.
         commit_interval_ms: orders wait at most this long for others to be committed with.
         commit_lines: order lines after which a commit does not wait for more.
         list_change: under load, a list is published again when a score moved by more than this share.
@@ -39,6 +40,9 @@ class WorkerSettings:
         fencing: whether to write in transactions, which shut a worker out that another has replaced; without them, for
             brokers that have none, there must be no second worker.
         restore_from: a snapshot, for stores that are missing in `state_dir`.
+
+    Raises:
+        ScoringError: there is no such score.
     """
 
     broker: str
@@ -46,7 +50,7 @@ class WorkerSettings:
     topics: Topics = field(default_factory=Topics)
     stages: tuple[str, ...] = STAGES
     pair_window: int = 100
-    score: str = "blend"
+    score: str = DEFAULT_SCORE
     commit_interval_ms: int = 100
     commit_lines: int = 5_000
     list_change: float = 0.05
@@ -61,6 +65,9 @@ class WorkerSettings:
     admin_token: str | None = field(default=None, repr=False)
     fencing: bool = True
     restore_from: Path | None = None
+
+    def __post_init__(self) -> None:
+        Scoring(self.score)  # says now, rather than after opening the stores, that there is no such score
 
     @property
     def admin_address(self) -> tuple[str, int]:

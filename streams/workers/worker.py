@@ -19,7 +19,7 @@ from streams.endpoint.admin import add_routes, application_options
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.routes import ROUTES
 from streams.endpoint.serving import software_version
-from streams.engine.ranker import Scoring
+from streams.engine.scores import Scoring
 from streams.workers.admin_web import AdminWeb
 from streams.workers.answering.answers_refresher import AnswersRefresher
 from streams.workers.answering.local_customers import LocalCustomers

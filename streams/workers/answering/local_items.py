@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streams.catalogue.catalogue import Catalogue
     from streams.endpoint.answers import RelatedListAnswer
     from streams.endpoint.changes import Changes
-    from streams.engine.ranker import Scoring
+    from streams.engine.scores import Scoring
     from streams.workers.cluster.peers import HeldIds
     from streams.workers.kafka.stage_service import Membership
     from streams.workers.tally import ItemPartition, Tally

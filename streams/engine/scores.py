@@ -1,0 +1,111 @@
+"""The scores by which related items are ranked: one entry each in SCORES, and one branch each of `score_of`.
+
+To add a score, give it a number and an entry here, a branch in `relatedness.score_of`, and its plain definition in
+tests/test_relatedness.py. The command line, the workers' settings, the OpenAPI document and the evaluation follow.
+
+N is the number of customers who hold both items, E the co-purchases that heavy buying alone explains (see
+`relatedness.expect`), n the customers who hold an item. With a half-life, N and E are weighted by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DIFFERENCE, SIGNIFICANCE, LIFT, NAIVE, RAW, COSINE = range(6)
+"""Branches of `relatedness.score_of`."""
+
+
+class ScoringError(ValueError):
+    """There is no such score, or it takes no half-life. The message names the choices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One way to rank an item's neighbours.
+
+    Attributes:
+        kind: branch of `relatedness.score_of`, which must not rise as E rises.
+        summary: what it is, in a line of help.
+        decays: whether it takes a half-life.
+        needs_expected: whether the branch uses E. Without it, E is evaluated only of the items listed, to be shown.
+        recent_half_life_days: makes the score a blend of two halves, one without half-life, one with this half-life
+            unless another is given. None: no blend.
+    """
+
+    kind: int
+    summary: str
+    decays: bool = False
+    needs_expected: bool = False
+    recent_half_life_days: float | None = None
+
+    def components(self, half_life_days: float | None) -> list[tuple[int, float | None]]:
+        """Kind and half-life in days of each component: one, or the two halves of a blend."""
+        if self.recent_half_life_days is None:
+            return [(self.kind, half_life_days)]
+        return [(self.kind, None), (self.kind, half_life_days or self.recent_half_life_days)]
+
+
+SCORES: dict[str, Score] = {
+    "blend": Score(
+        DIFFERENCE,
+        "half difference, half difference of recent purchases",
+        decays=True,
+        needs_expected=True,
+        recent_half_life_days=60.0,
+    ),
+    "difference": Score(DIFFERENCE, "N - E", decays=True, needs_expected=True),
+    "significance": Score(SIGNIFICANCE, "(N - E) / sqrt(E + 2)", decays=True, needs_expected=True),
+    "lift": Score(LIFT, "(N - E) / (E + 20)", decays=True, needs_expected=True),
+    "naive": Score(NAIVE, "N - n n' / customers"),
+    "raw": Score(RAW, "N"),
+    "cosine": Score(COSINE, "N / sqrt(n n')"),
+}
+"""Every score by name, in the order in which they are listed."""
+
+DEFAULT_SCORE = "blend"
+
+
+def decaying_scores() -> list[str]:
+    """Names of the scores that take a half-life."""
+    return [name for name, score in SCORES.items() if score.decays]
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """By what related lists are ranked.
+
+    Attributes:
+        score: a name in SCORES.
+        half_life_days: of the counts, above 0; for a blend, of its recent half; None: no decay, or the blend's own.
+        trend: multiply every score by the item's trend.
+
+    Raises:
+        ScoringError: there is no such score, or it takes no half-life.
+
+    >>> Scoring("difference", half_life_days=60).components
+    [(0, 60)]
+    """
+
+    score: str = DEFAULT_SCORE
+    half_life_days: float | None = None
+    trend: bool = True
+
+    def __post_init__(self) -> None:
+        if self.score not in SCORES:
+            raise ScoringError(f"there is no score {self.score!r}: choose one of {', '.join(SCORES)}")
+        if self.half_life_days is None:
+            return
+        if not SCORES[self.score].decays:
+            raise ScoringError(f"a half-life goes with {', '.join(decaying_scores())}, not with {self.score}")
+        if not self.half_life_days > 0:
+            raise ScoringError(f"a half-life of {self.half_life_days} days is not above 0")
+
+    @property
+    def components(self) -> list[tuple[int, float | None]]:
+        """Kind and half-life in days of each component: one, or the two halves of a blend."""
+        return SCORES[self.score].components(self.half_life_days)
+
+    @property
+    def needs_expected(self) -> bool:
+        """Whether neighbours can be ranked only with their E."""
+        return SCORES[self.score].needs_expected
