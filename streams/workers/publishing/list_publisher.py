@@ -30,8 +30,9 @@ from aiokafka import TopicPartition
 
 from state.related_store import StoredList
 from streams.engine.documents import RelatedList, as_of
-from streams.engine.ranker import Ranker, Scoring
+from streams.engine.ranker import Ranker
 from streams.engine.ranking import related_items
+from streams.engine.scores import Scoring
 from streams.workers.kafka.errors import LogLost
 from streams.workers.kafka.producers import OutgoingRecord, make_producer
 from streams.workers.kafka.reading import TopicReader
