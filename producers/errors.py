@@ -4,6 +4,7 @@
 
     ProducerError
     ├── LogError             a file cannot be read as asked
+    │   └── Undecided        only a person can tell how a file is to be read
     ├── OrderError           a line or record is not an order that can be counted
     ├── TopicMissing         the broker does not have the topic
     ├── BrokerUnavailable    no broker answers
@@ -19,6 +20,10 @@ class ProducerError(Exception):
 
 class LogError(ProducerError):
     """A log file, or a file of rejected lines, cannot be read as asked."""
+
+
+class Undecided(LogError):
+    """Only a person can tell how a file is to be read. The message asks, and names the option that answers."""
 
 
 class OrderError(ProducerError):

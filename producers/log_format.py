@@ -49,7 +49,7 @@ NAMED_NOTATIONS = (
 
 @dataclass(frozen=True, slots=True)
 class LogFormat:
-    """How one log is read. Two readings of a file with equal formats give equal orders.
+    r"""How one log is read. Two readings of a file with equal formats give equal orders.
 
     The defaults are a plain log: UTF-8 CSV with a header line, ISO 8601 or Unix times, columns named like the fields.
 
@@ -62,6 +62,7 @@ class LogFormat:
         compression: of the whole file; `zip` holds `member`.
         member: member of a zip archive, or sheet of a workbook; None: the only one.
         encoding: of text, a name that Python knows.
+        line_end: of text: "\n", with or without a "\r" before it, or "\r" alone.
         separator: between the fields of CSV, one or more characters.
         decimal_mark: of numbers in CSV, "." or ",".
         quote: around fields of CSV that hold a separator; "": quotes are text.
@@ -99,6 +100,7 @@ class LogFormat:
     compression: Compression = "none"
     member: str | None = None
     encoding: str = "utf-8"
+    line_end: Literal["\n", "\r"] = "\n"
     separator: str = ","
     decimal_mark: str = "."
     quote: str = '"'
@@ -203,6 +205,15 @@ class LogFormat:
         {'item_id': ('sku',)}
         """
         return _converted(settings_of_toml(text))
+
+    @staticmethod
+    def from_settings(settings: Mapping[str, Any]) -> LogFormat:
+        """The format with some attributes set, by name; the others are as in a plain log.
+
+        Raises:
+            LogError: an attribute or value does not exist.
+        """
+        return _converted(settings)
 
 
 def settings_of_toml(text: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ USAGE, INTERRUPTED = 2, 130
 
 _COMMANDS = {
     "replay": ("replay",),
+    "inspect": ("inspect",),
     "state": ("related", "customer", "erase", "export", "audit"),
     "demo": ("demo",),
     "kafka": ("topics", "worker", "generate", "rejected", "snapshot"),

@@ -1,0 +1,608 @@
+"""Looking at a log: what it is, how it is to be read, and what only a person can tell."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from producers.arrays import plain, values
+from producers.columns import FIELDS
+from producers.errors import LogError, Undecided
+from producers.inspection.dialect import find_head, settle_dialect
+from producers.inspection.roles import NAMES, PURCHASE_EVENTS, VIEW_TEXTS, filled, find_roles, plain_name, words
+from producers.inspection.text import sample as sample_text
+from producers.log_format import RETURN_TEXTS, LogFormat, with_settings
+from producers.notations import notations_of, read_times, readings
+from producers.records import Paths, as_cell, decode
+from producers.sources import READ_ERRORS, Source, compression_of, members
+from producers.tables import ArrowTable, RecordTable, sheet_rows
+from producers.timestamps import TimestampReader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from producers.inspection.roles import Roles
+
+SAMPLE_ROWS = 50_000
+RECORDS = 5000
+BUSY_SHARE = 0.05
+BUSY_LINES = 100
+DAY_MS = 86_400_000
+
+_GUEST_IDS = frozenset({"0", "-1", "guest", "anonymous", "unknown", "anon", "cash", "walk-in", "default"})
+_LOSSY = re.compile(r"\d(?:\.\d+)?[eE]\+?\d{1,2}")
+_LIST_CELL = re.compile(r".*(?:[;|]\s*\w+:|\w+:[^;|]*[;|]|\s*,\s*\w+.*,\s*\w+.*,|^\[.*\]$|;.+;).*", re.DOTALL)
+
+
+@dataclass
+class Inspection:
+    """What was found in a log.
+
+    Attributes:
+        path: the file.
+        log_format: how it is read; None if only a person can tell.
+        what: what the file is, in a few words.
+        columns: its columns: name, the field that it is or "", why, and an example.
+        assumed: what differs from a plain log, a sentence each.
+        warnings: what a person should know before counting.
+        question: what only a person can tell.
+        options: arguments of `alsobought replay` beside the file and the state directory.
+        unconfirmed: whether some option has to be given, since a name or a value might mean something else.
+        complete: whether the whole file was looked at.
+        rows: that were looked at.
+        figures: of these rows, by name: shares from 0 to 1, and counts.
+        profile: a profile whose header the log has; "" if there is none.
+    """
+
+    path: Path
+    log_format: LogFormat | None = None
+    what: str = ""
+    columns: list[tuple[str, str, str, str]] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    question: str | None = None
+    options: list[str] = field(default_factory=list)
+    unconfirmed: bool = False
+    complete: bool = True
+    rows: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    profile: str = ""
+
+
+@dataclass
+class _Sample:
+    """Some of a log's rows, and how they were read."""
+
+    cells: dict[str, list[str | None]]
+    settings: dict[str, Any]
+    what: str
+    assumed: list[str] = field(default_factory=list)
+    complete: bool = True
+    times: set[str] = field(default_factory=set)
+    """Columns that hold times by their type."""
+
+
+def inspect(path: Path, settings: Mapping[str, Any] | None = None) -> Inspection:
+    r"""Look at a log, at samples of it if it is large.
+
+    Args:
+        path: the file.
+        settings: attributes of `LogFormat` that are told, and not to be looked for.
+
+    Raises:
+        LogError: it cannot be read, or is no log.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as directory:
+    ...     log = Path(directory, "orders.txt")
+    ...     _ = log.write_text("customer_id;item_id;timestamp\nann;tea;31.12.2023\nbob;tea;1.2.2024\n")
+    ...     found = inspect(log)
+    >>> found.options, found.unconfirmed
+    (['--timestamp-format', 'day-first'], False)
+    """
+    settings = dict(settings or {})
+    found = Inspection(path)
+    try:
+        sample = _sample(path, settings)
+    except Undecided as question:
+        found.question = str(question)
+        return found
+    found.what, found.complete = sample.what, sample.complete
+    found.assumed += sample.assumed
+    found.rows = len(next(iter(sample.cells.values()), []))
+    if not sample.cells or not found.rows:
+        raise LogError(f"{path} holds no rows below its header")
+    wanted = {name: _paths(paths, sample.cells) for name, paths in settings.get("columns", {}).items()}
+    roles = find_roles(sample.cells, wanted, settings.get("timestamp_format"))
+    if roles.columns.get("timestamp", ("",))[0] in sample.times:
+        roles.notations = ["iso"]
+    decided = _decisions(found, sample, roles, settings)
+    found.columns = _described(sample, roles)
+    _set_options(found, roles, decided, settings)
+    if found.question is None and not roles.missing:
+        columns = {name: paths for name, paths in roles.columns.items() if paths != (name,)}
+        attributes = {**sample.settings, **decided, **settings, "columns": columns}
+        attributes["typed"] = roles.typed
+        found.log_format = with_settings(LogFormat(), attributes)
+        _look_at_order(found, sample, settings)
+    return found
+
+
+def _paths(paths: Sequence[str], cells: Mapping[str, object]) -> tuple[str, ...]:
+    """Columns as told, of which "date+time" names two."""
+    divided: list[str] = []
+    for path in paths:
+        divided += [path] if path in cells or "+" not in path else [part.strip() for part in path.split("+")]
+    return tuple(divided)
+
+
+def _decisions(found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes that follow from the columns."""
+    decided: dict[str, Any] = {}
+    for check in (_missing_columns, _notation, _events, _identifiers, _quantities, _gaps):
+        check(found, sample, roles, {**decided, **settings}, decided)
+    return decided
+
+
+def _missing_columns(
+    found: Inspection, sample: _Sample, roles: Roles, _settings: Mapping[str, Any], _decided: dict[str, Any]
+) -> None:
+    if not roles.missing:
+        return
+    names = ", ".join(sample.cells)
+    guess = ",".join(
+        f"{name}={'+'.join(roles.columns[name]) if name in roles.columns else '...'}" for name in FIELDS[:3]
+    )
+    found.question = (
+        f"{found.path}: which of its columns is {' and which '.join(roles.missing)}? It has: {names}. "
+        f"Say so with --columns {guess}"
+    )
+
+
+def _notation(
+    found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+) -> None:
+    if "timestamp" not in roles.columns or "timestamp_format" in settings:
+        return
+    paths = roles.columns["timestamp"]
+    if any(path not in sample.cells for path in paths):
+        return
+    rows = [" ".join(filled(cells)) for cells in zip(*(sample.cells[path] for path in paths), strict=True)]
+    texts = [row for row in rows if row]
+    notations = roles.notations or _majority(texts)
+    if {"day-first", "month-first"} <= set(notations):
+        example = next((text for text in texts if len(set(readings(text, ["day-first", "month-first"]))) > 1), texts[0])
+        day, month = readings(example, ["day-first", "month-first"])
+        found.question = found.question or (
+            f"{found.path}: is '{example}' {day} (--timestamp-format day-first) "
+            f"or {month} (--timestamp-format month-first)?"
+        )
+        return
+    if not notations:
+        example = texts[0] if texts else ""
+        days = all(re.fullmatch(r"\d{1,5}(\.0)?( .*)?", text) for text in texts[:1000])
+        found.question = found.question or (
+            f"{found.path}: '{example}' in {' and '.join(paths)} is no date that is known: "
+            + (
+                "if it counts days, say from which: --timestamp-format days --start 2020-01-01"
+                if days
+                else "say how it is written, such as --timestamp-format %d/%m/%Y, or name another column with --columns"
+            )
+        )
+        return
+    decided["timestamp_format"] = notations[0]
+    if notations[0] != "iso":
+        example = texts[0]
+        times = read_times(pa.array([example]), notations[0]).time.astype("datetime64[ms]").astype("datetime64[s]")
+        found.assumed.append(f"'{example}' is {str(times[0]).replace('T00:00:00', '')} ({notations[0]})")
+        found.options += ["--timestamp-format", notations[0]]
+
+
+def _majority(texts: Sequence[str]) -> list[str]:
+    """The notations of most texts, where some are in none."""
+    if len(texts) < 2:
+        return []
+    counted: Counter[str] = Counter()
+    some = list(dict.fromkeys(texts))[:1000]
+    for text in some:
+        counted.update(notations_of([text]))
+    often = [name for name, count in counted.most_common() if count > 0.5 * len(some)]
+    best = counted.most_common(1)[0][1] if often else 0
+    return [name for name in often if counted[name] == best]
+
+
+def _events(
+    found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+) -> None:
+    column, events = roles.event_column, roles.event_values
+    if not roles.typed:
+        if "type" in sample.cells and "type" not in settings.get("columns", {}):
+            found.assumed.append(f"column type holds {', '.join(events[:4])}, not what happened")
+            found.options += ["type="]  # joined with the other columns
+            found.unconfirmed = True
+        return
+    if column is None or settings.get("purchases"):
+        return
+    known = words(events)
+    if not known & VIEW_TEXTS and known <= words(list(RETURN_TEXTS)) | PURCHASE_EVENTS:
+        if column != "type":
+            roles.columns.setdefault("type", (column,))
+            roles.reasons.setdefault("type", "because it says purchase or return")
+        return
+    purchases = [event for event in events if words([event]) & PURCHASE_EVENTS]
+    returns = [event for event in events if words([event]) & words(list(RETURN_TEXTS))]
+    roles.columns["type"] = (column,)
+    roles.reasons["type"] = f"because it says what happened: {', '.join(events[:6])}"
+    if not purchases:
+        found.question = found.question or (
+            f"{found.path}: which values of {column} are purchases? It holds {', '.join(events[:10])}. "
+            f"Say so with --purchases {column}={events[0]}"
+        )
+        return
+    decided["purchases"], decided["returns"] = tuple(purchases), tuple(returns)
+    found.options += ["--purchases", f"{column}={','.join(purchases)}"]
+    if returns:
+        found.options += ["--returns", ",".join(returns)]
+    others = [event for event in events if event not in purchases and event not in returns]
+    found.assumed.append(f"lines with {column} {', '.join(others[:6])} are no purchases")
+    found.unconfirmed = True
+
+
+def _identifiers(
+    found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+) -> None:
+    numbers = []
+    for name in ("customer_id", "item_id", "order_id"):
+        cells = [cell for path in roles.columns.get(name, ()) for cell in filled(sample.cells.get(path, []))]
+        if not cells:
+            continue
+        if all(re.fullmatch(r"-?\d+(?:\.0+)?", cell) for cell in cells) and any("." in cell for cell in cells):
+            numbers.append(name)
+        lossy = next((cell for cell in cells if _LOSSY.fullmatch(cell)), None)
+        if lossy is not None:
+            found.warnings.append(
+                f"{name} holds '{lossy}', which a spreadsheet has rounded: such lines are rejected; "
+                "export the column as text"
+            )
+        if name == "item_id":
+            _look_at_items(found, roles.columns[name][0], cells, settings)
+    if numbers:
+        decided["number_columns"] = tuple(numbers)
+    customers = filled(sample.cells.get(roles.columns.get("customer_id", ("",))[0], []))
+    if customers:
+        busiest, count = Counter(customers).most_common(1)[0]
+        share = count / len(customers)
+        found.figures["busiest_customer_share"] = share
+        if (len(customers) >= BUSY_LINES and share > BUSY_SHARE) or (busiest.lower() in _GUEST_IDS and count > 1):
+            found.warnings.append(
+                f"customer '{busiest}' has {share:.0%} of the lines: if these are guests, leave them out with "
+                f"--missing {busiest}"
+            )
+
+
+def _look_at_items(found: Inspection, column: str, cells: Sequence[str], settings: Mapping[str, Any]) -> None:
+    long = [cell for cell in cells if len(cell) > 30 and _LIST_CELL.fullmatch(cell)]
+    if len(long) > 0.3 * len(cells) and not settings.get("item_pattern"):
+        found.question = found.question or (
+            f"{found.path}: {column} seems to hold lists of items, such as '{long[0][:80]}'; "
+            "export a line for each item, or name a profile that reads such cells (--profile)"
+        )
+    elif len(cells) > BUSY_LINES and len(set(cells)) > 0.95 * len(cells) and sum(map(len, cells)) > 40 * len(cells):
+        found.warnings.append(f"{column} holds long texts, nearly all different: are they ids of items?")
+
+
+def _quantities(
+    found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+) -> None:
+    cells = filled(sample.cells.get(roles.columns.get("quantity", ("",))[0], []))
+    if not cells:
+        return
+    commas = [cell for cell in cells if re.fullmatch(r"[-+]?\d+(?:\.\d{3})*,\d+(?:\s*\D+)?", cell)]
+    points = [cell for cell in cells if re.fullmatch(r"[-+]?\d+\.\d+(?:\s*\D+)?", cell)]
+    if commas and not points and "decimal_mark" not in settings:
+        decided["decimal_mark"] = ","
+        found.assumed.append(f"a comma is the decimal mark, as in {commas[0]}")
+    negative = [cell for cell in cells if cell.startswith("-")]
+    if negative and "negative_is_return" not in settings and roles.event_column is None:
+        decided["negative_is_return"] = True
+        found.options.append("--negative-is-return")
+        found.assumed.append(f"a quantity below 0, as {negative[0]}, is a return")
+        found.unconfirmed = True
+    units = Counter(match[1] for cell in cells if (match := re.fullmatch(r"[-+\d.,]+\s*([A-Za-z]{1,8}\.?)", cell)))
+    if units and "quantity_units" not in settings and sum(units.values()) > 0.5 * len(cells):
+        decided["quantity_units"] = tuple(units)
+        found.options += ["--quantity-units", ",".join(units)]
+        found.assumed.append(f"quantities are in {', '.join(units)}")
+        found.unconfirmed = True
+
+
+def _gaps(
+    found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+) -> None:
+    if roles.missing:
+        return
+    extra = {text.lower() for text in settings.get("missing", ())}
+
+    def there(name: str) -> list[bool]:
+        rows = zip(*(sample.cells.get(path, [None] * found.rows) for path in roles.columns[name]), strict=True)
+        return [any(cell not in extra for cell in filled(row)) for row in rows]
+
+    customers, times, items = there("customer_id"), there("timestamp"), there("item_id")
+    absent = [not customer for customer in customers]
+    found.figures["without_customer_share"] = sum(absent) / max(found.rows, 1)
+    lines = zip(
+        *(sample.cells[path] for paths in roles.columns.values() for path in paths if path in sample.cells), strict=True
+    )
+    found.figures["duplicate_share"] = 1 - len(set(lines)) / max(found.rows, 1)
+    if not any(absent):
+        return
+    below = [row for row, gone in enumerate(absent) if gone and items[row]]
+    if below and below[0] > 0 and "fill_down" not in settings:
+        both = sum(not times[row] for row in below)
+        orders = roles.columns.get("order_id")
+        cells = sample.cells.get(orders[0]) if orders else None
+        same = sum(cells is None or not filled([cells[row]]) or cells[row] == cells[row - 1] for row in below)
+        if both > 0.9 * len(below) and same > 0.9 * len(below):
+            fields = ["customer_id", "timestamp"]
+            if cells is not None and any(not filled([cells[row]]) for row in below):
+                fields.append("order_id")
+            decided["fill_down"] = tuple(fields)
+            found.options.append("--fill-down")
+            found.assumed.append("customer and time stand on an order's first line only, and hold for the lines below")
+            found.unconfirmed = True
+            return
+    share = found.figures["without_customer_share"]
+    if share:
+        advice = (
+            "; count each such order as a customer of its own with --guest order" if "order_id" in roles.columns else ""
+        )
+        found.warnings.append(f"{share:.0%} of the lines name no customer and are not counted{advice}")
+
+
+def _set_options(found: Inspection, roles: Roles, decided: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """The options of the command, and whether they must be confirmed."""
+    del decided
+    typeless = "type=" in found.options
+    found.options = [option for option in found.options if option != "type="]
+    told = settings.get("columns", {})
+    mapped = {
+        name: paths
+        for name, paths in roles.columns.items()
+        if paths != (name,) and not (name == "type" and "--purchases" in found.options)
+    }
+    pairs = [f"{name}={'+'.join(mapped[name])}" for name in FIELDS if name in mapped]
+    if typeless:
+        pairs.append("type=")
+    if pairs:
+        found.options = ["--columns", ",".join(pairs), *found.options]
+    guessed = [name for name in FIELDS[:3] if name in mapped and name not in roles.certain and name not in told]
+    found.unconfirmed |= bool(guessed)
+
+
+def _described(sample: _Sample, roles: Roles) -> list[tuple[str, str, str, str]]:
+    by_column = {path: name for name, paths in roles.columns.items() for path in paths}
+    rows = []
+    for column, cells in sample.cells.items():
+        name = by_column.get(column, "")
+        rows.append((column, name, roles.reasons.get(name, ""), next(iter(filled(cells)), "")[:40]))
+    return rows
+
+
+def _look_at_order(found: Inspection, sample: _Sample, settings: Mapping[str, Any]) -> None:
+    """Whether the sample is in order of time, to a day."""
+    log_format = found.log_format
+    if log_format is None or "order" in settings:
+        return
+    paths = log_format.column_of("timestamp")
+    columns = [sample.cells.get(path, []) for path in paths]
+    texts = pa.array([" ".join(filled(cells)) or None for cells in zip(*columns, strict=True)], pa.string())
+    if log_format.timestamp_format == "iso":
+        times, readable = TimestampReader().read_column(texts)
+    else:
+        times, readable, _ = read_times(texts, log_format.timestamp_format, "UTC", log_format.start)
+    times = times[readable]
+    if len(times) < 2:
+        return
+    behind = np.maximum.accumulate(times) - times
+    found.figures["out_of_order_share"] = float((behind > DAY_MS).mean())
+    if (behind > DAY_MS).any():
+        newest_first = bool((np.diff(times) <= 0).all())
+        found.assumed.append("the log stands newest first" if newest_first else "the log is not in order of time")
+        found.options.append("--sort")
+
+
+# containers
+
+
+def _sample(path: Path, settings: Mapping[str, Any]) -> _Sample:
+    """Some rows of a log, by its content and not its name."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 12)
+    except OSError as error:
+        raise LogError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not head:
+        raise LogError(f"{path} is empty")
+    compression = settings.get("compression") or compression_of(head)
+    member = settings.get("member")
+    container = settings.get("container") or _container(path, head)
+    if container == "excel":
+        return _sheet(path, member, settings)
+    if compression == "zip":
+        member = member or _member(path)
+    if compression != "none":
+        try:
+            with Source(path, compression, member).open() as stream:
+                head = stream.read(1 << 12)
+        except READ_ERRORS as error:
+            raise LogError(f"{path} is damaged or cut short at its beginning: {error}") from None
+        container = settings.get("container") or _container(path, head)
+        if container in ("parquet", "arrow", "orc", "excel"):
+            raise LogError(f"{path} holds a {container} file packed with {compression}: unpack it first")
+    packed = {"compression": compression, "member": member} if compression != "none" else {}
+    if container in ("parquet", "arrow", "orc"):
+        return _arrow(path, container)
+    if container == "avro":
+        return _records(path, {"container": "avro", **packed}, "Avro")
+    text = sample_text(path, compression, member, settings.get("encoding"))
+    packed |= {"encoding": text.encoding, "line_end": text.line_end}
+    said = [] if compression == "none" else [f"it is packed with {compression}" + (f" ({member})" if member else "")]
+    if text.encoding != "utf-8":
+        said.append(f"its text is {text.encoding}")
+    container = settings.get("container") or _text_container(path, text.head)
+    if container in ("jsonl", "json"):
+        kind = "JSON lines" if container == "jsonl" else "JSON"
+        found = _records(path, {"container": container, **packed}, kind, complete=text.whole)
+        found.assumed = said
+        return found
+    return _delimited(text.head, text.later, packed, said, settings, complete=text.whole)
+
+
+def _member(path: Path) -> str:
+    names = members(path)
+    if len(names) != 1:
+        shown = ", ".join(names[:5])
+        raise Undecided(f"{path} is a zip archive of {len(names)} files ({shown}): name one, --member NAME")
+    return names[0]
+
+
+_MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow", b"ORC": "orc", b"Obj\x01": "avro"}
+_REFUSED = {
+    b"%PDF": "a PDF document",
+    b"SQLite format 3": "an SQLite database: export the table as CSV",
+    b"<!DOCTYPE": "a web page: is it a file saved in place of the download?",
+    b"<!doctype": "a web page: is it a file saved in place of the download?",
+    b"<html": "a web page, as which some shops export sheets: open it in a spreadsheet and save it as .xlsx or .csv",
+    b"<table": "a web page, as which some shops export sheets: open it in a spreadsheet and save it as .xlsx or .csv",
+    b"<?xml": "XML: export it as CSV or JSON",
+    b"FEA1": "Feather version 1: write it again with a newer library",
+    b"7z\xbc\xaf": "a 7z archive: unpack it first",
+    b"Rar!": "a RAR archive: unpack it first",
+}
+
+
+def _container(path: Path, head: bytes) -> str | None:
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            return name
+    for magic, name in _REFUSED.items():
+        if head.lstrip().startswith(magic):
+            raise LogError(f"{path} is {name}")
+    if head.startswith(b"\xd0\xcf\x11\xe0"):
+        return "excel"
+    if head.startswith(b"PK"):
+        names = members(path)
+        if any(name.startswith("xl/") for name in names) or ("content.xml" in names and "mimetype" in names):
+            return "excel"
+    return None
+
+
+def _text_container(path: Path, head: str) -> str:
+    start = head.lstrip()[:1]
+    if start not in ("{", "["):
+        return "csv"
+    lines = [line for line in head.splitlines()[:20] if line.strip()]
+    documents_ = [decode(line.encode()) for line in lines]
+    if start == "{" and documents_ and not documents_[0].fault and isinstance(documents_[0].value, dict):
+        return "jsonl"
+    if start == "[" and not head.lstrip()[1:].lstrip().startswith(("{", "[", "]", '"')):
+        return "csv"
+    del path
+    return "json"
+
+
+def _delimited(
+    head: str, later: list[str], packed: dict[str, Any], said: list[str], settings: Mapping[str, Any], *, complete: bool
+) -> _Sample:
+    lines = head.split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    dialect = settle_dialect(lines, [line for part in later for line in part.split("\n")], settings)
+    names = {"\t": "tabs", ";": "semicolons", "|": "pipes", ",": "commas"}
+    separator = names.get(dialect.separator, repr(dialect.separator))
+    attributes: dict[str, Any] = {
+        **packed,
+        "separator": dialect.separator,
+        "quote": dialect.quote,
+        "escape": dialect.escape,
+        "skip_lines": dialect.skip_lines,
+        "header": dialect.header,
+        "names": () if dialect.header else dialect.names,
+        "comment": dialect.comment,
+        "footers": dialect.footers,
+        "trailing_separator": dialect.trailing_separator,
+    }
+    if dialect.separator != ",":
+        said.append(f"fields are separated by {separator}")
+    rows = dialect.rows[:SAMPLE_ROWS] if complete else dialect.rows
+    cells: dict[str, list[str | None]] = {
+        name: [row[place] for row in rows] for place, name in enumerate(dialect.names) if name
+    }
+    what = "CSV" if dialect.separator == "," else f"text with {separator}"
+    return _Sample(cells, attributes, what, said + dialect.said, complete and len(rows) == len(dialect.rows))
+
+
+def _records(path: Path, attributes: dict[str, Any], what: str, *, complete: bool = True) -> _Sample:
+    table = RecordTable(path, LogFormat(**attributes))
+    records = list(islice(table.values(), RECORDS + 1))
+    paths = _one_list([name for name in table.names if name])
+    explode = Paths(paths)
+    rows = [row for record in records[:RECORDS] for row in explode.rows(record)]
+    cells = {name: [row[place] for row in rows] for place, name in enumerate(paths)}
+    return _Sample(cells, attributes, what, [], complete and len(records) <= RECORDS)
+
+
+def _one_list(paths: Sequence[str]) -> list[str]:
+    """The paths that go into one list, the one that seems to hold order lines, and those beside it."""
+    lists = {path.rpartition("[]")[0] for path in paths}
+    if len(lists) < 2:
+        return list(paths)
+
+    def rank(prefix: str) -> tuple[bool, int]:
+        inside = [path for path in paths if path.rpartition("[]")[0] == prefix]
+        items = any(plain_name(path.rpartition(".")[2]) in NAMES["item_id"] for path in inside)
+        return items and bool(prefix), len(prefix)
+
+    chosen = max(lists, key=rank)
+    return [path for path in paths if (head := path.rpartition("[]")[0]) == "" or f"{chosen}[]".startswith(f"{head}[]")]
+
+
+def _arrow(path: Path, container: str) -> _Sample:
+    table = ArrowTable(path, LogFormat.from_settings({"container": container}))
+    cells: dict[str, list[str | None]] = {}
+    complete = True
+    for name in table.names:
+        batch = next(iter(table.batches([name])), None)
+        cells[name] = [] if batch is None else [as_cell(v) for v in values(plain(batch.columns[name][:RECORDS]))]
+        complete &= table.rows_total is not None and table.rows_total <= RECORDS
+    height = max(map(len, cells.values()), default=0)
+    for name, column in cells.items():
+        cells[name] = (column * height if len(column) == 1 else column + [None] * height)[:height]
+    times = {name for name in table.names if table.is_time(name)}
+    titles = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
+    return _Sample(cells, {"container": container}, titles[container], [], complete, times)
+
+
+def _sheet(path: Path, member: str | None, settings: Mapping[str, Any]) -> _Sample:
+    rows = sheet_rows(path, member, SAMPLE_ROWS)
+    width = Counter(len(row) for row in rows if row).most_common(1)[0][0] if any(rows) else 0
+    head, header = find_head([[cell or "" for cell in row] for row in rows[:100]], 0, width, narrow=False)
+    if "header" in settings:
+        header = settings["header"]
+    names = [(cell or "").strip() for cell in rows[head]] if header and rows else [str(n + 1) for n in range(width)]
+    body = [row for row in rows[head + (1 if header else 0) :] if any(row)]
+    cells = {
+        name: [row[place] if place < len(row) else None for row in body] for place, name in enumerate(names) if name
+    }
+    attributes: dict[str, Any] = {"container": "excel", "member": member, "skip_lines": head, "header": header}
+    attributes["names"] = () if header else tuple(names)
+    said = [f"the first {head} rows are no data"] if head else []
+    return _Sample(cells, attributes, "a workbook", said, len(rows) < SAMPLE_ROWS)

@@ -1,0 +1,175 @@
+"""The command that looks at a log and prints the command that reads it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from producers.inspection.inspection import Inspection
+
+NO = 1
+PREVIEW_LINES = 20
+
+
+@click.command()
+@click.argument("logs", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("--columns", metavar="FIELD=COLUMN,...", help="Columns as you know them, as for replay.")
+@click.option("--timestamp-format", metavar="FORMAT", help="Of the timestamps, as for replay.")
+@click.option("--encoding", metavar="NAME", help="Of the text, such as windows-1251.")
+@click.option("--member", metavar="NAME", help="Which file of a zip archive, or which sheet of a workbook.")
+@click.option("--profile", metavar="NAME|FILE.toml", help="A profile to read it by: one that comes along, or a file.")
+@click.option("--write", metavar="FILE.toml", type=click.Path(dir_okay=False, path_type=Path), help="Write a profile.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def inspect(
+    logs: tuple[Path, ...],
+    columns: str | None,
+    timestamp_format: str | None,
+    encoding: str | None,
+    member: str | None,
+    profile: str | None,
+    write: Path | None,
+    as_json: bool,
+) -> None:
+    """Look at purchase logs: what they are, how they would be read, and the command that reads them.
+
+    Tells encoding, separator, header and columns; what each column is taken for, and why; how dates are written; shares
+    of missing and repeated lines, the busiest customer, and whether the log is in order; and the first lines as they
+    would be counted. Nothing is counted. Large files are looked at in samples of their beginning, middle and end;
+    `replay` looks at the rest.
+
+    Exit code 1 if only you can tell how a file is to be read; the question is printed with the option that answers it.
+
+    \b
+      alsobought inspect orders.csv
+      alsobought inspect export.xlsx --json
+      alsobought inspect orders.csv --write orders.toml
+      alsobought replay orders.csv --profile orders.toml --state-dir state
+    """
+    from producers.inspection.inspection import inspect as look
+
+    settings = _settings(columns, timestamp_format, encoding, member, profile)
+    found = [look(log, settings) for log in logs]
+    documents = [_document(one, profile) for one in found]
+    if write is not None:
+        _write(found, write)
+    if as_json:
+        click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n\n".join(_report(one, document) for one, document in zip(found, documents, strict=True)))
+        if write is not None:
+            click.echo(f"\nprofile written to {write}")
+    if any(one.question is not None for one in found):
+        sys.exit(NO)
+
+
+def _settings(
+    columns: str | None, timestamp_format: str | None, encoding: str | None, member: str | None, profile: str | None
+) -> dict[str, Any]:
+    from producers.columns import parse_columns
+    from producers.inspection.profiles import load_profile
+
+    settings: dict[str, Any] = dict(load_profile(profile).settings) if profile else {}
+    told = {field: (column,) for field, column in parse_columns(columns).items()}
+    if told:
+        settings["columns"] = {**settings.get("columns", {}), **told}
+    given = {"timestamp_format": timestamp_format, "encoding": encoding, "member": member}
+    return settings | {name: value for name, value in given.items() if value is not None}
+
+
+def _document(found: Inspection, profile: str | None) -> dict[str, Any]:
+    """What was found, for scripts."""
+    from producers.log_format import LogFormat
+
+    log_format = found.log_format
+    command = None
+    if found.question is None:
+        options = ["--profile", profile] if profile else []
+        command = ["replay", str(found.path), *options, *found.options]
+    return {
+        "file": str(found.path),
+        "what": found.what,
+        "profile": found.profile,
+        "complete": found.complete,
+        "rows": found.rows,
+        "columns": [
+            {"column": column, "field": field or None, "why": why or None, "example": example}
+            for column, field, why, example in found.columns
+        ],
+        "assumed": found.assumed,
+        "warnings": found.warnings,
+        "figures": {name: round(value, 4) for name, value in found.figures.items()},
+        "format": None if log_format is None else {"container": log_format.container, **log_format.differences()},
+        "plain": log_format == LogFormat(),
+        "lines": [] if log_format is None else _preview(found),
+        "command": command,
+        "question": found.question,
+    }
+
+
+def _preview(found: Inspection) -> list[dict[str, Any]]:
+    """The first lines of the log as they would be counted."""
+    from itertools import islice
+
+    from producers.inspection.preview import preview
+
+    assert found.log_format is not None
+    return list(islice(preview(found.path, found.log_format), PREVIEW_LINES))
+
+
+def _report(found: Inspection, document: dict[str, Any]) -> str:
+    """What was found, for people."""
+    size = f"{found.rows:,} rows" if found.complete else f"{found.rows:,} rows looked at, of more"
+    lines = [f"{found.path}: {found.what}, {size}" if found.what else str(found.path)]
+    if found.profile:
+        lines.append(f"  looks like {found.profile}")
+    lines += [f"  {text}" for text in found.assumed]
+    if found.columns:
+        widths = [max(len(str(row[place])) for row in found.columns) for place in range(2)]
+        lines += ["", "columns:"]
+        for column, field, why, example in found.columns:
+            taken = f"{field:<{widths[1]}}" + (f"  {why}" if why else "")
+            lines.append(f"  {column:<{widths[0]}}  {taken or '-':<30}  {example}".rstrip())
+    figures = {
+        "without_customer_share": "lines without customer",
+        "duplicate_share": "lines that occur before",
+        "busiest_customer_share": "lines of the busiest customer",
+        "out_of_order_share": "lines a day or more behind",
+    }
+    told = [f"  {found.figures[name]:>6.1%}  {text}" for name, text in figures.items() if found.figures.get(name)]
+    if told:
+        lines += ["", "of the rows looked at:", *told]
+    if document["lines"]:
+        lines += ["", "as they would be counted:"]
+        lines += [f"  {_line(line)}" for line in document["lines"]]
+    lines += [""] * bool(found.warnings) + [f"note: {text}" for text in found.warnings]
+    if not found.complete:
+        lines += ["", "only samples were looked at: replay checks every line"]
+    if found.question is not None:
+        lines += ["", f"only you can tell: {found.question}"]
+    else:
+        command = shlex.join(["alsobought", *document["command"], "--state-dir", "state"])
+        lines += ["", "read it with:", f"  {command}"]
+    return "\n".join(lines)
+
+
+def _line(line: dict[str, Any]) -> str:
+    if "rejected" in line:
+        return f"{line['place']}: not counted: {line['rejected']}"
+    order = f", order {line['order']}" if line.get("order") else ""
+    kind = "" if line["type"] == "purchase" else f" {line['type']}"
+    return f"{line['timestamp']}  {line['customer_id']}{kind}: {line['quantity']} x {line['item_id']}{order}"
+
+
+def _write(found: list[Inspection], path: Path) -> None:
+    formats = {one.log_format.to_json() for one in found if one.log_format is not None}
+    if len(formats) != 1 or any(one.log_format is None for one in found):
+        raise click.UsageError("--write takes files that are all read alike, and leave no question open")
+    log_format = found[0].log_format
+    assert log_format is not None
+    path.write_text(f"# made by: alsobought inspect {found[0].path.name}\n{log_format.to_toml()}")
