@@ -2,6 +2,7 @@
 
 StateError                 the state directory cannot be used as asked
 |-- StateLocked            another process has it open
+|-- SnapshotFailed         no snapshot was written
 |-- StateDamaged           RocksDB or a record in it is corrupt
 |-- SettingsMismatch       it was written with other counting settings or another format
 `-- StorageFailed          the disk is full or failing; the state is as of its last commit
@@ -14,6 +15,10 @@ class StateError(Exception):
 
 class StateLocked(StateError):
     """Another process has the state directory open."""
+
+
+class SnapshotFailed(StateError):
+    """No snapshot was written."""
 
 
 class StateDamaged(StateError):

@@ -15,7 +15,7 @@ from producers.errors import ProducerError
 from producers.publish import Pace, Publisher, publish_logs
 from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
-from state.errors import StateError, StateLocked
+from state.errors import SnapshotFailed, StateError, StateLocked
 from state.snapshots import snapshot_directory
 from streams.workers.kafka.errors import WorkerError
 from streams.workers.kafka.topics import Partitions, Topics, create_topics
@@ -253,9 +253,11 @@ def _asked_for(admin: str, token: str | None, to: Path) -> list[Path]:
     except urllib.error.HTTPError as error:
         with error:
             detail = json.loads(error.read() or b"{}").get("detail", error.reason)
-        raise StateLocked(f"the worker at {admin} wrote no snapshot: {detail}") from error
+        raise SnapshotFailed(f"the worker at {admin} wrote no snapshot: {detail}") from error
     except (urllib.error.URLError, OSError) as error:
-        raise StateLocked(f"the worker at {admin} wrote no snapshot ({error}); is its --admin another?") from error
+        raise SnapshotFailed(
+            f"the worker at {admin} cannot be asked for a snapshot ({error}); name its address with --admin"
+        ) from error
 
 
 def replay_to_kafka(

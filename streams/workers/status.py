@@ -1,39 +1,47 @@
-"""How a worker stands, from its stages, for metrics, page and /partitions."""
+"""The state of a worker for those who watch it: metrics and page, /partitions, /status, and its snapshot."""
 
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from state.snapshots import snapshot_stores
 from streams.endpoint.answers import PartitionStatus, Status
 from streams.quality.rates import united
 from streams.workers.cluster.owners import StagePartition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from streams.workers.ingest import Ingest
     from streams.workers.kafka.stage_service import Membership
     from streams.workers.tally import ItemPartition, Tally
 
-_SIZES_HOLD_S = 10.0
+_SIZE_VALID_S = 10.0
 _KINDS = {"ingest": "purchases", "tally": "items"}
 
 
 class WorkerStatus:
-    """How a worker stands.
+    """The state of a worker.
 
     Args:
         worker: its name.
+        generation: of its state.
         ingest, tally: its stages; None for one that runs elsewhere.
         memberships: by stage.
     """
 
     def __init__(
-        self, worker: str, ingest: Ingest | None, tally: Tally | None, memberships: Mapping[str, Membership]
+        self,
+        worker: str,
+        generation: str,
+        ingest: Ingest | None,
+        tally: Tally | None,
+        memberships: Mapping[str, Membership],
     ) -> None:
         self._worker = worker
+        self._generation = generation
         self._ingest = ingest
         self._tally = tally
         self._memberships = memberships
@@ -41,88 +49,108 @@ class WorkerStatus:
 
     @property
     def joined(self) -> bool:
-        """Whether every stage that runs here was assigned partitions, if only none."""
+        """Whether every stage that runs here has been assigned its partitions, or none."""
         running = [stage.name for stage in (self._ingest, self._tally) if stage is not None]
         return all(self._memberships[name].joined for name in running)
 
     def now(self) -> Status:
-        """How it stands."""
-        parts = {} if self._tally is None else dict(self._tally.partitions)
-        rows = [*self._purchases(), *self._items(parts)]
-        first = next(iter(parts.values())).counts if parts else None
-        stores = [] if self._ingest is None else self._ingest.stores
-        commits = [store.journal.commit for store in stores] + [part.counts.journal.commit for part in parts.values()]
+        """Figures for metrics and page.
+
+        Every item partition has counted all orders, so the first one that is open gives the totals; a worker without
+        stage B gives what it counted itself since its start.
+        """
+        items = {} if self._tally is None else dict(self._tally.partitions)
+        counts = [partition.counts for partition in items.values()]
+        first = counts[0] if counts else None
+        histories = [] if self._ingest is None else self._ingest.stores
         return Status(
             lines=first.lines if first else 0 if self._ingest is None else self._ingest.lines,
             duplicates=first.duplicates if first else 0,
             rejected=first.rejected if first else 0 if self._ingest is None else self._ingest.rejected,
-            commits=sum(commits),
+            commits=sum(store.journal.commit for store in histories) + sum(store.journal.commit for store in counts),
             customers=first.holding if first else 0,
             items=len(first.names) if first else 0,
-            lists=sum(int(part.counts.owned[: len(part.counts.names)].sum()) for part in parts.values()),
-            partitions=rows,
+            lists=sum(int(store.owned[: len(store.names)].sum()) for store in counts),
+            partitions=[*self._purchases_rows(), *self._item_rows(items)],
             newest_ms=first.newest if first else -1,
-            hit_counts=united([dict(store.hit_counts) for store in stores]),  # copies: a commit may add a day meanwhile
+            hit_counts=united([dict(store.hit_counts) for store in histories]),  # copies: a commit may add a day
         )
 
-    def _purchases(self) -> list[PartitionStatus]:
+    def _purchases_rows(self) -> Iterator[PartitionStatus]:
         membership = self._memberships["ingest"]
-        sources = {} if self._ingest is None else self._ingest.partitions
-        return [
-            PartitionStatus(
-                "purchases",
-                number,
-                self._worker,
-                source.store.purchases_offset,
-                membership.lag.get(number, 0),
-                self._size(StagePartition("ingest", number), source.store.size_bytes),
-                0,
-            )
-            for number, source in sorted(sources.items())
-            if number in membership.serving
-        ]
+        partitions = {} if self._ingest is None else dict(self._ingest.partitions)
+        for number, partition in sorted(partitions.items()):
+            if number in membership.serving:
+                yield PartitionStatus(
+                    kind=_KINDS["ingest"],
+                    partition=number,
+                    owner=self._worker,
+                    offset=partition.store.purchases_offset,
+                    lag=membership.lag.get(number, 0),
+                    state_bytes=self._size(StagePartition("ingest", number), partition.store.size_bytes),
+                    oldest_unpublished_ms=0,
+                )
 
-    def _items(self, parts: dict[int, ItemPartition]) -> list[PartitionStatus]:
+    def _item_rows(self, partitions: Mapping[int, ItemPartition]) -> Iterator[PartitionStatus]:
         membership = self._memberships["tally"]
         now = time.monotonic()
-        return [
-            PartitionStatus(
-                "items",
-                number,
-                self._worker,
-                part.counts.purchases_offset_sum,
-                membership.lag.get(number, 0),
-                self._size(StagePartition("tally", number), partial(_size_of, part)),
-                round(1000 * part.publisher.age_s(now)),
-            )
-            for number, part in sorted(parts.items())
-            if number in membership.serving
-        ]
+        for number, partition in sorted(partitions.items()):
+            if number in membership.serving:
+                yield PartitionStatus(
+                    kind=_KINDS["tally"],
+                    partition=number,
+                    owner=self._worker,
+                    offset=partition.counts.purchases_offset_sum,
+                    lag=membership.lag.get(number, 0),
+                    state_bytes=self._size(StagePartition("tally", number), partition.size_bytes),
+                    oldest_unpublished_ms=round(1000 * partition.publisher.age_s(now)),
+                )
 
-    def _size(self, place: StagePartition, measure: Callable[[], int]) -> int:
-        """Bytes on disk, looked up every few seconds."""
+    def _size(self, partition: StagePartition, measure: Callable[[], int]) -> int:
+        """Bytes on disk, measured every few seconds."""
         now = time.monotonic()
-        looked_at, size = self._sizes.get(place, (-_SIZES_HOLD_S, 0))
-        if now - looked_at >= _SIZES_HOLD_S:
+        measured_at, size = self._sizes.get(partition, (-_SIZE_VALID_S, 0))
+        if now - measured_at >= _SIZE_VALID_S:
             try:
                 size = measure()
-            except FileNotFoundError:  # the store tidies up at this very moment: the next look will do
+            except FileNotFoundError:  # RocksDB deletes files at this very moment: the next measurement will do
                 return size
-            self._sizes[place] = (now, size)
+            self._sizes[partition] = (now, size)
         return size
 
+    def stages(self) -> dict[str, Any]:
+        """Figures of each stage that runs here, as GET /status shows them."""
+        figures: dict[str, Any] = {"generation": self._generation}
+        if self._ingest is not None:
+            figures["ingest"] = {
+                "offsets": self._ingest.offsets(),
+                "lines": self._ingest.lines,
+                "rejected": self._ingest.rejected,
+            }
+        if self._tally is not None:
+            partitions = self._tally.partitions
+            figures["tally"] = {
+                "offsets": self._tally.offsets(),
+                "lines": {number: partition.counts.lines for number, partition in partitions.items()},
+                "current": {number: partition.is_exact() for number, partition in partitions.items()},
+                "lists_published": self._tally.published,
+                "oldest_change_s": round(self._tally.age_s(), 3),
+            }
+        return figures
 
-def _size_of(part: ItemPartition) -> int:
-    return part.counts.size_bytes() + part.related.size_bytes()
+    def snapshot(self, to: Path) -> list[Path]:
+        """Write a checkpoint of every open store to `to`, also while the stages work; return the directories."""
+        stages = [stage for stage in (self._ingest, self._tally) if stage is not None]
+        return snapshot_stores([store for stage in stages for store in stage.stores], to)
 
 
 def partition_rows(
     rows: Sequence[dict[str, Any]], owners: Mapping[StagePartition, str], purchases: int, items: int
 ) -> list[dict[str, Any]]:
-    """A row for each of all partitions, of which not every one need have been told of.
+    """A row for each partition of both stages, also for those of which nobody has reported one.
 
     Args:
-        rows: those told of.
+        rows: those reported.
         owners: of partitions, as far as they have any.
         purchases: how many purchases partitions there are.
         items: how many item partitions there are.
@@ -130,11 +158,11 @@ def partition_rows(
     >>> partition_rows([], {StagePartition("tally", 0): "10.0.0.7:6066"}, 0, 1)[0]["owner"]
     '10.0.0.7:6066'
     """
-    told = {(row["kind"], row["partition"]): row for row in rows}
+    reported = {(row["kind"], row["partition"]): row for row in rows}
     every = []
     for stage, count in (("ingest", purchases), ("tally", items)):
         for number in range(count):
             owner = owners.get(StagePartition(stage, number), "")
-            nothing = PartitionStatus(_KINDS[stage], number, owner, 0, 0, 0, 0)._asdict()
-            every.append(told.get((_KINDS[stage], number), nothing))
+            unknown = PartitionStatus(_KINDS[stage], number, owner, 0, 0, 0, 0)._asdict()
+            every.append(reported.get((_KINDS[stage], number), unknown))
     return every

@@ -57,6 +57,10 @@ class ItemPartition:
         """Whether every published list is exact."""
         return self.related.exact_as_of == self.counts.purchases_offset_sum
 
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        return self.counts.size_bytes() + self.related.size_bytes()
+
 
 class Tally:
     """Stage B of one worker.

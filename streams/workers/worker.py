@@ -1,26 +1,32 @@
-"""The worker: a Faust app with the two stages as services, wired from settings."""
+"""The worker: builds its parts from the settings, connects them, and runs them as services of a Faust app.
+
+    topic purchases -> Ingest -> topic co-purchases -> Tally -> topic related-items
+                         |                               |
+                         +---- WorkerAnswers: HTTP ------+---- peers: the partitions of other workers
+
+Faust provides the process, the services' life cycle and the web server. The stages bring their own Kafka clients.
+"""
 
 from __future__ import annotations
 
 import logging
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import faust
 import mode
+from aiohttp.web import AppRunner, TCPSite
 from faust.app.base import BootStrategy
+from faust.web.drivers.aiohttp import Web
 
 from state.directory import StateDirectory
-from state.errors import StateError
 from state.settings import CountingSettings
-from state.snapshots import snapshot_stores
 from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.admin import add_routes, application_options
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.routes import ROUTES
-from streams.endpoint.serving import software_version
+from streams.endpoint.serving import LONGEST_REQUEST_LINE, software_version
 from streams.engine.scores import Scoring
-from streams.workers.admin_web import AdminWeb
 from streams.workers.answering.answers_refresher import AnswersRefresher
 from streams.workers.answering.local_customers import LocalCustomers
 from streams.workers.answering.local_items import LocalItems
@@ -33,6 +39,7 @@ from streams.workers.cluster.peers import PeerClient
 from streams.workers.cluster.routing import Router
 from streams.workers.ingest import Ingest
 from streams.workers.kafka.catalogue_topic import CatalogueFeed
+from streams.workers.kafka.errors import AddressUnavailable
 from streams.workers.kafka.producers import PurchaseLog
 from streams.workers.kafka.stage_service import Membership, StageService
 from streams.workers.kafka.topics import check_topics
@@ -42,191 +49,26 @@ from streams.workers.tally import Tally
 from streams.workers.warm_up import WarmUp
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from state.store import Store
     from streams.workers.cluster.owners import PartitionOwners
-    from streams.workers.kafka.stage_service import Stage
     from streams.workers.kafka.topics import Partitions
     from streams.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-
-class _ServicesOnly(BootStrategy):
-    """Faust without its own consumer, producer and tables: the stages bring theirs."""
-
-    enable_kafka = False
-    enable_web = True
-
-
-class Worker:
-    """One worker, assembled.
-
-    Args:
-        settings: the worker's.
-        directory: where the stores are.
-        partitions: how many there are of the topics.
-        catalogue: is brought up to date with the topic of items; a new one if not given.
-
-    Attributes:
-        app: the Faust app, not started.
-        web: its web server.
-        ingest, tally: its stages; None for one that runs elsewhere.
-        answers: of its admin endpoint.
-    """
-
-    def __init__(
-        self,
-        settings: WorkerSettings,
-        directory: StateDirectory,
-        partitions: Partitions,
-        catalogue: Catalogue | None = None,
-    ) -> None:
-        counting = CountingSettings(settings.pair_window, partitions.items)
-        self.settings = settings
-        self.ingest = Ingest(settings, directory, counting) if "ingest" in settings.stages else None
-        self.tally = Tally(settings, directory, counting) if "tally" in settings.stages else None
-        memberships = {stage: Membership() for stage in STAGES}
-        admin = AdminSettings(token=settings.admin_token, version=software_version())
-        self.app = _app(settings, application_options(admin))
-        self.web = self.app.web = AdminWeb(self.app)
-        self.app.service(_made("warm-up", WarmUp, directory.path / "warm-up"))
-        for stage in self.stages:
-            self.app.service(_stage_service(stage, settings, memberships[stage.name]))
-        catalogue = Catalogue() if catalogue is None else catalogue
-        self.app.service(_made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, catalogue))
-        self.answers = self._endpoint(partitions, catalogue, memberships, admin)
-
-    def _endpoint(
-        self, partitions: Partitions, catalogue: Catalogue, memberships: dict[str, Membership], admin: AdminSettings
-    ) -> WorkerAnswers:
-        """Serve the admin endpoint, and make the stages tell it what happens."""
-        worker, topics = self.settings.advertised, self.settings.topics
-        customers = LocalCustomers(self.ingest, memberships["ingest"], partitions.purchases, catalogue)
-        scoring = Scoring(self.settings.score)
-        items = LocalItems(self.tally, memberships["tally"], partitions.items, catalogue, worker, scoring)
-        owners = self._owners(partitions)
-        peers = PeerClient(worker)
-        log = PurchaseLog(self.settings.broker, topics.purchases, idempotent=self.settings.fencing)
-        status = WorkerStatus(worker, self.ingest, self.tally, memberships)
-        router = Router(worker, owners)
-        answers = WorkerAnswers(worker, catalogue, customers, items, owners, peers, router, log, status)
-        if self.ingest is not None:
-            self.ingest.on_counted = answers.counted
-            if self.settings.score_one_in:
-                lists = SeedListReader(items, router, owners, peers)
-                scoring_orders = OrderScoring(items, lists, self.settings.pair_window, self.settings.score_one_in)
-                self.ingest.scorer = scoring_orders.scorer
-        if self.tally is not None:
-            self.tally.on_published = lambda partition, numbers: items.told(partition, numbers, answers.changes)
-        self.app.service(_made("answers refresher", AnswersRefresher, answers, items, owners, peers, log))
-        web = self.web.web_app
-        add_routes(web, answers, admin, (*ROUTES, *worker_routes(self)))
-        web.router.add_routes(internal_routes(answers, items))
-        return answers
-
-    def _owners(self, partitions: Partitions) -> PartitionOwners:
-        """Who has which partition; a worker without fencing has all of them."""
-        if self.settings.fencing:
-            return GroupOwners(self.settings.broker, {stage: self.settings.topics.group(stage) for stage in STAGES})
-        return SoleOwner(self.settings.advertised, partitions)
-
-    @property
-    def stages(self) -> list[Stage]:
-        """The stages that run here."""
-        return [stage for stage in (self.ingest, self.tally) if stage is not None]
-
-    def snapshot(self, to: Path) -> list[Path]:
-        """Write a checkpoint of every open store to `to`; may be called while they work."""
-        stores: list[Store] = [
-            store for stage in (self.ingest, self.tally) if stage is not None for store in stage.stores
-        ]
-        return snapshot_stores(stores, to)
-
-    def status(self) -> dict[str, Any]:
-        """What the worker is doing, in numbers."""
-        status: dict[str, Any] = {"generation": self.settings.topics.generation}
-        if self.ingest is not None:
-            status["ingest"] = {
-                "offsets": self.ingest.offsets(),
-                "lines": self.ingest.lines,
-                "rejected": self.ingest.rejected,
-            }
-        if self.tally is not None:
-            status["tally"] = {
-                "offsets": self.tally.offsets(),
-                "lines": {number: part.counts.lines for number, part in self.tally.partitions.items()},
-                "current": {number: part.is_exact() for number, part in self.tally.partitions.items()},
-                "lists_published": self.tally.published,
-                "oldest_change_s": round(self.tally.age_s(), 3),
-            }
-        return status
-
-
-def _app(settings: WorkerSettings, application: dict[str, Any]) -> faust.App:
-    host, port = settings.admin_address
-    app = faust.App(
-        f"{settings.topics.prefix}alsobought",
-        broker=f"kafka://{settings.broker}",
-        topic_disable_leader=True,
-        autodiscover=False,
-        web_bind=host,
-        web_port=port,
-        web_application_options=application,
-        datadir=str(settings.state_dir / settings.topics.generation / "faust"),
-    )
-    app.boot_strategy = _ServicesOnly(app)
-    return app
-
-
-def _stage_service(stage: Stage, settings: WorkerSettings, membership: Membership) -> type[mode.Service]:
-    return _made(
-        stage.name,
-        StageService,
-        stage,
-        membership,
-        broker=settings.broker,
-        group=settings.topics.group(stage.name),
-        client_id=client_id_of(settings.advertised),
-        session_timeout_ms=settings.session_timeout_ms,
-    )
-
-
-def _made(name: str, service: type[mode.Service], *arguments: object, **options: object) -> type[mode.Service]:
-    """A service class that Faust can make without arguments, and calls by a name of ours in its log."""
-
-    class Made(service):  # type: ignore[misc, valid-type]
-        label = shortlabel = name
-
-        def __init__(self, **_: Any) -> None:  # noqa: ANN401 - Faust's own
-            super().__init__(*arguments, **options)
-
-    return Made
-
-
-def _check_free(settings: WorkerSettings) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(settings.admin_address)
-        except OSError as error:
-            raise StateError(
-                f"the web server cannot listen at {settings.admin}: {error.strerror}; give this worker another --admin"
-            ) from None
+WEB_SHUTDOWN_S = 2.0
 
 
 def run_worker(settings: WorkerSettings) -> None:
-    """Run a worker until it is told to stop.
+    """Run a worker until SIGTERM or SIGINT.
 
     Raises:
-        BrokerUnavailable, TopicsUnfit, StateError: it cannot start.
+        BrokerUnavailable, WorkerError, StateError: it cannot start.
         SystemExit: it has ended, with code 0 after SIGTERM and another after a failure.
     """
     partitions = check_topics(settings.broker, settings.topics, timeout_s=settings.broker_timeout_s)
     with StateDirectory(settings.state_dir, settings.topics.generation) as directory:
         directory.lock()
-        _check_free(settings)
+        _check_address(settings)
         worker = Worker(settings, directory, partitions)
         logger.info(
             "worker of generation %s at %s: %s over %d purchases and %d item partitions; http://%s",
@@ -238,3 +80,154 @@ def run_worker(settings: WorkerSettings) -> None:
             settings.advertised,
         )
         mode.Worker(worker.app, override_logging=False, redirect_stdouts=False).execute_from_commandline()
+
+
+def _check_address(settings: WorkerSettings) -> None:
+    """Fail before anything starts if the web server could not."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(settings.admin_address)
+        except OSError as error:
+            raise AddressUnavailable(
+                f"the web server cannot listen at {settings.admin}: {error.strerror}; give this worker another --admin"
+            ) from None
+
+
+class Worker:
+    """One worker, assembled but not started.
+
+    Args:
+        settings: of the worker.
+        directory: where the stores are.
+        partitions: how many the topics have.
+
+    Attributes:
+        app: the Faust app that runs it.
+    """
+
+    def __init__(self, settings: WorkerSettings, directory: StateDirectory, partitions: Partitions) -> None:
+        self._settings = settings
+        self._partitions = partitions
+        counting = CountingSettings(settings.pair_window, partitions.items)
+        self._ingest = Ingest(settings, directory, counting) if "ingest" in settings.stages else None
+        self._tally = Tally(settings, directory, counting) if "tally" in settings.stages else None
+        self._catalogue = Catalogue()
+        self._memberships = {stage: Membership() for stage in STAGES}
+        admin = AdminSettings(token=settings.admin_token, version=software_version())
+        self.app = _faust_app(settings, application_options(admin))
+        self._web = self.app.web = _AdminWeb(self.app)
+        # services start in this order, each after the one before it
+        self.app.service(_named("warm-up", WarmUp, directory.path / "warm-up"))
+        for stage in (self._ingest, self._tally):
+            if stage is not None:
+                self._add_stage(stage)
+        self.app.service(_named("catalogue", CatalogueFeed, settings.broker, settings.topics.items, self._catalogue))
+        self._add_endpoint(admin)
+
+    def _add_stage(self, stage: Ingest | Tally) -> None:
+        settings = self._settings
+        service = _named(
+            stage.name,
+            StageService,
+            stage,
+            self._memberships[stage.name],
+            broker=settings.broker,
+            group=settings.topics.group(stage.name),
+            client_id=client_id_of(settings.advertised),
+            session_timeout_ms=settings.session_timeout_ms,
+        )
+        self.app.service(service)
+
+    def _add_endpoint(self, admin: AdminSettings) -> None:
+        """Serve the HTTP endpoint, and have the stages notify it of changes."""
+        settings, partitions, catalogue = self._settings, self._partitions, self._catalogue
+        address = settings.advertised
+        customers = LocalCustomers(self._ingest, self._memberships["ingest"], partitions.purchases, catalogue)
+        scoring = Scoring(settings.score)
+        items = LocalItems(self._tally, self._memberships["tally"], partitions.items, catalogue, address, scoring)
+        owners = self._owners()
+        peers = PeerClient(address)
+        router = Router(address, owners)
+        log = PurchaseLog(settings.broker, settings.topics.purchases, idempotent=settings.fencing)
+        status = WorkerStatus(address, settings.topics.generation, self._ingest, self._tally, self._memberships)
+        answers = WorkerAnswers(address, catalogue, customers, items, owners, peers, router, log, status)
+        if self._ingest is not None:
+            self._ingest.on_counted = answers.counted
+            if settings.score_one_in:
+                lists = SeedListReader(items, router, owners, peers)
+                self._ingest.scorer = OrderScoring(items, lists, settings.pair_window, settings.score_one_in).scorer
+        if self._tally is not None:
+            self._tally.on_published = lambda partition, numbers: items.told(partition, numbers, answers.changes)
+        self.app.service(_named("answers refresher", AnswersRefresher, answers, items, owners, peers, log))
+        web = self._web.web_app
+        add_routes(web, answers, admin, (*ROUTES, *worker_routes(status)))
+        web.router.add_routes(internal_routes(answers, items))
+
+    def _owners(self) -> PartitionOwners:
+        """Which worker owns which partition; a worker without fencing owns all of them."""
+        settings = self._settings
+        if settings.fencing:
+            return GroupOwners(settings.broker, {stage: settings.topics.group(stage) for stage in STAGES})
+        return SoleOwner(settings.advertised, self._partitions)
+
+
+class _ServicesOnly(BootStrategy):
+    """Starts Faust without its own consumer, producer and tables: the stages bring theirs."""
+
+    enable_kafka = False
+    enable_web = True
+
+
+class _AdminWeb(Web):
+    """Faust's web server, without its routes about tables and agents, of which there are none.
+
+    Faust's own runner takes no longer request line than aiohttp's 8 KB, too short for the longest ids with every byte
+    as %XX, and waits a minute for open connections when it stops.
+    """
+
+    default_blueprints: ClassVar[list[tuple[str, str]]] = []
+    production_blueprints: ClassVar[list[tuple[str, str]]] = []
+
+    def __init__(self, app: faust.App) -> None:
+        super().__init__(app)
+        self._runner = AppRunner(
+            self.web_app, access_log=None, shutdown_timeout=WEB_SHUTDOWN_S, max_line_size=LONGEST_REQUEST_LINE
+        )
+
+    async def start_server(self) -> None:
+        """Listen."""
+        await self._runner.setup()
+        await TCPSite(self._runner, self.app.conf.web_bind, self.app.conf.web_port).start()
+
+    async def stop_server(self) -> None:
+        """Let open requests end, and stop listening."""
+        await self._runner.cleanup()
+
+
+def _faust_app(settings: WorkerSettings, web_options: dict[str, Any]) -> faust.App:
+    host, port = settings.admin_address
+    app = faust.App(
+        f"{settings.topics.prefix}alsobought",
+        broker=f"kafka://{settings.broker}",
+        topic_disable_leader=True,
+        autodiscover=False,
+        web_bind=host,
+        web_port=port,
+        web_application_options=web_options,
+        datadir=str(settings.state_dir / settings.topics.generation / "faust"),
+    )
+    app.boot_strategy = _ServicesOnly(app)
+    return app
+
+
+def _named(name: str, service: type[mode.Service], *arguments: object, **options: object) -> type[mode.Service]:
+    """A service class that Faust can instantiate without arguments, and that has a readable name in the log."""
+
+    class Named(service):  # type: ignore[misc, valid-type]
+        label = shortlabel = name
+
+        def __init__(self, **_: Any) -> None:  # noqa: ANN401 - Faust's own
+            super().__init__(*arguments, **options)
+
+    return Named

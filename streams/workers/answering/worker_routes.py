@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from streams.endpoint.handlers import RequestContext
     from streams.workers.answering.local_items import LocalItems
     from streams.workers.answering.worker_answers import WorkerAnswers
-    from streams.workers.worker import Worker
+    from streams.workers.status import WorkerStatus
 
 
-def worker_routes(worker: Worker) -> tuple[Route, ...]:
+def worker_routes(worker: WorkerStatus) -> tuple[Route, ...]:
     """The documented ones."""
 
     async def status(_: RequestContext) -> web.StreamResponse:
-        return answer(worker.status())
+        return answer(worker.stages())
 
     async def snapshot(context: RequestContext) -> web.StreamResponse:
         try:

@@ -1,10 +1,11 @@
-"""What can go wrong between a worker and Kafka. Each message says where, what, what was expected and what to do.
+"""What can go wrong in a worker besides its state. Each message says where, what, what was expected and what to do.
 
 WorkerError              a worker cannot start, cannot continue, or cannot write
 |-- TopicsUnfit          topics are missing, or configured in a way that would lose or change counts
 |-- LogLost              a topic no longer holds the records from which the state would continue
 |-- ProducingFailed      records could not be written: the worker ends
-`-- AppendFailed         the broker did not acknowledge an order or erasure: whoever sent it may try again
+|-- AppendFailed         the broker did not acknowledge an order or erasure: whoever sent it may try again
+`-- AddressUnavailable   the address of the web server is taken, or not this machine's
 
 `producers.connection.BrokerUnavailable` says that no broker answers at all.
 """
@@ -28,3 +29,7 @@ class ProducingFailed(WorkerError):
 
 class AppendFailed(WorkerError):
     """The broker did not acknowledge an order or erasure. It may have been written all the same."""
+
+
+class AddressUnavailable(WorkerError):
+    """The address of the worker's web server is taken, or not this machine's."""
