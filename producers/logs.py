@@ -11,13 +11,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from producers.chunks import Chunk, Format
 from producers.csv_logs import CsvLog
 from producers.errors import LogError
 from producers.json_logs import JsonLinesLog
-from producers.orders import Orders, Rejection, compacted, concatenated
+from producers.orders import (
+    LARGEST_ORDER_LINES,
+    PURCHASE,
+    Orders,
+    Rejection,
+    compacted,
+    concatenated,
+    too_many_lines,
+)
 from producers.parquet_logs import ParquetLog
 from producers.timestamps import TimestampReader
 
@@ -56,7 +65,8 @@ class Log:
     """A log file from some row on. Iterating over it reads it; each time from the same row.
 
     Adjacent lines with the same customer, order id and type are one order, whatever rejected lines stand between them;
-    its time is that of its first line. An order is never cut by the end of a batch.
+    its time is that of its first line. An order is never cut by the end of a batch. The lines of an order that has more
+    than `LARGEST_ORDER_LINES` are rejected.
     """
 
     def __init__(self, path: Path, source: Format, start_row: int, latest_ms: int | None, batch_rows: int) -> None:
@@ -97,7 +107,7 @@ class Log:
         for stretch in self._source.chunks(self.start_row, self._batch_rows, self._timestamps):
             batch, held = _split(stretch if held is None else _behind(held, stretch), begin)
             if batch.end > begin:
-                yield batch
+                yield _capped(batch)
             begin, end = batch.end, stretch.end
             if held is not None and len(held.orders) > LONGEST_ORDER_LINES:
                 raise LogError(
@@ -105,7 +115,7 @@ class Log:
                     "is the right column order_id?"
                 )
         if held is not None:
-            yield LogBatch(_joined(held.orders, _opens(held), end), held.rejected, begin, end)
+            yield _capped(LogBatch(_joined(held.orders, _opens(held), end), held.rejected, begin, end))
 
 
 def open_log(
@@ -233,3 +243,39 @@ def _joined(orders: Orders, opens: Mask, end: int) -> Orders:
         start=np.append(orders.start[:-1][first], orders.start[-1]),
         after=np.append(begin[1:], [end] if len(begin) else []).astype(np.int64),
     )
+
+
+def _capped(batch: LogBatch) -> LogBatch:
+    """The batch with the lines of each order that has too many of them rejected."""
+    orders = batch.orders
+    lines = np.diff(orders.start)
+    if lines.max(initial=0) <= LARGEST_ORDER_LINES:
+        return batch
+    keep = lines <= LARGEST_ORDER_LINES
+    rejected = list(batch.rejected)
+    for order in np.flatnonzero(~keep).tolist():
+        reason = too_many_lines(int(lines[order]))
+        for row in range(int(orders.start[order]), int(orders.start[order + 1])):
+            line = {
+                "customer_id": orders.customers[orders.customer[order]],
+                "item_id": orders.items[orders.item[row]],
+                "timestamp": int(orders.time[order]),
+                "quantity": int(orders.quantity[row]),
+                "type": "purchase" if orders.kind[order] == PURCHASE else "return",
+            }
+            rejected.append(Rejection(int(orders.position[row]), reason, msgspec.json.encode(line).decode()))
+    kept = np.repeat(keep, lines)
+    begin = np.append(batch.begin, orders.after)[:-1][keep]
+    short = replace(
+        orders,
+        customer=orders.customer[keep],
+        time=orders.time[keep],
+        kind=orders.kind[keep],
+        key=orders.key[keep],
+        start=np.append(0, np.cumsum(lines[keep])),
+        after=np.append(begin[1:], [batch.end] if len(begin) else []).astype(np.int64),
+        item=orders.item[kept],
+        quantity=orders.quantity[kept],
+        position=orders.position[kept],
+    )
+    return batch._replace(orders=compacted(short), rejected=sorted(rejected))

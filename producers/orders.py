@@ -16,6 +16,7 @@ import xxhash
 PURCHASE, RETURN, ERASE = 0, 1, 2
 
 LONGEST_ID_BYTES = 512
+LARGEST_ORDER_LINES = 10_000  # without a pair window, an order has as many pairs as half the square of its lines
 LARGEST_QUANTITY = 1_000_000_000  # so that sums of quantities stay far inside 64 bits
 EARLIEST_MS = 631_152_000_000  # 1990-01-01: anything earlier is a broken clock, not a purchase
 DAY_MS = 86_400_000
@@ -131,6 +132,11 @@ def _used(names: list[str], column: npt.NDArray[np.uint32]) -> tuple[list[str], 
         return names, column
     places = np.cumsum(used, dtype=np.uint32) - np.uint32(1)
     return list(compress(names, used.tolist())), places[column]
+
+
+def too_many_lines(lines: int) -> str:
+    """Why an order of so many lines is rejected."""
+    return f"the order has {lines:,} lines, more than {LARGEST_ORDER_LINES:,}"
 
 
 def order_key(order_id: str) -> int:

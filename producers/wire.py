@@ -16,6 +16,7 @@ from producers.errors import OrderError
 from producers.fields import RECORD_KINDS, absent, as_text, read_id, read_kind, read_quantity
 from producers.orders import (
     ERASE,
+    LARGEST_ORDER_LINES,
     LARGEST_QUANTITY,
     LONGEST_ID_BYTES,
     PURCHASE,
@@ -23,6 +24,7 @@ from producers.orders import (
     Rejection,
     compacted,
     order_key,
+    too_many_lines,
 )
 from producers.timestamps import TimestampReader
 
@@ -97,6 +99,8 @@ class OrderDecoder:
                     lines = _none_to_erase(lines)
                 elif not lines:
                     raise OrderError("lines is empty")  # noqa: TRY301
+                if len(lines) > LARGEST_ORDER_LINES:
+                    raise OrderError(too_many_lines(len(lines)))  # noqa: TRY301
                 for line in lines:
                     item_id, count = line.item_id, line.quantity
                     if type(item_id) is not str or not 0 < len(item_id) <= SURELY_SHORT or "\0" in item_id:

@@ -22,10 +22,11 @@ from state.count_rows import (
     locate,
     net,
     parse_bundle_key,
+    slice_of,
     slice_of_row_keys,
 )
 from state.errors import StateDamaged
-from state.journal import Journal
+from state.journal import SLICES, Journal
 from state.names import Names
 from state.popularity_table import PopularityTable
 from state.rocks import WriteBatch
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 KIND = "co-purchase counts"
 _PAIRS_PER_SLICE = 1 << 19  # pair updates that pay for writing one slice whole: a sixty-fourth waits in memory, 300 MB
+_MOST_KEYS = 1 << 24  # pair keys that a commit may make at once, 170 MB; an order of 10,000 lines has 100 million
+_KEYS_AT_ONCE = 1 << 23  # pair keys made at a time of a commit that makes more
 _NAMES = struct.Struct(">cI")
 _NUMBERS = struct.Struct(">cII")
 _POSITION = b"mcounts"
@@ -57,8 +60,10 @@ class CountChange(NamedTuple):
     """(4,) lines, duplicates and rejected lines read, and the change in customers who hold anything."""
     newest: int
     newest_day: int
-    keys: dict[int, Keys]
-    """Sorted signed pair keys by epoch."""
+    most_keys: int
+    """Signed pair keys that `keys` gives at most, exposure moves aside."""
+    keys: Callable[[npt.NDArray[np.bool_]], dict[int, Keys]]
+    """Sorted signed pair keys by epoch, in the rows of the items for which a given (items,) bool holds."""
     holder_item: npt.NDArray[np.uint32]
     holder_epoch: npt.NDArray[np.int64]
     holder_change: npt.NDArray[np.int64]
@@ -165,17 +170,18 @@ class CountStore(Store):
         self.newest, self.co_purchases_offset = log.tolist()
         self.popularity.load(self._rocks, len(self.names))
 
-    def recover(self, change_of: Callable[[bytes, npt.NDArray[np.bool_]], CountChange]) -> None:
+    def recover(self, change_of: Callable[[bytes], CountChange]) -> None:
         """Apply the journal to the slices that have not seen it; to be called once, after opening.
 
         Args:
-            change_of: the change that a record makes to the items for which the given (items,) bool holds.
+            change_of: the change that a record makes.
         """
         for commit, joined in self.journal.records():
             stale = np.repeat(self.journal.written < commit, BUNDLE)
             for record in split_records(joined):
-                change = change_of(record, self.owned & np.resize(stale, len(self.owned)))
+                change = change_of(record)
                 self._count(commit, change, np.resize(stale, len(self.names)))
+                self._waiting.add(change.keys(self.owned & np.resize(stale, len(self.owned))))
 
     def numbers_of(self, source: int, first: int, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
         """(n,) this store's numbers of a purchases partition's items, by their number there.
@@ -219,15 +225,22 @@ class CountStore(Store):
         batch = WriteBatch(raw_mode=True)
         if self.journal.commit == 0:
             put_settings(batch, KIND, self.settings)
-        work = sum(len(keys) for change in changes for keys in change.keys.values())
-        turns = self.journal.begin(batch, join_records(records), work)
+        joined = join_records(records)
+        many = sum(change.most_keys for change in changes) > _MOST_KEYS
+        if many:
+            turns = self.journal.begin(batch, joined, SLICES * _PAIRS_PER_SLICE)  # every slice is written
+        else:
+            turns = self._count_pairs(batch, joined, changes)
         for change in changes:
             self._count(self.journal.commit, change)
             self.purchases_offsets[change.source] = change.end
             self.newest = max(self.newest, change.newest)
             self._totals += change.totals
-        for number, since in turns:
-            self._write_slice(batch, number, since)
+        if many:
+            self._count_many_pairs(batch, changes, turns)
+        else:
+            for number, since in turns:
+                self._write_slice(batch, number, since)
         if self._stored_names < len(self.names):
             fresh = self.names.texts(range(self._stored_names, len(self.names)))
             batch.put(_NAMES.pack(b"n", self._stored_names), pack_ids(fresh))
@@ -260,7 +273,27 @@ class CountStore(Store):
         self.popularity.advance(change.newest_day)
         self.popularity.add_holders(commit, *holders)
         self.popularity.add_purchases(commit, *purchases)
-        self._waiting.add(change.keys)
+
+    def _count_pairs(self, batch: WriteBatch, joined: bytes, changes: Sequence[CountChange]) -> list[tuple[int, int]]:
+        """Count the pairs of changes that fit into memory together; return the slices to be written."""
+        keys = [change.keys(self.owned) for change in changes]
+        turns = self.journal.begin(batch, joined, sum(len(part) for more in keys for part in more.values()))
+        for more in keys:
+            self._waiting.add(more)
+        return turns
+
+    def _count_many_pairs(
+        self, batch: WriteBatch, changes: Sequence[CountChange], turns: list[tuple[int, int]]
+    ) -> None:
+        """Count the pairs of changes a few slices at a time, each of which is written at once."""
+        parts = min(sum(change.most_keys for change in changes) // _KEYS_AT_ONCE + 1, SLICES)
+        part_of_item = slice_of(np.arange(len(self.owned))) % parts
+        for part in range(parts):
+            for change in changes:
+                self._waiting.add(change.keys(self.owned & (part_of_item == part)))
+            for number, since in turns:
+                if number % parts == part:
+                    self._write_slice(batch, number, since)
 
     def _write_slice(self, batch: WriteBatch, number: int, since: int) -> None:
         """Put into `batch` every row of a slice that changed since a commit."""

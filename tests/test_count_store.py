@@ -8,13 +8,21 @@ import pytest
 
 from state import count_store, history_store
 from state.settings import CountingSettings
+from streams.engine import stages
+from streams.engine.deltas import pair_keys
 from streams.engine.embedded import Embedded
-from tests.batch_definition import Line, Order, batch
+from tests.batch_definition import DAY_MS, Line, Order, batch
 from tests.log_strategies import BEGIN_MS, as_orders
 from tests.streamed import facts, streamed_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from state.count_rows import Keys
+    from streams.engine.histories import Runs
 
 
 @pytest.mark.parametrize("pairs_per_slice", [1, 3, 40])
@@ -36,3 +44,37 @@ def test_a_slice_that_takes_its_turn_twice_running_counts_nothing_twice(
             embedded.close()
             embedded = Embedded(tmp_path, CountingSettings())
     embedded.close()
+
+
+@pytest.mark.parametrize("pair_window", [0, 3])
+def test_pairs_that_do_not_fit_into_memory_together_are_counted_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair_window: int
+) -> None:
+    """Without a pair window an order of 10,000 lines has 100 million pair keys, which once took 2 GB."""
+    monkeypatch.setattr(count_store, "_MOST_KEYS", 500)
+    monkeypatch.setattr(count_store, "_KEYS_AT_ONCE", 100)
+    made: list[int] = []
+
+    def spied(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> dict[int, Keys]:
+        keys = pair_keys(runs, pair_window, wanted)
+        made.append(sum(map(len, keys.values())))
+        return keys
+
+    monkeypatch.setattr(stages, "pair_keys", spied)
+    settings = CountingSettings(pair_window, item_partitions=2)
+    many = tuple(Line(f"item {number}") for number in range(120))
+    log = [
+        Order("zoe", BEGIN_MS, many[:70]),
+        Order("ann", BEGIN_MS + 1, many[:2]),
+        Order("zoe", BEGIN_MS + 31 * DAY_MS, many[50:]),
+        Order("zoe", BEGIN_MS + 31 * DAY_MS, many[40:60], type="return"),
+    ]
+    for end in range(1, len(log) + 1):
+        embedded = Embedded(tmp_path, settings)
+
+        embedded.count(as_orders(log[end - 1 : end], end - 1), end)
+
+        assert streamed_facts(embedded) == facts(batch(log[:end], pair_window), log[:end])
+        embedded.close()
+    assert len(made) > 2 * len(log)
+    assert max(made) < 1000

@@ -215,3 +215,27 @@ def test_the_grocery_log_has_the_baskets_it_is_known_to_have() -> None:
     assert {rejection.reason for batch in batches for rejection in batch.rejected} == {"quantity '0' is below 1"}
     assert sum(len(batch.rejected) for batch in batches) == 8_869
     assert batches[-1].end == 1_469_307
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("batch_rows", [1, 2, 3, 4, 100])
+def test_the_lines_of_an_order_with_too_many_are_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, batch_rows: int
+) -> None:
+    """Without a pair window, an order of a million lines once took all memory; one such order stops no replay."""
+    monkeypatch.setattr("producers.logs.LARGEST_ORDER_LINES", 3)
+    monkeypatch.setattr("producers.orders.LARGEST_ORDER_LINES", 3)
+    sizes = [("short", 1), ("bulk", 4), ("long", 3), ("heap", 7), ("last", 2), ("end", 5)]
+    lines = [line("ann", f"{order} {row}", order) for order, size in sizes for row in range(size)]
+    path = write(tmp_path / f"orders{ending}", lines)
+
+    orders, refusals = told(open_log(path, batch_rows=batch_rows))
+
+    assert [[item for item, _, _ in order[4]] for order in orders] == [
+        [f"{order} {row}" for row in range(size)] for order, size in sizes if size <= 3
+    ]
+    assert refusals == [
+        (row, f"the order has {size} lines, more than 3")
+        for row, size in enumerate([size for _, size in sizes for _ in range(size)])
+        if size > 3
+    ]

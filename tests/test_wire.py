@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.orders import DAY_MS, ERASE, PURCHASE, RETURN, order_key
+from producers.orders import DAY_MS, ERASE, LARGEST_ORDER_LINES, PURCHASE, RETURN, order_key
 from producers.wire import decode_orders, encode_order
 
 NEW_YEAR_MS = 1_483_228_800_000  # 2017-01-01 00:00 UTC
@@ -163,6 +163,16 @@ def test_unknown_fields_are_ignored() -> None:
 )  # fmt: skip
 def test_a_bad_record_is_rejected_with_what_is_wrong(bad: bytes | dict[str, object], why: str) -> None:
     assert reason(bad).startswith(why)
+
+
+def test_an_order_of_too_many_lines_is_rejected() -> None:
+    """Without a pair window its pairs would take more memory than a worker has."""
+    most = [(f"item {number}", 1) for number in range(LARGEST_ORDER_LINES)]
+
+    assert decode_orders([encode_order("ann", NEW_YEAR_MS, most)], [0])[1] == []
+    assert reason(encode_order("ann", NEW_YEAR_MS, [*most, ("one more", 1)])) == (
+        "the order has 10,001 lines, more than 10,000"
+    )
 
 
 def test_a_record_from_the_future_is_rejected() -> None:

@@ -163,6 +163,27 @@ def unpack_deltas(record: bytes) -> Deltas:
     )
 
 
+def most_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> int:
+    """How many pair keys `runs` make at most, exposure moves aside; the arguments are those of `pair_keys`.
+
+    A window item pairs with active ones only, which lie on one side of it; an active one with items on both sides.
+    """
+    sizes = runs.window + runs.active
+    of_window, of_active = runs.active, sizes - 1
+    if pair_window:
+        of_window, of_active = np.minimum(of_window, pair_window), np.minimum(of_active, 2 * pair_window)
+    of_entry = np.where(active_entries(runs), np.repeat(of_active, sizes), np.repeat(of_window, sizes))
+    return int(of_entry[wanted[runs.item]].sum())
+
+
+def active_entries(runs: Runs) -> npt.NDArray[np.bool_]:
+    """(k,) whether each entry of `runs` is an active one."""
+    sizes = runs.window + runs.active
+    place = np.arange(len(runs.item)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    active: npt.NDArray[np.bool_] = place >= np.repeat(runs.window, sizes)
+    return active
+
+
 def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> dict[int, Keys]:
     """Every count that `runs` change, as sorted signed pair keys by epoch; exposure moves under EXPOSURES.
 
@@ -172,8 +193,7 @@ def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> di
         wanted: (items,) bool whose rows are kept here: counts of other items are left out.
     """
     sizes = runs.window + runs.active
-    partners = np.minimum(sizes - 1, 2 * pair_window) if pair_window else sizes - 1
-    room = int((2 * runs.active * partners).sum())
+    room = most_keys(runs, pair_window, wanted)
     keys = np.empty(room, np.uint64)
     epochs = np.empty(room, np.uint16)
     moves = np.empty(2 * len(runs.item), np.uint64)

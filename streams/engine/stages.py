@@ -12,7 +12,7 @@ from state.columns import pack, unpack
 from state.count_store import CountChange, CountStore
 from state.errors import StateDamaged
 from state.history_store import HistoryStore
-from streams.engine.deltas import make_deltas, pack_deltas, pair_keys, unpack_deltas
+from streams.engine.deltas import active_entries, make_deltas, most_keys, pack_deltas, pair_keys, unpack_deltas
 from streams.engine.epochs import epoch_of
 from streams.engine.histories import NOT_HELD, NumberedOrders, apply_orders, selected
 
@@ -56,7 +56,7 @@ def open_counts(path: Path, partition: int, settings: CountingSettings, *, read_
         return item_partition(item_id, settings.item_partitions) == partition
 
     store = CountStore(path, partition, settings, owns, read_only=read_only)
-    store.recover(lambda record, wanted: _change(store, unpack_deltas(record), wanted))
+    store.recover(lambda record: _change(store, unpack_deltas(record)))
     return store
 
 
@@ -171,19 +171,20 @@ def _numbers(
     return numbers[codes]
 
 
-def _change(store: CountStore, deltas: Deltas, wanted: npt.NDArray[np.bool_] | None = None) -> CountChange:
-    """What deltas change in the rows of the partition's own items, or the `wanted` of them, and in popularity."""
+def _change(store: CountStore, deltas: Deltas) -> CountChange:
+    """What deltas change in the rows of the partition's own items, and in popularity."""
     numbers = store.numbers_of(deltas.source, deltas.first_item, deltas.items)
     runs = deltas.runs._replace(item=numbers[deltas.runs.item])
-    sizes = runs.window + runs.active
-    active = np.arange(len(runs.item)) - np.repeat(np.cumsum(sizes) - sizes, sizes) >= np.repeat(runs.window, sizes)
+    window = store.settings.pair_window
+    active = active_entries(runs)
     return CountChange(
         source=deltas.source,
         end=deltas.end,
         totals=np.array([deltas.lines, deltas.duplicates, deltas.rejected, deltas.holding]),
         newest=deltas.newest,
         newest_day=deltas.newest // DAY_MS if deltas.newest >= 0 else -1,
-        keys=pair_keys(runs, store.settings.pair_window, store.owned if wanted is None else wanted),
+        most_keys=most_keys(runs, window, store.owned),
+        keys=lambda wanted: pair_keys(runs, window, wanted),
         holder_item=runs.item[active],
         holder_epoch=runs.epoch[active],
         holder_change=np.repeat(runs.sign, runs.active).astype(np.int64),
