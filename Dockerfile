@@ -7,7 +7,7 @@ COPY producers ./producers
 COPY streams ./streams
 COPY state ./state
 COPY evaluation ./evaluation
-RUN pip install --no-cache-dir ".[evaluation]"
+RUN pip install --no-cache-dir ".[evaluation,formats]"
 
 USER alsobought
 # compiled loops are cached here; otherwise every start would compile them again

@@ -23,7 +23,7 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 def declared() -> list[Requirement]:
     """What pyproject.toml asks for, other than of itself."""
     texts = [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"]]
-    texts += [text for name in ("demo", "evaluation", "test", "bench") for text in EXTRAS[name]]
+    texts += [text for name, extra in EXTRAS.items() if name != "dev" for text in extra]
     return [requirement for requirement in map(Requirement, texts) if requirement.name != "alsobought"]
 
 
