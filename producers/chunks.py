@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producers.arrays import Mask
+    from producers.fields import FieldReader
     from producers.orders import Orders, Rejection
-    from producers.timestamps import TimestampReader
 
 
 class Chunk(NamedTuple):
@@ -38,7 +38,7 @@ class Format(Protocol):
     def place(self, position: int) -> str:
         """How people find a position in the file."""
 
-    def chunks(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Chunk]:
+    def chunks(self, start_row: int, most: int, reader: FieldReader) -> Iterator[Chunk]:
         """The lines from `start_row` on, at most `most` at a time.
 
         Raises:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producers.arrays import Whole
-    from producers.timestamps import TimestampReader
+    from producers.fields import FieldReader
 
 
 class CsvLog:
@@ -55,7 +55,7 @@ class CsvLog:
         """The line, the header being the first; a value that goes over several lines counts as one."""
         return f"line {position + 2:,}"
 
-    def chunks(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Chunk]:
+    def chunks(self, start_row: int, most: int, reader: FieldReader) -> Iterator[Chunk]:
         """As `Format` says."""
         end = 0
         for number, block in enumerate(self._file.blocks()):
@@ -64,7 +64,7 @@ class CsvLog:
             for first in range(max(begin, start_row), end, most):
                 beyond = min(first + most, end)
                 rows = slice(*np.searchsorted(positions, [first, beyond]).tolist())
-                orders, rejected = read_lines(lines[rows], positions[rows], timestamps)
+                orders, rejected = read_lines(lines[rows], positions[rows], reader)
                 rejected += [line for line in broken if first <= line.position < beyond]
                 yield Chunk(orders, np.ones(len(orders), bool), sorted(rejected), beyond)
         if self._file.damage:

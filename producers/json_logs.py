@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from producers.timestamps import TimestampReader
+    from producers.fields import FieldReader
 
 RECORDS_TO_KNOW_FIELDS = 100  # there is no header, and a record may leave fields out
 
@@ -46,7 +46,7 @@ class JsonLinesLog:
         """The line, from 1."""
         return f"line {position + 1:,}"
 
-    def chunks(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Chunk]:
+    def chunks(self, start_row: int, most: int, reader: FieldReader) -> Iterator[Chunk]:
         """As `Format` says."""
         begin = 0
         for block in self._file.blocks():
@@ -57,7 +57,7 @@ class JsonLinesLog:
                 records = lines[first - begin : beyond - begin]
                 filled = [row for row, record in enumerate(records) if record and not record.isspace()]
                 decoded = self._decoder.decode(
-                    [records[row] for row in filled], [first + row for row in filled], timestamps
+                    [records[row] for row in filled], [first + row for row in filled], reader
                 )
                 yield Chunk(*decoded, beyond)
             begin = end

@@ -1,11 +1,11 @@
 """Order lines in Arrow columns, as orders: every log but JSON lines is read so.
 
-A column is read at once where Arrow can; `producers.fields` decides, value by value, about what is left.
+A column is read at once where Arrow can; a `FieldReader` decides, value by value, about what is left.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -15,70 +15,130 @@ import pyarrow.compute as pc
 
 from producers.arrays import Mask, Whole, floats, is_number, numerals, plain, present, texts, values, whole_numbers
 from producers.errors import LogError, OrderError
-from producers.fields import Value, absent, as_text, read_id, read_kind, read_quantity
-from producers.orders import LARGEST_QUANTITY, LONGEST_ID_BYTES, Orders, Rejection, compacted, order_key
+from producers.fields import ERASES_ALL, NOT_A_PURCHASE
+from producers.log_format import MISSING_TEXTS
+from producers.orders import (
+    ERASE,
+    LARGEST_QUANTITY,
+    LONGEST_ID_BYTES,
+    PURCHASE,
+    RETURN,
+    Orders,
+    Rejection,
+    compacted,
+    order_key,
+)
+from producers.values import Value, absent, as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from producers.timestamps import TimestampReader
+    from producers.fields import FieldReader
 
 ABSENT, FAULTY = -1, -2  # in place of an id's index
 
+_ODD_TEXT = r"^[='\s]|\s$|^[+-]?[0-9.]+[eE][+-]?[0-9]+$|\.0+$|^[^A-Za-z0-9]|^$|[\x00-\x1f\x7f-\x{10ffff}]"
+"""Ids that a `FieldReader` looks at: they may be missing, wrapped, or numbers written otherwise."""
 
-def read_lines(lines: pa.RecordBatch, positions: Whole, timestamps: TimestampReader) -> tuple[Orders, list[Rejection]]:
-    """Each line as an order of its own, and the lines that cannot be one.
+
+def read_lines(lines: pa.RecordBatch, positions: Whole, reader: FieldReader) -> tuple[Orders, list[Rejection]]:
+    """Each line as an order of its own, and the invalid lines.
 
     Args:
         lines: n lines, columns named by field: customer_id, item_id, timestamp; perhaps quantity, order_id, type.
         positions: (n,) where each line stands in its log.
-        timestamps: reads the column timestamp.
+        reader: says what the fields mean.
 
-    >>> from producers.timestamps import TimestampReader
+    >>> from producers.fields import FieldReader
     >>> lines = {"customer_id": ["ann", "bob"], "item_id": [7, 8], "timestamp": ["2017-01-01", "2017-13-01"]}
-    >>> orders, rejected = read_lines(pa.RecordBatch.from_pydict(lines), np.array([0, 1]), TimestampReader())
+    >>> orders, rejected = read_lines(pa.RecordBatch.from_pydict(lines), np.array([0, 1]), FieldReader())
     >>> orders.customers, orders.items, rejected[0].reason
     (['ann'], ['7'], "timestamp '2017-13-01' is not a date")
     """
     columns = {name: plain(column) for name, column in zip(lines.schema.names, lines.columns, strict=True)}
-    customers, customer = _ids("customer_id", columns["customer_id"])
-    items, item = _ids("item_id", columns["item_id"])
-    time, timely = _times(columns["timestamp"], timestamps)
-    good = timely & (customer >= 0) & (item >= 0)
+    customers, customer = _ids("customer_id", columns["customer_id"], reader)
+    items, item = _ids("item_id", columns["item_id"], reader)
+    time, timely = _times(columns["timestamp"], reader)
     quantity = np.ones(len(lines), np.int64)
     key = np.zeros(len(lines), np.uint64)
     kind = np.zeros(len(lines), np.int64)
+    good = timely
+    if "type" in columns:
+        kind = _kinds(columns["type"], reader)
+        good &= kind != FAULTY
+    erases = kind == ERASE
+    good &= np.where(erases, item == ABSENT, item >= 0)
     if "quantity" in columns:
-        quantity, countable = _quantities(columns["quantity"])
-        good &= countable
+        quantity, countable = _quantities(columns["quantity"], reader)
+        good &= countable | erases
+        negative = countable & (quantity < 0)
+        if negative.any():
+            quantity, kind = np.abs(quantity), np.where(negative & (kind == PURCHASE), RETURN, kind)
     if "order_id" in columns:
-        order_ids, order = _ids("order_id", columns["order_id"])
+        order_ids, order = _ids("order_id", columns["order_id"], reader)
         key = np.array([*map(order_key, order_ids), 0, 0], np.uint64)[order]  # the zeros: FAULTY and ABSENT
         good &= order != FAULTY
-    if "type" in columns:
-        kind = _kinds(columns["type"])
-        good &= kind != FAULTY
-    position = positions[good]
-    orders = Orders(
+        if reader.log_format.guests == "order":
+            customers, customer = _with_guests(customers, customer, order_ids, order, reader)
+    good &= customer >= 0
+    skipped = _skipped(kind, items, item, reader)
+    wanted = good & ~skipped
+    orders = _orders(customers, items, positions, wanted, (customer, time, kind, key, item, quantity))
+    if wanted.all():
+        return orders, []
+    return compacted(orders), _rejections(columns, np.flatnonzero(~good & ~skipped), positions, reader)
+
+
+def _orders(
+    customers: list[str], items: list[str], positions: Whole, wanted: Mask, columns: tuple[npt.NDArray[Any], ...]
+) -> Orders:
+    """Orders of one line each, or of none where a customer is erased."""
+    customer, time, kind, key, item, quantity = (column[wanted] for column in columns)
+    position = positions[wanted]
+    lines = kind != ERASE
+    return Orders(
         customers=customers,
         items=items,
-        customer=customer[good].astype(np.uint32),
-        time=time[good],
-        kind=kind[good].astype(np.uint8),
-        key=key[good],
-        start=np.arange(len(position) + 1, dtype=np.int64),
+        customer=customer.astype(np.uint32),
+        time=time,
+        kind=kind.astype(np.uint8),
+        key=key.astype(np.uint64),
+        start=np.concatenate(([0], np.cumsum(lines))).astype(np.int64),
         after=position + 1,
-        item=item[good].astype(np.uint32),
-        quantity=quantity[good],
-        position=position,
+        item=item[lines].astype(np.uint32),
+        quantity=quantity[lines],
+        position=position[lines],
     )
-    if good.all():
-        return orders, []
-    return compacted(orders), _rejections(columns, np.flatnonzero(~good), positions, timestamps)
+
+
+def _skipped(kind: Whole, items: list[str], item: Whole, reader: FieldReader) -> Mask:
+    """(n,) which lines are neither counted nor rejected: other events than purchases, and items that are none."""
+    skipped: Mask = kind == NOT_A_PURCHASE
+    reader.events += int(skipped.sum())
+    if reader.excludes:
+        excluded = np.array([*map(reader.is_excluded, items), False, False])[item] & ~skipped
+        reader.excluded += int(excluded.sum())
+        skipped |= excluded
+    return skipped
+
+
+def _with_guests(
+    customers: list[str], customer: Whole, order_ids: Sequence[str], order: Whole, reader: FieldReader
+) -> tuple[list[str], Whole]:
+    """The customers with one for each order that has none."""
+    alone = (customer == ABSENT) & (order >= 0)
+    if not alone.any():
+        return customers, customer
+    names = dict.fromkeys(customers)
+    places = {name: place for place, name in enumerate(names)}
+    customer = customer.copy()
+    for row in np.flatnonzero(alone).tolist():
+        customer[row] = places.setdefault(reader.guest(order_ids[order[row]]), len(places))
+    return list(places), customer
 
 
 def check_type(log: str, column: str, kind: pa.DataType, field: str) -> None:
-    """Whether a column's type can hold a field.
+    """Check that a column's type can hold a field.
 
     Raises:
         LogError: it cannot.
@@ -92,43 +152,61 @@ def check_type(log: str, column: str, kind: pa.DataType, field: str) -> None:
         raise LogError(f"{log}: column {column} holds {kind}, which cannot be read as {field}: write it as text")
 
 
-def _ids(field: str, column: pa.Array) -> tuple[list[str], Whole]:
+def _ids(field: str, column: pa.Array, reader: FieldReader) -> tuple[list[str], Whole]:
     """The distinct ids of a column, and for each row the index of its own, ABSENT or FAULTY."""
     encoded = column.dictionary_encode()
     distinct = encoded.dictionary
     index = encoded.indices.fill_null(ABSENT).to_numpy().astype(np.int64)
-    if _all_valid(distinct):
+    if _all_plain(field, distinct, reader):
         return distinct.cast(pa.string()).to_pylist(), index
-    names = []
+    places: dict[str, int] = {}
     verdict = np.arange(len(distinct) + 1)
     verdict[ABSENT] = ABSENT
     for place, value in enumerate(values(distinct)):
         try:
-            names.append(read_id(field, value))
+            name = reader.id(field, value)
         except OrderError:
-            names.append("")
-            verdict[place] = ABSENT if absent(value) else FAULTY
-    return names, verdict[index]
+            verdict[place] = ABSENT if reader.is_missing(field, value) else FAULTY
+        else:
+            verdict[place] = places.setdefault(name, len(places))
+    return list(places), verdict[index]
 
 
-def _all_valid(distinct: pa.Array) -> bool:
-    """Whether all of these are plainly ids; False leaves each to `read_id`."""
-    if pa.types.is_integer(distinct.type) or not len(distinct):
+def _all_plain(field: str, distinct: pa.Array, reader: FieldReader) -> bool:
+    """Whether all of these are ids as they stand; False leaves each to the reader."""
+    if not len(distinct):
         return True
+    if field != "item_id" and reader.missing_ids:
+        return False
     if not pa.types.is_binary(distinct.type):
-        return False
+        return bool(pa.types.is_integer(distinct.type))
     size = pc.min_max(pc.binary_length(distinct)).as_py()
-    if not 0 < size["min"] <= size["max"] <= LONGEST_ID_BYTES or texts(distinct).null_count:
+    if not 0 < size["min"] <= size["max"] <= LONGEST_ID_BYTES:
         return False
-    return not pc.any(pc.match_substring(distinct, "\0")).as_py()
+    if _content(distinct).isdigit():
+        return True
+    text = texts(distinct)
+    odd = pc.or_(pc.match_substring_regex(text, _ODD_TEXT), pc.is_in(pc.utf8_lower(text), value_set=_missing_texts()))
+    return not text.null_count and not pc.any(odd).as_py()
 
 
-def _times(column: pa.Array, timestamps: TimestampReader) -> tuple[Whole, Mask]:
+def _content(column: pa.Array) -> bytes:
+    """All texts of a binary column without nulls, one behind the other."""
+    offsets = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, 4 * column.offset)
+    return bytes(memoryview(column.buffers()[2])[offsets[0] : offsets[-1]])
+
+
+def _missing_texts() -> pa.Array:
+    return pa.array(sorted(MISSING_TEXTS))
+
+
+def _times(column: pa.Array, reader: FieldReader) -> tuple[Whole, Mask]:
+    timestamps = reader.timestamps
     time, readable = timestamps.read_column(texts(column) if pa.types.is_binary(column.type) else column)
     return _mended(time, readable, column, timestamps.read)
 
 
-def _quantities(column: pa.Array) -> tuple[Whole, Mask]:
+def _quantities(column: pa.Array, reader: FieldReader) -> tuple[Whole, Mask]:
     if pa.types.is_binary(column.type):
         text = texts(column)
         readable = numerals(text, 9)
@@ -140,14 +218,14 @@ def _quantities(column: pa.Array) -> tuple[Whole, Mask]:
         readable = (numbers == np.floor(numbers)) & (np.abs(numbers) <= LARGEST_QUANTITY)
         quantity = np.where(readable, numbers, 0).astype(np.int64)
     readable &= (quantity >= 1) & (quantity <= LARGEST_QUANTITY)
-    return _mended(quantity, readable, column, read_quantity)
+    return _mended(quantity, readable, column, reader.quantity)
 
 
 def _mended(numbers: Whole, readable: Mask, column: pa.Array, read: Callable[[Value], int]) -> tuple[Whole, Mask]:
     """The numbers with each row that was not readable at once read by itself, and which are readable now."""
     left = np.flatnonzero(~readable)
     if len(left):
-        numbers = numbers.copy()  # it may be Arrow's own memory
+        numbers, readable = numbers.copy(), readable.copy()  # they may be Arrow's own memory
         for row, value in zip(left.tolist(), values(column.take(pa.array(left))), strict=True):
             try:
                 numbers[row] = read(value)
@@ -157,13 +235,13 @@ def _mended(numbers: Whole, readable: Mask, column: pa.Array, read: Callable[[Va
     return numbers, readable
 
 
-def _kinds(column: pa.Array) -> Whole:
-    """PURCHASE, RETURN or FAULTY for each row."""
+def _kinds(column: pa.Array, reader: FieldReader) -> Whole:
+    """PURCHASE, RETURN, ERASE, NOT_A_PURCHASE or FAULTY for each row."""
     encoded = column.dictionary_encode()
     kinds = []
     for value in [*values(encoded.dictionary), None]:  # None is what nulls, at -1, are read as
         try:
-            kinds.append(read_kind(value))
+            kinds.append(reader.kind(value))
         except OrderError:
             kinds.append(FAULTY)
     kind: Whole = np.array(kinds, np.int64)[encoded.indices.fill_null(ABSENT).to_numpy()]
@@ -171,10 +249,11 @@ def _kinds(column: pa.Array) -> Whole:
 
 
 def _rejections(
-    columns: Mapping[str, pa.Array], rows: npt.NDArray[np.intp], positions: Whole, timestamps: TimestampReader
+    columns: Mapping[str, pa.Array], rows: npt.NDArray[np.intp], positions: Whole, reader: FieldReader
 ) -> list[Rejection]:
     bad = {field: values(column.take(pa.array(rows))) for field, column in columns.items()}
     rejections = []
+    fractions = reader.fractions  # these were counted when they were read
     for position, *line in zip(positions[rows].tolist(), *bad.values(), strict=True):
         fields: dict[str, Value] = dict(zip(bad, line, strict=True))
         known = {
@@ -182,20 +261,34 @@ def _rejections(
             for field, value in fields.items()
             if not absent(value)
         }
-        rejections.append(Rejection(position, _fault(fields, timestamps), msgspec.json.encode(known).decode()))
+        rejections.append(Rejection(position, _fault(fields, reader), msgspec.json.encode(known).decode()))
+    reader.fractions = fractions
     return rejections
 
 
-def _fault(line: Mapping[str, Value], timestamps: TimestampReader) -> str:
+def _fault(line: Mapping[str, Value], reader: FieldReader) -> str:
     """Why the line is not an order line: its first fault, in the order of the fields."""
+    type_fault = None
     try:
-        read_id("customer_id", line["customer_id"])
-        read_id("item_id", line["item_id"])
-        timestamps.read(line["timestamp"])
-        read_quantity(line.get("quantity"))
-        if not absent(order_id := line.get("order_id")):
-            read_id("order_id", order_id)
-        read_kind(line.get("type"))
+        kind = reader.kind(line.get("type"))
+    except OrderError as error:
+        kind, type_fault = PURCHASE, error
+    order_id = line.get("order_id")
+    guest = reader.log_format.guests == "order" and not reader.is_missing("order_id", order_id)
+    try:
+        if not (guest and reader.is_missing("customer_id", line["customer_id"])):
+            reader.id("customer_id", line["customer_id"])
+        if kind != ERASE:
+            reader.id("item_id", line["item_id"])
+        elif not reader.is_missing("item_id", line["item_id"]):
+            return ERASES_ALL
+        reader.timestamps.read(line["timestamp"])
+        if kind != ERASE:
+            reader.quantity(line.get("quantity"))
+        if not reader.is_missing("order_id", order_id):
+            reader.id("order_id", order_id)
     except OrderError as error:
         return str(error)
+    if type_fault is not None:
+        return str(type_fault)
     raise AssertionError(f"{line} is an order line after all")

@@ -17,6 +17,7 @@ import numpy as np
 from producers.chunks import Chunk, Format
 from producers.csv_logs import CsvLog
 from producers.errors import LogError
+from producers.fields import FieldReader
 from producers.json_logs import JsonLinesLog
 from producers.orders import (
     LARGEST_ORDER_LINES,
@@ -28,7 +29,6 @@ from producers.orders import (
     too_many_lines,
 )
 from producers.parquet_logs import ParquetLog
-from producers.timestamps import TimestampReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,7 +73,7 @@ class Log:
         self.path = path
         self.start_row = start_row
         self._source = source
-        self._timestamps = TimestampReader(latest_ms)
+        self.reader = FieldReader(latest_ms=latest_ms)
         self._batch_rows = batch_rows
 
     @property
@@ -89,7 +89,7 @@ class Log:
     @property
     def utc_assumed(self) -> bool:
         """Whether any timestamp read so far named no zone and was taken for UTC."""
-        return self._timestamps.utc_assumed
+        return self.reader.timestamps.utc_assumed
 
     def place(self, position: int) -> str:
         """How people find a position in this file: "line 18" of a text file, "row 16", counted from 0, of Parquet."""
@@ -104,7 +104,7 @@ class Log:
         """
         begin = end = self.start_row
         held: Chunk | None = None
-        for stretch in self._source.chunks(self.start_row, self._batch_rows, self._timestamps):
+        for stretch in self._source.chunks(self.start_row, self._batch_rows, self.reader):
             batch, held = _split(stretch if held is None else _behind(held, stretch), begin)
             if batch.end > begin:
                 yield _capped(batch)

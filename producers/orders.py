@@ -23,13 +23,15 @@ DAY_MS = 86_400_000
 
 
 class Rejection(NamedTuple):
-    """A line or record that was not counted, kept whole so that it can be mended and sent again."""
+    """A line or record that was not counted, kept whole so that it can be repaired and sent again."""
 
     position: int
     """Where it stands in its log: row of the file from 0, or Kafka offset."""
     reason: str
     record: str
     """The line as text: JSON where its fields are known."""
+    partial: bool = False
+    """Whether `record` is one line of a record whose other lines were counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from producers.timestamps import TimestampReader
+    from producers.fields import FieldReader
 
 BUFFER_BYTES = 1 << 20  # of each column, instead of the whole column of a row group
 
@@ -46,7 +46,7 @@ class ParquetLog:
         """The row, from 0 as data frames count."""
         return f"row {position:,}"
 
-    def chunks(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Chunk]:
+    def chunks(self, start_row: int, most: int, reader: FieldReader) -> Iterator[Chunk]:
         """As `Format` says; row groups before `start_row` are not read at all."""
         for batch in self._batches(start_row, most):
             begin, end = self._read - len(batch), self._read
@@ -54,7 +54,7 @@ class ParquetLog:
             if first < end:
                 columns = [batch.column(column)[first - begin :] for column in self._columns.values()]
                 lines = pa.RecordBatch.from_arrays(columns, names=list(self._columns))
-                orders, rejected = read_lines(lines, np.arange(first, end), timestamps)
+                orders, rejected = read_lines(lines, np.arange(first, end), reader)
                 yield Chunk(orders, np.ones(len(orders), bool), rejected, end)
         check_length(self._path, self._read, start_row)
 

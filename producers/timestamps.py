@@ -1,20 +1,26 @@
-"""Timestamps: each way in which logs write them, as milliseconds since 1970 UTC."""
+"""Timestamps as milliseconds since 1970 UTC, whatever way a log writes them."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from producers.arrays import Mask, Whole, floats, moments, numerals, present, whole_numbers
 from producers.errors import OrderError
-from producers.fields import Value, absent, as_text, shown
+from producers.log_format import MISSING_TEXTS, LogFormat
+from producers.notations import read_times
 from producers.orders import DAY_MS, EARLIEST_MS
+from producers.values import Value, absent, as_text, shown
 
-SECONDS_BELOW = 100_000_000_000  # as seconds the year 5138, as milliseconds 1973: before any order
+SECONDS_BELOW = 1e11  # as seconds the year 5138, as milliseconds 1973: before any order
+MILLISECONDS_BELOW = 1e14  # as microseconds 1973 again
+MICROSECONDS_BELOW = 1e17
 LATEST_MS = 253_402_300_799_999  # the end of year 9999
 TEXTS_AT_ONCE = 1024  # one text that Arrow cannot read costs this many the quick way
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
@@ -23,10 +29,18 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 class TimestampReader:
-    """Reads the timestamps of a log, and remembers whether UTC had to be assumed for any.
+    """Reads the timestamps of a log, and remembers whether a zone had to be assumed for any.
 
-    A timestamp is ISO 8601 with or without zone, a date, or a number: seconds since 1970 below 100,000,000,000, else
-    milliseconds. It must lie between 1990 and `latest_ms`.
+    In the format "iso" a timestamp is ISO 8601 with or without zone, a date, or Unix time: a number is seconds below
+    10^11, milliseconds below 10^14, microseconds below 10^17, else nanoseconds. It must lie between 1990 and
+    `latest_ms`.
+
+    Args:
+        latest_ms: the latest time an order can have; None: any.
+        log_format: says how times are written, and the zone of those that name none.
+
+    Attributes:
+        utc_assumed: whether any timestamp read named no zone, and the format none but UTC.
 
     >>> timestamps = TimestampReader()
     >>> timestamps.read("2017-01-01T12:00:00+01:00"), timestamps.utc_assumed
@@ -40,9 +54,14 @@ class TimestampReader:
     producers.errors.OrderError: timestamp '2017-13-01' is not a date
     """
 
-    def __init__(self, latest_ms: int | None = None) -> None:
+    def __init__(self, latest_ms: int | None = None, log_format: LogFormat | None = None) -> None:
+        log_format = log_format or LogFormat()
         self.latest_ms = LATEST_MS if latest_ms is None else latest_ms
         self.utc_assumed = False
+        self._notation = log_format.timestamp_format
+        self._timezone = log_format.timezone
+        self._start = log_format.start
+        self._plain = self._notation == "iso" and self._timezone == "UTC"
 
     def read(self, value: Value) -> int:
         """Milliseconds since 1970 UTC.
@@ -64,7 +83,9 @@ class TimestampReader:
         Returns:
             (n,) int64, milliseconds; and (n,) bool, whether the row was read: `read` decides about the others.
         """
-        if pa.types.is_string(column.type):
+        if not self._plain and not pa.types.is_temporal(column.type):
+            times, readable = self._read_otherwise(column)
+        elif pa.types.is_string(column.type):
             times, readable = self._read_texts(column)
         elif pa.types.is_floating(column.type):
             numbers = floats(column)
@@ -73,26 +94,51 @@ class TimestampReader:
             times, readable = _epoch(whole_numbers(column)), present(column)
         else:
             times, readable = _from_unit(column), present(column)
-            self.utc_assumed |= getattr(column.type, "tz", None) is None
+            if getattr(column.type, "tz", None) is None:
+                times = self._in_zone(times)
         return times, readable & (times >= EARLIEST_MS) & (times <= self.latest_ms)
 
     def _milliseconds(self, value: Value) -> int:
-        if isinstance(value, int):
-            return value * 1000 if abs(value) < SECONDS_BELOW else value
-        if absent(value):
+        if isinstance(value, int) and self._notation == "iso":
+            return _scaled(value)
+        if absent(value) or (text := as_text(value).strip()).lower() in MISSING_TEXTS:
             raise OrderError("timestamp is missing")
-        text = as_text(value)
+        if self._notation != "iso":
+            (time,), (readable,) = self._read_otherwise(pa.array([text]))
+            if not readable:
+                raise OrderError(f"timestamp {shown(value)} is no time of the form '{self._notation}'")
+            return int(time)
         if isinstance(value, float) or NUMBER.fullmatch(text):
-            number = max(min(float(text), LATEST_MS + 1.0), -1.0 * LATEST_MS)
-            return round(number * 1000 if abs(number) < SECONDS_BELOW else number)
+            return _scaled(int(text) if text.isdigit() else min(max(float(text), -1e30), 1e30))
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
             raise OrderError(f"timestamp {shown(value)} is not a date") from None
         if moment.tzinfo is None:
-            self.utc_assumed = True
-            moment = moment.replace(tzinfo=UTC)
+            bare = (moment.replace(tzinfo=UTC) - EPOCH) // MILLISECOND
+            return int(self._in_zone(np.array([bare]))[0])
         return (moment - EPOCH) // MILLISECOND
+
+    def _in_zone(self, local: Whole) -> Whole:
+        """Local times as UTC: the earlier of two, and the moment of the change where the clock skips a time."""
+        if self._timezone == "UTC":
+            self.utc_assumed = True
+            return local
+        bounded = np.clip(local, -LATEST_MS, LATEST_MS)
+        stamps = pa.array(bounded, pa.timestamp("ms"))
+        zoned = pc.assume_timezone(stamps, self._timezone, ambiguous="earliest", nonexistent="latest")
+        times: Whole = zoned.cast(pa.int64()).to_numpy()
+        return times
+
+    def _read_otherwise(self, column: pa.Array) -> tuple[Whole, Mask]:
+        """A column in a notation other than plain ISO 8601 in UTC."""
+        if self._notation == "iso":
+            return np.zeros(len(column), np.int64), np.zeros(len(column), bool)  # each value by itself
+        texts = column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
+        times, readable, zoned = read_times(texts, self._notation, self._timezone, self._start)
+        if self._timezone == "UTC" and not zoned[readable].all():
+            self.utc_assumed = True
+        return times, readable
 
     def _read_texts(self, texts: pa.Array) -> tuple[Whole, Mask]:
         readable = numerals(texts, 18)
@@ -108,16 +154,43 @@ class TimestampReader:
                     zoned = part.cast(pa.timestamp("ns", zone))
                 except pa.ArrowInvalid:
                     continue
-                times[rows], readable[rows] = _from_unit(zoned), present(part)
-                self.utc_assumed |= zone is None
+                read = _from_unit(zoned)
+                times[rows], readable[rows] = self._in_zone(read) if zone is None else read, present(part)
                 break
         return times, readable
 
 
-def _epoch(numbers: Whole | npt.NDArray[np.float64]) -> Whole:
-    """Seconds or milliseconds since 1970 as milliseconds; anything beyond year 9999 as some time beyond it."""
-    bounded = np.clip(numbers, -10 * LATEST_MS, 10 * LATEST_MS)
-    return np.rint(np.where(np.abs(bounded) < SECONDS_BELOW, bounded * 1000, bounded)).astype(np.int64)
+def _scaled(number: float) -> int:
+    """Unix time as milliseconds; anything beyond year 9999 as some time beyond it.
+
+    >>> [_scaled(number) for number in (1483228800, 1483228800000, 1483228800000000, 1483228800000000000)]
+    [1483228800000, 1483228800000, 1483228800000, 1483228800000]
+    """
+    size = abs(number)
+    if size < SECONDS_BELOW:
+        return round(number * 1000)
+    if size < MILLISECONDS_BELOW:
+        return round(number)
+    if size < MICROSECONDS_BELOW:
+        return round(number // 1000)
+    return max(min(round(number // 1_000_000), LATEST_MS + 1), -LATEST_MS)
+
+
+def _epoch(numbers: npt.NDArray[Any]) -> Whole:
+    """`_scaled` of each."""
+    if numbers.dtype.kind == "f":
+        numbers = np.clip(numbers, -1e30, 1e30)
+    size = np.abs(numbers)
+    if not len(size) or size.max() < SECONDS_BELOW:
+        seconds: Whole = np.rint(numbers * 1000).astype(np.int64)
+        return seconds
+    scales = np.select(
+        [size < SECONDS_BELOW, size < MILLISECONDS_BELOW, size < MICROSECONDS_BELOW],
+        [numbers * 1000.0, numbers, numbers // 1000],
+        numbers // 1_000_000,
+    )
+    times: Whole = np.rint(np.clip(scales, -LATEST_MS, LATEST_MS + 1)).astype(np.int64)
+    return times
 
 
 def _from_unit(column: pa.Array) -> Whole:

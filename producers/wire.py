@@ -13,20 +13,20 @@ import msgspec
 import numpy as np
 
 from producers.errors import OrderError
-from producers.fields import RECORD_KINDS, absent, as_text, read_id, read_kind, read_quantity
+from producers.fields import ERASES_ALL, NOT_A_PURCHASE, FieldReader
 from producers.orders import (
     ERASE,
     LARGEST_ORDER_LINES,
     LARGEST_QUANTITY,
-    LONGEST_ID_BYTES,
     PURCHASE,
+    RETURN,
     Orders,
     Rejection,
     compacted,
     order_key,
     too_many_lines,
 )
-from producers.timestamps import TimestampReader
+from producers.values import absent, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,11 +39,11 @@ LINE = [("item_id", Scalar, None), ("quantity", Scalar, None)]
 ORDER = [("customer_id", Scalar, None), ("timestamp", Scalar, None), ("order_id", Scalar, None), ("type", Scalar, None)]
 LARGEST_RECORD_BYTES = 512 << 10
 """Of an order on the topic `purchases`, and of a body that is posted to /orders."""
-SURELY_SHORT = LONGEST_ID_BYTES // 4  # characters, of at most four bytes each
+KINDS = {"purchase": PURCHASE, "return": RETURN, "erase": ERASE}
 
 
 class Decoded(NamedTuple):
-    """Records decoded: m orders, one for each good record, and the records that are none."""
+    """Records decoded: m orders, one for each valid record, and invalid records and lines."""
 
     orders: Orders
     flat: Mask
@@ -59,86 +59,221 @@ class OrderDecoder:
     """
 
     def __init__(self, columns: Mapping[str, str] | None = None) -> None:
-        rename = dict(columns or {})
-        line = msgspec.defstruct("Line", LINE, rename=rename, gc=False)
-        lines = ("lines", list[line] | None, None)  # type: ignore[valid-type]
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-            msgspec.defstruct("Order", [*ORDER, *LINE, lines], rename=rename, gc=False)
+        self._names = dict(columns or {})
+        self._line = msgspec.defstruct("Line", LINE, rename=self._names, gc=False)
+        lines = ("lines", list[self._line] | None, None)  # type: ignore[name-defined]
+        loose = ("lines", list[msgspec.Raw] | None, None)
+        self._decoder, self._loose_decoder = (
+            msgspec.json.Decoder(msgspec.defstruct("Order", [*ORDER, *LINE, each], rename=self._names, gc=False))
+            for each in (lines, loose)
         )
 
-    def decode(self, records: Sequence[bytes], positions: Iterable[int], timestamps: TimestampReader) -> Decoded:
+    def decode(self, records: Sequence[bytes], positions: Iterable[int], reader: FieldReader) -> Decoded:
         """The orders of `records`.
+
+        An invalid line of a record is rejected alone, as a record of its own that can be sent again; the order keeps
+        its other lines. A record whose customer, time or type is invalid, or all of its lines, is rejected whole.
 
         Args:
             records: one order each, as UTF-8 JSON.
             positions: of each record, its place in the log.
-            timestamps: reads their timestamps.
+            reader: says what the fields mean.
         """
-        decode, read_time = self._decoder.decode, timestamps.read
-        customers: dict[str, int] = {}
-        items: dict[str, int] = {}
-        heads: list[tuple[int, int, int, int, int, bool]] = []
-        start = [0]
-        item: list[int] = []
-        quantity: list[int] = []
+        gathered = _Gathered(reader)
         rejected: list[Rejection] = []
+        skipped = 0
         for position, record in zip(positions, records, strict=True):
             try:
-                order = decode(record)
-                customer_id, order_id, lines = order.customer_id, order.order_id, order.lines
-                if type(customer_id) is not str or not 0 < len(customer_id) <= SURELY_SHORT or "\0" in customer_id:
-                    customer_id = read_id("customer_id", customer_id)
-                if flat := lines is None:
-                    lines = (order,)
-                elif not absent(order.item_id):
-                    raise OrderError("has both item_id and lines")  # noqa: TRY301
-                time_ms = read_time(order.timestamp)
-                kind = PURCHASE if order.type is None else read_kind(order.type, RECORD_KINDS)
-                key = 0 if order_id is None or absent(order_id) else order_key(read_id("order_id", order_id))
-                if kind == ERASE:
-                    lines = _none_to_erase(lines)
-                elif not lines:
-                    raise OrderError("lines is empty")  # noqa: TRY301
-                if len(lines) > LARGEST_ORDER_LINES:
-                    raise OrderError(too_many_lines(len(lines)))  # noqa: TRY301
-                for line in lines:
-                    item_id, count = line.item_id, line.quantity
-                    if type(item_id) is not str or not 0 < len(item_id) <= SURELY_SHORT or "\0" in item_id:
-                        item_id = read_id("item_id", item_id)
-                    if count is None:
-                        count = 1
-                    elif type(count) is not int or not 0 < count <= LARGEST_QUANTITY:
-                        count = read_quantity(count)
-                    item.append(items.setdefault(item_id, len(items)))
-                    quantity.append(count)
+                order = self._decode(record)
+                faults = gathered.add(order, position)
             except (OrderError, ValueError, RecursionError) as error:
-                del item[start[-1] :], quantity[start[-1] :]
+                gathered.forget_lines()
                 rejected.append(Rejection(position, _reason(error), as_text(record)))
             else:
-                start.append(len(item))
-                heads.append((customers.setdefault(customer_id, len(customers)), time_ms, kind, key, position, flat))
-        customer, time, kinds, keys, places, flats = zip(*heads, strict=True) if heads else ((),) * 6
-        begin = np.array(places, np.int64)
-        orders = Orders(
-            customers=list(customers),
-            items=list(items),
+                if faults is None:
+                    skipped += 1
+                elif faults:
+                    rejected += [
+                        Rejection(position, reason, self._only(record, line), partial=True) for line, reason in faults
+                    ]
+        orders = gathered.orders()
+        flat = np.array(gathered.flat, bool)
+        return Decoded(compacted(orders) if rejected or skipped else orders, flat, rejected)
+
+    def _decode(self, record: bytes) -> Any:  # noqa: ANN401 - a struct made for these names
+        try:
+            return self._decoder.decode(record)
+        except msgspec.ValidationError as error:
+            if "$.lines[" not in str(error):
+                raise
+            order: Any = self._loose_decoder.decode(record)
+        order.lines = [self._line_of(line) for line in order.lines]
+        return order
+
+    def _line_of(self, line: msgspec.Raw) -> Any:  # noqa: ANN401
+        try:
+            return msgspec.json.decode(line, type=self._line)
+        except msgspec.ValidationError as error:
+            return OrderError(f"not an order line: {error}")
+
+    def _only(self, record: bytes, line: int) -> str:
+        """A record with one line of another."""
+        fields = msgspec.json.decode(record)
+        lines = self._names.get("lines", "lines")
+        return msgspec.json.encode(fields | {lines: [fields[lines][line]]}).decode()
+
+
+class _Gathered:
+    """Orders while their records are decoded."""
+
+    def __init__(self, reader: FieldReader) -> None:
+        self._reader = reader
+        self._read_time = reader.timestamps.read
+        self._customers: dict[str, int] = {}
+        self._items: dict[str, int] = {}
+        # each distinct value as it is written, with its place in the dictionaries above, which hold ids
+        self._written_customers: dict[Scalar, int] = {}
+        self._written_items: dict[Scalar, int] = {}
+        self._heads: list[tuple[int, int, int, int, int]] = []
+        self._start = [0]
+        self._item: list[int] = []
+        self._quantity: list[int] = []
+        self.flat: list[bool] = []
+
+    def forget_lines(self) -> None:
+        """Drop the lines of an order that turned out invalid."""
+        del self._item[self._start[-1] :], self._quantity[self._start[-1] :]
+
+    def add(self, order: Any, position: int) -> list[tuple[int, str]] | None:  # noqa: ANN401
+        """Add an order.
+
+        Returns:
+            The number and fault of each line that was left out; None if the order is none to be counted.
+
+        Raises:
+            OrderError: the order is invalid, or all of its lines.
+        """
+        reader = self._reader
+        kind = PURCHASE if order.type is None and not reader.others_skipped else reader.kind(order.type)
+        if kind == NOT_A_PURCHASE:
+            reader.events += 1
+            return None
+        order_id, lines = order.order_id, order.lines
+        customer = self._customer(order)
+        if flat := lines is None:
+            lines = (order,)
+        elif not absent(order.item_id):
+            raise OrderError("has both item_id and lines")
+        time_ms = self._read_time(order.timestamp)
+        key = 0 if order_id is None or reader.is_missing("order_id", order_id) else _key(reader, order_id)
+        faults: list[tuple[int, str]] = []
+        if kind == ERASE:
+            if any(isinstance(line, OrderError) or not absent(line.item_id) for line in lines):
+                raise OrderError(ERASES_ALL)
+        else:
+            kind = self._add_lines(kind, lines, faults)
+            if kind == NOT_A_PURCHASE:
+                return None
+        self._start.append(len(self._item))
+        self._heads.append((customer, time_ms, kind, key, position))
+        self.flat.append(flat)
+        return faults
+
+    def _customer(self, order: Any) -> int:  # noqa: ANN401
+        written = order.customer_id
+        place = self._written_customers.get(written)
+        if place is None:
+            reader = self._reader
+            if reader.log_format.guests == "order" and reader.is_missing("customer_id", written):
+                if reader.is_missing("order_id", order.order_id):
+                    raise OrderError("customer_id is missing")
+                customer_id = reader.guest(reader.id("order_id", order.order_id))
+                return self._customers.setdefault(customer_id, len(self._customers))
+            customer_id = reader.id("customer_id", written)
+            place = self._customers.setdefault(customer_id, len(self._customers))
+            self._written_customers[written] = place
+        return place
+
+    def _add_lines(self, kind: int, lines: Sequence[Any], faults: list[tuple[int, str]]) -> int:
+        """Add the valid lines of an order, and the others to `faults`; return the order's kind.
+
+        Raises:
+            OrderError: none is valid.
+        """
+        if not lines:
+            raise OrderError("lines is empty")
+        if len(lines) > LARGEST_ORDER_LINES:
+            raise OrderError(too_many_lines(len(lines)))
+        reader, items = self._reader, self._items
+        begin = len(self._item)
+        returned: bool | None = None
+        for number, line in enumerate(lines):
+            try:
+                place, count = self._line(line)
+            except OrderError as error:
+                faults.append((number, str(error)))
+                continue
+            if returned is None:
+                returned = count < 0
+            if reader.excludes and reader.is_excluded(list(items)[place]):
+                reader.excluded += 1
+            elif returned != (count < 0):
+                faults.append((number, "purchases and returns (negative quantities) need a record each"))
+            else:
+                self._item.append(place)
+                self._quantity.append(abs(count))
+        if len(self._item) == begin:
+            if faults:
+                raise OrderError(faults[0][1])
+            return NOT_A_PURCHASE
+        return RETURN if returned and kind == PURCHASE else kind
+
+    def _line(self, line: Any) -> tuple[int, int]:  # noqa: ANN401
+        """Place of a line's item, and its quantity.
+
+        Raises:
+            OrderError: the line is invalid.
+        """
+        if isinstance(line, OrderError):
+            raise line
+        written, count = line.item_id, line.quantity
+        place = self._written_items.get(written)
+        if place is None:
+            item_id = self._reader.id("item_id", written)
+            place = self._written_items[written] = self._items.setdefault(item_id, len(self._items))
+        if count is None:
+            return place, 1
+        if type(count) is int and 0 < count <= LARGEST_QUANTITY:
+            return place, count
+        return place, self._reader.quantity(count)
+
+    def orders(self) -> Orders:
+        """Everything that was added."""
+        customer, time, kind, key, position = zip(*self._heads, strict=True) if self._heads else ((),) * 5
+        begin = np.array(position, np.int64)
+        return Orders(
+            customers=list(self._customers),
+            items=list(self._items),
             customer=np.array(customer, np.uint32),
             time=np.array(time, np.int64),
-            kind=np.array(kinds, np.uint8),
-            key=np.array(keys, np.uint64),
-            start=np.array(start, np.int64),
+            kind=np.array(kind, np.uint8),
+            key=np.array(key, np.uint64),
+            start=np.array(self._start, np.int64),
             after=begin + 1,
-            item=np.array(item, np.uint32),
-            quantity=np.array(quantity, np.int64),
-            position=np.repeat(begin, np.diff(start)),
+            item=np.array(self._item, np.uint32),
+            quantity=np.array(self._quantity, np.int64),
+            position=np.repeat(begin, np.diff(self._start)),
         )
-        return Decoded(compacted(orders) if rejected else orders, np.array(flats, bool), rejected)
+
+
+def _key(reader: FieldReader, order_id: Scalar) -> int:
+    return order_key(reader.id("order_id", order_id))
 
 
 def decode_orders(
     records: Sequence[bytes], offsets: Iterable[int], latest_ms: int | None = None
 ) -> tuple[Orders, list[Rejection]]:
-    """The orders of `records`, one each, and the records that are none.
+    """The orders of `records`, one each, and what of them is invalid.
 
     Args:
         records: as UTF-8 JSON.
@@ -150,9 +285,9 @@ def decode_orders(
     >>> orders.customers, orders.items, orders.quantity.tolist(), orders.after.tolist()
     (['ann'], ['milk'], [2], [11])
     >>> rejected
-    [Rejection(position=11, reason='timestamp is missing', record='{"customer_id": "bob"}')]
+    [Rejection(position=11, reason='timestamp is missing', record='{"customer_id": "bob"}', partial=False)]
     """
-    orders, _, rejected = OrderDecoder().decode(records, offsets, TimestampReader(latest_ms))
+    orders, _, rejected = OrderDecoder().decode(records, offsets, FieldReader(latest_ms=latest_ms))
     return orders, rejected
 
 
@@ -180,19 +315,13 @@ def encode_order(
     if order_id is not None:
         record["order_id"] = order_id
     if kind != PURCHASE:
-        record["type"] = next(name for name, number in RECORD_KINDS.items() if number == kind)
+        record["type"] = next(name for name, number in KINDS.items() if number == kind)
     if kind != ERASE:
         record["lines"] = [
             {"item_id": item_id} if quantity == 1 else {"item_id": item_id, "quantity": quantity}
             for item_id, quantity in lines
         ]
     return msgspec.json.encode(record)
-
-
-def _none_to_erase(lines: Sequence[Any]) -> tuple[()]:
-    if any(not absent(line.item_id) for line in lines):
-        raise OrderError("type 'erase' erases a whole customer and takes no items")
-    return ()
 
 
 def _reason(error: Exception) -> str:

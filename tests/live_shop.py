@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from producers.timestamps import TimestampReader
+from producers.fields import FieldReader
 from producers.wire import OrderDecoder
 from state.settings import CountingSettings
 from streams.catalogue.catalogue import Catalogue, CatalogueItem
@@ -89,7 +89,7 @@ class Shop:
     async def produce(self, record: bytes) -> dict[str, Any]:
         """Count an order or an erasure at once, as a log and a worker would together."""
         position = self.embedded.purchases_offset
-        decoded = self._decoder.decode([record], [position], TimestampReader(None))
+        decoded = self._decoder.decode([record], [position], FieldReader())
         assert not decoded.rejected
         self.embedded.count(decoded.orders, position + 1, score=self._score)
         list(self.embedded.publish())

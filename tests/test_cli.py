@@ -186,9 +186,10 @@ BAD_LINES = {
     ",milk,2024-01-01,1,": "customer_id is missing",
     "ann,,2024-01-01,1,": "item_id is missing",
     "ann,milk,yesterday,1,": "timestamp 'yesterday' is not a date",
-    "ann,milk,2024-01-01,1.5,": "quantity '1.5' is not a whole number",
+    "ann,milk,2024-01-01,two,": "quantity 'two' is not a number",
     "ann,milk,2024-01-01,0,": "quantity '0' is below 1",
-    "ann,milk,2024-01-01,1,refund": "type 'refund' is none of purchase, return",
+    "ann,milk,2024-01-01,1,gift": "type 'gift' is none of purchase, return, erase",
+    "ann,4.00638E+12,2024-01-01,1,": "item_id '4.00638E+12' is in scientific notation: export it as text",
     f"ann,{'x' * 513},2024-01-01,1,": "item_id is longer than 512 bytes",
     "ann,soap,2024-01-01,1,return": "return of an item not held",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import decimal
 from datetime import UTC, date, datetime, timedelta, timezone
 
@@ -12,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.errors import LogError, OrderError
-from producers.fields import Value, absent, read_id, read_kind, read_quantity
+from producers.fields import FieldReader
 from producers.lines import check_type, read_lines
-from producers.orders import order_key
-from producers.timestamps import TimestampReader
+from producers.orders import ERASE, PURCHASE, order_key
+from producers.values import Value
 
 Line = tuple[str, str, int, int, int, int]
 Columns = dict[str, list[Value]]
@@ -23,9 +24,12 @@ Columns = dict[str, list[Value]]
 NEW_YEAR_MS = 1_483_228_800_000  # 2017-01-01 00:00 UTC
 LATEST_MS = 4_102_444_800_000  # 2100-01-01
 
-id_texts = st.sampled_from([b"ann", b"7", "Dü".encode(), b"", b"caf\xe9", b"x" * 512, b"x" * 513, None]) | st.binary(
-    max_size=5
-)
+id_texts = st.sampled_from(
+    [
+        b"ann", b" ann ", b"NULL", b"n/a", b'="0007"', b"'007", b"'s", b"4.0E+12", b"12E4", b"7.0",
+        b"\xc2\xa0x", b"7", "Dü".encode(), b"", b"caf\xe9", b"x" * 512, b"x" * 513, None,
+    ]
+) | st.binary(max_size=5)  # fmt: skip
 timestamp_texts = st.sampled_from(
     [
         b"2017-01-01", b"2017-01-01 11:53:26", b"2017-01-01T11:53:26.123456789", b"2017-01-01T11:53Z", b"20170101",
@@ -58,16 +62,26 @@ kind_texts = st.sampled_from([b"purchase", b"return", b"refund", b"erase", b"Ret
 
 def one_by_one(columns: Columns) -> tuple[list[Line], list[str]]:
     """What the lines mean by the functions that read one value."""
-    timestamps = TimestampReader(LATEST_MS)
+    reader = FieldReader(latest_ms=LATEST_MS)
     lines, reasons = [], []
     for row in range(len(columns["customer_id"])):
         fields = {field: values[row] for field, values in columns.items()}
         order_id = fields["order_id"]
         try:
-            customer_id, item_id = read_id("customer_id", fields["customer_id"]), read_id("item_id", fields["item_id"])
-            time_ms, quantity = timestamps.read(fields["timestamp"]), read_quantity(fields["quantity"])
-            key = 0 if absent(order_id) else order_key(read_id("order_id", order_id))
-            lines.append((customer_id, item_id, time_ms, quantity, key, read_kind(fields["type"])))
+            kind = PURCHASE
+            with contextlib.suppress(OrderError):
+                kind = reader.kind(fields["type"])
+            erases = kind == ERASE
+            customer_id = reader.id("customer_id", fields["customer_id"])
+            if erases and not reader.is_missing("item_id", fields["item_id"]):
+                reasons.append("type 'erase' erases a whole customer and takes no items")
+                continue
+            item_id = "" if erases else reader.id("item_id", fields["item_id"])
+            time_ms = reader.timestamps.read(fields["timestamp"])
+            quantity = 0 if erases else reader.quantity(fields["quantity"])
+            no_order = reader.is_missing("order_id", order_id)
+            key = 0 if no_order else order_key(reader.id("order_id", order_id))
+            lines.append((customer_id, item_id, time_ms, quantity, key, reader.kind(fields["type"])))
         except OrderError as error:
             reasons.append(str(error))
     return lines, reasons
@@ -75,11 +89,18 @@ def one_by_one(columns: Columns) -> tuple[list[Line], list[str]]:
 
 def all_at_once(columns: Columns) -> tuple[list[Line], list[str]]:
     batch = pa.RecordBatch.from_pydict({field: pa.array(values, pa.binary()) for field, values in columns.items()})
-    orders, rejected = read_lines(batch, np.arange(len(batch)), TimestampReader(LATEST_MS))
-    customers = [orders.customers[place] for place in orders.customer]
-    items = [orders.items[place] for place in orders.item]
-    rest = (column.tolist() for column in (orders.time, orders.quantity, orders.key, orders.kind))
-    return list(zip(customers, items, *rest, strict=True)), [rejection.reason for rejection in rejected]
+    orders, rejected = read_lines(batch, np.arange(len(batch)), FieldReader(latest_ms=LATEST_MS))
+    lines = []
+    for place in range(len(orders)):
+        bought = [
+            (orders.items[orders.item[line]], int(orders.quantity[line]))
+            for line in range(orders.start[place], orders.start[place + 1])
+        ]
+        ((item_id, quantity),) = bought or [("", 0)]
+        customer_id = orders.customers[orders.customer[place]]
+        time, key, kind = (int(column[place]) for column in (orders.time, orders.key, orders.kind))
+        lines.append((customer_id, item_id, time, quantity, key, kind))
+    return lines, [rejection.reason for rejection in rejected]
 
 
 @given(
@@ -110,9 +131,9 @@ def test_timestamps_alone_are_read_as_one_by_one(texts: list[Value]) -> None:
 def read_times(column: pa.Array) -> tuple[list[int], list[str], bool]:
     names = pa.array(["ann"] * len(column))
     batch = pa.RecordBatch.from_arrays([names, names, column], ["customer_id", "item_id", "timestamp"])
-    timestamps = TimestampReader(LATEST_MS)
-    orders, rejected = read_lines(batch, np.arange(len(batch)), timestamps)
-    return orders.time.tolist(), [rejection.reason for rejection in rejected], timestamps.utc_assumed
+    reader = FieldReader(latest_ms=LATEST_MS)
+    orders, rejected = read_lines(batch, np.arange(len(batch)), reader)
+    return orders.time.tolist(), [rejection.reason for rejection in rejected], reader.timestamps.utc_assumed
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -191,7 +212,7 @@ def read_columns(**columns: pa.Array) -> tuple[list[str], list[str], list[int], 
         "timestamp": pa.array([NEW_YEAR_MS] * count),
     } | columns
     batch = pa.RecordBatch.from_pydict(given_columns)
-    orders, rejected = read_lines(batch, np.arange(len(batch)), TimestampReader())
+    orders, rejected = read_lines(batch, np.arange(len(batch)), FieldReader())
     customers = [orders.customers[place] for place in orders.customer]
     items = [orders.items[place] for place in orders.item]
     return customers, items, orders.quantity.tolist(), [rejection.reason for rejection in rejected]
@@ -247,7 +268,7 @@ def test_rejected_lines_leave_no_ids_behind() -> None:
         {"customer_id": ["ann", "eve", ""], "item_id": ["milk", "ghost", "eggs"], "timestamp": ["2017-01-01", "", ""]}
     )
 
-    orders, rejected = read_lines(batch, np.arange(3), TimestampReader())
+    orders, rejected = read_lines(batch, np.arange(3), FieldReader())
 
     assert (orders.customers, orders.items) == (["ann"], ["milk"])
     assert [rejection.record for rejection in rejected] == [

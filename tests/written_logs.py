@@ -56,7 +56,7 @@ LINES = [
     line("cy", "milk", "2", timestamp="2017-13-01"),
     line("cy", "eggs", "2", timestamp="1483264800"),
     line("cy", "milk", "2"),
-    line("cy", "milk", "2", type="refund"),
+    line("cy", "milk", "2", type="gift"),
 ]
 REASONS = {
     0: "item_id is missing",
@@ -64,7 +64,7 @@ REASONS = {
     9: "customer_id is missing",
     10: "customer_id is missing",
     11: "timestamp '2017-13-01' is not a date",
-    14: "type 'refund' is none of purchase, return",
+    14: "type 'gift' is none of purchase, return, erase",
 }
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
+from producers.fields import FieldReader
 from producers.orders import DAY_MS
-from producers.timestamps import TimestampReader
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
 from streams.endpoint.answers import READS_ONLY, NotWritable, Wishes
 from streams.endpoint.metrics import METRICS_TYPE
@@ -175,7 +175,7 @@ async def order(context: RequestContext) -> web.StreamResponse:
     if len(body) > LARGEST_RECORD_BYTES:
         raise web.HTTPRequestEntityTooLarge(LARGEST_RECORD_BYTES, len(body))
     latest_ms = time.time_ns() // 1_000_000 + DAY_MS  # as it will be judged when it has arrived
-    rejected = OrderDecoder().decode([body], [0], TimestampReader(latest_ms)).rejected
+    rejected = OrderDecoder().decode([body], [0], FieldReader(latest_ms=latest_ms)).rejected
     if rejected:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the order cannot be counted: {rejected[0].reason}")
     return private(await context.answers.order(body), HTTPStatus.ACCEPTED)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from mode import Service
 
+from producers.fields import FieldReader
 from producers.synthetic import SyntheticShop
-from producers.timestamps import TimestampReader
 from producers.wire import OrderDecoder
 from streams.engine.embedded import Embedded
 
@@ -49,7 +49,7 @@ def warm_up(directory: Path) -> None:
     """
     begun = time.monotonic()
     records = [order.encode() for order in SyntheticShop(seed=0).orders(_ORDERS)]
-    orders = OrderDecoder().decode(records, list(range(_ORDERS)), TimestampReader(None)).orders
+    orders = OrderDecoder().decode(records, list(range(_ORDERS)), FieldReader()).orders
     shutil.rmtree(directory, ignore_errors=True)
     with closing(Embedded(directory)) as embedded:
         embedded.count(orders, _ORDERS)

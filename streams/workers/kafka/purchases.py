@@ -14,10 +14,10 @@ from kafka import KafkaConsumer, TopicPartition
 
 from producers.connection import quieten_client, wait_for_broker
 from producers.errors import TopicMissing
-from producers.fields import as_text
+from producers.fields import FieldReader
 from producers.orders import DAY_MS, Orders, Rejection
 from producers.publish import Publisher
-from producers.timestamps import TimestampReader
+from producers.values import as_text
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
 from streams.workers.kafka.producers import OutgoingRecord
 
@@ -57,7 +57,7 @@ def read_orders(records: Sequence[Any]) -> tuple[Orders, list[Rejection]]:
 def _decode(records: Sequence[Any], latest_ms: int | None) -> tuple[Orders, list[Rejection]]:
     values = [record.value or b"" for record in records]
     offsets = [record.offset for record in records]
-    orders, _, rejected = _decoder.decode(values, offsets, TimestampReader(latest_ms))
+    orders, _, rejected = _decoder.decode(values, offsets, FieldReader(latest_ms=latest_ms))
     return orders, rejected
 
 
