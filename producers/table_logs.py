@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from producers.chunks import Chunk, check_length
+from producers.fields import FieldReader
 from producers.lines import read_lines
 from producers.shaping import Shaper
 from producers.tables import open_table
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from producers.arrays import Mask
     from producers.log_format import LogFormat
     from producers.orders import Orders
-    from producers.timestamps import TimestampReader
 
 
 class TableLog:
@@ -46,8 +46,9 @@ class TableLog:
         """As the table says."""
         return self._table.place(position)
 
-    def chunks(self, start_row: int, most: int, timestamps: TimestampReader) -> Iterator[Chunk]:
+    def chunks(self, start_row: int, most: int, reader: FieldReader) -> Iterator[Chunk]:
         """As `Format` says."""
+        shaped_reader = FieldReader(latest_ms=reader.timestamps.latest_ms)  # the shaper has read the rest
         shaper = self._shaper = Shaper(str(self._path), self._table.names, self._format)
         end = 0
         for batch in self._table.batches(shaper.columns):
@@ -56,8 +57,9 @@ class TableLog:
             for first in range(max(begin, start_row), end, most):
                 beyond = min(first + most, end)
                 rows = slice(*np.searchsorted(shaped.positions, [first, beyond]).tolist())
-                orders, rejected = read_lines(shaped.lines[rows], shaped.positions[rows], timestamps)
-                timestamps.utc_assumed |= shaped.zoneless and self._format.timezone == "UTC"
+                orders, rejected = read_lines(shaped.lines[rows], shaped.positions[rows], shaped_reader)
+                zoneless = shaped_reader.timestamps.utc_assumed or shaped.zoneless
+                reader.timestamps.utc_assumed |= zoneless and self._format.timezone == "UTC"
                 rejected = sorted([*rejected, *(r for r in shaped.rejected if first <= r.position < beyond)])
                 flat = np.ones(len(orders), bool)
                 if batch.nested:

@@ -227,3 +227,50 @@ def test_an_id_is_kept_as_it_is_or_rejected_however_short(customer: str, item: s
         assert "\0" not in customer + item + order
         if is_plain(customer) and is_plain(item):
             assert (orders.customers, orders.items) == ([customer], [item])
+
+
+def test_a_bad_line_of_an_order_is_rejected_alone_and_can_be_sent_again() -> None:
+    """An order of twenty lines is not lost for a free gift of quantity 0."""
+    lines = [{"item_id": "milk"}, {"item_id": "gift", "quantity": 0}, {"item_id": ["eggs"]}, {"item_id": " tea "}]
+    order = {"customer_id": " ann ", "timestamp": NEW_YEAR_MS * 1000, "order_id": 7, "type": "PURCHASE", "lines": lines}
+
+    orders, rejected = decode_orders([json.dumps(order).encode()], [5])
+
+    assert (orders.customers, orders.time.tolist()) == (["ann"], [NEW_YEAR_MS])
+    assert [orders.items[item] for item in orders.item] == ["milk", "tea"]
+    assert [(line.position, line.reason, line.partial) for line in rejected] == [
+        (5, "quantity '0' is below 1", True),
+        (5, "not an order line: Expected `int | float | str | null`, got `array` - at `$.item_id`", True),
+    ]
+    assert json.loads(rejected[0].record) == order | {"lines": [lines[1]]}
+    repaired, left = decode_orders([rejected[0].record.replace('"quantity":0', '"quantity":1').encode()], [6])
+    assert (repaired.items, left) == (["gift"], [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "customers", "items", "quantities", "kind"),
+    [
+        ({"customer_id": "a\t", "item_id": '="0007"'}, ["a"], ["0007"], [1], PURCHASE),
+        ({"item_id": "'007"}, ["ann"], ["007"], [1], PURCHASE),
+        ({"item_id": "'s-Hertogenbosch"}, ["ann"], ["'s-Hertogenbosch"], [1], PURCHASE),
+        ({"quantity": 1.5}, ["ann"], ["milk"], [1], PURCHASE),
+        ({"quantity": "0.35", "type": "Refund"}, ["ann"], ["milk"], [1], RETURN),
+        ({"quantity": "null", "type": "SALE"}, ["ann"], ["milk"], [1], PURCHASE),
+        ({"order_id": "N/A"}, ["ann"], ["milk"], [1], PURCHASE),
+    ],
+)
+def test_a_record_means_what_a_line_of_a_file_means(
+    fields: dict[str, object], customers: list[str], items: list[str], quantities: list[int], kind: int
+) -> None:
+    """Shops send to Kafka what they also export."""
+    orders, rejected = decode_orders([json.dumps(record(**fields)).encode()], [0])
+
+    assert rejected == []
+    assert (orders.customers, orders.items) == (customers, items)
+    assert (orders.quantity.tolist(), orders.kind.tolist(), orders.key.tolist()) == (quantities, [kind], [0])
+
+
+@pytest.mark.parametrize("text", ["NULL", "null", " NaN ", "None", "N/A", "\\N", "#N/A", ""])
+def test_text_that_means_missing_is_no_customer(text: str) -> None:
+    """One giant customer called NULL would bind all items together."""
+    assert reason(record(customer_id=text)) == "customer_id is missing"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from producers.fields import FieldReader
 from producers.orders import RETURN
 from producers.table_logs import TableLog
-from producers.timestamps import TimestampReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def preview(path: Path, log_format: LogFormat) -> Iterator[dict[str, Any]]:
         LogError: the file is damaged.
     """
     log = TableLog(path, log_format)
-    for chunk in log.chunks(0, _AT_ONCE, TimestampReader()):
+    for chunk in log.chunks(0, _AT_ONCE, FieldReader()):
         lines = [(int(position), line) for position, line in _lines(chunk.orders)]
         lines += [
             (rejection.position, {"place": log.place(rejection.position), "rejected": rejection.reason})

@@ -242,9 +242,13 @@ class Ingest:
             OutgoingRecord(topics.co_purchases, item_partition, None, entry.deltas, headers)
             for item_partition in range(self._counting.item_partitions)
         ]
-        reasons = dict.fromkeys(refused, NOT_HELD_REASON) | {bad.position: bad.reason for bad in rejections}
-        if reasons:
-            sent += [rejection_record(bad, reasons[bad.offset], topics) for bad in records if bad.offset in reasons]
+        if rejections or refused:
+            by_offset = {record.offset: record for record in records}
+            sent += [
+                rejection_record(by_offset[bad.position], bad.reason, topics, bad.record if bad.partial else None)
+                for bad in rejections
+            ]
+            sent += [rejection_record(by_offset[offset], NOT_HELD_REASON, topics) for offset in sorted(refused)]
         return Delivery(entry.commit, entry.end, sent)
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:

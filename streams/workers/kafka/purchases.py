@@ -97,8 +97,13 @@ class Rejected(NamedTuple):
     """The record, byte for byte."""
 
 
-def rejection_record(record: Any, reason: str, topics: Topics) -> OutgoingRecord:  # noqa: ANN401 - the client's records have no types
-    """The record that rejects a Kafka record of the topic `purchases`."""
+def rejection_record(
+    record: Any,  # noqa: ANN401 - the client's records have no types
+    reason: str,
+    topics: Topics,
+    line: str | None = None,
+) -> OutgoingRecord:
+    """The record that rejects a Kafka record of the topic `purchases`, or one `line` of it, as a record of its own."""
     headers = {
         REASON: reason,
         TOPIC: topics.purchases,
@@ -107,7 +112,8 @@ def rejection_record(record: Any, reason: str, topics: Topics) -> OutgoingRecord
         GENERATION: topics.generation,
     }
     encoded = tuple((name, text.encode()) for name, text in headers.items())
-    return OutgoingRecord(topics.rejected, record.partition, record.key, record.value or b"", encoded)
+    value = record.value or b"" if line is None else line.encode()
+    return OutgoingRecord(topics.rejected, record.partition, record.key, value, encoded)
 
 
 def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterator[Rejected]:
@@ -163,10 +169,10 @@ def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
     They also stay on the topic `purchases-rejected`. A record that is still invalid is rejected again, with its new
     offset.
     """
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int, bytes]] = set()
     with Publisher(broker, topics.purchases, timeout_s) as publisher:
         for rejected in read_rejected(broker, topics, timeout_s):
-            origin = (rejected.partition, rejected.offset)
+            origin = (rejected.partition, rejected.offset, rejected.value)
             if origin not in seen:  # several generations may have rejected it
                 seen.add(origin)
                 publisher.send(rejected.key, rejected.value, partition=rejected.partition)
