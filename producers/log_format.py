@@ -6,6 +6,7 @@ change while the log is read. It is stored as JSON with the log's position, and 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -91,6 +92,8 @@ class LogFormat:
         quantity_units: texts behind a quantity to take off, such as "pcs".
         guests: what becomes of lines without customer: rejected, or each order a customer of its own.
         fill_down: fields that stand only on the first line of an order and hold for those below it.
+        item_pattern: regular expression of each order line in a cell that holds all lines of an order, with a group
+            named item and perhaps one named quantity; "": a cell holds an item.
         excluded_items: ids or shell patterns of items that are none, such as postage.
         order: `time`: the log is in order, to a day; `sort`: it is sorted before it is counted; `as-it-stands`.
         count_last_line: whether a last line without line end is complete.
@@ -124,6 +127,7 @@ class LogFormat:
     quantity_units: tuple[str, ...] = ()
     guests: Guests = "reject"
     fill_down: tuple[str, ...] = ()
+    item_pattern: str = ""
     excluded_items: tuple[str, ...] = ()
     order: Order = "time"
     count_last_line: bool = False
@@ -136,6 +140,13 @@ class LogFormat:
             )
         if self.decimal_mark not in (".", ","):
             raise LogError(f"decimal mark '{self.decimal_mark}' is neither . nor ,")
+        try:
+            for pattern in (*self.footers, self.item_pattern):
+                re.compile(pattern)
+        except re.error as error:
+            raise LogError(f"'{pattern}' is no regular expression: {error}") from None
+        if self.item_pattern and "item" not in re.compile(self.item_pattern).groupindex:
+            raise LogError(f"item_pattern '{self.item_pattern}' has no group named item: (?P<item>...)")
         choices = {"container": Container, "compression": Compression, "guests": Guests, "order": Order}
         for name, choice in choices.items():
             if getattr(self, name) not in get_args(choice):

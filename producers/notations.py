@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TIME = (
     r"(?:(?:[Tt]|,?\s+|:|\s*-\s+)(?P<h>\d{1,2})(?:[:.](?P<m>\d{2})(?:[:.](?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?)?"
     r"(?:\s*(?P<p>[AaPp])\.?[Mm]\.?)?(?:\s*(?P<z>[Zz]|[+-]\d{2}:?(?:\d{2})?|(?:UTC|GMT)[+-]\d{1,2}(?::?\d{2})?|[A-Z]{3,4}))?"
-    r"(?:\s+\([A-Za-z ]+\))?)?"
+    r"(?:\s+(?:\([A-Za-z ]+\)|UTC|GMT))?)?"
 )
 _WEEKDAY = r"(?:(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+)?"
 _MONTHS = r"(?P<B>(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))[A-Za-z]*\.?"
@@ -35,6 +35,7 @@ _PATTERNS = {
     "month-name": (
         _WEEKDAY + _MONTHS + r"[\s-]+(?P<D>\d{1,2})(?:st|nd|rd|th)?,?[\s-]+(?P<Y>\d{4})" + _TIME,
         _WEEKDAY + r"(?P<D>\d{1,2})(?:st|nd|rd|th|\.)?[\s/-]*" + _MONTHS + r",?[\s/-]*(?P<Y>\d{4}|\d{2})" + _TIME,
+        _MONTHS + r"-(?P<D>\d{1,2})-(?P<Y>\d{2})" + _TIME,
         # as Unix's date and C's asctime write it: the year comes last
         _WEEKDAY
         + _MONTHS

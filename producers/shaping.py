@@ -84,10 +84,19 @@ class Shaper:
         self._above: dict[str, str | None] = {}
         patterns = [fnmatch.translate(pattern) for pattern in log_format.excluded_items]
         self._excluded = re.compile("|".join(patterns)) if patterns else None
+        self._items = re.compile(log_format.item_pattern) if log_format.item_pattern else None
+
+    @property
+    def nested(self) -> bool:
+        """Whether cells hold several lines."""
+        return self._items is not None
 
     def shape(self, batch: TableBatch) -> Shaped:
         """The rows of a batch as order lines; batches come in the order of the log."""
         fields = {field: self._joined([batch.columns[path] for path in paths]) for field, paths in self._fields.items()}
+        positions = batch.positions
+        if self._items is not None:
+            fields, positions = self._divided(fields, positions)
         for field in _IDS:
             if field in fields:
                 fields[field] = _mapped(fields[field], self._id_of(field))
@@ -96,7 +105,7 @@ class Shaper:
                 fields[field] = self._filled_down(field, fields)
         if self._format.guests == "order" and "order_id" in fields:
             fields["customer_id"] = _guests(fields["customer_id"], fields["order_id"])
-        kept = np.ones(len(batch.positions), bool)
+        kept = np.ones(len(positions), bool)
         if "type" in fields:
             fields["type"] = _mapped(fields["type"], self._kind)
             if self._format.purchases:
@@ -113,13 +122,13 @@ class Shaper:
         good, reasons, zoneless = self._times(fields)
         bad = np.flatnonzero(kept & ~good)
         rejected = [
-            Rejection(int(batch.positions[row]), reasons(row), _record(fields, row)) for row in bad.tolist()
+            Rejection(int(positions[row]), reasons(row), _record(fields, row)) for row in bad.tolist()
         ]  # fmt: skip
         rows = kept & good
         lines = pa.RecordBatch.from_arrays(list(fields.values()), names=list(fields))
         if not rows.all():
             lines = lines.filter(pa.array(rows))
-        return Shaped(lines, batch.positions[rows], [*batch.rejected, *rejected], zoneless)
+        return Shaped(lines, positions[rows], [*batch.rejected, *rejected], zoneless)
 
     def _joined(self, columns: list[pa.Array]) -> pa.Array:
         """Columns as one, in which texts are joined by a space."""
@@ -131,6 +140,25 @@ class Shaper:
         if pa.types.is_temporal(columns[0].type) or _has_midnights(first):
             first = pc.replace_substring_regex(first, r"[T ]00:00(?::00(?:\.0+)?)?$", "")
         return pc.binary_join_element_wise(first, *[column.fill_null("") for column in rest], " ")
+
+    def _divided(self, fields: dict[str, pa.Array], positions: Whole) -> tuple[dict[str, pa.Array], Whole]:
+        """A row for each order line in a cell; a cell in which there is none keeps its row."""
+        assert self._items is not None  # noqa: S101  for the type checker
+        quantified = "quantity" in self._items.groupindex
+        rows: list[int] = []
+        items: list[str | None] = []
+        quantities: list[str | None] = []
+        for row, cell in enumerate(_text(fields["item_id"]).to_pylist()):
+            found: list[re.Match[str] | None] = [*self._items.finditer(cell or "")] or [None]
+            rows += [row] * len(found)
+            items += [None if match is None else match["item"] for match in found]
+            quantities += [match["quantity"] if match is not None and quantified else None for match in found]
+        places = pa.array(rows, pa.int64())
+        divided = {field: column.take(places) for field, column in fields.items()}
+        divided["item_id"] = pa.array(items, pa.string())
+        if quantified:
+            divided["quantity"] = pa.array(quantities, pa.string())
+        return divided, positions[np.array(rows, np.int64)]
 
     def _id_of(self, field: str) -> Callable[[str], str | None]:
         numbers = field in self._format.number_columns

@@ -62,7 +62,7 @@ class TableLog:
                 reader.timestamps.utc_assumed |= zoneless and self._format.timezone == "UTC"
                 rejected = sorted([*rejected, *(r for r in shaped.rejected if first <= r.position < beyond)])
                 flat = np.ones(len(orders), bool)
-                if batch.nested:
+                if batch.nested or shaper.nested:
                     orders, flat = joined_records(orders)
                 yield Chunk(orders, flat, rejected, beyond)
         check_length(self._path, end, start_row)

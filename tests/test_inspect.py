@@ -92,7 +92,7 @@ def test_a_day_above_12_far_down_decides(tmp_path: Path) -> None:
 
 def test_views_are_no_purchases(tmp_path: Path) -> None:
     content = (
-        "timestamp,visitorid,event,itemid,transactionid\n1433221332117,7,view,20,\n1433224214164,8,addtocart,20,\n"
+        "timestamp,visitorid,event,itemid,receipt\n1433221332117,7,view,20,\n1433224214164,8,addtocart,20,\n"
         "1433222276276,7,transaction,20,40\n"
     )
 

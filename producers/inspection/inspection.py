@@ -15,6 +15,7 @@ from producers.arrays import plain, values
 from producers.columns import FIELDS
 from producers.errors import LogError, Undecided
 from producers.inspection.dialect import find_head, settle_dialect
+from producers.inspection.profiles import matching_profile, merged
 from producers.inspection.roles import NAMES, PURCHASE_EVENTS, VIEW_TEXTS, filled, find_roles, plain_name, words
 from producers.inspection.text import sample as sample_text
 from producers.log_format import RETURN_TEXTS, LogFormat, with_settings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from producers.inspection.profiles import Profile
     from producers.inspection.roles import Roles
 
 SAMPLE_ROWS = 50_000
@@ -89,12 +91,13 @@ class _Sample:
     """Columns that hold times by their type."""
 
 
-def inspect(path: Path, settings: Mapping[str, Any] | None = None) -> Inspection:
+def inspect(path: Path, settings: Mapping[str, Any] | None = None, profile: Profile | None = None) -> Inspection:
     r"""Look at a log, at samples of it if it is large.
 
     Args:
         path: the file.
         settings: attributes of `LogFormat` that are told, and not to be looked for.
+        profile: told, too, where `settings` says nothing. Without one, a log is taken for what its header says.
 
     Raises:
         LogError: it cannot be read, or is no log.
@@ -110,6 +113,9 @@ def inspect(path: Path, settings: Mapping[str, Any] | None = None) -> Inspection
     """
     settings = dict(settings or {})
     found = Inspection(path)
+    if profile is not None:
+        found.profile = profile.name
+        settings = merged(profile, settings)
     try:
         sample = _sample(path, settings)
     except Undecided as question:
@@ -120,7 +126,20 @@ def inspect(path: Path, settings: Mapping[str, Any] | None = None) -> Inspection
     found.rows = len(next(iter(sample.cells.values()), []))
     if not sample.cells or not found.rows:
         raise LogError(f"{path} holds no rows below its header")
+    if profile is None and "columns" not in settings:
+        profile = matching_profile(list(sample.cells))
+        if profile is not None:
+            found.profile = profile.name
+            found.assumed.append(f"it looks like {profile.title}")
+            found.unconfirmed = True
+            settings = merged(profile, settings)
+    if profile is not None:
+        found.options = ["--profile", profile.name]
     wanted = {name: _paths(paths, sample.cells) for name, paths in settings.get("columns", {}).items()}
+    if profile is not None:
+        wanted = {
+            name: paths for name, paths in wanted.items() if name in FIELDS[:3] or set(paths) <= set(sample.cells)
+        }
     roles = find_roles(sample.cells, wanted, settings.get("timestamp_format"))
     if roles.columns.get("timestamp", ("",))[0] in sample.times:
         roles.notations = ["iso"]
@@ -229,7 +248,14 @@ def _events(
             found.options += ["type="]  # joined with the other columns
             found.unconfirmed = True
         return
-    if column is None or settings.get("purchases"):
+    if column is None:
+        return
+    if told := settings.get("purchases"):
+        if not words(list(told)) & words(events) and found.complete:
+            found.question = found.question or (
+                f"{found.path}: no line has {column} {' or '.join(told)}; it holds {', '.join(events[:10])}. "
+                f"Say which are purchases with --purchases {column}={events[0]}"
+            )
         return
     known = words(events)
     if not known & VIEW_TEXTS and known <= words(list(RETURN_TEXTS)) | PURCHASE_EVENTS:
@@ -373,16 +399,20 @@ def _set_options(found: Inspection, roles: Roles, decided: Mapping[str, Any], se
     typeless = "type=" in found.options
     found.options = [option for option in found.options if option != "type="]
     told = settings.get("columns", {})
+    profiled = "--profile" in found.options
     mapped = {
         name: paths
         for name, paths in roles.columns.items()
-        if paths != (name,) and not (name == "type" and "--purchases" in found.options)
+        if paths != (name,)
+        and not (name == "type" and "--purchases" in found.options)
+        and not (profiled and name in told)
     }
     pairs = [f"{name}={'+'.join(mapped[name])}" for name in FIELDS if name in mapped]
     if typeless:
         pairs.append("type=")
     if pairs:
-        found.options = ["--columns", ",".join(pairs), *found.options]
+        place = 2 if profiled else 0
+        found.options[place:place] = ["--columns", ",".join(pairs)]
     guessed = [name for name in FIELDS[:3] if name in mapped and name not in roles.certain and name not in told]
     found.unconfirmed |= bool(guessed)
 

@@ -13,7 +13,7 @@ from producers.errors import LogError
 from producers.log_format import LogFormat, settings_of_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,12 @@ def matching_profile(columns: Sequence[str]) -> Profile | None:
     return max(matched, key=lambda profile: len(profile.header), default=None)
 
 
+def merged(profile: Profile, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a profile, with others in their place."""
+    columns = {**profile.settings.get("columns", {}), **settings.get("columns", {})}
+    return {**profile.settings, **settings, "columns": columns}
+
+
 def _profile(name: str, text: str) -> Profile:
     try:
         about = tomllib.loads(text).get("profile", {})
@@ -81,4 +87,5 @@ def _profile(name: str, text: str) -> Profile:
         LogFormat.from_settings(settings)
     except LogError as error:
         raise LogError(f"{name} is no profile: {error}") from None
+    settings["columns"] = {field: tuple(paths) for field, paths in settings.get("columns", {}).items()}
     return Profile(name, about.get("title", name), tuple(about.get("header", ())), settings)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from producers.inspection.inspection import Inspection
 
 NO = 1
@@ -52,10 +54,12 @@ def inspect(
       alsobought replay orders.csv --profile orders.toml --state-dir state
     """
     from producers.inspection.inspection import inspect as look
+    from producers.inspection.profiles import load_profile
 
-    settings = _settings(columns, timestamp_format, encoding, member, profile)
-    found = [look(log, settings) for log in logs]
-    documents = [_document(one, profile) for one in found]
+    settings = _settings(columns, timestamp_format, encoding, member)
+    known = load_profile(profile) if profile else None
+    found = [look(log, settings, known) for log in logs]
+    documents = [_document(one, settings) for one in found]
     if write is not None:
         _write(found, write)
     if as_json:
@@ -69,32 +73,31 @@ def inspect(
 
 
 def _settings(
-    columns: str | None, timestamp_format: str | None, encoding: str | None, member: str | None, profile: str | None
+    columns: str | None, timestamp_format: str | None, encoding: str | None, member: str | None
 ) -> dict[str, Any]:
+    """Attributes of `LogFormat` that were told."""
     from producers.columns import parse_columns
-    from producers.inspection.profiles import load_profile
 
-    settings: dict[str, Any] = dict(load_profile(profile).settings) if profile else {}
-    told = {field: (column,) for field, column in parse_columns(columns).items()}
-    if told:
-        settings["columns"] = {**settings.get("columns", {}), **told}
-    given = {"timestamp_format": timestamp_format, "encoding": encoding, "member": member}
-    return settings | {name: value for name, value in given.items() if value is not None}
+    told = {
+        "columns": {field: (column,) for field, column in parse_columns(columns).items()} or None,
+        "timestamp_format": timestamp_format,
+        "encoding": encoding,
+        "member": member,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
-def _document(found: Inspection, profile: str | None) -> dict[str, Any]:
+def _document(found: Inspection, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What was found, for scripts."""
-    from producers.log_format import LogFormat
-
     log_format = found.log_format
     command = None
     if found.question is None:
-        options = ["--profile", profile] if profile else []
-        command = ["replay", str(found.path), *options, *found.options]
+        told = [part for name in ("encoding", "member") if name in settings for part in (f"--{name}", settings[name])]
+        command = ["replay", str(found.path), *found.options, *told]
     return {
         "file": str(found.path),
         "what": found.what,
-        "profile": found.profile,
+        "profile": found.profile or None,
         "complete": found.complete,
         "rows": found.rows,
         "columns": [
@@ -105,7 +108,6 @@ def _document(found: Inspection, profile: str | None) -> dict[str, Any]:
         "warnings": found.warnings,
         "figures": {name: round(value, 4) for name, value in found.figures.items()},
         "format": None if log_format is None else {"container": log_format.container, **log_format.differences()},
-        "plain": log_format == LogFormat(),
         "lines": [] if log_format is None else _preview(found),
         "command": command,
         "question": found.question,
@@ -126,8 +128,6 @@ def _report(found: Inspection, document: dict[str, Any]) -> str:
     """What was found, for people."""
     size = f"{found.rows:,} rows" if found.complete else f"{found.rows:,} rows looked at, of more"
     lines = [f"{found.path}: {found.what}, {size}" if found.what else str(found.path)]
-    if found.profile:
-        lines.append(f"  looks like {found.profile}")
     lines += [f"  {text}" for text in found.assumed]
     if found.columns:
         widths = [max(len(str(row[place])) for row in found.columns) for place in range(2)]
