@@ -86,7 +86,7 @@ class Shop:
         self._decoder = OrderDecoder()
         self._score = Prequential(partial(offers, self.embedded.counts), self.embedded.settings.pair_window, 1).score
 
-    async def produce(self, record: bytes) -> dict[str, Any]:
+    async def produce(self, _customer_id: str, record: bytes) -> dict[str, Any]:
         """Count an order or an erasure at once, as a log and a worker would together."""
         position = self.embedded.purchases_offset
         decoded = self._decoder.decode([record], [position], FieldReader())

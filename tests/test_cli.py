@@ -63,11 +63,13 @@ def test_related_as_json_has_the_shape_that_scripts_rely_on(state_dir: Path) -> 
         "purchases": 3,
         "as_of": {"timestamp": "2024-03-05T10:00:00Z", "lines": 8},
         "score": "raw",
+        "exact": True,
         "related": [
             {"item_id": "milk", "score": 2.0, "bought_together": 2, "expected": pytest.approx(0.8), "trend": 1.0}
         ],
+        "worker": str(state_dir),
     }
-    assert list(document) == ["item_id", "buyers", "purchases", "as_of", "score", "related"]
+    assert list(document) == ["item_id", "buyers", "purchases", "score", "exact", "related", "as_of", "worker"]
 
 
 def test_numbers_in_json_are_not_rounded(state_dir: Path) -> None:
@@ -112,8 +114,10 @@ def test_customer_as_json_has_the_shape_that_scripts_rely_on(state_dir: Path) ->
             {"item_id": "tea", "purchases": 2, "first": "2024-03-02T10:00:00Z", "last": "2024-03-05T10:00:00Z"},
             {"item_id": "milk", "purchases": 1, "first": "2024-03-02T10:00:00Z", "last": "2024-03-02T10:00:00Z"},
         ],
+        "as_of": {"timestamp": "2024-03-05T10:00:00Z", "lines": 8},
+        "worker": str(state_dir),
     }
-    assert list(document) == ["customer_id", "items_held", "purchases", "history"]
+    assert list(document) == ["customer_id", "items_held", "purchases", "history", "as_of", "worker"]
     assert "bob: 2 items held, 3 purchases" in told("customer", "bob", "--state-dir", state_dir)
 
 

@@ -13,7 +13,8 @@ from state.settings import CountingSettings
 from streams.engine.popularity import TREND_HALF_LIFE_DAYS
 from streams.engine.ranking import LIST_LENGTH
 from streams.engine.scores import SCORES, Scoring
-from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE, SEED_HALF_LIFE_DAYS, Blend
+from streams.recommendations.recommend import SEED_HALF_LIFE_DAYS, Blend
+from streams.recommendations.request import MOST_SEEDS, POPULARITY_SHARE
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "evaluation.md"
 

@@ -125,7 +125,9 @@ def test_json_lines_are_what_related_prints(states: dict[str, Path], tmp_path: P
     for line in lines[:: len(lines) // 5]:
         item = json.loads(line)["item_id"]
         printed = told("related", item, "--state-dir", states["three partitions"], "--limit", "50", "--json")
-        assert json.loads(printed) == json.loads(line)
+        document, exported_list = json.loads(printed), json.loads(line)
+        assert document | exported_list == document
+        assert document.keys() - exported_list.keys() == {"exact", "worker"}
     ids = [json.loads(line)["item_id"] for line in lines]
     assert ids == sorted(set(ids))
 

@@ -81,8 +81,8 @@ def test_a_slow_watcher_loses_the_oldest_changes_and_nobody_waits() -> None:
         changes = Changes()
         watcher = changes.watch("tea")
         for number in range(100):
-            changes.tell(Change("related", "tea", {"number": number}))
-            changes.tell(Change("related", "milk", {"number": number}))
+            changes.notify(Change("related", "tea", {"number": number}))
+            changes.notify(Change("related", "milk", {"number": number}))
         changes.close()
         found = []
         while (change := await watcher.next(0.01)) is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -16,8 +19,14 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from state.popularity_table import DAYS
+from streams.cli import main
 from streams.endpoint.openapi import describe
+from streams.endpoint.requests import DAYS_KEPT, LONGEST_LIST, MOST_IDS_IN_QUERY
 from streams.endpoint.routes import ROUTES
+from streams.engine.ranking import LIST_LENGTH
+from streams.engine.scores import SCORES
+from streams.recommendations.request import RecommendationRequest
 from tests.live_shop import TOKEN, Shop, open_shop
 
 if TYPE_CHECKING:
@@ -46,3 +55,74 @@ CHECKS = [
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_request_makes_the_endpoint_break_its_promise(case: schemathesis.Case[Any], shop: Shop) -> None:
     case.call_and_validate(shop.url, checks=CHECKS, headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+def described() -> dict[str, Any]:
+    """The document as it is served."""
+    document: dict[str, Any] = json.loads(json.dumps(describe(ROUTES, "0")))
+    return document
+
+
+FIELDS = [field for field in RecommendationRequest.__struct_fields__ if field != "customer_id"]
+BOUNDS = ("minimum", "maximum", "minLength", "maxLength")
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_what_can_be_asked_of_recommendations_is_the_same_in_query_body_and_command(field: str) -> None:
+    """The customer aside, who stands in the path or is the command's argument."""
+    document = described()
+    parameters = document["paths"]["/customers/{customer_id}/recommendations"]["get"]["parameters"]
+    (parameter,) = [parameter for parameter in parameters if parameter["name"] == field]
+    body = document["components"]["schemas"]["RecommendationRequest"]["properties"][field]
+    (value,) = [schema for schema in body.get("anyOf", [body]) if schema.get("type") != "null"]
+    command = main.get_command(click.Context(main), "recommend")
+    assert command is not None
+    (option,) = [option for option in command.params if option.name == field]
+    query = parameter["schema"]
+
+    assert parameter["description"] == body["description"]
+    assert query["type"] == value["type"]
+    assert isinstance(option, click.Option)
+    assert (option.help or "").startswith(body["description"][:-1])
+    assert [query.get(bound) for bound in BOUNDS] == [value.get(bound) for bound in BOUNDS]
+    if value["type"] == "array":
+        assert query["items"] == value["items"]
+        assert query["maxItems"] == min(value["maxItems"], MOST_IDS_IN_QUERY)
+        assert option.multiple
+        return
+    assert query.get("default") == body["default"] == option.default
+    if value["type"] in {"integer", "number"}:
+        assert isinstance(option.type, click.IntRange | click.FloatRange)
+        assert (option.type.min, option.type.max) == (value["minimum"], value["maximum"])
+
+
+def test_the_customer_is_in_the_path_or_in_the_body() -> None:
+    document = described()
+    (parameter,) = [
+        parameter
+        for parameter in document["paths"]["/customers/{customer_id}/recommendations"]["get"]["parameters"]
+        if parameter["name"] == "customer_id"
+    ]
+
+    assert parameter["in"] == "path"
+    assert "customer_id" in document["components"]["schemas"]["RecommendationRequest"]["properties"]
+
+
+def test_limits_are_those_of_what_is_kept() -> None:
+    """The command line knows them without loading the engine."""
+    assert LONGEST_LIST == LIST_LENGTH
+    assert DAYS_KEPT == DAYS
+
+
+def test_the_score_of_a_list_is_one_of_the_scores_there_are() -> None:
+    assert described()["components"]["schemas"]["RelatedList"]["properties"]["score"]["enum"] == list(SCORES)
+
+
+def test_the_schemas_are_those_that_routes_name() -> None:
+    """None is missing, and none is described that no route answers or takes."""
+    text = json.dumps(described())
+    named = set(re.findall(r"#/components/schemas/(\w+)", text))
+
+    assert named == described()["components"]["schemas"].keys()
+    assert {"Item", "RelatedList", "RecommendationRequest", "Order", "OrderLine", "ProblemDocument"} <= named
+    assert "SnapshotRequest" not in named, "a stored state writes no snapshots"

@@ -5,30 +5,31 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 
+from state.catalogue_store import CatalogueStore
 from state.settings import CountingSettings
-from streams.commands.catalogue import catalogue
-from streams.commands.query import bestsellers, recommend, serve
+from streams.catalogue.catalogue import encode_item
+from streams.catalogue.stored import set_available
+from streams.cli import main
 from streams.engine.embedded import Embedded
-from tests.live_shop import Shop, open_shop, shop_log
+from tests.commands import COMMAND
+from tests.live_shop import CATALOGUE, Shop, open_shop, shop_log
 from tests.log_strategies import as_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-COMMANDS = click.Group(commands={command.name or "": command for command in (recommend, bestsellers, catalogue, serve)})
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(COMMANDS, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), "a traceback is no message"
     return result.exit_code, result.stdout, result.stderr
 
@@ -60,15 +61,70 @@ def document(*arguments: object) -> dict[str, Any]:
     return found
 
 
-def test_a_state_and_an_endpoint_give_the_same_answer(state_dir: Path, shop: Shop) -> None:
-    """One question, one answer, wherever it is asked."""
-    for question in (("recommend", "c2", "--exclude", "odd1", "--basket", "odd2"), ("bestsellers", "--days", "7")):
-        stopped = document(*question, "--state-dir", state_dir)
+@pytest.fixture(scope="module")
+def catalogued(state_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state with the catalogue of the running shop, in which milk is unavailable."""
+    path = tmp_path_factory.mktemp("catalogued") / "state"
+    shutil.copytree(state_dir, path)
+    store = CatalogueStore(path / "catalogue")
+    store.write([(item_id, encode_item(item)) for item_id, item in CATALOGUE.items()])
+    store.close()
+    set_available(path, {"milk": False})
+    return path
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        ("related", "tea"),
+        ("related", "tea", "--limit", "50"),
+        ("related", "soap", "--limit", "3"),
+        ("related", "honey"),  # which only the catalogue knows
+        ("customer", "c3"),
+        ("customer", "c3", "--limit", "2"),
+        ("recommend", "c2", "--exclude", "odd1", "--basket", "odd2"),
+        ("recommend", "c3", "--limit", "50", "--keep-held", "--repeats-share", "0.6", "--reasons", "2"),
+        ("recommend", "nobody", "--category", "drinks"),
+        ("bestsellers", "--days", "7"),
+        ("bestsellers", "--category", "drinks"),
+    ],
+)
+def test_a_state_and_an_endpoint_give_the_same_document(
+    catalogued: Path, shop: Shop, question: tuple[str, ...]
+) -> None:
+    """One question, one answer, wherever it is asked: titles, availability and limits included."""
+    shop.run(show(shop, "milk", available=False))
+    try:
+        stopped = document(*question, "--state-dir", catalogued)
         running = document(*question, "--url", shop.url)
-        name = "recommendations" if question[0] == "recommend" else "bestsellers"
-        assert [(entry["item_id"], entry.get("score")) for entry in stopped[name]] == [
-            (entry["item_id"], entry.get("score")) for entry in running[name]
-        ]
+    finally:
+        shop.run(show(shop, "milk", available=True))
+
+    assert list(stopped) == list(running)
+    assert stopped.pop("worker") == str(catalogued)
+    assert running.pop("worker") == "shop"
+    assert stopped == running
+
+
+async def show(shop: Shop, item_id: str, *, available: bool) -> None:
+    shop.catalogue.put(item_id, msgspec.structs.replace(shop.catalogue.get(item_id), available=available))
+
+
+def test_an_unavailable_item_is_in_no_list_of_a_state(catalogued: Path) -> None:
+    listed = document("related", "tea", "--state-dir", catalogued, "--limit", "50")["related"]
+
+    assert listed
+    assert "milk" not in [entry["item_id"] for entry in listed]
+
+
+def test_the_last_items_of_a_customer_are_shown_and_the_others_counted(state_dir: Path) -> None:
+    code, out, _ = run("customer", "c3", "--state-dir", state_dir, "--limit", "2")
+
+    lines = out.rstrip("\n").split("\n")  # an id may contain other line separators
+    held = document("customer", "c3", "--state-dir", state_dir)["items_held"]
+    assert code == 0
+    assert len(lines) == 4
+    assert lines[-1] == f"  and {held - 2} bought before these: --limit shows more"
 
 
 def test_recommendations_are_a_table_with_reasons(shop: Shop) -> None:
@@ -101,7 +157,7 @@ def test_nothing_to_recommend_is_a_no(state_dir: Path) -> None:
         (("bestsellers", "--url", "http://127.0.0.1:9", "--days", "61"), "--days"),
         (("catalogue", "--state-dir", "x"), "name a FILE"),
         (("catalogue", "missing.csv", "--state-dir", "x"), "cannot be read"),
-        (("catalogue", "items.csv", "--state-dir", "x", "--columns", "name"), "field=column"),
+        (("catalogue", "items.csv", "--state-dir", "x", "--columns", "name"), "FIELD=COLUMN"),
         (("catalogue", "items.csv", "--state-dir", "x", "--columns", "name=x"), "no field"),
         (("catalogue", "--state-dir", "x", "--available", "a", "--unavailable", "a"), "both name 'a'"),
         (("serve", "--state-dir", "x", "--admin", "6066"), "HOST:PORT"),
@@ -154,8 +210,7 @@ def test_the_catalogue_is_filled_and_items_are_hidden(state_dir: Path, tmp_path:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_state_is_served_until_one_stops_it(state_dir: Path, number: signal.Signals) -> None:
     """Hiding an item in another process is seen within a second; a signal ends the server cleanly."""
-    program = "import sys; from tests.test_query_commands import COMMANDS; COMMANDS(sys.argv[1:])"
-    command = [sys.executable, "-c", program, "serve", "--state-dir", str(state_dir), "--admin", "127.0.0.1:0"]
+    command = [COMMAND, "serve", "--state-dir", str(state_dir), "--admin", "127.0.0.1:0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     ) as server:

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from state import count_store, history_store
 from state.settings import CountingSettings
 from streams.catalogue.catalogue import Catalogue, CatalogueItem
-from streams.endpoint.answers import Wishes
 from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.engine.embedded import Embedded
-from streams.recommendations.recommend import Blend
+from streams.recommendations.request import RecommendationRequest
 from tests.batch_definition import Line, Order, batch, day_of
 from tests.log_strategies import CUSTOMERS, ITEMS, as_orders, logs
 from tests.recommendation_definition import Recommended, recommendations
@@ -123,13 +122,15 @@ def test_recommendations_are_those_of_the_definition(
             )
             catalogue.put(item, shown)
     seeds = [item for item in basket if item in named]
-    wishes = Wishes(
+    request = RecommendationRequest(
+        customer_id=customer,
         limit=limit,
         basket=tuple(basket),
         exclude=tuple(exclude),
         category=None if category is None else "here",
         keep_held=keep_held,
-        blend=Blend(popularity, repeats),
+        popularity_share=popularity,
+        repeats_share=repeats,
         reasons=102,
     )
     terms: dict[str, Any] = {
@@ -144,9 +145,7 @@ def test_recommendations_are_those_of_the_definition(
     if not state.purchases:
         return
 
-    document = answered(
-        log, lambda answers: answers.recommendations(customer, wishes), catalogue, partitions, publish=publish
-    )
+    document = answered(log, lambda answers: answers.recommendations(request), catalogue, partitions, publish=publish)
 
     found = document["recommendations"]
     everything = recommendations(state, customer, 1000, **terms)
@@ -164,7 +163,8 @@ def test_reasons_left_out_are_one_entry_so_that_shares_still_add_up(
     log: list[Order], customer: str, reasons: int
 ) -> None:
     """Whoever shows three reasons of thirty must be able to say what the others are worth."""
-    document = answered(log, lambda answers: answers.recommendations(customer, Wishes(reasons=reasons)))
+    request = RecommendationRequest(customer_id=customer, reasons=reasons)
+    document = answered(log, lambda answers: answers.recommendations(request))
 
     for entry in document["recommendations"]:
         assert sum(reason["share"] for reason in entry["because"]) == pytest.approx(entry["score"], rel=1e-9, abs=1e-12)
@@ -198,7 +198,8 @@ def test_equal_states_give_equal_recommendations_however_often_asked() -> None:
     lines = [Order(f"c{number}", 10**12 + number, as_lines(number)) for number in range(40)]
 
     async def twice(answers: EmbeddedAnswers) -> list[Any]:
-        return [await answers.recommendations("c3", Wishes(limit=20)) for _ in range(2)]
+        request = RecommendationRequest(customer_id="c3", limit=20)
+        return [await answers.recommendations(request) for _ in range(2)]
 
     first, again = answered(lines, twice)
     other, _ = answered(lines, twice, partitions=3)

@@ -13,7 +13,7 @@ from evaluation.purchases import read_purchases
 from evaluation.systems.self_tuned import RIVALS, Contest, learned_share
 from producers.orders import DAY_MS
 from streams.offline import windows
-from streams.recommendations.recommend import POPULARITY_SHARE
+from streams.recommendations.request import POPULARITY_SHARE
 from tests.shops import NEW_YEAR_MS, Purchase, planted, shop, write_log
 
 if TYPE_CHECKING:

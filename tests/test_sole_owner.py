@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from streams.workers.cluster.owners import SoleOwner, StagePartition
-from streams.workers.kafka.topics import Partitions
 
 
 def test_the_only_worker_owns_whatever_there_is() -> None:
     async def asked() -> None:
-        owner = SoleOwner("127.0.0.1:6066", Partitions(purchases=2, items=1))
+        owner = SoleOwner("127.0.0.1:6066", purchases=2, items=1)
         owner.forget()
         assert await owner.of(StagePartition("ingest", 1)) == "127.0.0.1:6066"
         assert await owner.of(StagePartition("tally", 1)) is None

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from state.settings import CountingSettings
-from streams.endpoint.answers import FORWARDED_BY, Wishes
+from streams.endpoint.answers import FORWARDED_BY
 from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.engine.embedded import Embedded
+from streams.recommendations.request import RecommendationRequest
 from tests.live_shop import HOSTILE_IDS, TOKEN, shop_log
 from tests.live_workers import AUTHORIZED, LiveShop, ask, live_shop, of_customer, of_item, post
 from tests.log_strategies import as_orders
@@ -87,17 +88,18 @@ def test_items_are_what_one_process_says_of_them(shop: LiveShop, whole: Embedded
 def test_customers_are_what_one_process_says_of_them(shop: LiveShop, whole: EmbeddedAnswers) -> None:
     for customer_id in CUSTOMERS:
         expected = meant(asyncio.run(whole.customer(customer_id, 5)))
-        chosen = meant(asyncio.run(whole.recommendations(customer_id, Wishes(limit=20))))
+        chosen = meant(asyncio.run(whole.recommendations(RecommendationRequest(customer_id=customer_id, limit=20))))
         for worker in shop.two:
             assert said(ask(worker, of_customer(customer_id), limit=5)) == expected
             assert said(ask(worker, of_customer(customer_id, "recommendations"), limit=20)) == chosen
 
 
 def test_what_is_about_no_partition_is_the_same_at_each(shop: LiveShop, whole: EmbeddedAnswers) -> None:
-    wishes = Wishes(limit=20, basket=("tea", "odd1", "never heard of"), exclude=("soap",))
+    request = RecommendationRequest(limit=20, basket=("tea", "odd1", "never heard of"), exclude=("soap",))
+    of_c3 = msgspec.structs.replace(request, customer_id="c3")
     best = meant(asyncio.run(whole.bestsellers(7, None, 5)))
-    basket = meant(asyncio.run(whole.recommendations(None, wishes)))
-    known = meant(asyncio.run(whole.recommendations("c3", wishes)))
+    basket = meant(asyncio.run(whole.recommendations(request)))
+    known = meant(asyncio.run(whole.recommendations(of_c3)))
     found = meant(asyncio.run(whole.search("c3", 12)))
 
     for worker in shop.two:
@@ -307,7 +309,9 @@ def test_stages_may_run_apart(kafka: Broker, tmp_path: Path, whole: EmbeddedAnsw
     with live_shop(kafka.bootstrap, "apart", tmp_path, stages=("ingest", "tally", "tally")) as shop:
         for worker in shop.workers:
             for customer_id in ("c3", "c6", "nobody", HOSTILE_IDS[0]):
-                chosen = meant(asyncio.run(whole.recommendations(customer_id, Wishes(limit=20))))
+                chosen = meant(
+                    asyncio.run(whole.recommendations(RecommendationRequest(customer_id=customer_id, limit=20)))
+                )
                 assert said(ask(worker, of_customer(customer_id, "recommendations"), limit=20)) == chosen
             assert said(ask(worker, "/bestsellers")) == meant(asyncio.run(whole.bestsellers(14, None, 20)))
             assert said(ask(worker, "/search", q="c3")) == meant(asyncio.run(whole.search("c3", 12)))

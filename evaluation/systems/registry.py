@@ -23,7 +23,8 @@ from evaluation.systems.self_tuned import self_tuned
 from evaluation.systems.system import System
 from evaluation.systems.trending import times_trend
 from streams.engine.scores import SCORES, Scoring
-from streams.recommendations.recommend import REPEATS_SHARE, Blend
+from streams.recommendations.recommend import Blend
+from streams.recommendations.request import REPEATS_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

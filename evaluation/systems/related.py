@@ -12,7 +12,8 @@ from evaluation.systems.system import Fitted
 from producers.orders import DAY_MS
 from state.settings import CountingSettings
 from streams.engine.ranker import Ranker
-from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE, SEED_HALF_LIFE_DAYS
+from streams.recommendations.recommend import SEED_HALF_LIFE_DAYS
+from streams.recommendations.request import MOST_SEEDS, POPULARITY_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,8 @@ from evaluation.systems.default import shipped
 from streams.engine.embedded import Embedded
 from streams.quality.offers import showcases
 from streams.quality.prequential import visits
-from streams.recommendations.recommend import POPULARITY_SHARE, Blend
+from streams.recommendations.recommend import Blend
+from streams.recommendations.request import POPULARITY_SHARE
 
 if TYPE_CHECKING:
     import numpy.typing as npt

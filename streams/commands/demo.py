@@ -114,7 +114,7 @@ def _show_products(embedded: Embedded, titles: Mapping[str, str]) -> None:
     """Print the related lists of well-known products: of each kind, the one most bought."""
     import numpy as np
 
-    from streams.commands.state import print_related
+    from streams.commands.query_tables import print_related
     from streams.engine.documents import related_document
     from streams.engine.ranker import Ranker
     from streams.engine.scores import Scoring
@@ -125,7 +125,10 @@ def _show_products(embedded: Embedded, titles: Mapping[str, str]) -> None:
         )
         _, lists = Ranker(counts, Scoring()).lists(np.array([number]))
         document = related_document(counts, number, "blend", lists.entries(0, counts.names)[:6])
-        print_related(document, titles.get(document["item_id"]), dict(titles))
+        for entry in (document, *document["related"]):
+            if entry["item_id"] in titles:
+                entry["title"] = titles[entry["item_id"]]
+        print_related(document)
         click.echo()
 
 

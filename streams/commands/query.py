@@ -1,4 +1,7 @@
-"""Commands that ask: `recommend` and `bestsellers` of a state or a worker, and `serve`, which answers for a state."""
+"""Commands that ask a stopped state (--state-dir) or a running worker (--url), and `serve`, which answers for a state.
+
+The document is the same either way. Options follow from the types of the endpoint's requests.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
+
+from streams.endpoint.requests import BestsellersRequest, parameters_of
+from streams.recommendations.request import RecommendationRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from streams.catalogue.catalogue import Catalogue
+    from streams.endpoint.answer_documents import Document
     from streams.endpoint.embedded_answers import EmbeddedAnswers
+    from streams.endpoint.requests import Parameter
 
 NO, USAGE = 1, 2
 
 
 class _InputError(click.ClickException):
-    """Something the user can mend."""
+    """Something the user can correct."""
 
     exit_code = USAGE
 
 
 def source_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
-    """--state-dir and --url, of which one is given: a stopped state, or a running worker."""
+    """--state-dir and --url, one of which is given: a stopped state, or a running worker."""
     state_dir = click.option(
         "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Directory of the counted state."
     )
@@ -36,7 +46,38 @@ def source_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
-def one_source(state_dir: Path | None, url: str | None) -> None:
+def request_options(request: type[msgspec.Struct], *names: str, **defaults: object) -> Callable[[Any], Any]:
+    """Options for fields of a request, with their descriptions, ranges and defaults.
+
+    Args:
+        request: the type of the request.
+        names: of the fields, in the order of the options.
+        defaults: by field, where the command's default differs from the endpoint's.
+    """
+    fields = {parameter.name: parameter for parameter in parameters_of(request)}
+
+    def decorate(command: Any) -> Any:  # noqa: ANN401 - a decorator
+        for name in reversed(names):
+            command = _option(fields[name], defaults.get(name, fields[name].default))(command)
+        return command
+
+    return decorate
+
+
+def _option(field: Parameter, default: object) -> Callable[[Any], Any]:
+    flag, text = f"--{field.name.replace('_', '-')}", field.description
+    if field.kind == "boolean":
+        return click.option(flag, is_flag=True, help=text)
+    if field.kind == "ids":
+        return click.option(flag, multiple=True, metavar="ITEM", help=f"{text[:-1]}; may be repeated.")
+    if field.kind == "string":
+        return click.option(flag, default=default, help=text)
+    range_of: type[click.IntRange | click.FloatRange] = click.IntRange if field.kind == "integer" else click.FloatRange
+    low, high = (int(bound or 0) for bound in (field.low, field.high))
+    return click.option(flag, default=default, show_default=True, type=range_of(low, high), help=text)
+
+
+def check_source(state_dir: Path | None, url: str | None) -> None:
     """Check that one of the two was named.
 
     Raises:
@@ -46,12 +87,33 @@ def one_source(state_dir: Path | None, url: str | None) -> None:
         raise click.UsageError("name --state-dir, a stopped state, or --url, a running worker: one of the two")
 
 
-def from_url(url: str, parts: tuple[str, ...], query: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-    """The document at a path of a worker, for any command with --url; None if there is no such item or customer.
+def document_at(
+    source: Path | str, parts: tuple[str, ...], query: Mapping[str, Any], from_state: Callable[[Path], Document]
+) -> dict[str, Any] | None:
+    """The document that a worker or a state answers; None if there is no such item or customer.
+
+    Args:
+        source: directory of the state, or URL of the worker.
+        parts: of the path at the worker.
+        query: parameters at the worker.
+        from_state: answers the same from a state directory.
 
     Raises:
         click.ClickException: the worker does not answer, or refuses; exit code 2.
     """
+    if isinstance(source, str):
+        return _from_url(source, parts, query)
+    from streams.endpoint.answers import NotKnown
+
+    try:
+        document = from_state(source)
+    except NotKnown:
+        return None
+    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
+    return decoded
+
+
+def _from_url(url: str, parts: tuple[str, ...], query: Mapping[str, Any]) -> dict[str, Any] | None:
     from streams.endpoint.client import ClientError, ask, path_of
 
     try:
@@ -60,122 +122,72 @@ def from_url(url: str, parts: tuple[str, ...], query: Mapping[str, Any] | None =
         raise _InputError(str(error)) from error
 
 
-def asked(
-    state_dir: Path | None,
-    url: str | None,
-    parts: tuple[str, ...],
-    query: Mapping[str, Any],
-    question: Callable[[EmbeddedAnswers], Awaitable[dict[str, Any]]],
-) -> dict[str, Any] | None:
-    """The answer of a worker or of a state, whichever was named; None if there is no such item or customer.
-
-    Args:
-        state_dir: directory of the state, or None.
-        url: of the worker, or None.
-        parts: path of the worker's answer.
-        query: its parameters.
-        question: the same question, to a state.
-
-    Raises:
-        click.UsageError: neither or both were named.
-    """
-    one_source(state_dir, url)
-    if url is not None:
-        return from_url(url, parts, query)
-    assert state_dir is not None
-    from streams.endpoint.answers import NotKnown
-
-    async def answered(answers: EmbeddedAnswers) -> dict[str, Any] | None:
-        try:
-            return await question(answers)
-        except NotKnown:
-            return None
-
-    return _with_state(state_dir, answered)
-
-
-def _with_state(
-    state_dir: Path, work: Callable[[EmbeddedAnswers], Awaitable[dict[str, Any] | None]]
-) -> dict[str, Any] | None:
+def catalogue_of(state_dir: Path) -> Catalogue:
+    """The catalogue of a state directory; empty if it has none."""
     from streams.catalogue.catalogue import Catalogue
     from streams.catalogue.stored import StoredCatalogue
-    from streams.endpoint.embedded_answers import EmbeddedAnswers
-    from streams.engine.embedded import open_to_read
 
     catalogue = Catalogue()
     StoredCatalogue(state_dir, catalogue).refresh()
-    embedded = open_to_read(state_dir)
+    return catalogue
 
-    async def run() -> dict[str, Any] | None:
-        return await work(EmbeddedAnswers(embedded, catalogue, worker=str(state_dir)))
 
-    try:
-        return asyncio.run(run())
-    finally:
-        embedded.close()
+def with_answers(question: Callable[[EmbeddedAnswers], Awaitable[Document]]) -> Callable[[Path], Document]:
+    """A function that puts a question to the state in a directory."""
+
+    def ask_state(state_dir: Path) -> Document:
+        from streams.endpoint.embedded_answers import EmbeddedAnswers
+        from streams.engine.embedded import open_to_read
+
+        catalogue = catalogue_of(state_dir)
+        embedded = open_to_read(state_dir)
+
+        async def run() -> Document:
+            return await question(EmbeddedAnswers(embedded, catalogue, worker=str(state_dir)))
+
+        try:
+            return asyncio.run(run())
+        finally:
+            embedded.close()
+
+    return ask_state
 
 
 @click.command()
 @click.argument("customer")
 @source_options
-@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 500), help="How many to recommend.")
-@click.option("--basket", multiple=True, metavar="ITEM", help="An item in the visitor's hands; may be repeated.")
-@click.option("--exclude", multiple=True, metavar="ITEM", help="An item not to recommend; may be repeated.")
-@click.option("--category", help="Only items of this category of the catalogue.")
-@click.option("--keep-held", is_flag=True, help="Recommend also what the customer holds.")
-@click.option(
-    "--popularity-share",
-    default=0.4,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="Share of popularity beside the related lists.",
-)
-@click.option(
-    "--repeats-share",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="Share of the customer's own repeats; 0.6 suits shops whose customers buy the same again.",
+@request_options(
+    RecommendationRequest,
+    "limit",
+    "basket",
+    "exclude",
+    "category",
+    "keep_held",
+    "popularity_share",
+    "repeats_share",
+    "reasons",
 )
 @as_json_option
-def recommend(
-    customer: str,
-    state_dir: Path | None,
-    url: str | None,
-    limit: int,
-    basket: tuple[str, ...],
-    exclude: tuple[str, ...],
-    category: str | None,
-    keep_held: bool,
-    popularity_share: float,
-    repeats_share: float,
-    as_json: bool,
-) -> None:
+def recommend(customer: str, state_dir: Path | None, url: str | None, as_json: bool, **fields: Any) -> None:  # noqa: ANN401 - fields of the request
     """What CUSTOMER is likely to want next, and why.
 
-    Merges the related lists of the last hundred items bought and blends popularity in. A customer without history gets
-    the bestsellers of two weeks. Exit code 1 if nothing can be recommended.
+    Merges the related lists of the last hundred items bought and adds popularity. A customer without history gets the
+    bestsellers of two weeks. Exit code 1 if nothing can be recommended.
 
     \b
       alsobought recommend 2070 --state-dir state
       alsobought recommend 2070 --url http://127.0.0.1:6066 --category PASTA --json
     """
     from streams.commands.query_tables import print_recommendations
-    from streams.endpoint.answers import Wishes
-    from streams.recommendations.recommend import Blend
 
-    wishes = Wishes(limit, basket, exclude, category, keep_held, Blend(popularity_share, repeats_share))
-    query = {
-        "limit": limit,
-        "basket": list(basket),
-        "exclude": list(exclude),
-        "category": category,
-        "keep_held": keep_held,
-        "popularity_share": popularity_share,
-        "repeats_share": repeats_share,
-    }
-    parts = ("customers", customer, "recommendations")
-    document = asked(state_dir, url, parts, query, lambda answers: answers.recommendations(customer, wishes))
+    check_source(state_dir, url)
+    request = RecommendationRequest(customer_id=customer, **fields)
+    document = document_at(
+        state_dir or str(url),
+        ("customers", customer, "recommendations"),
+        fields,
+        with_answers(lambda answers: answers.recommendations(request)),
+    )
     if document is None or not document["recommendations"]:
         click.echo(f"nothing to recommend to '{customer}': no item is admissible", err=True)
         sys.exit(NO)
@@ -187,9 +199,7 @@ def recommend(
 
 @click.command()
 @source_options
-@click.option("--days", default=14, show_default=True, type=click.IntRange(1, 60), help="Days of event time to count.")
-@click.option("--category", help="Only items of this category of the catalogue.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 500), help="Most items to list.")
+@request_options(BestsellersRequest, "days", "category", "limit")
 @as_json_option
 def bestsellers(
     state_dir: Path | None, url: str | None, days: int, category: str | None, limit: int, as_json: bool
@@ -204,9 +214,12 @@ def bestsellers(
     """
     from streams.commands.query_tables import print_bestsellers
 
-    query = {"days": days, "category": category, "limit": limit}
-    document = asked(
-        state_dir, url, ("bestsellers",), query, lambda answers: answers.bestsellers(days, category, limit)
+    check_source(state_dir, url)
+    document = document_at(
+        state_dir or str(url),
+        ("bestsellers",),
+        {"days": days, "category": category, "limit": limit},
+        with_answers(lambda answers: answers.bestsellers(days, category, limit)),
     )
     if document is None or not document["bestsellers"]:
         click.echo(
@@ -223,7 +236,7 @@ def bestsellers(
 @source_options
 @as_json_option
 def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
-    """How often recommendations contained what the next order brought, and bestsellers did.
+    """How often recommendations contained what the next order brought, and how often bestsellers did.
 
     As scored by `alsobought replay --prequential`, or a worker with --score-one-in, before each order of a sample was
     counted. Exit code 1 if no order was scored.
@@ -234,12 +247,15 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
     """
     from streams.quality.rates import hit_counts_of, quality_entries, quality_lines
 
-    async def question(answers: EmbeddedAnswers) -> dict[str, Any]:
+    async def entries(answers: EmbeddedAnswers) -> Document:
         return quality_entries(answers.status().hit_counts)
 
-    document = asked(state_dir, url, ("quality",), {}, question)
+    check_source(state_dir, url)
+    document = document_at(state_dir or str(url), ("quality",), {}, with_answers(entries))
     if document is None or not document["orders"]:
-        click.echo("no order was scored: replay with --prequential, or a worker with --score-one-in, does", err=True)
+        click.echo(
+            "no order was scored: `replay --prequential` scores orders, and a worker with --score-one-in", err=True
+        )
         sys.exit(NO)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
@@ -256,7 +272,7 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
 )
 @click.option("--admin", default="127.0.0.1:6066", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 def serve(state_dir: Path, admin: str) -> None:
-    """Serve a stopped state without Kafka: the admin endpoint and its page, for reading.
+    """Serve a stopped state without Kafka: the admin endpoint and its page, read-only.
 
     \b
       alsobought serve --state-dir state

@@ -12,16 +12,38 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SHOWN_REASONS = 3
+_NUMBERS = {"score", "popularity", "purchases", "together", "expected", "trend"}
+
+
+def print_related(document: dict[str, Any]) -> None:
+    """Print a related list."""
+    heading = Text(document.get("title", document["item_id"]), "bold")
+    heading.append(f": {document['buyers']:,} customers; {_stamp(document)}", "")
+    rows = [
+        (
+            _name(entry),
+            f"{entry['bought_together']:,.0f}",
+            f"{entry['expected']:,.1f}",
+            f"{entry['trend']:.2f}",
+            f"{entry['score']:.4g}",
+        )
+        for entry in document["related"]
+    ]
+    score = document["score"]
+    _print(heading, ("also bought", "together", "expected", "trend", score), rows, _NUMBERS | {score})
+    if not rows:
+        _console().print("no item is bought with it more often than chance explains")
 
 
 def print_recommendations(customer: str, document: dict[str, Any]) -> None:
-    """Print recommendations and what they are because of."""
+    """Print recommendations and their reasons."""
     kind = "recommended to" if document["known"] else "bestsellers, for want of a history, for"
     rows = []
     for entry in document["recommendations"]:
         because = [f"{reason['share'] / entry['score']:.0%} {_reason(reason)}" for reason in entry["because"]]
         rows.append((_name(entry), f"{entry['score']:.2%}", ", ".join(because[:_SHOWN_REASONS])))
-    _print(f"{kind} {customer}; {_stamp(document)}", ("item", "score", "because of (together, expected)"), rows)
+    heading = Text(f"{kind} {customer}; {_stamp(document)}", "bold")
+    _print(heading, ("item", "score", "because of (together, expected)"), rows)
 
 
 def print_bestsellers(document: dict[str, Any]) -> None:
@@ -29,7 +51,8 @@ def print_bestsellers(document: dict[str, Any]) -> None:
     rows = [
         (_name(entry), f"{entry['popularity']:.2%}", f"{entry['purchases']:,}") for entry in document["bestsellers"]
     ]
-    _print(f"bestsellers of {document['days']} days; {_stamp(document)}", ("item", "popularity", "purchases"), rows)
+    heading = Text(f"bestsellers of {document['days']} days; {_stamp(document)}", "bold")
+    _print(heading, ("item", "popularity", "purchases"), rows)
 
 
 def _reason(reason: dict[str, Any]) -> str:
@@ -49,14 +72,19 @@ def _stamp(document: dict[str, Any]) -> str:
     return f"as of {document['as_of']['timestamp']}, {document['as_of']['lines']:,} lines"
 
 
-def _print(heading: str, columns: tuple[str, str, str], rows: Sequence[tuple[str, str, str]]) -> None:
-    console = Console(highlight=False, markup=False, emoji=False)  # an id like "[b]:apple:" is what it is
-    console.print(Text(heading, "bold"))
+def _console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)  # an id like "[b]:apple:" is what it is
+
+
+def _print(heading: Text, columns: Sequence[str], rows: Sequence[tuple[str, ...]], right: set[str] = _NUMBERS) -> None:
+    """Print a heading, and the rows as a table, of which the columns in `right` are right-aligned."""
+    console = _console()
+    console.print(heading, soft_wrap=True)
+    if not rows:
+        return
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(
-            column, justify="right" if column in ("score", "popularity", "purchases") else "left", overflow="fold"
-        )
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

@@ -1,16 +1,29 @@
-"""Commands on a counted state: ask it, export it, audit it, erase a customer from it."""
+"""Commands on a counted state: ask for a list or a history, export all lists, audit, erase a customer."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.commands.query import from_url, one_source, source_options
+from streams.commands.query import (
+    as_json_option,
+    catalogue_of,
+    check_source,
+    document_at,
+    request_options,
+    source_options,
+)
+from streams.endpoint.requests import CustomerRequest, RelatedRequest
 from streams.engine.scores import DEFAULT_SCORE, SCORES, Scoring, ScoringError, decaying_scores
+
+if TYPE_CHECKING:
+    from streams.endpoint.answer_documents import Document
 
 NO = 1
 
@@ -20,7 +33,6 @@ _state_dir = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory of the counted state.",
 )
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
 def _half_life(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -68,9 +80,9 @@ def _scoring(score: str, half_life: float | None, no_trend: bool) -> Scoring:
 @click.command()
 @click.argument("item")
 @source_options
-@click.option("--limit", default=10, type=click.IntRange(1, 50), help="Most entries to list.")
+@request_options(RelatedRequest, "limit", limit=10)
 @scoring_options
-@_as_json
+@as_json_option
 def related(
     item: str,
     state_dir: Path | None,
@@ -84,21 +96,25 @@ def related(
     """What is bought together with ITEM, more often than its buyers' other purchases explain.
 
     Lists each related item with how many customers bought both, how many would by chance (the correction of Smith and
-    Linden for heavy buyers), and the score. Exit code 1 if the item was never bought.
+    Linden for heavy buyers), and the score. Items that the catalogue marks as unavailable are left out. Exit code 1 if
+    the item was never bought.
 
     \b
       alsobought related 1082185 --state-dir state
       alsobought related 1082185 --state-dir state --score lift --half-life 60 --json
     """
+    from streams.commands.query_tables import print_related
+
     scoring = _scoring(score, half_life, no_trend)
     if url is not None and scoring != Scoring():
         raise click.UsageError("a worker lists by its own score: --score, --half-life and --no-trend need --state-dir")
-    one_source(state_dir, url)
-    if url is not None:
-        document = from_url(url, ("items", item, "related"), {"limit": limit})
-    else:
-        assert state_dir is not None
-        document = _related(state_dir, item, scoring, limit)
+    check_source(state_dir, url)
+    document = document_at(
+        state_dir or str(url),
+        ("items", item, "related"),
+        {"limit": limit},
+        lambda directory: _related(directory, item, scoring, limit),
+    )
     if document is None:
         click.echo(f"item '{item}' was never bought in {state_dir or url}", err=True)
         sys.exit(NO)
@@ -108,66 +124,37 @@ def related(
     print_related(document)
 
 
-def _related(state_dir: Path, item: str, scoring: Scoring, limit: int) -> dict[str, Any] | None:
-    """The related list of an item of a state directory, or None if it was never bought."""
-    import numpy as np
-
-    from streams.engine.documents import related_document
+def _related(state_dir: Path, item: str, scoring: Scoring, limit: int) -> Document:
+    """The related list of an item, computed from the counts of its partition, the only one that is opened."""
+    from state.related_store import RelatedStore
+    from streams.endpoint.item_partitions import ItemPartitionView
     from streams.engine.embedded import open_counts_of
-    from streams.engine.ranker import Ranker
 
-    counts = open_counts_of(state_dir, item)
-    try:
-        if item not in counts.names or not counts.bought(counts.names[item]):
-            return None
-        number = counts.names[item]
-        _, lists = Ranker(counts, scoring).lists(np.array([number]))
-        return related_document(counts, number, scoring.score, lists.entries(0, counts.names)[:limit])
-    finally:
-        counts.close()
-
-
-def print_related(document: dict[str, Any], title: str | None = None, titles: dict[str, str] | None = None) -> None:
-    """Print a related list as a table."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, markup=False, emoji=False)  # an id like "[b]:apple:" is what it is
-    stamp = f"as of {document['as_of']['timestamp']}, {document['as_of']['lines']:,} lines"
-    heading = Text(f"{title or document['item_id']}", "bold").append(f": {document['buyers']:,} customers; {stamp}", "")
-    console.print(heading, soft_wrap=True)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("also bought", overflow="fold")
-    for name in ("together", "expected", "trend", document["score"]):
-        table.add_column(name, justify="right")
-    for entry in document["related"]:
-        name = entry["item_id"]
-        table.add_row(
-            Text(f"{(titles or {}).get(name, '')} {name}".strip()),
-            f"{entry['bought_together']:,.0f}",
-            f"{entry['expected']:,.1f}",
-            f"{entry['trend']:.2f}",
-            f"{entry['score']:.4g}",
-        )
-    console.print(table if document["related"] else "no item is bought with it more often than chance explains")
+    catalogue = catalogue_of(state_dir)
+    with closing(open_counts_of(state_dir, item)) as counts:
+        path = state_dir / f"related-{counts.partition}"
+        with closing(RelatedStore(path, read_only=True)) as published:
+            view = ItemPartitionView([(counts, published)], catalogue, str(state_dir), scoring, room=1)
+            return asyncio.run(view.related(item, limit, fresh=True)).document
 
 
 @click.command()
 @click.argument("customer")
 @source_options
-@_as_json
-def customer(customer: str, state_dir: Path | None, url: str | None, as_json: bool) -> None:
+@request_options(CustomerRequest, "limit")
+@as_json_option
+def customer(customer: str, state_dir: Path | None, url: str | None, limit: int, as_json: bool) -> None:
     """A customer's history: items held, purchases of each, and when.
 
     Exit code 1 if the customer is not known.
     """
-    one_source(state_dir, url)
-    if url is not None:
-        document = from_url(url, ("customers", customer))
-    else:
-        assert state_dir is not None
-        document = _customer(state_dir, customer)
+    check_source(state_dir, url)
+    document = document_at(
+        state_dir or str(url),
+        ("customers", customer),
+        {"limit": limit},
+        lambda directory: _customer(directory, customer, limit),
+    )
     if document is None:
         click.echo(f"customer '{customer}' is not known in {state_dir or url}", err=True)
         sys.exit(NO)
@@ -176,19 +163,23 @@ def customer(customer: str, state_dir: Path | None, url: str | None, as_json: bo
         return
     click.echo(f"{customer}: {document['items_held']:,} items held, {document['purchases']:,} purchases")
     for entry in document["history"]:
-        click.echo(f"  {entry['last']}  {entry['purchases']:>5,} x  {entry['item_id']}  (since {entry['first']})")
+        name = f"{entry.get('title', '')} {entry['item_id']}".strip()
+        click.echo(f"  {entry['last']}  {entry['purchases']:>5,} x  {name}  (since {entry['first']})")
+    left = document["items_held"] - len(document["history"])
+    if left:
+        click.echo(f"  and {left:,} bought before these: --limit shows more")
 
 
-def _customer(state_dir: Path, customer: str) -> dict[str, Any] | None:
-    """A customer's history in a state directory, or None."""
-    from streams.engine.documents import customer_document
-    from streams.engine.embedded import open_histories_of
+def _customer(state_dir: Path, customer: str, limit: int) -> Document:
+    """A customer's history, from the one store of histories."""
+    from streams.endpoint.customers import customer_entries
+    from streams.engine.documents import as_of
+    from streams.engine.embedded import open_counts_of, open_histories_of
 
-    histories = open_histories_of(state_dir)
-    try:
-        return customer_document(histories, customer)
-    finally:
-        histories.close()
+    with closing(open_histories_of(state_dir)) as histories:
+        entries = customer_entries(histories, customer, catalogue_of(state_dir), limit)
+    with closing(open_counts_of(state_dir, "")) as counts:  # whichever partition: each knows the log prefix
+        return {**entries, "as_of": as_of(counts), "worker": str(state_dir)}
 
 
 @click.command()
@@ -253,7 +244,7 @@ def export(state_dir: Path, out: Path, score: str, half_life: float | None, no_t
 
 @click.command()
 @_state_dir
-@_as_json
+@as_json_option
 def audit(state_dir: Path, as_json: bool) -> None:
     """Recount everything from the histories, independently, and compare.
 

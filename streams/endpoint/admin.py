@@ -1,4 +1,4 @@
-"""The admin endpoint as an aiohttp application, over anything that has answers."""
+"""The endpoint as an aiohttp application, over anything that has answers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import msgspec
 from aiohttp import web
 
 from streams.endpoint.answers import FORWARDED_BY, AnswerError, NotKnown, NotReady, NotWritable, forwarded
-from streams.endpoint.handlers import AdminSettings, RequestContext, check_part, check_token
+from streams.endpoint.handlers import AdminSettings, RequestContext, check_token
 from streams.endpoint.metrics import Metrics
 from streams.endpoint.openapi import describe
-from streams.endpoint.parameters import read_query
+from streams.endpoint.parameters import check_path_part, read_query
 from streams.endpoint.problems import Problem
 from streams.endpoint.routes import ROUTES
 
@@ -43,48 +43,44 @@ def make_app(answers: Answers, settings: AdminSettings = AdminSettings()) -> web
 
 
 def application_options(settings: AdminSettings) -> dict[str, Any]:
-    """How an application is made that is to serve the endpoint: it explains what no route takes."""
+    """Arguments of an application that serves the endpoint: it explains requests that no route takes."""
     return {"middlewares": [_explain], "client_max_size": settings.largest_body_bytes}
 
 
 def add_routes(
     app: web.Application, answers: Answers, settings: AdminSettings, routes: Sequence[Route] = ROUTES
 ) -> None:
-    """Serve the endpoint from an application, which may have other routes besides.
+    """Serve the endpoint from an application, which may have other routes as well.
 
     Args:
         app: not yet running.
-        answers: who is asked.
+        answers: where answers come from.
         settings: of the endpoint.
         routes: what is served and described.
     """
-    instruments = Metrics(answers.status)
+    metrics = Metrics(answers.status)
     description = msgspec.json.encode(describe(routes, settings.version))
 
     def handle(route: Route) -> Handle:
-        return _handle(route, answers, settings, instruments, description)
+        return _handle(route, answers, settings, metrics, description)
 
     app.router.add_routes([web.route(route.method, route.path, handle(route)) for route in routes])
 
-    async def let_watchers_go(_: web.Application) -> None:
+    async def close_watchers(_: web.Application) -> None:
         answers.changes.close()
 
-    app.on_shutdown.append(let_watchers_go)
+    app.on_shutdown.append(close_watchers)
 
 
-def _handle(
-    route: Route, answers: Answers, settings: AdminSettings, instruments: Metrics, description: bytes
-) -> Handle:
-    """What aiohttp calls for a route: read the parameters, ask, explain what goes wrong, and measure."""
+def _handle(route: Route, answers: Answers, settings: AdminSettings, metrics: Metrics, description: bytes) -> Handle:
+    """What aiohttp calls for a route: it reads the request, has it answered, explains errors, and measures."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         begun = time.perf_counter()
         forwarded.set(FORWARDED_BY in request.headers)
         try:
-            for name, value in request.match_info.items():
-                check_part(name, value)
-            query = read_query(request.query, route.parameters)
-            context = RequestContext(request, query, answers, settings, instruments, description)
+            query = _read_request(route, request)
+            context = RequestContext(request, query, answers, settings, metrics, description)
             if route.guarded:
                 check_token(context)
             response = await route.handler(context)
@@ -92,14 +88,29 @@ def _handle(
             response = _problem(error, request).response(request.path[:1024])
         if not response.prepared:
             response.headers.update(_HEADERS)
-        instruments.answered(route.path, response.status, time.perf_counter() - begun)
+        metrics.answered(route.path, response.status, time.perf_counter() - begun)
         return response
 
     return handle
 
 
+def _read_request(route: Route, request: web.Request) -> msgspec.Struct | None:
+    """The route's request type with the values from path and query.
+
+    Raises:
+        Problem: one is wrong; the detail names it.
+    """
+    for name, value in request.match_info.items():
+        check_path_part(name, value)
+    values = read_query(request.query, route.parameters)
+    if route.request is None:
+        return None
+    values |= {name: request.match_info[name] for name in route.path_names if name in route.request.__struct_fields__}
+    return route.request(**values)
+
+
 def _problem(error: Exception, request: web.Request) -> Problem:
-    """What a request is told of an error."""
+    """How an error is explained to whoever sent the request."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, AnswerError):
@@ -109,15 +120,15 @@ def _problem(error: Exception, request: web.Request) -> Problem:
         return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is too large: {error.text}")
     if isinstance(error, web.HTTPException):
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        hint = f"no {request.method} {request.path[:200]} here: /openapi.json has all there is"
+        hint = f"there is no {request.method} {request.path[:200]}: /openapi.json lists every route"
         return Problem(HTTPStatus(error.status), hint, allow)
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a fault of ours; the worker's log has the details")
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a bug; the worker's log has the details")
 
 
 @web.middleware
 async def _explain(request: web.Request, handler: Handle) -> web.StreamResponse:
-    """Explain what no route takes."""
+    """Explain requests that no route takes."""
     try:
         return await handler(request)
     except web.HTTPException as error:

@@ -1,12 +1,13 @@
-"""What the admin endpoint answers, as plain dictionaries; item titles come from the catalogue."""
+"""Parts of what the endpoint answers, as plain dictionaries; item titles come from the catalogue."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
 import numpy as np
 
-from producers.orders import DAY_MS
 from streams.engine.documents import timestamp_text
 
 if TYPE_CHECKING:
@@ -20,20 +21,23 @@ if TYPE_CHECKING:
     from streams.recommendations.bestsellers import Bestseller
     from streams.recommendations.recommend import Reason, Recommendation
 
+Document: TypeAlias = Mapping[str, Any] | msgspec.Raw
+"""What is sent as JSON; `Raw` is already JSON, as another worker answered it."""
 
-def whole(number: float) -> float | int:
-    """A count as an integer if it is one; with a half-life it need not be."""
+
+def count_of(number: float) -> float | int:
+    """A count as an integer if it is one; weighted by a half-life it need not be."""
     return int(number) if number.is_integer() else number
 
 
 def titled(item_id: str, catalogue: Catalogue) -> dict[str, Any]:
-    """The id, and the title if there is one: how every item is named."""
+    """An item's id, and its title if it has one: how every answer names an item."""
     item = catalogue.items.get(item_id)
     return {"item_id": item_id} if item is None or item.title is None else {"item_id": item_id, "title": item.title}
 
 
 def item_facts(item_id: str, catalogue: Catalogue) -> dict[str, Any]:
-    """What the catalogue says of an item."""
+    """What the catalogue says about an item."""
     item = catalogue.get(item_id)
     facts = {**titled(item_id, catalogue), "category": item.category, "available": item.available}
     facts |= {"url": item.url, "image": item.image}
@@ -53,7 +57,7 @@ def related_entries(stored: StoredList, names: Names, catalogue: Catalogue, limi
             break
         entry = titled(item_id, catalogue)
         entry["score"] = score
-        entry["bought_together"] = whole(together)
+        entry["bought_together"] = count_of(together)
         entry["expected"] = expected
         entry["trend"] = trend
         entries.append(entry)
@@ -65,21 +69,21 @@ def history_entries(store: HistoryStore, customer: int, catalogue: Catalogue, li
     items, entries = store.table.history.row(customer)
     latest = np.lexsort((-entries["seq"].astype(np.int64), -entries["last"]))[:limit]
     history = []
-    for place in latest.tolist():
-        entry = titled(store.items.text(int(items[place])), catalogue)
-        entry["purchases"] = int(entries[place]["purchases"])
-        entry["first"] = timestamp_text(int(entries[place]["first"]))
-        entry["last"] = timestamp_text(int(entries[place]["last"]))
+    for row in latest.tolist():
+        entry = titled(store.items.text(int(items[row])), catalogue)
+        entry["purchases"] = int(entries[row]["purchases"])
+        entry["first"] = timestamp_text(int(entries[row]["first"]))
+        entry["last"] = timestamp_text(int(entries[row]["last"]))
         history.append(entry)
     return {"items_held": len(items), "purchases": int(entries["purchases"].sum()), "history": history}
 
 
 def recommendation_entries(
-    chosen: Sequence[Recommendation], assortment: Assortment, catalogue: Catalogue
+    recommendations: Sequence[Recommendation], assortment: Assortment, catalogue: Catalogue
 ) -> list[dict[str, Any]]:
-    """Recommendations with their reasons; the shares of the reasons of one add up to its score."""
+    """Recommendations with their reasons; the shares of a recommendation's reasons add up to its score."""
     entries = []
-    for recommendation in chosen:
+    for recommendation in recommendations:
         entry = titled(assortment.ids[recommendation.item], catalogue)
         entry["score"] = recommendation.score
         popularity = float(assortment.popularity[recommendation.item])
@@ -95,30 +99,21 @@ def _reason(reason: Reason, popularity: float, assortment: Assortment, catalogue
         return {reason.kind: int(reason.together), "share": reason.share}
     entry = titled(assortment.ids[reason.seed], catalogue)
     entry["share"] = reason.share
-    entry["bought_together"] = whole(reason.together)
+    entry["bought_together"] = count_of(reason.together)
     entry["expected"] = reason.expected
     return entry
 
 
 def bestseller_entries(
-    best: Sequence[Bestseller], assortment: Assortment, catalogue: Catalogue
+    bestsellers: Sequence[Bestseller], assortment: Assortment, catalogue: Catalogue
 ) -> list[dict[str, Any]]:
     """Bestsellers, best first."""
     return [
         {
-            **titled(assortment.ids[seller.item], catalogue),
-            "category": catalogue.get(assortment.ids[seller.item]).category,
-            "purchases": seller.purchases,
-            "popularity": seller.popularity,
+            **titled(assortment.ids[bestseller.item], catalogue),
+            "category": catalogue.get(assortment.ids[bestseller.item]).category,
+            "purchases": bestseller.purchases,
+            "popularity": bestseller.popularity,
         }
-        for seller in best
+        for bestseller in bestsellers
     ]
-
-
-def day_text(day: int) -> str:
-    """A UTC day since 1970 as a date.
-
-    >>> day_text(17_167)
-    '2017-01-01'
-    """
-    return str(timestamp_text(day * DAY_MS))[:10]

@@ -1,33 +1,31 @@
-"""What the admin endpoint can be asked, whoever holds the state: the questions, and what can stand in their way.
+"""What the endpoint can be asked, whoever holds the state: the questions, and why they may go unanswered.
 
-AnswerError            the question cannot be answered with a document
-|-- NotKnown           there is no such item or customer
-|-- NotWritable        this process cannot take orders or erasures
-`-- NotReady           who holds the answer is not there at the moment
+AnswerError                the question cannot be answered with a document
+|-- NotKnown               there is no such item or customer
+|-- NotWritable            this process cannot append to the log
+`-- NotReady               whoever could answer is not available at the moment
+    `-- PartitionNotLocal  the answer needs a partition that is not open in this process
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
-from streams.recommendations.recommend import Blend
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import msgspec
-
+    from streams.endpoint.answer_documents import Document
     from streams.endpoint.changes import Changes
+    from streams.recommendations.request import RecommendationRequest
 
-    Document = Mapping[str, Any] | msgspec.Raw
-    """What is sent as JSON; `Raw` is JSON already, as another worker answered it."""
-
-LONGEST_LIST = 50
-MOST_RECOMMENDATIONS = 500
-SHOWN_REASONS = 5
 READS_ONLY = "this process reads a stored state and takes no orders or erasures: send them to a worker"
+FORWARDED_BY = "Alsobought-Forwarded-By"
+"""Header of a request that a worker forwards; it names that worker. Whoever receives it answers or refuses."""
+
+forwarded: ContextVar[bool] = ContextVar("forwarded", default=False)
+"""Whether the request that is being answered was forwarded by another worker."""
 
 
 class AnswerError(Exception):
@@ -39,11 +37,11 @@ class NotKnown(AnswerError):
 
 
 class NotWritable(AnswerError):
-    """This process cannot take orders or erasures."""
+    """This process cannot append orders or erasures to the log."""
 
 
 class NotReady(AnswerError):
-    """Who holds the answer is not there at the moment.
+    """Whoever could answer is not available at the moment.
 
     Attributes:
         retry_after_s: when it is worth asking again.
@@ -54,27 +52,8 @@ class NotReady(AnswerError):
         self.retry_after_s = retry_after_s
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a visitor's recommendations are to be.
-
-    Attributes:
-        limit: how many.
-        basket: ids of items in the visitor's hands, which count as the latest seeds.
-        exclude: ids of items not to recommend.
-        category: only items of this category; None: of all.
-        keep_held: recommend also what the visitor holds.
-        blend: shares of popularity and repeats; with repeats, what is held is kept.
-        reasons: how many reasons to name of each; the rest is one entry.
-    """
-
-    limit: int = 10
-    basket: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    category: str | None = None
-    keep_held: bool = False
-    blend: Blend = field(default_factory=Blend)
-    reasons: int = SHOWN_REASONS
+class PartitionNotLocal(NotReady):
+    """A partition is not open in this process, or not ready to answer; the message says which."""
 
 
 class RelatedListAnswer(NamedTuple):
@@ -86,7 +65,7 @@ class RelatedListAnswer(NamedTuple):
 
 
 class PartitionStatus(NamedTuple):
-    """How one partition stands."""
+    """The status of one partition."""
 
     kind: str
     """`purchases` (histories) or `items` (counts and lists)."""
@@ -99,12 +78,12 @@ class PartitionStatus(NamedTuple):
     """Records waiting to be counted."""
     state_bytes: int
     oldest_unpublished_ms: int
-    """How long the oldest change waits to be seen in a published list; 0: none waits."""
+    """Age of the oldest change that no published list reflects yet; 0: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How this worker stands, for /metrics and the page."""
+    """The status of this process, for /metrics and the page."""
 
     lines: int
     duplicates: int
@@ -131,17 +110,17 @@ class Status:
 
     @property
     def refresh_age_ms(self) -> int:
-        """How long the oldest change waits to be seen in a published list."""
+        """Age of the oldest change that no published list reflects yet."""
         return max((partition.oldest_unpublished_ms for partition in self.partitions), default=0)
 
 
 class Answers(Protocol):
-    """Who can be asked. Ids are taken as they are; every method may raise `NotReady`.
+    """Where answers come from. Ids are taken as they are; every method may raise NotReady.
 
     Attributes:
-        worker: this worker's name, which is in every answer.
-        writable: whether orders and erasures can be put into the log here.
-        changes: what changes, for those who watch.
+        worker: name of this process, which is in every answer.
+        writable: whether orders and erasures can be appended to the log here.
+        changes: delivers changes to those who watch.
     """
 
     worker: str
@@ -157,33 +136,26 @@ class Answers(Protocol):
     async def customer(self, customer_id: str, limit: int) -> Document:
         """A customer and the items bought last. Raises NotKnown."""
 
-    async def recommendations(self, customer_id: str | None, wishes: Wishes) -> Document:
+    async def recommendations(self, request: RecommendationRequest) -> Document:
         """Recommendations for a customer, known or not, or for a basket alone."""
 
     async def bestsellers(self, days: int, category: str | None, limit: int) -> Document:
         """What was bought most in the last days."""
 
     async def search(self, text: str, limit: int) -> Document:
-        """Items whose id or title has `text` in it, and the customer of that id."""
+        """Items whose id or title contains every word of `text`, and the customer of that id."""
 
     async def partitions(self) -> Document:
-        """How every partition stands, here and elsewhere."""
+        """The status of every partition, wherever it is."""
 
     async def erase(self, customer_id: str) -> Document:
-        """Put an erasure into the log. Raises NotKnown, NotWritable."""
+        """Append an erasure to the log. Raises NotKnown, NotWritable."""
 
-    async def order(self, record: bytes) -> Document:
-        """Put an order, checked already, into the log. Raises NotWritable."""
+    async def order(self, customer_id: str, record: bytes) -> Document:
+        """Append an order of a customer, which has been validated, to the log. Raises NotWritable."""
 
     def status(self) -> Status:
-        """How this worker stands."""
+        """The status of this process."""
 
     def ready(self) -> str | None:
         """None if questions can be answered; else what is missing."""
-
-
-FORWARDED_BY = "Alsobought-Forwarded-By"
-"""Header of a request that a worker hands on; it names that worker, and who gets it answers or refuses."""
-
-forwarded: ContextVar[bool] = ContextVar("forwarded", default=False)
-"""Whether the request that is being answered was handed on by another worker."""

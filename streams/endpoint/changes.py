@@ -1,4 +1,4 @@
-"""Live changes: handed to everyone who watches, without ever waiting for a slow one."""
+"""Live changes: delivered to everyone who watches, without ever waiting for a slow watcher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from streams.endpoint.answers import Document
+    from streams.endpoint.answer_documents import Document
 
 MOST_WATCHERS = 200
 _LONGEST_QUEUE = 64
@@ -17,14 +17,14 @@ class Change(NamedTuple):
     """Something that changed."""
 
     kind: str
-    """`related`: an item's list; `orders`: what was just bought."""
+    """`related`: an item's list; `orders`: what was just bought; `end`: there will be no more changes."""
     item_id: str | None
-    """Whose list, of `related`."""
+    """Of `related`: whose list."""
     document: Document
 
 
 class Watcher:
-    """One who watches: every `orders`, and `related` of one item. A slow one loses the oldest changes.
+    """Receives all `orders`, and `related` of one item. A slow watcher loses the oldest changes.
 
     Attributes:
         item_id: the item watched, or None.
@@ -35,8 +35,8 @@ class Watcher:
         self._waiting: deque[Change] = deque(maxlen=_LONGEST_QUEUE)
         self._arrived = asyncio.Event()
 
-    def tell(self, change: Change) -> None:
-        """Let it know, now or when it next asks."""
+    def deliver(self, change: Change) -> None:
+        """Queue a change for `next`."""
         self._waiting.append(change)
         self._arrived.set()
 
@@ -52,7 +52,7 @@ class Watcher:
 
 
 class Changes:
-    """Everyone who watches."""
+    """Delivers changes to all watchers."""
 
     def __init__(self) -> None:
         self._watchers: set[Watcher] = set()
@@ -67,7 +67,7 @@ class Changes:
         return {watcher.item_id for watcher in self._watchers if watcher.item_id is not None}
 
     def watch(self, item_id: str | None) -> Watcher:
-        """Begin to watch."""
+        """Start to watch."""
         watcher = Watcher(item_id)
         self._watchers.add(watcher)
         return watcher
@@ -76,14 +76,14 @@ class Changes:
         """Stop watching."""
         self._watchers.discard(watcher)
 
-    def tell(self, change: Change) -> None:
-        """Tell everyone whom the change concerns; to be called on the event loop."""
+    def notify(self, change: Change) -> None:
+        """Deliver a change to everyone it concerns; to be called on the event loop."""
         for watcher in self._watchers:
             if change.item_id is None or change.item_id == watcher.item_id:
-                watcher.tell(change)
+                watcher.deliver(change)
 
     def close(self) -> None:
-        """Let everyone go: the worker stops."""
+        """Release all watchers: the process stops."""
         self.closed = True
         for watcher in self._watchers:
-            watcher.tell(Change("end", None, {}))
+            watcher.deliver(Change("end", None, {}))

@@ -1,4 +1,4 @@
-"""A worker's admin endpoint, asked from the command line."""
+"""A client of the endpoint, for the command line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TIMEOUT_S = 30.0
 
 
 class ClientError(Exception):
-    """The endpoint cannot be asked, or found the question wrong."""
+    """The endpoint cannot be reached, or refuses the question."""
 
 
 def path_of(*parts: str) -> str:
-    """A path whose parts, ids perhaps, may hold anything.
+    """A path of parts, which are percent-encoded: an id may contain anything.
 
     >>> path_of("items", "tea/green 1", "related")
     '/items/tea%2Fgreen%201/related'
@@ -28,15 +28,15 @@ def path_of(*parts: str) -> str:
 
 
 def ask(url: str, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-    """The document at a path of the endpoint; None if it says that there is no such thing.
+    """The document at a path of the endpoint; None if there is no such item or customer.
 
     Args:
         url: of the endpoint, such as http://127.0.0.1:6066.
-        path: of `path_of`.
+        path: made by `path_of`.
         query: parameters; None values are left out, lists repeated.
 
     Raises:
-        ClientError: the endpoint is not there, or refuses; the message is its own.
+        ClientError: the endpoint does not answer, or refuses; the message says why.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise ClientError(f"--url is {url!r}, not an http or https address such as http://127.0.0.1:6066")

@@ -1,4 +1,4 @@
-"""Server-sent events: what changes, as it changes, and every second how the worker stands."""
+"""Server-sent events: changes as they happen, and the status every second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from streams.endpoint.problems import Problem
 from streams.engine.documents import timestamp_text
 
 if TYPE_CHECKING:
-    from streams.endpoint.answers import Document, Status
+    from streams.endpoint.answer_documents import Document
+    from streams.endpoint.answers import Status
     from streams.endpoint.handlers import RequestContext
 
 STATUS_EVERY_S = 1.0
@@ -26,24 +27,24 @@ async def events(context: RequestContext) -> web.StreamResponse:
     if len(changes) >= MOST_WATCHERS:
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
-            f"{MOST_WATCHERS} others watch this worker already: try again later, or another worker",
+            f"{MOST_WATCHERS} others watch this worker already: try again later, or ask another worker",
             {"Retry-After": "10"},
         )
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     await response.prepare(context.request)
-    watcher = changes.watch(context.query["item_id"])
-    before, told_at = context.answers.status(), time.monotonic()
+    watcher = changes.watch(context.query.item_id)
+    before, sent_at = context.answers.status(), time.monotonic()
     try:
         await response.write(encode_event("status", status_document(before, before, 1.0)))
         while not changes.closed:
-            left = told_at + STATUS_EVERY_S - time.monotonic()
+            left = sent_at + STATUS_EVERY_S - time.monotonic()
             change = await watcher.next(left) if left > 0 else None
             if change is not None and change.kind != "end":
                 await response.write(encode_event(change.kind, change.document))
             elif change is None:
                 status, now = context.answers.status(), time.monotonic()
-                await response.write(encode_event("status", status_document(status, before, now - told_at)))
-                before, told_at = status, now
+                await response.write(encode_event("status", status_document(status, before, now - sent_at)))
+                before, sent_at = status, now
     except (ConnectionResetError, ConnectionAbortedError):
         pass  # the page was closed
     finally:
@@ -52,7 +53,7 @@ async def events(context: RequestContext) -> web.StreamResponse:
 
 
 def status_document(status: Status, before: Status, seconds: float) -> dict[str, Any]:
-    """How a worker stands, and how fast it has been since `before`, `seconds` ago."""
+    """The status, and the rate of order lines since `before`, `seconds` ago."""
     return {
         "lines": status.lines,
         "lines_per_second": round((status.lines - before.lines) / max(seconds, 0.001), 1),
@@ -67,7 +68,7 @@ def status_document(status: Status, before: Status, seconds: float) -> dict[str,
 
 
 def encode_event(kind: str, document: Document) -> bytes:
-    r"""A server-sent event; JSON has no line breaks in it.
+    r"""A server-sent event; JSON contains no line breaks.
 
     >>> encode_event("status", {"lag": 0})
     b'event: status\ndata: {"lag":0}\n\n'

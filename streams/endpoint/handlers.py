@@ -1,4 +1,4 @@
-"""Handlers of the admin endpoint: a question in HTTP, the answer as JSON."""
+"""Handlers of the endpoint: a question in HTTP, the answer as JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hmac
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -14,29 +14,32 @@ from aiohttp import web
 from producers.fields import FieldReader
 from producers.orders import DAY_MS
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
-from streams.endpoint.answers import READS_ONLY, NotWritable, Wishes
+from streams.endpoint.answers import READS_ONLY, NotWritable
 from streams.endpoint.metrics import METRICS_TYPE
-from streams.endpoint.problems import Problem, bad_parameter
-from streams.endpoint.schemas import RecommendationRequest
+from streams.endpoint.problems import Problem
 from streams.engine.documents import timestamp_text
 from streams.quality.rates import quality_entries
-from streams.recommendations.recommend import Blend
+from streams.recommendations.request import RecommendationRequest
 
 if TYPE_CHECKING:
-    from streams.endpoint.answers import Answers, Document
+    from streams.endpoint.answer_documents import Document
+    from streams.endpoint.answers import Answers
     from streams.endpoint.metrics import Metrics
+    from streams.endpoint.requests import BestsellersRequest, CustomerRequest, RelatedRequest, SearchRequest
 
 JSON = "application/json"
+_CHUNK_BYTES = 1 << 16
 _encode = msgspec.json.Encoder().encode
-_decode_request = msgspec.json.Decoder(RecommendationRequest).decode
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class AdminSettings:
-    """How the endpoint is served.
+    """Settings of the endpoint.
 
     Attributes:
-        token: what DELETE and POST /orders need; None: they are refused.
+        token: what DELETE and POST /orders require; None: they are refused.
         largest_body_bytes: larger bodies are refused.
         version: of this software.
     """
@@ -51,28 +54,28 @@ class RequestContext:
     """A request with what is needed to answer it.
 
     Attributes:
-        request: as it came.
-        query: its parameters, read.
-        answers: who is asked.
+        request: as it arrived.
+        query: the route's request type, with the values from query and path; None if the route has none.
+        answers: where answers come from.
         settings: of the endpoint.
-        instruments: the metrics.
+        metrics: of this process.
         description: the OpenAPI document.
     """
 
     request: web.Request
-    query: dict[str, Any]
+    query: Any
     answers: Answers
     settings: AdminSettings
-    instruments: Metrics
+    metrics: Metrics
     description: bytes
 
     def part(self, name: str) -> str:
-        """A part of the path, decoded."""
+        """A variable part of the path, decoded."""
         return self.request.match_info[name]
 
 
 def answer(document: Document, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A document as a response; what is kept must be asked about again before it is used again."""
+    """A document as a response; caches must revalidate it before they use it again."""
     return web.Response(
         body=_encode(document),
         status=status,
@@ -82,7 +85,7 @@ def answer(document: Document, status: int = 200, headers: dict[str, str] | None
 
 
 def private(document: Document, status: int = 200) -> web.Response:
-    """A document about a person as a response, to be kept by nobody."""
+    """A document about a person as a response that nobody may cache."""
     return answer(document, status, {"Cache-Control": "no-store"})
 
 
@@ -93,63 +96,42 @@ async def item(context: RequestContext) -> web.StreamResponse:
 
 async def related(context: RequestContext) -> web.StreamResponse:
     """GET /items/{item_id}/related."""
-    limit, fresh = context.query["limit"], context.query["fresh"]
-    listed = await context.answers.related(context.part("item_id"), limit, fresh=fresh)
-    tag = f'W/"{listed.version}"'
-    wanted = context.request.if_none_match
-    if wanted and any(known.value in (listed.version, "*") for known in wanted):
+    query: RelatedRequest = context.query
+    related_list = await context.answers.related(context.part("item_id"), query.limit, fresh=query.fresh)
+    tag = f'W/"{related_list.version}"'
+    known = context.request.if_none_match
+    if known and any(etag.value in (related_list.version, "*") for etag in known):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag, "Cache-Control": "no-cache"})
-    return answer(listed.document, headers={"ETag": tag})
+    return answer(related_list.document, headers={"ETag": tag})
 
 
 async def customer(context: RequestContext) -> web.StreamResponse:
     """GET /customers/{customer_id}."""
-    return private(await context.answers.customer(context.part("customer_id"), context.query["limit"]))
+    query: CustomerRequest = context.query
+    return private(await context.answers.customer(context.part("customer_id"), query.limit))
 
 
 async def recommendations(context: RequestContext) -> web.StreamResponse:
     """GET /customers/{customer_id}/recommendations."""
-    query = context.query
-    wishes = Wishes(
-        limit=query["limit"],
-        basket=query["basket"],
-        exclude=query["exclude"],
-        category=query["category"],
-        keep_held=query["keep_held"],
-        blend=Blend(query["popularity_share"], query["repeats_share"]),
-        reasons=query["reasons"],
-    )
-    return private(await context.answers.recommendations(context.part("customer_id"), wishes))
+    return private(await context.answers.recommendations(context.query))
 
 
 async def recommend_basket(context: RequestContext) -> web.StreamResponse:
     """POST /recommendations."""
-    body = await read_json(context)
-    try:
-        wanted = _decode_request(body)
-    except (ValueError, RecursionError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as described at /openapi.json: {error}") from None
-    wishes = Wishes(
-        limit=wanted.limit,
-        basket=tuple(wanted.basket),
-        exclude=tuple(wanted.exclude),
-        category=wanted.category,
-        keep_held=wanted.keep_held,
-        blend=Blend(wanted.popularity_share, wanted.repeats_share),
-        reasons=wanted.reasons,
-    )
-    return private(await context.answers.recommendations(wanted.customer_id, wishes))
+    request = await read_document(context, RecommendationRequest)
+    return private(await context.answers.recommendations(request))
 
 
 async def bestsellers(context: RequestContext) -> web.StreamResponse:
     """GET /bestsellers."""
-    query = context.query
-    return answer(await context.answers.bestsellers(query["days"], query["category"], query["limit"]))
+    query: BestsellersRequest = context.query
+    return answer(await context.answers.bestsellers(query.days, query.category, query.limit))
 
 
 async def search(context: RequestContext) -> web.StreamResponse:
     """GET /search."""
-    return private(await context.answers.search(context.query["q"], context.query["limit"]))
+    query: SearchRequest = context.query
+    return private(await context.answers.search(query.q, query.limit))
 
 
 async def partitions(context: RequestContext) -> web.StreamResponse:
@@ -171,14 +153,15 @@ async def erase(context: RequestContext) -> web.StreamResponse:
 
 async def order(context: RequestContext) -> web.StreamResponse:
     """POST /orders."""
-    body = await read_json(context)
+    body = await read_body(context)
     if len(body) > LARGEST_RECORD_BYTES:
         raise web.HTTPRequestEntityTooLarge(LARGEST_RECORD_BYTES, len(body))
-    latest_ms = time.time_ns() // 1_000_000 + DAY_MS  # as it will be judged when it has arrived
-    rejected = OrderDecoder().decode([body], [0], FieldReader(latest_ms=latest_ms)).rejected
-    if rejected:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"the order cannot be counted: {rejected[0].reason}")
-    return private(await context.answers.order(body), HTTPStatus.ACCEPTED)
+    latest_ms = time.time_ns() // 1_000_000 + DAY_MS  # the limit that applies when it is counted
+    decoded = OrderDecoder().decode([body], [0], FieldReader(latest_ms=latest_ms))
+    if decoded.rejected:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the order cannot be counted: {decoded.rejected[0].reason}")
+    (customer_id,) = decoded.orders.customers
+    return private(await context.answers.order(customer_id, body), HTTPStatus.ACCEPTED)
 
 
 async def live(context: RequestContext) -> web.StreamResponse:
@@ -196,7 +179,7 @@ async def ready(context: RequestContext) -> web.StreamResponse:
 
 async def metrics(context: RequestContext) -> web.StreamResponse:
     """GET /metrics."""
-    return web.Response(body=context.instruments.text(), headers={"Content-Type": METRICS_TYPE})
+    return web.Response(body=context.metrics.text(), headers={"Content-Type": METRICS_TYPE})
 
 
 async def openapi(context: RequestContext) -> web.StreamResponse:
@@ -204,11 +187,25 @@ async def openapi(context: RequestContext) -> web.StreamResponse:
     return web.Response(body=context.description, content_type=JSON)
 
 
-async def read_json(context: RequestContext) -> bytes:
-    """A body that says it is JSON.
+async def read_document(context: RequestContext, document: type[T]) -> T:
+    """The document in a body.
 
     Raises:
-        Problem: it says something else.
+        Problem: it is not JSON, or not of that type.
+        web.HTTPRequestEntityTooLarge: it is larger than allowed.
+    """
+    body = await read_body(context)
+    try:
+        return msgspec.json.decode(body, type=document)
+    except (ValueError, RecursionError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as described at /openapi.json: {error}") from None
+
+
+async def read_body(context: RequestContext) -> bytes:
+    """A body that is declared as JSON.
+
+    Raises:
+        Problem: it is declared as something else.
         web.HTTPRequestEntityTooLarge: it is larger than allowed.
     """
     if context.request.content_type != JSON:
@@ -219,7 +216,7 @@ async def read_json(context: RequestContext) -> bytes:
         )
     limit = context.settings.largest_body_bytes
     body = bytearray()
-    async for chunk in context.request.content.iter_chunked(1 << 16):
+    async for chunk in context.request.content.iter_chunked(_CHUNK_BYTES):
         body += chunk
         if len(body) > limit:
             raise web.HTTPRequestEntityTooLarge(limit, len(body))
@@ -227,37 +224,23 @@ async def read_json(context: RequestContext) -> bytes:
 
 
 def check_token(context: RequestContext) -> None:
-    """Let only those with the token pass; comparing takes as long however much of a token is right.
+    """Check the token; the comparison takes equally long however much of it is right.
 
     Raises:
-        NotWritable: nobody can write here.
-        Problem: the token is missing or wrong, or there is none to have.
+        NotWritable: this process only reads.
+        Problem: the token is missing or wrong, or this process has none.
     """
     if not context.answers.writable:
         raise NotWritable(READS_ONLY)
     if context.settings.token is None:
         raise Problem(
-            HTTPStatus.FORBIDDEN, "this process was started without --admin-token, which this request would need"
+            HTTPStatus.FORBIDDEN, "this process was started without --admin-token, which this request requires"
         )
     scheme, _, token = context.request.headers.get("Authorization", "").partition(" ")
     right = hmac.compare_digest(token.strip().encode(errors="surrogateescape"), context.settings.token.encode())
     if scheme.lower() != "bearer" or not right:
         raise Problem(
             HTTPStatus.UNAUTHORIZED,
-            "this request needs the header Authorization: Bearer TOKEN, with the worker's --admin-token",
+            "this request requires the header Authorization: Bearer TOKEN, with the worker's --admin-token",
             {"WWW-Authenticate": 'Bearer realm="alsobought"'},
         )
-
-
-def check_part(name: str, value: str) -> None:
-    """Check an id that stands in the path.
-
-    Raises:
-        Problem: no item or customer has such an id.
-    """
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise bad_parameter(name, "is not UTF-8") from None
-    if size > 512:
-        raise bad_parameter(name, f"has {size} bytes; no id has more than 512")

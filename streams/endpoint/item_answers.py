@@ -1,7 +1,7 @@
-"""Answers from one count store: whoever holds it, a stored state or a worker, they are the same.
+"""Answers from one count store; they are the same for a stored state and for a worker.
 
-Facts of an item are read while another thread may be counting: each number is one from before the commit that is under
-way or from after it. What takes a pass over all items is a `LiveAssortment`'s, as of one commit.
+Facts about an item are read while another thread may be counting: each number is from before that commit or from after
+it. What takes a pass over all items is a snapshot of one commit, in a `LiveAssortment`.
 """
 
 from __future__ import annotations
@@ -11,39 +11,32 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from state.popularity_table import DAYS
-from streams.endpoint.answer_documents import (
-    bestseller_entries,
-    day_text,
-    item_facts,
-    recommendation_entries,
-    titled,
-)
+from streams.endpoint.answer_documents import bestseller_entries, item_facts, recommendation_entries, titled
 from streams.endpoint.answers import NotKnown, RelatedListAnswer
 from streams.endpoint.list_entries import ListEntries
 from streams.endpoint.live_assortment import LiveAssortment
-from streams.engine.documents import as_of
+from streams.engine.documents import as_of, day_text
 from streams.recommendations.bestsellers import bestsellers
-from streams.recommendations.recommend import Held, Seeds, choose_seeds, recommend
+from streams.recommendations.recommend import Blend, Held, Seeds, choose_seeds, recommend
 from streams.recommendations.search import LiveSearch
 
 if TYPE_CHECKING:
     from state.count_store import CountStore
     from state.related_store import StoredList
     from streams.catalogue.catalogue import Catalogue
-    from streams.endpoint.answers import Wishes
     from streams.endpoint.list_entries import Entries
     from streams.recommendations.merge import SeedLists
+    from streams.recommendations.request import RecommendationRequest
 
 
 class Visitor(NamedTuple):
-    """Who is recommended to, in the numbers of one count store."""
+    """Who gets recommendations, in the item numbers of one count store."""
 
-    customer_id: str | None
     held: Held
     basket: list[int]
-    """Numbers of the items in hand."""
+    """Items in the visitor's hands."""
     ignored: list[str]
-    """Ids in hand that no item has."""
+    """Ids in the basket that no item has."""
     seeds: Seeds
 
 
@@ -51,15 +44,15 @@ class ItemAnswers:
     """Answers from the names, popularity and lists of a count store.
 
     Args:
-        counts: any item partition; lists are those of whoever calls.
-        catalogue: what the shop says of its items; it may change at any time.
-        worker: this process's name.
+        counts: any item partition; the caller brings the lists.
+        catalogue: what the shop says about its items; it may change at any time.
+        worker: name of this process.
         score: what lists are ranked by.
         refreshed: see `LiveAssortment`.
 
     Attributes:
         names: ids and numbers of items.
-        shelf: what can be recommended.
+        live: what can be recommended.
         entries: lists as JSON.
     """
 
@@ -92,13 +85,13 @@ class ItemAnswers:
         )
 
     def popularity(self, item_id: str) -> float:
-        """Popularity of an item, as of the last stocktaking."""
-        stock = self.live.assortment()
+        """Popularity of an item, as of the last snapshot of the assortment."""
+        assortment = self.live.assortment()
         number = self.names.get(item_id, -1)
-        return float(stock.popularity[number]) if 0 <= number < stock.bought else 0.0
+        return float(assortment.popularity[number]) if 0 <= number < assortment.bought else 0.0
 
     def item(self, item_id: str, popularity: float) -> dict[str, Any]:
-        """What the catalogue says of an item, who bought it, and its purchases of the last sixty days."""
+        """What the catalogue says about an item, who bought it, and its purchases of the last sixty days."""
         number = self.known(item_id)
         table = self._counts.popularity
         newest, daily = table.newest_day, table.days
@@ -115,7 +108,7 @@ class ItemAnswers:
         }
 
     def listed(self, item_id: str, entries: Entries, *, exact: bool) -> RelatedListAnswer:
-        """The document of a related list."""
+        """The document of a related list with these entries."""
         number = self.names.get(item_id, -1)
         document = {
             **titled(item_id, self._catalogue),
@@ -135,44 +128,40 @@ class ItemAnswers:
         """The document of a list that was computed for this answer."""
         return self.listed(item_id, self.entries.entries(number, stored, limit), exact=True)
 
-    def visitor(self, customer_id: str | None, held: Held, basket: tuple[str, ...]) -> Visitor:
-        """Who is recommended to.
+    def visitor(self, request: RecommendationRequest, held: Held) -> Visitor:
+        """Who gets recommendations.
 
         Args:
-            customer_id: None for someone with nothing but a basket.
+            request: has the basket.
             held: in this store's numbers.
-            basket: item ids.
         """
-        bought = self.live.assortment().bought  # what came since is not on the shelf yet
-        numbers = {item_id: self.names[item_id] for item_id in basket if 0 <= self.names.get(item_id, -1) < bought}
+        bought = self.live.assortment().bought  # newer items are not in the snapshot
+        basket = {
+            item_id: self.names[item_id] for item_id in request.basket if self.names.get(item_id, bought) < bought
+        }
         held = Held(*[column[held.item < bought] for column in held])
-        ignored = [item_id for item_id in basket if item_id not in numbers]
-        mine = list(numbers.values())
-        return Visitor(customer_id, held, mine, ignored, choose_seeds(held, mine))
+        ignored = [item_id for item_id in request.basket if item_id not in basket]
+        in_hand = list(basket.values())
+        return Visitor(held, in_hand, ignored, choose_seeds(held, in_hand))
 
-    def recommended(self, visitor: Visitor, lists: SeedLists, wishes: Wishes) -> dict[str, Any]:
-        """The document of a visitor's recommendations.
-
-        Args:
-            visitor: who.
-            lists: of the visitor's seeds.
-            wishes: what is wanted.
-        """
-        stock = self.live.assortment()
-        admitted = self.live.admitted(wishes.category)
-        excluded = [self.live.number(item_id) for item_id in wishes.exclude]
+    def recommended(self, visitor: Visitor, lists: SeedLists, request: RecommendationRequest) -> dict[str, Any]:
+        """The document of a visitor's recommendations; `lists` are those of the visitor's seeds."""
+        assortment = self.live.assortment()
+        admitted = self.live.admitted(request.category)
+        excluded = [self.live.number(item_id) for item_id in request.exclude]
         admitted[[number for number in excluded if number is not None]] = False
-        if not (wishes.keep_held or wishes.blend.repeats > 0):
-            mine = np.concatenate([visitor.held.item, np.array(visitor.basket, np.int64)])
-            admitted[mine[mine < stock.bought]] = False
-        chosen = recommend(
-            visitor.held, visitor.seeds, lists, stock, admitted, wishes.limit, wishes.blend, wishes.reasons
+        if not (request.keep_held or request.repeats_share > 0):
+            owned = np.concatenate([visitor.held.item, np.array(visitor.basket, np.int64)])
+            admitted[owned[owned < assortment.bought]] = False
+        blend = Blend(request.popularity_share, request.repeats_share)
+        recommendations = recommend(
+            visitor.held, visitor.seeds, lists, assortment, admitted, request.limit, blend, request.reasons
         )
-        document: dict[str, Any] = {} if visitor.customer_id is None else {"customer_id": visitor.customer_id}
+        document: dict[str, Any] = {} if request.customer_id is None else {"customer_id": request.customer_id}
         document["known"] = len(visitor.seeds.item) > 0
         if visitor.ignored:
             document["ignored"] = visitor.ignored
-        document["recommendations"] = recommendation_entries(chosen, stock, self._catalogue)
+        document["recommendations"] = recommendation_entries(recommendations, assortment, self._catalogue)
         return {**document, **self.stamp()}
 
     def bestsellers(self, days: int, category: str | None, limit: int) -> dict[str, Any] | None:
@@ -180,17 +169,21 @@ class ItemAnswers:
         recent = self.live.recent(days)
         if recent is None:
             return None
-        stock = self.live.assortment()
-        best = bestsellers(recent, stock, self.live.admitted(category), limit)
-        entries = bestseller_entries(best, stock, self._catalogue)
+        assortment = self.live.assortment()
+        best = bestsellers(recent, assortment, self.live.admitted(category), limit)
+        entries = bestseller_entries(best, assortment, self._catalogue)
         return {"days": days, "category": category, "bestsellers": entries, **self.stamp()}
 
-    async def found(self, text: str, limit: int) -> list[dict[str, Any]]:
-        """Items whose id or title has every word of `text` in it."""
+    async def search(self, text: str, limit: int) -> list[dict[str, Any]]:
+        """Items whose id or title contains every word of `text`."""
         return [
             {**item_facts(item_id, self._catalogue), "purchases": purchases}
             for item_id, purchases in await self._search.find(text, limit)
         ]
+
+    def stamp(self) -> dict[str, Any]:
+        """The log prefix that an answer reflects, and whose answer it is."""
+        return {"as_of": as_of(self._counts), "worker": self._worker}
 
     def _volume(self, number: int | None) -> dict[str, int]:
         """How many customers hold an item, and how often it was bought."""
@@ -202,7 +195,3 @@ class ItemAnswers:
             else sum(int(column[number]) for column in list(columns.values()) if number < len(column))
             for name, columns in (("buyers", table.holders), ("purchases", table.purchases))
         }
-
-    def stamp(self) -> dict[str, Any]:
-        """Of which log prefix an answer is, and whose answer it is."""
-        return {"as_of": as_of(self._counts), "worker": self._worker}

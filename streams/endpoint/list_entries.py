@@ -1,4 +1,4 @@
-"""Related lists as JSON, kept until the list or the catalogue changes."""
+"""Related lists as JSON, cached until the list or the catalogue changes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from state.related_store import StoredList
     from streams.catalogue.catalogue import Catalogue
 
-LISTS_AS_JSON = 4096  # of 5 KB each; half of all requests ask for a few hundred items
+LISTS_AS_JSON = 4096  # of 5 KB each; half of all requests are for a few hundred items
 
 
 class Entries(NamedTuple):
-    """The entries of a list that are shown."""
+    """The first available entries of a list."""
 
     document: msgspec.Raw
     """A JSON array."""
@@ -27,47 +27,47 @@ class Entries(NamedTuple):
 
 
 class ListEntries:
-    """Entries of related lists, by item number and how many are wanted.
+    """Entries of related lists, cached by item number and limit.
 
     Args:
         names: of the numbers in the lists.
-        catalogue: has the titles, and says what may be shown.
-        room: lists to keep.
+        catalogue: has the titles, and says which items are available.
+        room: lists to cache.
     """
 
     def __init__(self, names: Names, catalogue: Catalogue, room: int = LISTS_AS_JSON) -> None:
         self._names = names
         self._catalogue = catalogue
         self._room = room
-        self._kept: dict[int, dict[int, Entries]] = {}
+        self._cached: dict[int, dict[int, Entries]] = {}
         self._version = catalogue.version
 
-    def kept(self, number: int, limit: int) -> Entries | None:
-        """What was made of an item's list, if it is still true."""
+    def cached(self, number: int, limit: int) -> Entries | None:
+        """The cached entries of an item's list, if they are still valid."""
         if self._version != self._catalogue.version:
-            self._kept.clear()
+            self._cached.clear()
             self._version = self._catalogue.version
-        mine = self._kept.get(number)
-        return None if mine is None else mine.get(limit)
+        by_limit = self._cached.get(number)
+        return None if by_limit is None else by_limit.get(limit)
 
     def make(self, number: int, stored: StoredList | None, limit: int) -> Entries:
-        """Make it of the list that is given, and keep it."""
-        if len(self._kept) >= self._room:
-            self._kept.clear()
-        entries = self._kept.setdefault(number, {})[limit] = self.entries(number, stored, limit)
+        """The entries of a list; they are cached."""
+        if len(self._cached) >= self._room:
+            self._cached.clear()
+        entries = self._cached.setdefault(number, {})[limit] = self.entries(number, stored, limit)
         return entries
 
     def entries(self, number: int | None, stored: StoredList | None, limit: int) -> Entries:
-        """The entries of a list that is not kept."""
+        """The entries of a list; they are not cached."""
         entries = [] if stored is None else related_entries(stored, self._names, self._catalogue, limit)
         document = msgspec.json.encode(entries)
         item_id = "" if number is None else self._names.text(number)
         return Entries(msgspec.Raw(document), xxhash.xxh3_64_hexdigest(item_id.encode() + b"\0" + document))
 
     def forget(self, number: int) -> None:
-        """An item's list has changed."""
-        self._kept.pop(number, None)
+        """Drop the entries of an item whose list has changed."""
+        self._cached.pop(number, None)
 
     def forget_all(self) -> None:
-        """Every list may have changed."""
-        self._kept.clear()
+        """Drop all entries: every list may have changed."""
+        self._cached.clear()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streams.recommendations.assortment import current_assortment
-from streams.recommendations.bestsellers import BESTSELLER_DAYS, recent_purchases
+from streams.recommendations.assortment import current_assortment, recent_purchases
+from streams.recommendations.request import BESTSELLER_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

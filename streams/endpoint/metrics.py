@@ -22,10 +22,10 @@ _LATENCIES_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
 class Metrics:
-    """What /metrics shows: how the worker stands, and how fast it answers.
+    """What /metrics shows: the status of the process, and the latency of its answers.
 
     Args:
-        status: how the worker stands, asked at each scrape.
+        status: returns the current status; called at each scrape.
     """
 
     def __init__(self, status: Callable[[], Status]) -> None:
@@ -53,16 +53,16 @@ class Metrics:
 
 
 class _StatusCollector(Collector):
-    """A worker's status as metrics."""
+    """The status as metrics."""
 
     def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics of now."""
+        """The current metrics."""
         status = self._status()
         yield CounterMetricFamily("alsobought_lines", "Order lines read", status.lines)
-        yield CounterMetricFamily("alsobought_duplicates", "Order lines ignored as sent again", status.duplicates)
+        yield CounterMetricFamily("alsobought_duplicates", "Order lines ignored as duplicates", status.duplicates)
         yield CounterMetricFamily("alsobought_rejects", "Order lines rejected", status.rejected)
         yield CounterMetricFamily("alsobought_commits", "Commits of this state", status.commits)
         yield GaugeMetricFamily("alsobought_customers", "Customers who hold anything", status.customers)
@@ -85,7 +85,7 @@ class _StatusCollector(Collector):
         size = GaugeMetricFamily("alsobought_state_bytes", "State on disk", labels=["kind", "partition"])
         age = GaugeMetricFamily(
             "alsobought_refresh_age_seconds",
-            "How long the oldest change waits for its list to be published",
+            "Age of the oldest change that no published list reflects yet",
             labels=["kind", "partition"],
         )
         for partition in status.partitions:

@@ -1,18 +1,22 @@
-"""The endpoint's description of itself, OpenAPI 3.1, made from the routes it serves."""
+"""The endpoint's description of itself, OpenAPI 3.1, which follows from the routes it serves."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from streams.endpoint.parameters import LONGEST_ID_BYTES
-from streams.endpoint.schemas import component_schemas
+import msgspec
+
+from producers.orders import LONGEST_ID_BYTES
+from streams.endpoint.schemas import ProblemDocument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streams.endpoint.parameters import Parameter
+    from streams.endpoint.requests import Parameter
     from streams.endpoint.routes import Route
 
+
+_TEMPLATE = "#/components/schemas/{name}"
 _PROBLEMS = {
     400: "A parameter is wrong; the detail names it.",
     401: "The token is missing or wrong.",
@@ -21,7 +25,7 @@ _PROBLEMS = {
     409: "This process only reads.",
     413: "The body is too large.",
     415: "The body is not JSON.",
-    503: "Who holds the answer is not there at the moment.",
+    503: "The worker that could answer is not reachable at the moment.",
 }
 
 
@@ -44,7 +48,7 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": component_schemas(),
+            "schemas": _schemas(routes),
             "securitySchemes": {"adminToken": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -59,11 +63,13 @@ def _operation(route: Route) -> dict[str, Any]:
     for status in route.problems:
         operation["responses"][str(status)] = {
             "description": _PROBLEMS[status],
-            "content": {"application/problem+json": {"schema": _reference("ProblemDocument")}},
+            "content": {"application/problem+json": {"schema": _reference(ProblemDocument)}},
         }
     if route.name == "related":
-        operation["responses"]["304"] = {"description": "The list is the one of that ETag."}
-    parameters = [_in_path(name) for name in route.path_names] + [_in_query(one) for one in route.parameters]
+        operation["responses"]["304"] = {"description": "The list still has that ETag."}
+    parameters = [_in_path(name) for name in route.path_names] + [
+        _in_query(parameter) for parameter in route.parameters
+    ]
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
@@ -96,5 +102,13 @@ def _in_query(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _reference(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{name}"}
+def _reference(document: type) -> dict[str, Any]:
+    return {"$ref": _TEMPLATE.format(name=document.__name__)}
+
+
+def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
+    """The schemas of every document that routes answer or accept, and of those inside them, by name."""
+    types = [document for route in routes for document in (route.schema, route.body) if document is not None]
+    documents = dict.fromkeys([ProblemDocument, *types])
+    _, components = msgspec.json.schema_components(documents, ref_template=_TEMPLATE)
+    return components

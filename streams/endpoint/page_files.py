@@ -1,4 +1,4 @@
-"""The page's files, read once and served from memory with headers that let nothing else in."""
+"""The page's files, read once and served from memory, with headers that admit no content from elsewhere."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ async def page_file(context: RequestContext) -> web.StreamResponse:
 def _response(context: RequestContext, name: str) -> web.Response:
     file = page_files().get(name)
     if file is None:
-        raise Problem(HTTPStatus.NOT_FOUND, f"the page has no file {name[:60]!r}; it begins at /")
+        raise Problem(HTTPStatus.NOT_FOUND, f"the page has no file {name[:60]!r}; it starts at /")
     headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Content-Security-Policy": _POLICY}
-    wanted = context.request.if_none_match
-    if wanted and any(f'"{known.value}"' == file.tag for known in wanted):
+    known = context.request.if_none_match
+    if known and any(f'"{etag.value}"' == file.tag for etag in known):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     return web.Response(body=file.body, content_type=file.content_type, charset="utf-8", headers=headers)

@@ -1,4 +1,4 @@
-"""Problem documents: what went wrong with a request, as RFC 9457 has it."""
+"""Problem documents: what is wrong with a request, as RFC 9457 defines it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PROBLEM = "application/problem+json"
 
 
 class Problem(Exception):
-    """A request that gets a problem document.
+    """A request that is answered with a problem document.
 
     Args:
         status: of the response.
         detail: what is wrong with this request, what was expected, and what to do.
-        headers: more headers of the response.
-        parameter: which parameter is wrong, if one is.
+        headers: additional headers of the response.
+        parameter: the parameter that is wrong, if one is.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Problem(Exception):
 
 
 def bad_parameter(name: str, detail: str) -> Problem:
-    """A parameter that cannot be used.
+    """The problem of a parameter with a wrong value.
 
     >>> str(bad_parameter("limit", "is 'many', not a whole number"))
     "parameter limit is 'many', not a whole number"

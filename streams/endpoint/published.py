@@ -1,4 +1,4 @@
-"""Related lists as published, in memory while there is room, and as the counts have them now."""
+"""Related lists: as published, in memory while there is room, and as computed from the counts now."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from producers.partitioning import item_partition
 from state.related_store import StoredList
 from streams.engine.ranker import Ranker
 from streams.engine.ranking import LIST_LENGTH
@@ -22,11 +21,11 @@ LISTS_IN_MEMORY = 32_768  # 59 MB once all are in use
 
 
 class PublishedLists:
-    """Lists by item number, read once and kept while there is room, side by side, so that many are had at once.
+    """Published lists by item number, read once and kept in arrays while there is room, so that many are read at once.
 
     Args:
         read: (item number) reads a list that is not in memory; None if there is none.
-        room: lists to keep; when it is full, those read first go.
+        room: lists to keep; when it is full, those read first are dropped.
     """
 
     def __init__(self, read: Callable[[int], StoredList | None], room: int = LISTS_IN_MEMORY) -> None:
@@ -52,19 +51,19 @@ class PublishedLists:
         )
 
     def of_seeds(self, numbers: Sequence[int]) -> SeedLists:
-        """The lists of some items; fewer than there is room for."""
+        """The lists of some items, of which there are fewer than there is room for."""
         slots = [self._slots.get(number, -1) for number in numbers]
         while -1 in slots:
             for number in numbers:
                 self._slot(number)
-            # the last ones may have taken the places of the first, which are behind them the next time
+            # the last ones may have replaced the first; the next pass reads these behind them
             slots = [self._slots.get(number, -1) for number in numbers]
         return SeedLists(
             self._item[slots], self._score[slots], self._together[slots], self._expected[slots], self._length[slots]
         )
 
     def put(self, number: int, stored: StoredList | None) -> int:
-        """Take note of a list that was just published; returns where it is kept."""
+        """Keep a list; returns its slot."""
         slot = self._slots.get(number, -1)
         if slot < 0:
             slot, self._next = self._next, (self._next + 1) % self._room
@@ -85,13 +84,13 @@ class PublishedLists:
         return number in self._slots
 
     def discard(self, number: int) -> None:
-        """Read a list anew when it is next asked for."""
+        """Read a list again when it is next asked for."""
         slot = self._slots.pop(number, None)
         if slot is not None:
             self._numbers[slot] = -1
 
     def forget(self) -> None:
-        """Read every list anew when it is next asked for."""
+        """Read every list again when it is next asked for."""
         self._slots.clear()
         self._numbers = [-1] * self._room
 
@@ -101,31 +100,23 @@ class PublishedLists:
 
 
 class FreshLists:
-    """Lists computed from the counts as they are now.
+    """Lists of a partition's items, computed from the counts as they are now.
 
     Args:
-        counts: every item partition, in order; items have the same number in each.
-        scoring: by what to rank.
+        counts: of the partition.
+        scoring: what to rank by.
     """
 
-    def __init__(self, counts: Sequence[CountStore], scoring: Scoring) -> None:
+    def __init__(self, counts: CountStore, scoring: Scoring) -> None:
         self._counts = counts
         self._scoring = scoring
-        self._rankers: dict[int, tuple[int, Ranker]] = {}
+        self._ranker: Ranker | None = None
+        self._commit = -1
 
     def list_of(self, number: int) -> StoredList:
         """An item's list; the first of a commit costs a pass over all items' popularity, the others little."""
-        counts = self._counts[item_partition(self._counts[0].names.text(number), len(self._counts))]
-        commit, ranker = self._rankers.get(counts.partition, (-1, None))
-        if ranker is None or commit != counts.journal.commit:
-            ranker = Ranker(counts, self._scoring)
-            self._rankers[counts.partition] = (counts.journal.commit, ranker)
-        _, lists = ranker.lists(np.array([number], np.uint32))
-        shown = slice(int(lists.length[0]))
-        return StoredList(
-            lists.item[0, shown],
-            lists.score[0, shown],
-            lists.together[0, shown],
-            lists.expected[0, shown],
-            lists.trend[0, shown],
-        )
+        commit = self._counts.journal.commit
+        if self._ranker is None or self._commit != commit:
+            self._ranker, self._commit = Ranker(self._counts, self._scoring), commit
+        _, lists = self._ranker.lists(np.array([number], np.uint32))
+        return StoredList(*lists.cut(0, int(lists.length[0])))

@@ -1,4 +1,4 @@
-"""Every route of the admin endpoint: what it takes, what it answers, who handles it."""
+"""Every route of the endpoint: what it takes, what it answers, who handles it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from state.popularity_table import DAYS
-from streams.endpoint import handlers
-from streams.endpoint.answers import LONGEST_LIST, MOST_RECOMMENDATIONS, SHOWN_REASONS
+from streams.endpoint import handlers, schemas
 from streams.endpoint.events import events
 from streams.endpoint.metrics import METRICS_TYPE
 from streams.endpoint.page_files import page, page_file
-from streams.endpoint.parameters import Parameter
-from streams.recommendations.bestsellers import BESTSELLER_DAYS
-from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE
+from streams.endpoint.requests import (
+    BestsellersRequest,
+    CustomerRequest,
+    EventsRequest,
+    RelatedRequest,
+    SearchRequest,
+    parameters_of,
+)
+from streams.recommendations.request import RecommendationRequest
 
 if TYPE_CHECKING:
+    import msgspec
     from aiohttp import web
 
     from streams.endpoint.handlers import RequestContext
+    from streams.endpoint.requests import Parameter
 
 Handler = Callable[["RequestContext"], Awaitable["web.StreamResponse"]]
 JSON = "application/json"
-MOST_HELD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +38,15 @@ class Route:
 
     Attributes:
         method: of HTTP.
-        path: with the names of its parts in braces.
-        handler: answers it.
+        path: with the names of its variable parts in braces.
+        handler: answers requests.
         summary: one sentence.
-        schema: name of the document's schema, if it is described.
-        parameters: of the query.
-        body: name of the body's schema; None: no body.
+        schema: type of the document that is answered; None: it is not described.
+        request: type whose fields are the parameters of the query, apart from those that stand in the path; None: there
+            are none.
+        body: type of the document in the body; None: there is no body.
         guarded: whether the token is needed.
-        problems: statuses of the problems it may answer with.
+        problems: statuses of the problems that may be answered.
         content_type: of the answer.
         status: of the answer.
     """
@@ -49,9 +55,9 @@ class Route:
     path: str
     handler: Handler
     summary: str
-    schema: str | None = None
-    parameters: tuple[Parameter, ...] = ()
-    body: str | None = None
+    schema: type | None = None
+    request: type[msgspec.Struct] | None = None
+    body: type | None = None
     guarded: bool = False
     problems: tuple[int, ...] = (400, 503)
     content_type: str = JSON
@@ -59,34 +65,20 @@ class Route:
 
     @property
     def name(self) -> str:
-        """A name for it: its handler's."""
+        """Its handler's name."""
         return self.handler.__name__
 
     @property
     def path_names(self) -> list[str]:
-        """Names of the path's parts that vary."""
+        """Names of the variable parts of the path."""
         return re.findall(r"{(\w+)}", self.path)
 
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters of the query."""
+        fields = () if self.request is None else parameters_of(self.request)
+        return tuple(field for field in fields if field.name not in self.path_names)
 
-def _limit(default: int, most: int) -> Parameter:
-    return Parameter("limit", "How many entries at most.", "integer", default, 1, most)
-
-
-_CATEGORY = Parameter("category", "Only items of this category of the catalogue.", low=1, high=4000)
-_WISHES = (
-    _limit(10, MOST_RECOMMENDATIONS),
-    Parameter("exclude", "An item not to recommend; may be repeated.", "ids"),
-    Parameter("basket", "An item in the visitor's hands, a seed of weight 1; may be repeated.", "ids"),
-    _CATEGORY,
-    Parameter("keep_held", "Recommend also what the customer holds.", "boolean", default=False),
-    Parameter("popularity_share", "Share of popularity beside the lists.", "number", POPULARITY_SHARE, 0, 1),
-    Parameter("repeats_share", "Share of the customer's own repeats; above 0 keeps what is held.", "number", 0.0, 0, 1),
-    Parameter("reasons", "How many reasons to name of each.", "integer", SHOWN_REASONS, 1, MOST_SEEDS + 2),
-)
-_FRESH = Parameter("fresh", "Compute the list now instead of serving the published one.", "boolean", default=False)
-_DAYS = Parameter("days", "Days of event time, the newest purchase's being one.", "integer", BESTSELLER_DAYS, 1, DAYS)
-_TEXT = Parameter("q", "Words, each of which must be in the item's id or title.", low=1, high=600, required=True)
-_WATCHED = Parameter("item_id", "The item whose list is watched.", low=1)
 
 ROUTES = (
     Route(
@@ -94,16 +86,16 @@ ROUTES = (
         "/items/{item_id}",
         handlers.item,
         "An item: what it is, who bought it, how often, and when.",
-        "Item",
+        schemas.Item,
         problems=(400, 404, 503),
     ),
     Route(
         "GET",
         "/items/{item_id}/related",
         handlers.related,
-        "An item's related list, with everything its scores are made of.",
-        "RelatedList",
-        (_limit(LONGEST_LIST, LONGEST_LIST), _FRESH),
+        "An item's related list, with the counts behind its scores.",
+        schemas.RelatedList,
+        RelatedRequest,
         problems=(400, 404, 503),
     ),
     Route(
@@ -111,25 +103,25 @@ ROUTES = (
         "/customers/{customer_id}",
         handlers.customer,
         "A customer and the items bought last.",
-        "Customer",
-        (_limit(100, MOST_HELD),),
+        schemas.Customer,
+        CustomerRequest,
         problems=(400, 404, 503),
     ),
     Route(
         "GET",
         "/customers/{customer_id}/recommendations",
         handlers.recommendations,
-        "Recommendations for a customer with their reasons; bestsellers for one without history.",
-        "Recommendations",
-        _WISHES,
+        "Recommendations for a customer with their reasons; bestsellers for a customer without history.",
+        schemas.Recommendations,
+        RecommendationRequest,
     ),
     Route(
         "POST",
         "/recommendations",
         handlers.recommend_basket,
         "Recommendations for a basket.",
-        "Recommendations",
-        body="RecommendationRequest",
+        schemas.Recommendations,
+        body=RecommendationRequest,
         problems=(400, 413, 415, 503),
     ),
     Route(
@@ -137,38 +129,38 @@ ROUTES = (
         "/bestsellers",
         handlers.bestsellers,
         "What was bought most in the last days of event time.",
-        "Bestsellers",
-        (_DAYS, _CATEGORY, _limit(20, MOST_RECOMMENDATIONS)),
+        schemas.Bestsellers,
+        BestsellersRequest,
     ),
     Route(
         "GET",
         "/search",
         handlers.search,
         "Items by id or title, and the customer of an id.",
-        "Found",
-        (_TEXT, _limit(12, 100)),
+        schemas.SearchResults,
+        SearchRequest,
     ),
     Route(
         "GET",
         "/partitions",
         handlers.partitions,
-        "How every partition stands: owner, offset, lag, size, freshness.",
-        "Partitions",
+        "The status of every partition: owner, offset, lag, size, freshness.",
+        schemas.Partitions,
     ),
     Route(
         "GET",
         "/quality",
         handlers.quality,
         "How often recommendations, and bestsellers, contained what the next order brought.",
-        "Quality",
+        schemas.Quality,
         problems=(400,),
     ),
     Route(
         "DELETE",
         "/customers/{customer_id}",
         handlers.erase,
-        "Erase a customer: put the erasure into the log.",
-        "Accepted",
+        "Erase a customer: append the erasure to the log.",
+        schemas.Accepted,
         guarded=True,
         problems=(400, 401, 403, 404, 409, 503),
         status=202,
@@ -177,9 +169,9 @@ ROUTES = (
         "POST",
         "/orders",
         handlers.order,
-        "Put an order into the log.",
-        "Accepted",
-        body="Order",
+        "Append an order to the log.",
+        schemas.Accepted,
+        body=schemas.Order,
         guarded=True,
         problems=(400, 401, 403, 409, 413, 415, 503),
         status=202,
@@ -189,11 +181,11 @@ ROUTES = (
         "/events",
         events,
         "Live changes, as server-sent events.",
-        parameters=(_WATCHED,),
+        request=EventsRequest,
         content_type="text/event-stream",
     ),
-    Route("GET", "/health/live", handlers.live, "Whether the process runs.", "Health", problems=(400,)),
-    Route("GET", "/health/ready", handlers.ready, "Whether it can be asked.", "Health"),
+    Route("GET", "/health/live", handlers.live, "Whether the process runs.", schemas.Health, problems=(400,)),
+    Route("GET", "/health/ready", handlers.ready, "Whether questions can be answered.", schemas.Health),
     Route("GET", "/metrics", handlers.metrics, "Metrics for Prometheus.", content_type=METRICS_TYPE.split(";")[0]),
     Route("GET", "/openapi.json", handlers.openapi, "This description.", problems=(400,)),
     Route("GET", "/", page, "The page.", content_type="text/html", problems=(400,)),

@@ -1,30 +1,27 @@
-"""The shapes of the endpoint's documents, from which OpenAPI's schemas are made."""
+"""The shapes of the documents that the endpoint answers and accepts. OpenAPI's schemas follow from them."""
 
 # no `from __future__ import annotations`: msgspec reads the annotations at run time
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 import msgspec
 
-from streams.endpoint.answers import MOST_RECOMMENDATIONS, SHOWN_REASONS
-from streams.endpoint.parameters import LONGEST_ID_BYTES, MOST_IDS
 from streams.engine.scores import SCORES
-from streams.recommendations.recommend import MOST_SEEDS, POPULARITY_SHARE
+from streams.recommendations.request import ItemId, Share
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID_BYTES)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 ScoreName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(SCORES)})]
+CustomerId = ItemId
 
 
 class AsOf(TypedDict):
-    """The log prefix an answer is of."""
+    """The log prefix that an answer reflects."""
 
     timestamp: str | None
     lines: Count
 
 
 class ProblemDocument(TypedDict):
-    """What went wrong, RFC 9457."""
+    """What went wrong, as RFC 9457 defines it."""
 
     type: str
     title: str
@@ -44,7 +41,7 @@ class DailyPurchases(TypedDict):
 class Item(TypedDict):
     """An item."""
 
-    item_id: Id
+    item_id: ItemId
     title: NotRequired[str]
     category: str | None
     available: bool
@@ -61,7 +58,7 @@ class Item(TypedDict):
 class RelatedEntry(TypedDict):
     """A related item: N, E and trend, from which every score but `blend` follows; of a blend, those of all time."""
 
-    item_id: Id
+    item_id: ItemId
     title: NotRequired[str]
     score: float
     bought_together: float
@@ -72,7 +69,7 @@ class RelatedEntry(TypedDict):
 class RelatedList(TypedDict):
     """A related list, best first."""
 
-    item_id: Id
+    item_id: ItemId
     title: NotRequired[str]
     buyers: Count
     purchases: Count
@@ -86,7 +83,7 @@ class RelatedList(TypedDict):
 class HistoryEntry(TypedDict):
     """An item held."""
 
-    item_id: Id
+    item_id: ItemId
     title: NotRequired[str]
     purchases: Count
     first: str | None
@@ -94,9 +91,9 @@ class HistoryEntry(TypedDict):
 
 
 class Customer(TypedDict):
-    """A customer, the items bought last first."""
+    """A customer and the items held, the last bought first."""
 
-    customer_id: Id
+    customer_id: CustomerId
     items_held: Count
     purchases: Count
     history: list[HistoryEntry]
@@ -105,10 +102,10 @@ class Customer(TypedDict):
 
 
 class Because(TypedDict):
-    """A part of a score: of a seed (`item_id`), `popularity`, own `repeats`, or `others`, the seeds not named."""
+    """A share of a score: of a seed (`item_id`), `popularity`, own `repeats`, or `others`, which are not named."""
 
     share: Share
-    item_id: NotRequired[Id]
+    item_id: NotRequired[ItemId]
     title: NotRequired[str]
     bought_together: NotRequired[float]
     expected: NotRequired[float]
@@ -120,16 +117,16 @@ class Because(TypedDict):
 class Recommended(TypedDict):
     """A recommendation; the shares add up to the score."""
 
-    item_id: Id
+    item_id: ItemId
     title: NotRequired[str]
     score: Share
     because: list[Because]
 
 
 class Recommendations(TypedDict):
-    """Recommendations, best first; `known` says whether they are of a history or basket rather than bestsellers."""
+    """Recommendations, best first; `known` is false for bestsellers, for visitors without history or basket."""
 
-    customer_id: NotRequired[Id]
+    customer_id: NotRequired[CustomerId]
     known: bool
     ignored: NotRequired[list[str]]
     recommendations: list[Recommended]
@@ -137,24 +134,10 @@ class Recommendations(TypedDict):
     worker: str
 
 
-class RecommendationRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What to recommend to a visitor with a basket."""
-
-    basket: Annotated[list[Id], msgspec.Meta(max_length=MOST_SEEDS)] = []
-    customer_id: Id | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_RECOMMENDATIONS)] = 10
-    exclude: Annotated[list[Id], msgspec.Meta(max_length=MOST_IDS)] = []
-    category: str | None = None
-    keep_held: bool = False
-    popularity_share: Share = POPULARITY_SHARE
-    repeats_share: Share = 0.0
-    reasons: Annotated[int, msgspec.Meta(ge=1, le=MOST_SEEDS + 2)] = SHOWN_REASONS
-
-
 class BestsellerEntry(TypedDict):
     """A bestseller."""
 
-    item_id: Id
+    item_id: ItemId
     title: NotRequired[str]
     category: str | None
     purchases: Count
@@ -172,9 +155,9 @@ class Bestsellers(TypedDict):
 
 
 class FoundItem(TypedDict):
-    """An item found."""
+    """An item that a search found."""
 
-    item_id: Id
+    item_id: ItemId
     title: NotRequired[str]
     category: str | None
     available: bool
@@ -183,8 +166,8 @@ class FoundItem(TypedDict):
     purchases: Count
 
 
-class Found(TypedDict):
-    """What a search found, the most bought first."""
+class SearchResults(TypedDict):
+    """What a search found: items, the most bought first, and the customer of that id."""
 
     items: list[FoundItem]
     customers: list[str]
@@ -193,7 +176,7 @@ class Found(TypedDict):
 
 
 class Partition(TypedDict):
-    """How a partition stands."""
+    """The status of a partition."""
 
     kind: str
     partition: Count
@@ -205,7 +188,7 @@ class Partition(TypedDict):
 
 
 class Partitions(TypedDict):
-    """How every partition stands."""
+    """The status of every partition."""
 
     partitions: list[Partition]
     as_of: AsOf
@@ -213,7 +196,7 @@ class Partitions(TypedDict):
 
 
 class QualityDay(TypedDict):
-    """Orders scored on one UTC day, before they were counted; the rates are running ones, as of its end."""
+    """Orders of one UTC day that were scored before they were counted; the rates are running rates at its end."""
 
     day: str
     orders: Count
@@ -224,7 +207,7 @@ class QualityDay(TypedDict):
 
 
 class Quality(TypedDict):
-    """Of the orders scored, how many brought one of the `at` items recommended, and of the bestsellers."""
+    """How many of the scored orders brought one of the `at` items recommended, or one of as many bestsellers."""
 
     at: Count
     orders: Count
@@ -237,14 +220,14 @@ class Quality(TypedDict):
 
 
 class Health(TypedDict):
-    """All is well."""
+    """The process is well."""
 
     status: str
     worker: str
 
 
 class Accepted(TypedDict):
-    """What was put into the log, and where it stands there."""
+    """What was appended to the log, and where."""
 
     customer_id: NotRequired[str]
     partition: Count
@@ -272,30 +255,6 @@ class Order(TypedDict):
 
 
 class SnapshotRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Where a snapshot is to be written, on the worker's machine."""
+    """The directory on the worker's machine to write a snapshot to."""
 
     to: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
-
-
-DOCUMENTS: tuple[type, ...] = (
-    ProblemDocument,
-    Item,
-    RelatedList,
-    Customer,
-    Recommendations,
-    RecommendationRequest,
-    Bestsellers,
-    Found,
-    Partitions,
-    Quality,
-    Health,
-    Accepted,
-    Order,
-    SnapshotRequest,
-)
-
-
-def component_schemas() -> dict[str, Any]:
-    """OpenAPI's component schemas, by name."""
-    _, components = msgspec.json.schema_components(DOCUMENTS, ref_template="#/components/schemas/{name}")
-    return components

@@ -1,4 +1,4 @@
-"""Serving a stopped state: the admin endpoint in a process of its own, without Kafka, for reading."""
+"""Serving a stopped state: the endpoint in a process of its own, without Kafka, read-only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from state.errors import StateError
 from streams.catalogue.catalogue import Catalogue, CatalogueError
 from streams.catalogue.stored import StoredCatalogue
 from streams.endpoint.admin import make_app
-from streams.endpoint.answers import Wishes
 from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.endpoint.handlers import AdminSettings
+from streams.recommendations.request import RecommendationRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from streams.endpoint.answers import Answers
     from streams.engine.embedded import Embedded
 
-LONGEST_REQUEST_LINE = 1 << 17  # twenty ids of 512 bytes, each byte as %XX, twice
-CATALOGUE_EVERY_S = 0.3  # a second at most, reading included
+LONGEST_REQUEST_LINE = 5 << 16  # two parameters of twenty ids of 512 characters, each up to four bytes as %XX
+CATALOGUE_EVERY_S = 0.3  # changes are seen within a second, reading included
 logger = logging.getLogger(__name__)
 
 
@@ -40,10 +40,10 @@ async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int,
 
     Args:
         embedded: the state, open for reading.
-        state_dir: where it lies; its catalogue is followed.
+        state_dir: its directory; changes of its catalogue are followed.
         host: where to listen.
-        port: where to listen; 0: at any that is free.
-        say: tells people the address.
+        port: where to listen; 0: any free port.
+        say: prints the address.
 
     Raises:
         CannotListen: the address is taken, or not this machine's.
@@ -52,10 +52,10 @@ async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int,
     stored = StoredCatalogue(state_dir, catalogue)
     stored.refresh()
     answers = EmbeddedAnswers(embedded, catalogue, worker=f"{host}:{port}")
-    # the first of all questions compiles loops and takes stock: it is ours
-    await answers.recommendations(None, Wishes(basket=tuple(embedded.counts[0].names.every[:1])))
+    # the first question compiles loops and takes a snapshot of the assortment: ask it before anyone else does
+    await answers.recommendations(RecommendationRequest(basket=tuple(embedded.counts[0].names.every[:1])))
     await answers.search("a", 1)
-    gc.freeze()  # ids and titles stay for good: looking through them again and again would stop answers for 50 ms
+    gc.freeze()  # ids and titles stay: collecting them over and over would pause answers for 50 ms
     runner = await listen(answers, AdminSettings(version=software_version()), host, port)
     following = asyncio.create_task(_follow(stored))
     stop = asyncio.Event()
@@ -74,13 +74,13 @@ async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int,
 
 
 async def listen(answers: Answers, settings: AdminSettings, host: str, port: int) -> web.AppRunner:
-    """Start to serve answers; `cleanup()` of what is returned ends it.
+    """Start to serve answers; `cleanup()` of the runner returned stops it.
 
     Raises:
         CannotListen: the address is taken, or not this machine's.
     """
     app = make_app(answers, settings)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=LONGEST_REQUEST_LINE)
+    runner = web.AppRunner(app, accesslogger=None, shutdown_timeout=2.0, max_line_size=LONGEST_REQUEST_LINE)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -93,7 +93,7 @@ async def listen(answers: Answers, settings: AdminSettings, host: str, port: int
 
 
 def software_version() -> str:
-    """The installed version of this software; 0 when it runs from a checkout that is not installed."""
+    """The installed version of this software; 0 if it is not installed."""
     try:
         return version("alsobought")
     except PackageNotFoundError:
@@ -101,11 +101,11 @@ def software_version() -> str:
 
 
 async def _follow(stored: StoredCatalogue) -> None:
-    """Take note of what others write into the catalogue."""
+    """Follow what other processes write into the catalogue."""
     while True:
         await asyncio.sleep(CATALOGUE_EVERY_S)
         if stored.changed():
             try:
                 stored.take(await asyncio.to_thread(stored.read))
-            except (StateError, CatalogueError) as error:  # someone is writing: the next look will do
+            except (StateError, CatalogueError) as error:  # another process is writing: the next round reads it
                 logger.warning("%s; the catalogue stays as it is", error)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from producers.orders import DAY_MS
 from streams.engine.ranking import RelatedItem
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ def timestamp_text(milliseconds: int) -> str | None:
         return None
     text = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="auto")
     return text.replace("+00:00", "Z")
+
+
+def day_text(day: int) -> str:
+    """A UTC day, counted from 1970, as ISO 8601.
+
+    >>> day_text(17_167)
+    '2017-01-01'
+    """
+    return datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date().isoformat()
 
 
 def as_of(store: CountStore) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from streams.engine.scores import Scoring
 from streams.quality.prequential import AT, Offer
 from streams.recommendations.assortment import current_assortment
 from streams.recommendations.merge import SeedLists
-from streams.recommendations.recommend import MOST_SEEDS, Blend, Seeds, choose_seeds, recommend
+from streams.recommendations.recommend import Blend, Seeds, choose_seeds, recommend
+from streams.recommendations.request import MOST_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -109,18 +109,12 @@ def _visit(order: int, orders: NumberedOrders, table: HistoryTable, pair_window:
     here[order:] = False
     if here.any():
         apply_orders(alone, _of_the_first(selected(orders, here)), pair_window)
-    items, entries = (column.copy() for column in alone.history.row(0))
+    held = Held.of_row(*alone.history.row(0))
     here[:] = False
     here[order] = True
     one = selected(orders, here)
     status = apply_orders(alone, _of_the_first(one), pair_window).status
     bought = one.item[status == COUNTED].astype(np.int64)
-    held = Held(
-        items.astype(np.int64),
-        entries["last"].astype(np.int64),
-        entries["seq"].astype(np.int64),
-        entries["purchases"].astype(np.int64),
-    )
     return Visit(held, np.setdiff1d(bought, held.item), int(orders.time[order]) // DAY_MS)
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from state.popularity_table import DAYS
 from streams.engine.popularity import decayed_share
-from streams.recommendations.bestsellers import BESTSELLER_DAYS, recent_purchases
 from streams.recommendations.leaders import leaders
+from streams.recommendations.request import BESTSELLER_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,3 +84,23 @@ def current_assortment(table: PopularityTable, bought: Sequence[str], unbought: 
         purchases=np.pad(table.totals()[1][:known], (0, more)),
         available=np.ones(known + more, np.bool_),
     )
+
+
+def recent_purchases(table: PopularityTable, items: int, days: int) -> npt.NDArray[np.int64]:
+    """(items,) purchases in the last `days` UTC days of event time, the newest purchase's day being one of them.
+
+    Args:
+        table: the daily counters.
+        items: how many items there are.
+        days: 1 to 60, as many as are kept.
+
+    Raises:
+        ValueError: so many days are not kept.
+    """
+    if not 1 <= days <= DAYS:
+        raise ValueError(f"days is {days}, not from 1 to {DAYS}, the days of which purchases are kept")
+    if table.newest_day < 0:
+        return np.zeros(items, np.int64)
+    rows = np.arange(max(table.newest_day - days + 1, 0), table.newest_day + 1) % DAYS
+    recent: npt.NDArray[np.int64] = table.days[rows, :items].sum(axis=0)
+    return recent

@@ -7,13 +7,14 @@ popularity, and for shops whose customers buy the same again their own repeats, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from producers.orders import DAY_MS
 from streams.recommendations.leaders import leaders
 from streams.recommendations.merge import Parts, Repeats, contributions, merged
+from streams.recommendations.request import MOST_SEEDS, POPULARITY_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +28,8 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
-MOST_SEEDS = 100
 SEED_HALF_LIFE_DAYS = 90
-POPULARITY_SHARE = 0.4
-REPEATS_SHARE = 0.6
-"""What suits a shop whose customers buy the same again; off unless asked for."""
-_NOBODY = np.zeros(0, np.int64)
+_NO_ITEMS = np.zeros(0, np.int64)
 
 
 class Held(NamedTuple):
@@ -46,6 +43,12 @@ class Held(NamedTuple):
     """(k,) which first purchase it was."""
     purchases: Integers
     """(k,)"""
+
+    @classmethod
+    def of_row(cls, items: npt.NDArray[Any], entries: npt.NDArray[Any]) -> Held:
+        """A customer's row of a history table, as copies, in the table's item numbers."""
+        columns = (entries[name].astype(np.int64) for name in ("last", "seq", "purchases"))
+        return cls(items.astype(np.int64), *columns)
 
 
 class Seeds(NamedTuple):
@@ -93,7 +96,7 @@ class Recommendation(NamedTuple):
     """Largest share first; the others last."""
 
 
-NOTHING_HELD = Held(_NOBODY, _NOBODY, _NOBODY, _NOBODY)
+NOTHING_HELD = Held(_NO_ITEMS, _NO_ITEMS, _NO_ITEMS, _NO_ITEMS)
 
 
 def choose_seeds(held: Held, basket: Sequence[int] = ()) -> Seeds:
@@ -191,7 +194,7 @@ def _for_a_stranger(assortment: Assortment, admitted: Mask, limit: int) -> list[
 def _repeats(held: Held, bought: int, share: float) -> Repeats:
     """The visitor's own purchases by recency, adding up to `share`."""
     if share <= 0 or not len(held.item):
-        return Repeats(_NOBODY, np.zeros(0), _NOBODY)
+        return Repeats(_NO_ITEMS, np.zeros(0), _NO_ITEMS)
     here = held.item < bought
     weighed = (held.purchases * _recency(held))[here]
     return Repeats(held.item[here], weighed * (share / max(weighed.sum(), 1e-300)), held.purchases[here])

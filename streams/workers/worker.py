@@ -143,7 +143,7 @@ class Worker:
         """Serve the HTTP endpoint, and have the stages notify it of changes."""
         settings, partitions, catalogue = self._settings, self._partitions, self._catalogue
         address = settings.advertised
-        customers = LocalCustomers(self._ingest, self._memberships["ingest"], partitions.purchases, catalogue)
+        customers = LocalCustomers(self._ingest, self._memberships["ingest"], partitions.purchases)
         scoring = Scoring(settings.score)
         items = LocalItems(self._tally, self._memberships["tally"], partitions.items, catalogue, address, scoring)
         owners = self._owners()
@@ -153,12 +153,12 @@ class Worker:
         status = WorkerStatus(address, settings.topics.generation, self._ingest, self._tally, self._memberships)
         answers = WorkerAnswers(address, catalogue, customers, items, owners, peers, router, log, status)
         if self._ingest is not None:
-            self._ingest.on_counted = answers.counted
+            self._ingest.on_counted = answers.orders_counted
             if settings.score_one_in:
                 lists = SeedListReader(items, router, owners, peers)
                 self._ingest.scorer = OrderScoring(items, lists, settings.pair_window, settings.score_one_in).scorer
         if self._tally is not None:
-            self._tally.on_published = lambda partition, numbers: items.told(partition, numbers, answers.changes)
+            self._tally.on_published = answers.on_published
         self.app.service(_named("answers refresher", AnswersRefresher, answers, items, owners, peers, log))
         web = self._web.web_app
         add_routes(web, answers, admin, (*ROUTES, *worker_routes(status)))
@@ -169,7 +169,7 @@ class Worker:
         settings = self._settings
         if settings.fencing:
             return GroupOwners(settings.broker, {stage: settings.topics.group(stage) for stage in STAGES})
-        return SoleOwner(settings.advertised, self._partitions)
+        return SoleOwner(settings.advertised, self._partitions.purchases, self._partitions.items)
 
 
 class _ServicesOnly(BootStrategy):

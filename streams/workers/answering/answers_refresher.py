@@ -1,4 +1,4 @@
-"""What a worker's answers need done in the background, a few times a second."""
+"""What keeps a worker's answers current in the background, a few times a second."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from streams.workers.kafka.producers import PurchaseLog
 
 SNAPSHOT_EVERY_S = 0.2
-WATCHED_EVERY_S = 0.5
+POLL_EVERY_S = 0.5
 
 
 class AnswersRefresher(Service):
-    """Refreshes the assortment, and watches lists that other workers publish.
+    """Refreshes the assortment, and polls watched lists that other workers publish.
 
     Args:
         answers: of the worker.
-        items: of the partitions open here.
+        items: the item partitions open here.
         owners, peers, log: connections to close at the end.
     """
 
@@ -48,11 +48,11 @@ class AnswersRefresher(Service):
             await self.sleep(SNAPSHOT_EVERY_S)
 
     @Service.task
-    async def _watch(self) -> None:
+    async def _poll_watched(self) -> None:
         versions: dict[str, str] = {}
         while not self.should_stop:
-            await self._answers.watched_elsewhere(versions)
-            await self.sleep(WATCHED_EVERY_S)
+            await self._answers.poll_watched(versions)
+            await self.sleep(POLL_EVERY_S)
 
     async def on_stop(self) -> None:
         """Close the connections."""

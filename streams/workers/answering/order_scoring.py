@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streams.endpoint.answers import NotReady
+from streams.endpoint.customers import HeldIds
 from streams.quality.prequential import AT, HitCounts, Offer, count_hits, visits
 from streams.recommendations.recommend import Blend, choose_seeds, recommend
-from streams.workers.cluster.peers import HeldIds
-from streams.workers.cluster.routing import PartitionNotLocal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,22 +24,22 @@ if TYPE_CHECKING:
     from streams.workers.answering.local_items import LocalItems
     from streams.workers.answering.seed_lists import SeedListReader
 
-MOST_A_COMMIT = 2
+MOST_PER_COMMIT = 2
 """Orders scored of one commit, the first of the sample: under load a commit must not wait for more."""
 PATIENCE_S = 0.5
-"""A question that takes longer is not scored: counting comes first."""
+"""Orders that take longer to score are not scored: counting comes first."""
 
 
 class OrderScoring:
-    """Scores a sample of the orders that stage A is about to count, by the lists and the stock from which it answers.
+    """Scores a sample of the orders that stage A is about to count, by the lists and the assortment it answers with.
 
-    Where lists can't be had in time, or no item partition is open here, nothing is scored.
+    Nothing is scored if lists are not available in time, or if no item partition is open here.
 
     Args:
         items: the item partitions open here.
         lists: reads lists, wherever they are.
         pair_window: that of the counts.
-        one_in: how many orders one of the sample stands for.
+        one_in: the sample is one order in so many.
     """
 
     def __init__(self, items: LocalItems, lists: SeedListReader, pair_window: int, one_in: int) -> None:
@@ -50,7 +49,7 @@ class OrderScoring:
         self._one_in = one_in
 
     def scorer(self, store: HistoryStore) -> Callable[[Orders, NumberedOrders, HistoryTable], dict[int, HitCounts]]:
-        """What scores orders of a partition from a thread, while this event loop answers."""
+        """A function that scores orders of a partition in a thread, with answers from this event loop."""
         return partial(self._score, store, asyncio.get_running_loop())
 
     def _score(
@@ -61,38 +60,33 @@ class OrderScoring:
         numbered: NumberedOrders,
         table: HistoryTable,
     ) -> dict[int, HitCounts]:
-        found = visits(orders, numbered, table, self._pair_window, self._one_in)[:MOST_A_COMMIT]
-        if not found:
+        sample = visits(orders, numbered, table, self._pair_window, self._one_in)[:MOST_PER_COMMIT]
+        if not sample:
             return {}
-        asked = [(visit, _held_ids(store, visit), store.items.texts(visit.new.tolist())) for visit in found]
-        answer = asyncio.run_coroutine_threadsafe(self._count_hits(asked), loop)
+        by_id = [
+            (visit, HeldIds.of(visit.held, store.items), store.items.texts(visit.new.tolist())) for visit in sample
+        ]
+        scored = asyncio.run_coroutine_threadsafe(self._count_hits(by_id), loop)
         try:
-            return answer.result(PATIENCE_S)
-        except (TimeoutError, PartitionNotLocal, NotReady):
-            answer.cancel()
+            return scored.result(PATIENCE_S)
+        except (TimeoutError, NotReady):
+            scored.cancel()
             return {}
 
-    async def _count_hits(self, asked: Sequence[tuple[Visit, HeldIds, list[str]]]) -> dict[int, HitCounts]:
-        """What becomes of visits, of which what is held and what is new is known by id."""
+    async def _count_hits(self, by_id: Sequence[tuple[Visit, HeldIds, list[str]]]) -> dict[int, HitCounts]:
+        """The hits of visits, of each of which the ids of what is held and of what is new are given."""
         home = self._items.home()
-        stock = home.answers.live.assortment()
+        names = home.answers.names
+        assortment = home.answers.live.assortment()
         scored, offers = [], []
-        for visit, held_ids, new_ids in asked:
-            held = home.held(held_ids)
+        for visit, held_ids, new_ids in by_id:
+            held = held_ids.numbered(names)
             seeds = choose_seeds(held)
             lists = await self._lists.read(home, seeds.item.tolist())
-            admitted = stock.available.copy()
-            admitted[held.item[held.item < stock.bought]] = False
-            chosen = recommend(held, seeds, lists, stock, admitted, AT, Blend(), 1)
-            recommended = np.array([entry.item for entry in chosen], np.int64)
-            offers.append(Offer(recommended, stock.fillers("recent", admitted, AT)))
-            get = home.answers.names.get
-            scored.append(visit._replace(new=np.array([get(item_id, -1) for item_id in new_ids], np.int64)))
+            admitted = assortment.available.copy()
+            admitted[held.item[held.item < assortment.bought]] = False
+            recommendations = recommend(held, seeds, lists, assortment, admitted, AT, Blend(), 1)
+            recommended = np.array([recommendation.item for recommendation in recommendations], np.int64)
+            offers.append(Offer(recommended, assortment.fillers("recent", admitted, AT)))
+            scored.append(visit._replace(new=np.array([names.get(item_id, -1) for item_id in new_ids], np.int64)))
         return count_hits(scored, offers)
-
-
-def _held_ids(store: HistoryStore, visit: Visit) -> HeldIds:
-    held = visit.held
-    return HeldIds(
-        store.items.texts(held.item.tolist()), held.last.tolist(), held.seq.tolist(), held.purchases.tolist()
-    )

@@ -1,4 +1,4 @@
-"""Routes that only workers have: how one stands in numbers, its snapshot, and what workers ask each other."""
+"""Routes that only workers have: their figures, their snapshots, and what workers ask each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from state.errors import StateError
 from streams.endpoint.answers import NotReady, forwarded
-from streams.endpoint.handlers import answer, read_json
+from streams.endpoint.handlers import answer, read_document
 from streams.endpoint.problems import Problem
 from streams.endpoint.routes import Route
 from streams.endpoint.schemas import SnapshotRequest
@@ -23,7 +23,6 @@ from streams.workers.cluster.peers import (
     decode_recommendations_question,
     encode,
 )
-from streams.workers.cluster.routing import PartitionNotLocal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,30 +34,27 @@ if TYPE_CHECKING:
 
 
 def worker_routes(worker: WorkerStatus) -> tuple[Route, ...]:
-    """The documented ones."""
+    """The documented routes."""
 
     async def status(_: RequestContext) -> web.StreamResponse:
         return answer(worker.stages())
 
     async def snapshot(context: RequestContext) -> web.StreamResponse:
+        request = await read_document(context, SnapshotRequest)
         try:
-            to = Path(msgspec.json.decode(await read_json(context), type=SnapshotRequest).to)
-        except (ValueError, RecursionError) as error:
-            raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as described at /openapi.json: {error}") from None
-        try:
-            stores = worker.snapshot(to)
+            stores = worker.snapshot(Path(request.to))
         except (OSError, StateError) as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"no snapshot was written: {error}") from None
         return answer({"stores": [str(path) for path in stores]})
 
     return (
-        Route("GET", "/status", status, "How this worker's stages stand, in numbers.", problems=(400,)),
+        Route("GET", "/status", status, "The figures of this worker's stages.", problems=(400,)),
         Route(
             "POST",
             "/snapshot",
             snapshot,
             "Write a snapshot of this worker's stores to a directory on its machine.",
-            body="SnapshotRequest",
+            body=SnapshotRequest,
             guarded=True,
             problems=(400, 401, 403, 413, 415),
         ),
@@ -66,27 +62,27 @@ def worker_routes(worker: WorkerStatus) -> tuple[Route, ...]:
 
 
 def internal_routes(answers: WorkerAnswers, items: LocalItems) -> list[web.RouteDef]:
-    """What workers ask each other; subject to change without notice, and so described nowhere else."""
+    """What workers ask each other. It may change with any version, so nothing else describes it."""
 
     async def lists(body: bytes) -> bytes:
-        return encode(items.lists(decode_lists_question(body).item_ids))
+        return encode(items.published_lists(decode_lists_question(body).item_ids))
 
     async def recommendations(body: bytes) -> bytes:
         question = decode_recommendations_question(body)
-        return msgspec.json.encode(await answers.recommend(question.customer_id, question.held, question.wishes))
+        return msgspec.json.encode(await answers.recommend(question.held, question.request))
 
-    return [web.post(LISTS_PATH, _leaf(lists)), web.post(RECOMMENDATIONS_PATH, _leaf(recommendations))]
+    return [web.post(LISTS_PATH, _handle(lists)), web.post(RECOMMENDATIONS_PATH, _handle(recommendations))]
 
 
-def _leaf(handle: Callable[[bytes], Awaitable[bytes]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A handler that answers from what is here, or says that it cannot."""
+def _handle(reply: Callable[[bytes], Awaitable[bytes]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A handler that replies from what is open here, or says that it cannot."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         forwarded.set(True)
         try:
-            return web.Response(body=await handle(await request.read()), content_type=MSGPACK)
-        except (PartitionNotLocal, NotReady) as absence:
-            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=str(absence))
+            return web.Response(body=await reply(await request.read()), content_type=MSGPACK)
+        except NotReady as error:
+            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=str(error))
         except (ValueError, RecursionError) as error:
             return web.Response(status=HTTPStatus.BAD_REQUEST, text=str(error))
 

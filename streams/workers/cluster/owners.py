@@ -1,4 +1,4 @@
-"""Who owns which partition: read from the consumer groups, whose members are called by their workers' addresses."""
+"""Which worker owns which partition: read from the consumer groups, whose client ids are the workers' addresses."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from aiokafka.errors import KafkaError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.workers.kafka.topics import Partitions
-
 logger = logging.getLogger(__name__)
 
 KNOWN_FOR_S = 1.0
 _ASKING_S = 2.0
 _PREFIX = "alsobought@"
 _STABLE = "Stable"
-_MEMBER = 5  # place of the members in a described group: error, group, state, protocol type, protocol, members
+_MEMBERS = 5  # index of the members in a described group: error, group, state, protocol type, protocol, members
 
 
 class StagePartition(NamedTuple):
@@ -37,7 +35,7 @@ class StagePartition(NamedTuple):
 
 
 class PartitionOwners(Protocol):
-    """Who tells the owners of all partitions."""
+    """Knows the owners of all partitions."""
 
     async def of(self, place: StagePartition) -> str | None:
         """Address of the worker that owns a partition; None if nobody does."""
@@ -46,14 +44,14 @@ class PartitionOwners(Protocol):
         """Every partition that has an owner."""
 
     def forget(self) -> None:
-        """What is known has proved wrong."""
+        """Ask again before the next answer: what is known has proved wrong."""
 
     async def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection to the broker."""
 
 
 def client_id_of(address: str) -> str:
-    """By what name a worker's consumers are known to Kafka.
+    """The client id of a worker's consumers in Kafka.
 
     >>> client_id_of("10.0.0.7:6066"), address_of("alsobought@10.0.0.7:6066"), address_of("kcat")
     ('alsobought@10.0.0.7:6066', '10.0.0.7:6066', None)
@@ -62,15 +60,16 @@ def client_id_of(address: str) -> str:
 
 
 def address_of(client_id: str) -> str | None:
-    """The address in such a name; None if it is none."""
+    """The address in a client id; None if it has none."""
     return client_id.removeprefix(_PREFIX) if client_id.startswith(_PREFIX) else None
 
 
 class GroupOwners:
     """The owners of all partitions, as Kafka's group coordinators know them.
 
-    They are asked at most once a second, in the background while what is known serves; `forget` makes the next question
-    wait for an answer. During a rebalance the owners of before are named: they answer until others are assigned.
+    The coordinators are asked at most once a second, in the background; meanwhile the last answer serves. After
+    `forget` the next question waits for a new answer. During a rebalance the previous owners stay: they answer until
+    others are assigned.
 
     Args:
         broker: host:port.
@@ -81,7 +80,7 @@ class GroupOwners:
         self._broker = broker
         self._stages = {group: stage for stage, group in groups.items()}
         self._owners: dict[StagePartition, str] = {}
-        self._told_twice: set[str] = set()
+        self._reported_twice: set[str] = set()
         self._known_at = -KNOWN_FOR_S
         self._forgotten = True
         self._asking: asyncio.Task[None] | None = None
@@ -89,19 +88,19 @@ class GroupOwners:
 
     async def of(self, place: StagePartition) -> str | None:
         """Address of the worker that owns a partition; None if nobody does."""
-        await self._know()
+        await self._refresh()
         return self._owners.get(place)
 
     async def of_all(self) -> dict[StagePartition, str]:
         """Every partition that has an owner."""
-        await self._know()
+        await self._refresh()
         return dict(self._owners)
 
     def forget(self) -> None:
-        """What is known has proved wrong."""
+        """Ask again before the next answer: what is known has proved wrong."""
         self._forgotten = True
 
-    async def _know(self) -> None:
+    async def _refresh(self) -> None:
         now = time.monotonic()
         if self._asking is None and (self._forgotten or now - self._known_at > KNOWN_FOR_S):
             self._asking = asyncio.create_task(self._ask())
@@ -116,13 +115,13 @@ class GroupOwners:
                     await admin.start()
                     self._admin = admin
                 # one at a time: of several groups in one answer aiokafka 0.14 reads the second in the wrong place
-                found = [await self._admin.describe_consumer_groups([group]) for group in self._stages]
-            for (answer,) in found:
+                answers = [await self._admin.describe_consumer_groups([group]) for group in self._stages]
+            for (answer,) in answers:
                 for group in answer.groups:
-                    self._take(*group[: _MEMBER + 1])
+                    self._take(*group[: _MEMBERS + 1])
             self._forgotten = False
         except (KafkaError, TimeoutError, OSError) as error:
-            logger.warning("who owns which partition was not to be learnt: %r", error)
+            logger.warning("the owners of partitions are unknown: %r", error)
             await self.close()
         finally:
             self._known_at = time.monotonic()
@@ -133,46 +132,47 @@ class GroupOwners:
         if error:
             return
         addresses = [address for member in members if (address := address_of(member[1])) is not None]
-        twice = {address for address in addresses if addresses.count(address) > 1} - self._told_twice
+        twice = {address for address in addresses if addresses.count(address) > 1} - self._reported_twice
         if twice:
-            self._told_twice |= twice
+            self._reported_twice |= twice
             logger.warning(
-                "%d workers go by %s: unless one was just started again, give each an --advertise of its own",
+                "%d workers are known as %s: unless one was just restarted, give each an --advertise of its own",
                 len(addresses),
                 ", ".join(sorted(twice)),
             )
         if state != _STABLE and members:
             return
-        found = {
+        current = {
             StagePartition(stage, partition): address
             for _, client_id, _, _, assignment in members
             if (address := address_of(client_id)) is not None and assignment
             for _, partitions in ConsumerProtocolMemberAssignment.decode(assignment).assignment
             for partition in partitions
         }
-        self._owners = {place: owner for place, owner in self._owners.items() if place.stage != stage} | found
+        self._owners = {place: owner for place, owner in self._owners.items() if place.stage != stage} | current
 
     async def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection to the broker."""
         admin, self._admin = self._admin, None
         if admin is not None:
             await admin.close()
 
 
 class SoleOwner:
-    """The owner of all partitions, at a worker without fencing: it has no others beside it.
+    """The owner of all partitions where a worker runs without fencing: there is no other worker.
 
-    The embedded broker describes groups without addresses and assignments, so it can't be asked.
+    The embedded broker describes groups without client ids and assignments, so it cannot be asked.
 
     Args:
         address: host:port of the worker.
-        partitions: how many there are.
+        purchases: how many purchases partitions there are.
+        items: how many item partitions there are.
     """
 
-    def __init__(self, address: str, partitions: Partitions) -> None:
+    def __init__(self, address: str, purchases: int, items: int) -> None:
         self._address = address
-        self._places = [StagePartition("ingest", number) for number in range(partitions.purchases)]
-        self._places += [StagePartition("tally", number) for number in range(partitions.items)]
+        self._places = [StagePartition("ingest", number) for number in range(purchases)]
+        self._places += [StagePartition("tally", number) for number in range(items)]
 
     async def of(self, place: StagePartition) -> str | None:
         """Address of the worker; None if there is no such partition."""
@@ -183,7 +183,7 @@ class SoleOwner:
         return dict.fromkeys(self._places, self._address)
 
     def forget(self) -> None:
-        """It stays the owner."""
+        """Nothing changes: it stays the owner."""
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -1,4 +1,7 @@
-"""Other workers, asked over HTTP."""
+"""Other workers, asked over HTTP: the client, and the messages of routes that only workers use.
+
+Most questions go to the routes that everyone uses. For `/internal/` routes the messages below are MessagePack.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,62 @@ import numpy as np
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from yarl import URL
 
-from streams.endpoint.answers import FORWARDED_BY, NotKnown, Wishes
-from streams.recommendations.recommend import MOST_SEEDS
+from streams.endpoint.answers import FORWARDED_BY, NotKnown
+from streams.endpoint.customers import HeldIds
+from streams.recommendations.request import MOST_SEEDS, RecommendationRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from state.related_store import StoredList
 
+MSGPACK = "application/msgpack"
+LISTS_PATH = "/internal/lists"
+RECOMMENDATIONS_PATH = "/internal/recommendations"
 CONNECTING_S = 0.5
 ANSWERING_S = 2.0
 COMPUTING_S = 10.0
-"""For what has to wait until another's worker thread is free."""
+"""For lists that are computed for the answer, behind whatever uses the counts."""
 _MOST_CONNECTIONS = 64  # to one worker
 
 
+class ListsQuestion(msgspec.Struct):
+    """Asks for published lists of partitions that one worker owns."""
+
+    item_ids: Annotated[list[str], msgspec.Meta(max_length=MOST_SEEDS)]
+
+
+class PublishedList(msgspec.Struct, array_like=True):
+    """A list of k entries: their ids, and score, N and E of each as float64."""
+
+    item_ids: list[str]
+    figures: bytes
+
+    @classmethod
+    def of(cls, item_ids: list[str], stored: StoredList) -> PublishedList:
+        """A stored list, whose items have these ids."""
+        return cls(item_ids, np.concatenate([stored.score, stored.together, stored.expected]).tobytes())
+
+    def columns(self) -> np.ndarray:
+        """(3, k) float64."""
+        return np.frombuffer(self.figures, np.float64).reshape(3, len(self.item_ids))
+
+
+class RecommendationsQuestion(msgspec.Struct):
+    """Recommendations for someone who holds this; asked by workers that have histories but no items."""
+
+    held: HeldIds
+    request: RecommendationRequest
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_lists_question = msgspec.msgpack.Decoder(ListsQuestion).decode
+decode_lists = msgspec.msgpack.Decoder(list[PublishedList]).decode
+decode_recommendations_question = msgspec.msgpack.Decoder(RecommendationsQuestion).decode
+
+
 class PeerUnavailable(Exception):
-    """A worker cannot be reached, or has not what it is asked for."""
+    """A worker cannot be reached, or cannot answer."""
 
 
 class Reply(NamedTuple):
@@ -35,7 +77,7 @@ class Reply(NamedTuple):
 
     body: bytes
     version: str
-    """Its ETag, without the quotes; empty if there is none, and if nothing has changed."""
+    """Its ETag without the quotes; empty if there is none, or if nothing has changed."""
 
     @property
     def document(self) -> msgspec.Raw:
@@ -44,7 +86,7 @@ class Reply(NamedTuple):
 
 
 class PeerClient:
-    """Asks other workers, each request marked as handed on.
+    """Asks other workers; each request is marked as forwarded.
 
     Args:
         address: of this worker.
@@ -69,12 +111,12 @@ class PeerClient:
             peer: host:port.
             path: percent-encoded.
             query: parameters.
-            unless: the version already had, which need not be sent again.
-            timeout_s: for the whole answer.
+            unless: the version that is known already and need not be sent again.
+            timeout_s: until the whole answer has arrived.
 
         Raises:
-            NotKnown: there is no such thing.
-            PeerUnavailable: it cannot answer.
+            NotKnown: there is no such item or customer.
+            PeerUnavailable: the worker cannot be reached, or cannot answer.
         """
         headers = {} if unless is None else {"If-None-Match": f'W/"{unless}"'}
         return await self._ask("GET", peer, path, timeout_s, params=query, headers=headers)
@@ -82,7 +124,7 @@ class PeerClient:
     async def post(
         self, peer: str, path: str, body: bytes, content_type: str = "application/json", timeout_s: float = ANSWERING_S
     ) -> Reply:
-        """Ask with a body; raises as `get` does."""
+        """Ask with a body; raises the same as `get`."""
         return await self._ask("POST", peer, path, timeout_s, data=body, headers={"Content-Type": content_type})
 
     async def _ask(
@@ -93,7 +135,7 @@ class PeerClient:
         timeout_s: float,
         *,
         headers: dict[str, str],
-        **of: Any,  # noqa: ANN401
+        **content: Any,  # noqa: ANN401
     ) -> Reply:
         if self._session is None:
             self._session = ClientSession(
@@ -103,7 +145,7 @@ class PeerClient:
         url = URL(f"http://{peer}{path}", encoded=True)
         timeout = ClientTimeout(total=timeout_s, connect=CONNECTING_S)
         try:
-            async with self._session.request(method, url, timeout=timeout, headers=headers, **of) as response:
+            async with self._session.request(method, url, timeout=timeout, headers=headers, **content) as response:
                 body = await response.read()
         except (ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             raise PeerUnavailable(f"worker {peer} does not answer: {error!r}") from error
@@ -116,7 +158,7 @@ class PeerClient:
         return Reply(body, response.headers.get("ETag", "").removeprefix("W/").strip('"'))
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -128,56 +170,3 @@ def _detail(body: bytes) -> str:
         return str(msgspec.json.decode(body)["detail"])
     except (ValueError, RecursionError, KeyError, TypeError):
         return body[:200].decode(errors="replace")
-
-
-# no `from __future__ import annotations`: msgspec reads the annotations at run time
-
-
-MSGPACK = "application/msgpack"
-LISTS_PATH = "/internal/lists"
-RECOMMENDATIONS_PATH = "/internal/recommendations"
-
-
-class HeldIds(msgspec.Struct, array_like=True):
-    """What a customer holds: k items by id, and of each when last, as which, and how often it was bought."""
-
-    item_ids: list[str] = []
-    last: list[int] = []
-    seq: list[int] = []
-    purchases: list[int] = []
-
-
-class ListsQuestion(msgspec.Struct):
-    """Which published lists are wanted, all of partitions that one worker owns."""
-
-    item_ids: Annotated[list[str], msgspec.Meta(max_length=MOST_SEEDS)]
-
-
-class PublishedList(msgspec.Struct, array_like=True):
-    """A list of k entries: their ids, and score, N and E of each as float64."""
-
-    item_ids: list[str]
-    figures: bytes
-
-    @classmethod
-    def of(cls, item_ids: list[str], stored: StoredList) -> PublishedList:
-        """A stored list, whose items have these ids."""
-        return cls(item_ids, np.concatenate([stored.score, stored.together, stored.expected]).tobytes())
-
-    def columns(self) -> np.ndarray:
-        """(3, k) float64."""
-        return np.frombuffer(self.figures, np.float64).reshape(3, len(self.item_ids))
-
-
-class RecommendationsQuestion(msgspec.Struct):
-    """Recommendations for someone whose history this is; for workers that have histories but no items."""
-
-    customer_id: str | None
-    held: HeldIds
-    wishes: Wishes
-
-
-encode = msgspec.msgpack.Encoder().encode
-decode_lists_question = msgspec.msgpack.Decoder(ListsQuestion).decode
-decode_lists = msgspec.msgpack.Decoder(list[PublishedList]).decode
-decode_recommendations_question = msgspec.msgpack.Decoder(RecommendationsQuestion).decode

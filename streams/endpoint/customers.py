@@ -1,0 +1,74 @@
+"""What customers hold, from the histories that are open in this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+
+from streams.endpoint.answer_documents import history_entries
+from streams.endpoint.answers import NotKnown
+from streams.recommendations.recommend import Held
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from state.history_store import HistoryStore
+    from state.names import Names
+    from streams.catalogue.catalogue import Catalogue
+
+
+class OpenHistories(Protocol):
+    """The purchases partitions that are open in this process."""
+
+    def histories(self, customer_id: str) -> AbstractAsyncContextManager[HistoryStore]:
+        """The store with a customer's history, as of a commit. What is read must be copied before the next await.
+
+        Raises:
+            PartitionNotLocal: the customer's partition is not open here.
+        """
+
+
+class HeldIds(msgspec.Struct, array_like=True):
+    """What a customer holds: k items by id, and of each the last purchase, its `seq`, and the purchases."""
+
+    item_ids: list[str] = []
+    last: list[int] = []
+    seq: list[int] = []
+    purchases: list[int] = []
+
+    @classmethod
+    def of(cls, held: Held, items: Names) -> HeldIds:
+        """Items held, by the ids behind their numbers."""
+        ids = items.texts(held.item.tolist())
+        return cls(ids, held.last.tolist(), held.seq.tolist(), held.purchases.tolist())
+
+    def numbered(self, items: Names) -> Held:
+        """The items held, in the numbers of `items`; those that have no number there are left out."""
+        item = np.array([items.get(item_id, -1) for item_id in self.item_ids], np.int64)
+        known = item >= 0
+        columns = (self.last, self.seq, self.purchases)
+        return Held(item[known], *(np.array(column, np.int64)[known] for column in columns))
+
+
+def held_ids(store: HistoryStore, customer_id: str) -> HeldIds:
+    """What a customer holds; nothing if there is no such customer."""
+    if customer_id not in store.customers:
+        return HeldIds()
+    return HeldIds.of(Held.of_row(*store.table.history.row(store.customers[customer_id])), store.items)
+
+
+def customer_entries(store: HistoryStore, customer_id: str, catalogue: Catalogue, limit: int) -> dict[str, Any]:
+    """A customer and the `limit` items bought last.
+
+    Raises:
+        NotKnown: there is no such customer.
+    """
+    if customer_id not in store.customers:
+        raise NotKnown(
+            f"no order of customer {customer_id[:200]!r} was counted, or the customer was erased; "
+            "ids are compared exactly, capitals included"
+        )
+    entries = history_entries(store, store.customers[customer_id], catalogue, limit)
+    return {"customer_id": customer_id, **entries}

@@ -1,0 +1,178 @@
+"""Answers from the partitions that are open in this process."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from producers.orders import ERASE
+from producers.wire import encode_order
+from streams.endpoint.answer_documents import titled
+from streams.endpoint.answers import READS_ONLY, NotKnown, NotReady, NotWritable, PartitionNotLocal
+from streams.endpoint.changes import Change, Changes
+from streams.endpoint.customers import HeldIds, customer_entries, held_ids
+from streams.endpoint.requests import LONGEST_LIST
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from streams.catalogue.catalogue import Catalogue
+    from streams.endpoint.answer_documents import Document
+    from streams.endpoint.answers import RelatedListAnswer, Status
+    from streams.endpoint.customers import OpenHistories
+    from streams.endpoint.item_partitions import ItemPartitionView, OpenItems
+    from streams.recommendations.merge import SeedLists
+    from streams.recommendations.request import RecommendationRequest
+
+    Append = Callable[[str, bytes], Awaitable[dict[str, Any]]]
+    """(customer id, record) appends the record to the log and returns its partition and offset."""
+
+_UNSTAMPED = {"timestamp": None, "lines": 0}
+
+
+class LocalAnswers:
+    """The `Answers` of a process that has every partition open; of others, as far as their partitions go.
+
+    A method raises PartitionNotLocal where it needs a partition that is not open here. A subclass may override `held`,
+    `knows` and `read_lists` to ask others instead.
+
+    Args:
+        worker: name of this process.
+        catalogue: what the shop says about its items; it may change at any time.
+        items: the open item partitions.
+        customers: the open purchases partitions.
+        status: the status of this process.
+        append: appends to the log; None: this process only reads.
+
+    Attributes:
+        worker: name of this process, which is in every answer.
+        writable: whether orders and erasures can be appended to the log here.
+        changes: delivers changes to those who watch.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        catalogue: Catalogue,
+        items: OpenItems,
+        customers: OpenHistories,
+        status: Callable[[], Status],
+        append: Append | None = None,
+    ) -> None:
+        self.worker = worker
+        self.writable = append is not None
+        self.changes = Changes()
+        self._catalogue = catalogue
+        self._open_items = items
+        self._open_histories = customers
+        self._status = status
+        self._append = append
+
+    async def item(self, item_id: str) -> Document:
+        """An item: what the catalogue says, who bought it, and its purchases of the last sixty days."""
+        popularity = self._open_items.popularity(item_id)
+        return self._open_items.view_of(item_id).answers.item(item_id, popularity)
+
+    async def related(self, item_id: str, limit: int, *, fresh: bool) -> RelatedListAnswer:
+        """An item's related list as published, or computed now."""
+        return await self._open_items.view_of(item_id).related(item_id, limit, fresh=fresh)
+
+    async def customer(self, customer_id: str, limit: int) -> Document:
+        """A customer and the items bought last."""
+        async with self._open_histories.histories(customer_id) as store:
+            entries = customer_entries(store, customer_id, self._catalogue, limit)
+        return {**entries, **self.stamp()}
+
+    async def recommendations(self, request: RecommendationRequest) -> Document:
+        """Recommendations for a customer, known or not, or for a basket alone."""
+        held = HeldIds() if request.customer_id is None else await self.held(request.customer_id)
+        return await self.recommend(held, request)
+
+    async def recommend(self, held: HeldIds, request: RecommendationRequest) -> Document:
+        """Recommendations for someone whose history is known."""
+        home = self._open_items.home()
+        visitor = home.answers.visitor(request, held.numbered(home.answers.names))
+        lists = await self.read_lists(home, visitor.seeds.item.tolist())
+        return home.answers.recommended(visitor, lists, request)
+
+    async def bestsellers(self, days: int, category: str | None, limit: int) -> Document:
+        """What was bought most in the last days."""
+        home = self._open_items.home()
+        while (document := home.answers.bestsellers(days, category, limit)) is None:
+            await home.count_recent(days)
+        return document
+
+    async def search(self, text: str, limit: int) -> Document:
+        """Items whose id or title contains every word of `text`, and the customer of that id."""
+        items = await self._open_items.home().answers.search(text, limit)
+        customer_id = text.strip()
+        try:
+            customers = [customer_id] if customer_id and await self.knows(customer_id) else []
+        except NotReady:  # the items were found all the same
+            customers = []
+        return {"items": items, "customers": customers, **self.stamp()}
+
+    async def partitions(self) -> Document:
+        """The status of every open partition."""
+        return {"partitions": [row._asdict() for row in self.status().partitions], **self.stamp()}
+
+    async def erase(self, customer_id: str) -> Document:
+        """Append an erasure to the log."""
+        if self._append is None:
+            raise NotWritable(READS_ONLY)
+        if not await self.knows(customer_id):
+            raise NotKnown(f"no order of customer {customer_id[:200]!r} was counted: there is nothing to erase")
+        record = encode_order(customer_id, time.time_ns() // 1_000_000, [], kind=ERASE)
+        return {"customer_id": customer_id, **await self.order(customer_id, record)}
+
+    async def order(self, customer_id: str, record: bytes) -> dict[str, Any]:
+        """Append an order to the log."""
+        if self._append is None:
+            raise NotWritable(READS_ONLY)
+        return {**await self._append(customer_id, record), "worker": self.worker}
+
+    def status(self) -> Status:
+        """The status of this process."""
+        return self._status()
+
+    def ready(self) -> str | None:
+        """None: what is open can be asked."""
+        return None
+
+    async def held(self, customer_id: str) -> HeldIds:
+        """What a customer holds; nothing if there is no such customer."""
+        async with self._open_histories.histories(customer_id) as store:
+            return held_ids(store, customer_id)
+
+    async def knows(self, customer_id: str) -> bool:
+        """Whether there is such a customer."""
+        async with self._open_histories.histories(customer_id) as store:
+            return customer_id in store.customers
+
+    async def read_lists(self, home: ItemPartitionView, seeds: Sequence[int]) -> SeedLists:
+        """The lists of seeds; they and the items in the lists have the numbers of `home`."""
+        return home.published.of_seeds(seeds)
+
+    def orders_counted(self, item_ids: Iterable[str]) -> None:
+        """Notify those who watch of items that were just bought; to be called on the event loop."""
+        if len(self.changes):
+            items = [titled(item_id, self._catalogue) for item_id in item_ids]
+            self.changes.notify(Change("orders", None, {"items": items, **self.stamp()}))
+
+    def lists_published(self, view: ItemPartitionView, numbers: Iterable[int]) -> None:
+        """Serve the lists of these items as they were just published, and notify those who watch one of them."""
+        names = view.answers.names
+        watched = {names[item_id]: item_id for item_id in self.changes.watched if item_id in names}
+        numbers = list(numbers)
+        view.forget(numbers)
+        for number in numbers:
+            if number in watched:
+                answer = view.published_list(watched[number], number, LONGEST_LIST)
+                self.changes.notify(Change("related", watched[number], answer.document))
+
+    def stamp(self) -> dict[str, Any]:
+        """The log prefix that an answer reflects, as far as this process knows, and whose answer it is."""
+        try:
+            return self._open_items.home().answers.stamp()
+        except PartitionNotLocal:
+            return {"as_of": _UNSTAMPED, "worker": self.worker}
