@@ -31,7 +31,9 @@ _BITS = 2
 BUNDLE = 1 << _BITS
 """Items whose rows share a stored value: an entry costs as much as decoding a hundred counts, so that one for each item
 slows a replay; but whoever reads one item's row reads the others' too, which with 16 of them cost more than ranking."""
-_SLICE_SHIFT = 25
+_SLICE_BITS = SLICES.bit_length() - 1
+assert 1 << _SLICE_BITS == SLICES  # noqa: S101 - a slice is some bits of a key
+_SLICE_SHIFT = 31 - _SLICE_BITS  # a pair key has 31 bits for the item, one for the sign and 32 for the neighbour
 _IN_SLICE = np.uint64((1 << (_SLICE_SHIFT - _BITS)) - 1)
 _SHIFT = np.uint64(_BITS)
 _MEMBER = np.uint64(BUNDLE - 1)
@@ -94,12 +96,16 @@ def row_keys_of(items: npt.NDArray[Any]) -> Keys:
     """
     wide = items.astype(np.uint64)
     bundle = wide >> _SHIFT
-    return (bundle & np.uint64(63)) << np.uint64(_SLICE_SHIFT) | bundle >> np.uint64(6) << _SHIFT | wide & _MEMBER
+    return (
+        (bundle & np.uint64(SLICES - 1)) << np.uint64(_SLICE_SHIFT)
+        | bundle >> np.uint64(_SLICE_BITS) << _SHIFT
+        | wide & _MEMBER
+    )
 
 
 def items_of(row_keys: Keys) -> npt.NDArray[np.uint32]:
     """The items of `row_keys_of`."""
-    bundle = (row_keys >> _SHIFT & _IN_SLICE) << np.uint64(6) | row_keys >> np.uint64(_SLICE_SHIFT)
+    bundle = (row_keys >> _SHIFT & _IN_SLICE) << np.uint64(_SLICE_BITS) | row_keys >> np.uint64(_SLICE_SHIFT)
     return (bundle << _SHIFT | row_keys & _MEMBER).astype(np.uint32)
 
 

@@ -28,10 +28,15 @@ class StoredList(NamedTuple):
     """One related list of k entries, best first."""
 
     item: npt.NDArray[np.uint32]
+    """(k,) items listed, as the count store of the partition numbers them."""
     score: npt.NDArray[np.float64]
+    """(k,) above 0, falling."""
     together: npt.NDArray[np.float64]
+    """(k,) N, customers who hold both items; weighted if the score has a half-life."""
     expected: npt.NDArray[np.float64]
+    """(k,) E, the co-purchases that heavy buying alone explains; weighted likewise."""
     trend: npt.NDArray[np.float64]
+    """(k,) ratio of the recent to the long-term share of purchases; 1 if it is switched off."""
 
 
 class RelatedStore(Store):
