@@ -1,7 +1,7 @@
-"""What the streamed state must equal: DESIGN.md section 2 in plain Python, one function a rule.
+"""What the streamed state must equal: docs/definition.md in plain Python, one function for each rule.
 
-Written to be checked line by line against that text, not to be fast, and sharing no code with streams/ or state/.
-`batch` replays a log into a `State`; the functions below it are the mathematics of reading one.
+It is written to be checked line by line against that page, not to be fast, and shares no code with streams/ or state/.
+`batch` replays a log into a `State`; the functions below it compute scores and lists from one.
 
 >>> log = [
 ...     Order("ann", 0, (Line("tea"), Line("milk"))),
@@ -73,7 +73,7 @@ class Rejected(NamedTuple):
 
 @dataclass
 class State:
-    """Everything `batch` says of a log. A count of 0 has no key, but `histories` may hold an empty history."""
+    """The state of a log. A count of 0 has no key, but `histories` may have an empty history."""
 
     histories: dict[str, dict[str, Entry]] = field(default_factory=dict)
     """customer: item: entry; {} for a customer who has returned everything."""
@@ -84,9 +84,9 @@ class State:
     pairs: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     """(X, Y, epoch) and (Y, X, epoch): customers with that pair."""
     exposures: dict[str, Counter[int]] = field(default_factory=dict)
-    """X: exposure: customers holding X with it, those with exposure 0 included."""
+    """X: exposure: customers who hold X with that exposure, 0 included."""
     holders: Counter[tuple[str, int]] = field(default_factory=Counter)
-    """(Y, epoch of the first purchase): customers holding Y."""
+    """(Y, epoch of the first purchase): customers who hold Y."""
     customers: int = 0
     """Customers who hold anything."""
     purchases: Counter[str] = field(default_factory=Counter)
@@ -97,7 +97,7 @@ class State:
     newest: int | None = None
     """The latest event time of an accepted purchase."""
     accepted: int = 0
-    """Lines that were counted; this and the next two count lines after those naming the same item became one."""
+    """Counted lines. Here and in the next two, lines of an order with the same item are one."""
     duplicates: int = 0
     rejected: list[Rejected] = field(default_factory=list)
 
@@ -129,7 +129,7 @@ def batch(orders: Sequence[Order], pair_window: int) -> State:
 
 
 def one_line_an_item(order: Order) -> list[tuple[int, Line]]:
-    """An order's lines with those naming the same item made one, each with the index of the first of them.
+    """An order's lines, with those of the same item merged, each with the index of the first of them.
 
     >>> one_line_an_item(Order("ann", 0, (Line("a", 2), Line("b"), Line("a", 3))))
     [(0, Line(item_id='a', quantity=5)), (1, Line(item_id='b', quantity=1))]
@@ -142,7 +142,7 @@ def one_line_an_item(order: Order) -> list[tuple[int, Line]]:
 
 
 def count_order(state: State, index: int, order: Order) -> None:
-    """Each line of a purchase or return: ignored as a duplicate, rejected, or accepted and then remembered."""
+    """Count a purchase or return: each line is ignored as a duplicate, rejected, or accepted and remembered."""
     accepted = []
     for position, line in one_line_an_item(order):
         if is_duplicate(state, order, line.item_id):
@@ -169,7 +169,7 @@ def is_duplicate(state: State, order: Order, item_id: str) -> bool:
 
 
 def remember(state: State, order: Order, accepted: list[Line]) -> None:
-    """Note what was accepted; a known order id keeps its age, the oldest goes once there are more than 64."""
+    """Remember accepted lines. A known order id keeps its age; with more than 64, the oldest is forgotten."""
     assert order.order_id is not None
     known = state.remembered.setdefault(order.customer_id, {})
     known.setdefault(order.order_id, set()).update((line.item_id, order.type) for line in accepted)
@@ -178,7 +178,7 @@ def remember(state: State, order: Order, accepted: list[Line]) -> None:
 
 
 def buy(state: State, customer_id: str, time: int, line: Line) -> None:
-    """A purchase: a first one takes the customer's next seq, a repeat changes the other fields; both are popularity."""
+    """Purchase: a first one takes the customer's next seq, a repeat changes the other fields. Both add popularity."""
     history = state.histories.setdefault(customer_id, {})
     seq = state.next_seq.setdefault(customer_id, 0)
     held = history.get(line.item_id)
@@ -199,7 +199,7 @@ def buy(state: State, customer_id: str, time: int, line: Line) -> None:
 
 
 def give_back(state: State, customer_id: str, line: Line) -> None:
-    """A return: lowers the quantity; at 0 or below the item leaves, and its seq is never used again."""
+    """Return: lower the quantity. At 0 or below the item leaves the history, and its seq is never used again."""
     history = state.histories[customer_id]
     left = history[line.item_id].quantity - line.quantity
     if left > 0:
@@ -209,14 +209,14 @@ def give_back(state: State, customer_id: str, line: Line) -> None:
 
 
 def erase(state: State, customer_id: str) -> None:
-    """Nothing of the customer stays, save the popularity of what they bought, which names nobody."""
+    """Erase: nothing of the customer stays but the popularity of what they bought, which names nobody."""
     state.histories.pop(customer_id, None)
     state.next_seq.pop(customer_id, None)
     state.remembered.pop(customer_id, None)
 
 
 def keep_newest_days(state: State) -> None:
-    """Of the purchases per day, those of the 60 days that end with the newest purchase's."""
+    """Keep the purchases per day of the 60 days that end with the newest purchase."""
     if state.newest is not None:
         oldest = day_of(state.newest) - DAYS_KEPT + 1
         kept = {(item_id, day): n for (item_id, day), n in state.purchases_by_day.items() if day >= oldest}
@@ -224,7 +224,7 @@ def keep_newest_days(state: State) -> None:
 
 
 def count_histories(state: State, pair_window: int) -> None:
-    """Pairs, exposures and holders: sums over customers of what they hold in the end, however it came about."""
+    """Pairs, exposures and holders: sums over customers of what they hold in the end, whatever led to it."""
     for history in state.histories.values():
         if history:
             state.customers += 1
@@ -242,7 +242,7 @@ def count_histories(state: State, pair_window: int) -> None:
 
 
 def bucket(exposure: int) -> int:
-    """Where the exposure histogram counts an exposure: exactly up to 256, then in eighths of an octave.
+    """The bucket of an exposure: exact up to 256, then eighths of an octave.
 
     Octave k above 256 runs from 256 * 2^k up to twice that, in 8 buckets of equal width: the 3 bits below the leading
     one say which.
@@ -258,7 +258,7 @@ def bucket(exposure: int) -> int:
 
 
 def representative(index: int) -> int:
-    """The exposure that stands for a bucket: the midpoint, rounded down, of those that fall into it.
+    """The exposure that represents a bucket: the midpoint of its exposures, rounded down.
 
     >>> [representative(b) for b in (0, 256, 257, 258, 264, 265, 273)]
     [0, 256, 272, 303, 495, 543, 1087]
@@ -272,14 +272,14 @@ def representative(index: int) -> int:
 
 
 def histogram(state: State, x: str) -> Counter[int]:
-    """H_X: bucket: customers holding X."""
+    """H_X: bucket: customers who hold X."""
     folded: Counter[int] = Counter()
     for exposure, customers in state.exposures.get(x, Counter()).items():
         folded[bucket(exposure)] += customers
     return folded
 
 
-# --- reading the state: floats from here on; `half_life` is in days, None for none ------------------------------------
+# --- reading the state, in floats; `half_life` is in days, None for none ------------------------------------
 
 
 def weight(state: State, epoch: int, half_life: float | None) -> float:
@@ -307,7 +307,7 @@ def holders(state: State, y: str | None = None, half_life: float | None = None) 
 
 
 def chance(state: State, y: str, half_life: float | None = None) -> float:
-    """P_h,Y: the chance that a random first purchase is Y; 0 where they have all faded to nothing."""
+    """P_h,Y: the chance that a random first purchase is Y; 0 if all weights have underflowed."""
     everything = holders(state, None, half_life)
     return holders(state, y, half_life) / everything if everything else 0.0
 
@@ -317,33 +317,33 @@ def expected(state: State, x: str, y: str, half_life: float | None = None) -> fl
     everything = copurchases(state, x)
     if not everything:
         return 0.0
-    faded = copurchases(state, x, None, half_life) / everything  # exactly 1 without half-life
+    decay = copurchases(state, x, None, half_life) / everything  # exactly 1 without half-life
     p = chance(state, y, half_life)
-    return faded * math.fsum(
+    return decay * math.fsum(
         customers * (1 - (1 - p) ** representative(index)) for index, customers in histogram(state, x).items()
     )
 
 
 def decayed_share(state: State, y: str, days: float) -> float:
-    """p_k of Y, k = `days`: its part of the purchases of the days kept, each weighed by 0.5^(age in whole days / k)."""
+    """p_k of Y, k = `days`: its share of the purchases of the 60 days, weighted by 0.5^(age in whole days / k)."""
     assert state.newest is not None, "a state without purchases has no shares"
     newest_day = day_of(state.newest)
-    weighed = [
+    weighted = [
         (item_id, n * 0.5 ** ((newest_day - day) / days)) for (item_id, day), n in state.purchases_by_day.items()
     ]
-    return math.fsum(n for item_id, n in weighed if item_id == y) / math.fsum(n for _, n in weighed)
+    return math.fsum(n for item_id, n in weighted if item_id == y) / math.fsum(n for _, n in weighted)
 
 
 def share(state: State, y: str, half_life: float | None = None) -> float:
-    """Y's part of all purchases, the p (p_h) of the trend, each purchase weighed by its epoch."""
-    weighed = [
+    """The p (p_h) of the trend: Y's share of all purchases, weighted by epoch."""
+    weighted = [
         (item_id, n * weight(state, epoch, half_life)) for (item_id, epoch), n in state.purchases_by_epoch.items()
     ]
-    return math.fsum(n for item_id, n in weighed if item_id == y) / math.fsum(n for _, n in weighed)
+    return math.fsum(n for item_id, n in weighted if item_id == y) / math.fsum(n for _, n in weighted)
 
 
 def trend_of(state: State, y: str, half_life: float | None = None) -> float:
-    """How much more Y is bought of late than in general."""
+    """How much more Y is bought recently than in general."""
     return (decayed_share(state, y, 7) + 1e-7) / (share(state, y, half_life) + 1e-6)
 
 
@@ -366,7 +366,7 @@ def lift(state: State, x: str, y: str, half_life: float | None = None) -> float:
 
 
 def naive_expected(state: State, x: str, y: str) -> float:
-    """n_X * n_Y / customers: what the 2003 metric takes chance to explain."""
+    """n_X * n_Y / customers: the co-purchases expected by the metric of 2003."""
     return holders(state, x) * holders(state, y) / state.customers
 
 
@@ -399,7 +399,7 @@ class Related(NamedTuple):
     N: float
     E: float
     trend: float
-    """What the score was multiplied by; 1 where trend is off. A blend has two: this is the one without half-life."""
+    """The factor of the score; 1 if trend is off. A blend has two: this is the one without half-life."""
 
 
 def candidates(state: State, x: str) -> list[str]:
@@ -408,14 +408,14 @@ def candidates(state: State, x: str) -> list[str]:
 
 
 def blend(state: State, x: str, *, trend: bool) -> dict[str, float]:
-    """Y: half difference without half-life + half with 60 days, each over the root of the sum of its own 50 best."""
+    """Y: half difference + half difference with 60 days, each divided by the root of the sum of its own 50 best."""
     total = dict.fromkeys(candidates(state, x), 0.0)
     for half_life in (None, 60.0):
         values = {
             y: difference(state, x, y, half_life) * (trend_of(state, y, half_life) if trend else 1.0) for y in total
         }
         best = sorted((value for value in values.values() if value > 0), reverse=True)[:50]
-        if best:  # a component without a positive value says nothing
+        if best:  # a half without a positive value counts as 0
             for y, value in values.items():
                 total[y] += 0.5 * value / math.sqrt(math.fsum(best))
     return total
@@ -433,7 +433,7 @@ def related(
     """The related list of X: positive scores only, best first, ties by purchases in all, then by item_id.
 
     Raises:
-        ValueError: a half-life with a score that has none to choose.
+        ValueError: a half-life with a score that takes none.
     """
     if half_life is not None and score not in WITH_HALF_LIFE:
         raise ValueError(f"{score} takes no half-life")

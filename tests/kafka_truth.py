@@ -1,4 +1,4 @@
-"""What workers must have counted: the embedded run over the records of the topic itself."""
+"""What workers must have counted: an embedded run over the records of the topic."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _RECORDS = 2_000
 
 
 class Truth:
-    """Everything that is counted of a topic of orders, by one process that nothing happens to.
+    """Everything that is counted from a topic of orders, by one undisturbed process.
 
     Attributes:
         facts: counts, histograms, popularity and totals, by item id.
         histories: of every customer.
         lists: every related list as the bytes of its document, by item id.
-        refused: (partition, offset) of records of which not all was counted.
+        refused: (partition, offset) of records that were not counted completely.
         lines: order lines.
     """
 
@@ -64,7 +64,7 @@ class Truth:
         embedded.close()
 
     def check(self, states: Iterable[Path], topics: Topics, items: int, pair_window: int = 100) -> None:
-        """Compare with what workers have in their state directories: of each partition, the furthest store."""
+        """Compare with the state directories of workers: of each partition, the store with the greatest offset."""
         states = list(states)
         found_histories: dict[str, Any] = {}
         for histories_store in newest_histories(states, topics, CountingSettings(pair_window, items)):
@@ -75,13 +75,13 @@ class Truth:
         found, found_lists = facts(counts), lists(counts)
         for store in counts:
             store.close()
-        for name, wanted in self.facts.items():
-            assert found.get(name) == wanted, f"{name} differ"
+        for name, expected in self.facts.items():
+            assert found.get(name) == expected, f"{name} differ"
         assert found_lists == self.lists, "lists differ"
 
 
 def newest_histories(states: list[Path], topics: Topics, settings: CountingSettings) -> list[HistoryStore]:
-    """Of each purchases partition, the store that has come furthest."""
+    """The store of each purchases partition with the greatest offset."""
     best: dict[str, HistoryStore] = {}
     for state in states:
         for path in sorted((state / topics.generation).glob(f"{HISTORIES}-*")):
@@ -95,7 +95,7 @@ def newest_histories(states: list[Path], topics: Topics, settings: CountingSetti
 
 
 def newest_counts(states: Iterable[Path], topics: Topics, settings: CountingSettings) -> list[CountStore]:
-    """Of each item partition, the store that has come furthest."""
+    """The store of each item partition with the greatest offset."""
     chosen = []
     states = list(states)
     for partition in range(settings.item_partitions):
@@ -114,7 +114,7 @@ def newest_counts(states: Iterable[Path], topics: Topics, settings: CountingSett
 
 
 def facts(counts: list[CountStore]) -> dict[str, Any]:
-    """Everything that is counted; pairs and histograms as arrays, since a small shop has millions of pairs."""
+    """Everything that is counted; pairs and histograms as digests, since a small shop has millions of pairs."""
     every = [popularity(store) for store in counts]
     assert all(one == every[0] for one in every), "item partitions differ in the popularity of all items"
     ids = sorted(counts[0].names.every)
@@ -141,7 +141,7 @@ def facts(counts: list[CountStore]) -> dict[str, Any]:
 
 
 def lists(counts: list[CountStore]) -> dict[str, bytes]:
-    """Every list as `related --json` and the export tell it."""
+    """Every list as `related --json` and the export print it."""
     found = {}
     for store in counts:
         for items, made in Ranker(store, Scoring()).every():
@@ -152,10 +152,10 @@ def lists(counts: list[CountStore]) -> dict[str, bytes]:
 
 
 def differences(published: dict[str, Any], truth: Truth) -> list[str]:
-    """Items whose list on the topic is not the one that the counts give."""
-    wanted = {item: msgspec.json.decode(document)["related"] for item, document in truth.lists.items()}
+    """Items whose list on the topic differs from the one computed from the counts."""
+    expected = {item: msgspec.json.decode(document)["related"] for item, document in truth.lists.items()}
     return [
         item
-        for item in sorted(wanted.keys() | published.keys())
-        if item not in published or item not in wanted or published[item]["related"] != wanted[item]
+        for item in sorted(expected.keys() | published.keys())
+        if item not in published or item not in expected or published[item]["related"] != expected[item]
     ]

@@ -1,6 +1,6 @@
-"""Logs for property tests: small shops in which everything that can happen to an order does.
+"""Logs for property tests: small shops in which everything happens that can happen to an order.
 
-`logs()` is what most tests want; `long_logs()` also runs past the 64 orders that are remembered of a customer.
+Most tests use `logs()`; `long_logs()` also exceeds the 64 orders that are remembered of a customer.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ KINDS = {"purchase": PURCHASE, "return": RETURN, "erase": ERASE}
 
 
 class Step(NamedTuple):
-    """One drawn event, made an `Order` by `_order` in the light of the orders before it."""
+    """One drawn event, which `_order` turns into an `Order` that may refer to earlier ones."""
 
     action: str
     customer: int
     lines: tuple[tuple[int, int], ...]
     order_id: str | None
     forward_ms: int
-    """How far the clock goes forward before the event."""
+    """How far the clock advances before the event."""
     late_ms: int
-    """How far before the clock the event happened: above 0 it arrives out of order."""
+    """How far behind the clock the event happened; above 0, it arrives out of order."""
     earlier: int
     """Which earlier order an action refers to, counted back from the newest, modulo their number."""
 
@@ -71,7 +71,7 @@ def _steps(customers: int, items: int) -> st.SearchStrategy[Step]:
 
 
 def _order(step: Step, clock: int, before: Sequence[Order]) -> Order:
-    """The order a step stands for; one that refers to an earlier order is a purchase while there is none."""
+    """The order of a step; one that refers to an earlier order is a purchase while there is none."""
     customer_id = CUSTOMERS[step.customer]
     time = clock - step.late_ms
     lines = tuple(Line(ITEMS[item], quantity) for item, quantity in step.lines)
@@ -88,7 +88,7 @@ def _order(step: Step, clock: int, before: Sequence[Order]) -> Order:
 
 
 def _sequel(action: str, time: int, lines: tuple[Line, ...], order_id: str | None, earlier: Order) -> Order:
-    if action == "give back":  # the drawn quantities of items bought then: 3 often is all there is, 1 often is not
+    if action == "give back":  # the drawn quantities of items bought then: 3 is often all of them, 1 often is not
         back = tuple(Line(was.item_id, now.quantity) for was, now in zip(earlier.lines, lines, strict=False))
         return Order(earlier.customer_id, time, back, order_id or earlier.order_id, "return")
     if action == "part again":  # every other line, and perhaps one it did not have
@@ -109,7 +109,7 @@ def logs(draw: st.DrawFn, min_size: int = 0, max_size: int = 30) -> list[Order]:
     """
     customers = draw(st.integers(1, len(CUSTOMERS)))
     items = draw(st.integers(1, len(ITEMS)))
-    # hypothesis's own lists have some 5 elements, in which returns and repeats seldom meet what they refer to
+    # hypothesis draws lists of about 5 elements, in which returns and repeats rarely have something to refer to
     at_least = draw(st.sampled_from([min_size, max(min_size, max_size // 3), max(min_size, max_size * 2 // 3)]))
     clock = BEGIN_MS
     log: list[Order] = []
@@ -126,13 +126,13 @@ def long_logs(draw: st.DrawFn) -> list[Order]:
         Order(CUSTOMERS[0], BEGIN_MS + number * DAY_MS, (Line(ITEMS[number % len(ITEMS)]),), f"long{number}")
         for number in range(draw(st.integers(60, 70)))
     ]
-    # the interesting ones are those about to be forgotten
+    # the oldest are about to be forgotten
     again = st.integers(0, 9) | st.integers(0, len(log) - 1)
     return log + [log[number] for number in draw(st.lists(again, max_size=12))] + draw(logs(max_size=6))
 
 
 def as_orders(log: Sequence[Order], begin: int = 0) -> Orders:
-    """A log as columns. Every order is one log position, the first at `begin`; its lines stand as they were sent."""
+    """A log as columns. Each order is one log position, the first at `begin`, with its lines as they were sent."""
     lines = [(begin + index, line) for index, order in enumerate(log) if order.type != "erase" for line in order.lines]
     lengths = [0 if order.type == "erase" else len(order.lines) for order in log]
     customers = list(dict.fromkeys(order.customer_id for order in log))

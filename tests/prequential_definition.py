@@ -1,4 +1,4 @@
-"""What prequential scoring must come to: its definition in plain Python, on top of those of counts and recommendations.
+"""What prequential scoring must equal: its definition in plain Python, on top of counts and recommendations.
 
 >>> log = [
 ...     Order("ann", 0, (Line("tea"), Line("milk"))),
@@ -33,7 +33,7 @@ AT, SEEDS, POPULARITY_SHARE, RECENT_DAYS = 6, 4, 0.4, 14
 
 @dataclass
 class Score:
-    """The hit counts of a day: several, since items whose scores differ by rounding alone may come in either order."""
+    """The possible hit counts of a day; several if scores differ by rounding alone, which leaves the order open."""
 
     orders: int = 0
     hits: set[int] = field(default_factory=lambda: {0})
@@ -75,7 +75,7 @@ def scores(log: Sequence[Order], commits: Sequence[int], scored: Collection[int]
 
 
 def arrival(log: Sequence[Order], index: int) -> tuple[Mapping[str, Entry], set[str]]:
-    """What the customer holds right before an order, and what it brings that is not among it."""
+    """What the customer holds right before an order, and the items of the order that are new."""
     customer = log[index].customer_id
     mine = [order for order in log[:index] if order.customer_id == customer]
     before = batch(mine, 100).histories.get(customer, {})
@@ -84,14 +84,14 @@ def arrival(log: Sequence[Order], index: int) -> tuple[Mapping[str, Entry], set[
 
 
 def recommended(state: State, history: Mapping[str, Entry]) -> dict[str, float]:
-    """Item: its score, of everything that is not held."""
+    """Item: score, of every item not held."""
     newest = dict(list(seeds_of(history, ()).items())[:SEEDS])
     seeds = {item: weight for item, weight in newest.items() if item in state.purchases}
     shares: dict[str, float] = defaultdict(float)
     for (_, item), share in list_shares(state, seeds).items():
         shares[item] += share
     listed = 1 - POPULARITY_SHARE
-    if not seeds:  # nothing to go by but what sells
+    if not seeds:  # only popularity is known
         return bestsellers(state, history)
     return {
         item: listed * shares[item] + POPULARITY_SHARE * popularity(state, item)
@@ -101,7 +101,7 @@ def recommended(state: State, history: Mapping[str, Entry]) -> dict[str, float]:
 
 
 def bestsellers(state: State, history: Mapping[str, Entry]) -> dict[str, float]:
-    """Item: purchases of the newest fourteen days, of everything that is not held."""
+    """Item: purchases of the newest fourteen days, of every item not held."""
     assert state.newest is not None
     recent: dict[str, float] = {item: 0.0 for item in state.purchases if item not in history}
     for (item, day), n in state.purchases_by_day.items():
@@ -111,14 +111,14 @@ def bestsellers(state: State, history: Mapping[str, Entry]) -> dict[str, float]:
 
 
 def outcomes(values: Mapping[str, float], state: State, new: set[str]) -> set[int]:
-    """Whether one of the six best is new, as 1 or 0; both, if equal but for rounding decides."""
+    """Whether one of the six best is new, as 1 or 0; both if rounding decides."""
     ranked = sorted(values, key=lambda item: (-values[item], -state.purchases[item], item))
     if len(ranked) <= AT or not math.isclose(values[ranked[AT - 1]], values[ranked[AT]], rel_tol=1e-9, abs_tol=1e-12):
         return {int(not new.isdisjoint(ranked[:AT]))}
     last = values[ranked[AT]]
     level = [item for item in ranked if math.isclose(values[item], last, rel_tol=1e-9, abs_tol=1e-12)]
     if len({values[item] for item in level}) == 1 and float(last).is_integer():
-        return {int(not new.isdisjoint(ranked[:AT]))}  # whole numbers: the tie is one, and is settled
+        return {int(not new.isdisjoint(ranked[:AT]))}  # whole numbers: an exact tie, which is ordered
     sure = [item for item in ranked[:AT] if item not in level]
     if not new.isdisjoint(sure):
         return {1}
@@ -126,5 +126,5 @@ def outcomes(values: Mapping[str, float], state: State, new: set[str]) -> set[in
 
 
 def plus(sums: set[int], more: set[int]) -> set[int]:
-    """Every sum that is possible."""
+    """Every possible sum."""
     return {one + other for one in sums for other in more}

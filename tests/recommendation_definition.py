@@ -1,4 +1,4 @@
-"""What recommendations must equal: DESIGN.md section 2 in plain Python, on top of the batch definition.
+"""What recommendations must equal: docs/definition.md in plain Python, on top of the batch definition.
 
 >>> log = [
 ...     Order("ann", 0, (Line("tea"), Line("milk"))),
@@ -66,7 +66,7 @@ def recommendations(
     popularity_share: float = 0.4,
     repeats_share: float = 0.0,
 ) -> list[Recommended]:
-    """The best `limit` items: none of `hidden`; with `only`, of these; `unbought` ones come last."""
+    """The best `limit` items, without `hidden`; with `only`, of these; `unbought` ones come last."""
     history = state.histories.get(customer_id, {})
     seeds = seeds_of(history, basket)
     universe = set(state.purchases) | set(unbought)

@@ -1,4 +1,4 @@
-"""The streamed state in the batch definition's terms, so that the two can be compared with `==`."""
+"""The streamed state in the terms of the batch definition, so that `==` compares them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from streams.engine.embedded import Embedded
 
 SPREAD = 17
-"""Numbers between two items of a spread log: no two share a bundle, and they lie in different slices."""
+"""Item numbers between two items of a spread log, so that no two share a bundle or a slice."""
 
 
 def spread_order(items: Sequence[str]) -> Order:
-    """An order that changes nothing but the items' numbers: a return of `items`, held by nobody, among others.
+    """An order that only assigns item numbers: a return of `items`, which nobody holds, among others.
 
-    Without it the few items of a small log would share one bundle of one slice, and the rotation would go untested.
+    Without it, the few items of a small log would share one bundle, and the rotation of slices would not be tested.
     """
     lines = [Line(f"{item}.{filler}" if filler else item) for item in items for filler in range(SPREAD)]
     return Order("nobody", 0, tuple(lines), type="return")
 
 
 def facts(state: State, log: Sequence[Order]) -> dict[str, Any]:
-    """Everything that is counted, by the batch definition."""
+    """Everything that is counted, according to the batch definition."""
     exposures: dict[tuple[str, int], int] = {}
     for item, histogram in state.exposures.items():
         for exposure, customers in histogram.items():
@@ -60,7 +60,7 @@ def facts(state: State, log: Sequence[Order]) -> dict[str, Any]:
 
 
 def streamed_facts(embedded: Embedded) -> dict[str, Any]:
-    """Everything that is counted, by the stores."""
+    """Everything that is counted, according to the stores."""
     counts = embedded.counts
     found: dict[str, Any] = {"histories": histories(embedded.histories), "pairs": {}, "exposures": {}}
     for store in counts:

@@ -323,7 +323,7 @@ def test_a_bucket_is_represented_by_an_exposure_in_its_middle() -> None:
 
 @pytest.mark.parametrize("p", [0.1, 0.01, 0.003, 0.001, 1e-4, 1e-6])
 def test_the_buckets_cost_less_than_the_promised_error(p: float) -> None:
-    """DESIGN.md promises 1.5e-4, which holds for exposures spread over octaves, as here; one alone may be 6 % off."""
+    """docs/definition.md promises 1.5e-4 for exposures spread over octaves, as here; one alone may be 6 % off."""
     exposures = range(257, 8192)
     exact = sum(1 - (1 - p) ** exposure for exposure in exposures)
     folded = sum(1 - (1 - p) ** representative(bucket(exposure)) for exposure in exposures)

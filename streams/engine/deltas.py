@@ -189,7 +189,7 @@ def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> di
 
     Args:
         runs: with store numbers as items.
-        pair_window: W of the design; 0: no limit.
+        pair_window: the pair window W; 0: no limit.
         wanted: (items,) bool whose rows are kept here: counts of other items are left out.
     """
     sizes = runs.window + runs.active

@@ -1,8 +1,8 @@
 """Orders -> changes of customers' histories, and the runs of pairs that come and go with them.
 
 One pure step over arrays: given a history table and a stretch of orders, the table afterwards and what stage B needs to
-know of it follow, and nothing else has a say. The terms are the design's: history, seq, pair window, exposure, return,
-duplicate, erasure.
+know of it follow, and nothing else has a say. docs/definition.md defines the terms: history, seq, pair window,
+exposure, return, duplicate, erasure.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) 
     Args:
         table: the customers' histories; changed in place.
         orders: a stretch of the log, in log order.
-        pair_window: W of the design; 0: no limit.
+        pair_window: the pair window W; 0: no limit.
     """
     lines = np.diff(orders.start)
     table.reserve(orders.customer, lines)

@@ -29,7 +29,7 @@ class Popularity(NamedTuple):
     """Popularity of n items under one half-life."""
 
     chance: Floats
-    """(n,) P of the design: the chance that a random first purchase is the item."""
+    """(n,) P: the chance that a random first purchase is the item."""
     trend: Floats
     """(n,) how much more often it is bought of late than its share of all purchases says."""
 

@@ -1,7 +1,7 @@
 """Recommendations for a visitor, with the reasons for each: a pure function of history, lists and popularity.
 
-The terms are the design's: the last items held are seeds; what their related lists name repeatedly is a candidate;
-popularity, and for shops whose customers buy the same again their own repeats, are blended in.
+docs/definition.md defines the terms: the last items held are seeds; what their related lists name repeatedly is a
+candidate; popularity, and for shops whose customers buy the same again their own repeats, are blended in.
 """
 
 from __future__ import annotations
