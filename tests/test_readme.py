@@ -1,7 +1,7 @@
-"""The documentation says what the commands say.
+"""The documentation shows what the commands print.
 
-A fenced `console` block of the README is a session: lines beginning with `$ ` are run, one after the other in one
-directory, and what stands below each is what it prints. A line `...` stands for any lines. Figures that differ from run
+A fenced `console` block of the README is a session: lines that begin with `$ ` are run, one after the other in one
+directory, and the lines below each are what it prints. A line `...` stands for any lines. Figures that differ from run
 to run (seconds, rates, megabytes) may differ; all other digits may not.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from streams.cli import main
+from streams.engine.scores import SCORES
 from tests.reference import commands, reference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,7 +61,7 @@ def agrees(shown: list[str], printed: list[str]) -> bool:
 
 
 def test_every_session_of_the_readme_shows_what_its_commands_print(tmp_path: Path) -> None:
-    """An example that no longer works is worse than none. Sessions of other pages need a server."""
+    """An example that no longer works is worse than none. The sessions of other pages need a server."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"}
     for steps in sessions((ROOT / "README.md").read_text()):
         for command, shown in steps:
@@ -77,7 +78,7 @@ def test_every_session_of_the_readme_shows_what_its_commands_print(tmp_path: Pat
 
 
 def test_the_reference_of_commands_is_what_help_prints() -> None:
-    """Write it anew with: python -m tests.reference > docs/commands.md."""
+    """To update it: python -m tests.reference > docs/commands.md."""
     assert (ROOT / "docs" / "commands.md").read_text() == reference()
 
 
@@ -97,3 +98,12 @@ def test_every_command_and_option_is_documented() -> None:
         missing += [" ".join(path)] * (f"alsobought {' '.join(path)}".rstrip() not in text)
 
     assert missing == []
+
+
+def test_every_score_is_documented_and_no_page_counts_them() -> None:
+    """A page that says how many there are is wrong once one is added."""
+    for page in ("README.md", "CHANGELOG.md", "docs/definition.md"):
+        text = (ROOT / page).read_text()
+
+        assert [score for score in SCORES if f"`{score}`" not in text] == []
+        assert re.findall(r"\b(?:six|seven|eight|nine|\d+) scores\b", text) == []
