@@ -38,7 +38,7 @@ def _narrow(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def pack(columns: Sequence[npt.NDArray[Any]]) -> bytes:
-    """Columns, each one-dimensional and of integers, as one record.
+    """Columns, each one-dimensional, as one record.
 
     >>> [column.tolist() for column in unpack(pack([np.array([1, -2]), np.array([2**40])]), [np.int8, np.int64])]
     [[1, -2], [1099511627776]]
@@ -52,7 +52,7 @@ def unpack(record: bytes, types: Sequence[npt.DTypeLike]) -> list[npt.NDArray[An
     """The columns of a record, as fresh arrays of `types`.
 
     Raises:
-        StateDamaged: the record is cut off, or has another number of columns.
+        StateDamaged: the record is cut off, has another number of columns, or numbers that its types cannot hold.
     """
     if not record or record[0] != len(types):
         found = record[0] if record else "none"
@@ -66,12 +66,23 @@ def unpack(record: bytes, types: Sequence[npt.DTypeLike]) -> list[npt.NDArray[An
                 raise ValueError(f"{kind!r} is no element type")  # noqa: TRY301 - one message for all that is garbled
             column = np.frombuffer(record, np.dtype("<" + kind.decode()), length, offset)
             offset += column.nbytes
-            columns.append(column.astype(wanted))
+            columns.append(_widened(column, np.dtype(wanted)))
     except (ValueError, TypeError, struct.error) as error:
         raise StateDamaged(f"a record of {len(record)} bytes is cut off or garbled: {error}") from None
     if offset != len(record):
         raise StateDamaged(f"a record has {len(record) - offset} bytes too many")
     return columns
+
+
+def _widened(column: npt.NDArray[Any], wanted: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A column as a fresh array of the type it had before it was packed."""
+    if not np.can_cast(column.dtype, wanted, "safe") and column.size:
+        if wanted.kind not in "iu" or column.dtype.kind not in "iu":
+            raise ValueError(f"a column of {column.dtype} cannot be one of {wanted}")
+        info = np.iinfo(wanted)
+        if int(column.min()) < info.min or int(column.max()) > info.max:
+            raise ValueError(f"a column has numbers that {wanted} cannot hold")
+    return column.astype(wanted)
 
 
 def pack_ids(ids: Sequence[str]) -> bytes:
@@ -92,14 +103,17 @@ def unpack_ids(record: bytes) -> list[str]:
     """The ids of `pack_ids`.
 
     Raises:
-        StateDamaged: the record is not UTF-8, or cut off.
+        StateDamaged: the record is not UTF-8, cut off, or not what `pack_ids` writes.
     """
     try:
         if record.startswith(_WITH_LENGTHS):
             return [text.decode() for text in split_records(record[1:])]
-        return record.decode().split("\0") if record else []
+        ids = record.decode().split("\0") if record else []
     except UnicodeDecodeError as error:
         raise StateDamaged(f"a record of ids is garbled: {error}") from None
+    if not all(ids):
+        raise StateDamaged("a record of ids is garbled: an id is empty")
+    return ids
 
 
 def join_records(records: Sequence[bytes]) -> bytes:
@@ -124,6 +138,7 @@ def split_records(joined: bytes) -> list[bytes]:
     body = head + count * np.dtype(kind.decode()).itemsize
     (lengths,) = unpack(joined[:body], [np.int64])
     ends = body + np.cumsum(lengths)
-    if lengths.min(initial=0) < 0 or int(lengths.sum()) != len(joined) - body:
-        raise StateDamaged(f"a record of {len(joined)} bytes should have {body + int(lengths.sum())}")
+    longest = int(lengths.max(initial=0))  # a longer one would make the sum overflow
+    if lengths.min(initial=0) < 0 or longest > len(joined) or int(lengths.sum()) != len(joined) - body:
+        raise StateDamaged(f"a record of {len(joined)} bytes is cut off or garbled: its parts have another length")
     return [joined[end - length : end] for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)]

@@ -192,17 +192,25 @@ class CountStore(Store):
             ids: the items numbered there from `first` on.
 
         Raises:
-            StateDamaged: items numbered before `first` were never told.
+            StateDamaged: these items do not follow those known, or others have their numbers.
         """
         table = self._numbers_of.get(source, np.zeros(0, np.uint32))
-        if first > len(table):
+        if first == len(table):
+            known = [self.names[item_id] for item_id in ids if item_id in self.names]
+            if known and np.isin(table, known).any():
+                raise StateDamaged(f"{self.path}: purchases partition {source} numbers an item a second time")
+            if ids:
+                table = self._numbers_of[source] = np.concatenate([table, self._number(ids)])
+        elif self.names.texts(table[first : first + len(ids)].tolist()) != list(ids):
             raise StateDamaged(
-                f"{self.path}: purchases partition {source} has {first} items, here {len(table)} are known"
+                f"{self.path}: purchases partition {source} numbers {len(ids)} items from {first} on, which are not "
+                f"those of the {len(table)} known here"
             )
-        if first + len(ids) > len(table):
-            table = np.concatenate([table[:first], self._number(ids)])
-            self._numbers_of[source] = table
         return table
+
+    def items_of(self, source: int) -> int:
+        """How many items of a purchases partition are known."""
+        return len(self._numbers_of.get(source, ()))
 
     def _number(self, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
         known = len(self.names)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from producers.orders import DAY_MS, PURCHASE
+from producers.orders import DAY_MS, LONGEST_ID_BYTES, PURCHASE
 from state.columns import pack, pack_ids, unpack, unpack_ids
-from state.compiled import compiled_nogil
+from state.compiled import compiled, compiled_nogil
 from state.count_rows import EXPOSURES, bucket, row_keys_of
+from state.errors import StateDamaged
+from streams.engine.epochs import EPOCH_DAYS, epoch_of
 from streams.engine.histories import COUNTED, DUPLICATE, NOT_HELD, Runs
 
 if TYPE_CHECKING:
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
 
     from state.count_rows import Keys
     from streams.engine.histories import HistoryChanges, NumberedOrders
+
+
+MOST_PARTITIONS = 1 << 31
+MOST_ITEMS = 1 << 31
+_MOST_LINES = 1 << 21  # of a log position: a line of a JSON lines log has at most 16 MiB
+
+
+class DeltasInvalid(StateDamaged):
+    """A record of deltas is garbled, or says what no stretch of a log can have done: it is not one of ours."""
 
 
 class Deltas(NamedTuple):
@@ -127,26 +138,24 @@ def unpack_deltas(record: bytes) -> Deltas:
     """Deltas from their record; seqs count from the lowest of their run, which is all that pairing needs.
 
     Raises:
-        StateDamaged: the record is cut off or garbled.
+        DeltasInvalid: the record is cut off or garbled.
     """
-    types = [
-        np.int64,
-        np.uint8,
-        np.int8,
-        np.int64,
-        np.int64,
-        np.uint32,
-        np.int64,
-        np.int64,
-        np.int64,
-        np.uint32,
-        np.int64,
-    ]
-    head, ids, sign, window, active, item, seq, epoch, exposure, purchase_item, purchase_day = unpack(record, types)
-    source, begin, end, lines, duplicates, rejected, newest, holding, first_item, low_epoch, low_day = (
-        int(number) for number in head
-    )
-    return Deltas(
+    try:
+        head, ids, sign, window, active, item, seq, epoch, exposure, purchase_item, purchase_day = unpack(
+            record, _COLUMNS
+        )
+        items = unpack_ids(ids.tobytes())
+    except StateDamaged as error:
+        raise DeltasInvalid(f"no deltas: {error}") from None
+    _require(len(head) == _HEAD, f"it has {len(head)} numbers ahead, not {_HEAD}")
+    source, begin, end, lines, duplicates, rejected, newest, holding, first_item, low_epoch, low_day = head.tolist()
+    _require(len(sign) == len(window) == len(active), "its runs differ in number from column to column")
+    _require(len(item) == len(seq) == len(epoch) == len(exposure), "its entries differ in number from column to column")
+    _require(len(purchase_item) == len(purchase_day), "its purchases differ in number from column to column")
+    for low, column in ((low_epoch, epoch), (low_day, purchase_day)):
+        _require(0 <= low < _MOST_DAYS, "its first day is in no calendar")
+        _require(column.min(initial=0) >= 0 and column.max(initial=0) < _MOST_DAYS, "a day is in no calendar")
+    deltas = Deltas(
         source,
         begin,
         end,
@@ -156,11 +165,140 @@ def unpack_deltas(record: bytes) -> Deltas:
         newest,
         holding,
         first_item,
-        unpack_ids(ids.tobytes()),
+        items,
         Runs(sign, window, active, item, seq, epoch + low_epoch, exposure),
         purchase_item,
         purchase_day + low_day,
     )
+    _check_totals(deltas)
+    return deltas
+
+
+_COLUMNS = [
+    np.int64,
+    np.uint8,
+    np.int8,
+    np.int64,
+    np.int64,
+    np.uint32,
+    np.int64,
+    np.int64,
+    np.int64,
+    np.uint32,
+    np.int64,
+]
+_HEAD = 11
+_MOST_DAYS = EPOCH_DAYS * EXPOSURES
+"""Days of the epochs before EXPOSURES, up to the year 7352."""
+
+
+def _require(condition: bool, fault: str) -> None:
+    if not condition:
+        raise DeltasInvalid(f"no deltas: {fault}")
+
+
+def _check_totals(deltas: Deltas) -> None:
+    """Check what a record says of its stretch as a whole.
+
+    Raises:
+        DeltasInvalid: no stretch of a log is like that.
+    """
+    purchases = len(deltas.purchase_item)
+    positive = deltas.runs.sign > 0
+    _require(0 <= deltas.source < MOST_PARTITIONS, f"there is no purchases partition {deltas.source}")
+    _require(0 <= deltas.begin <= deltas.end, f"it goes from position {deltas.begin} to {deltas.end}")
+    _require(deltas.lines <= (deltas.end - deltas.begin) * _MOST_LINES, f"{deltas.lines} lines are too many")
+    _require(min(deltas.duplicates, deltas.rejected) >= 0, "it has fewer than no lines")
+    of_lines = purchases + deltas.duplicates + deltas.rejected
+    _require(of_lines <= deltas.lines, f"it has {deltas.lines} lines, of which {of_lines} were counted or not")
+    _require(
+        int(positive.sum()) >= deltas.holding >= -int((~positive).sum()), f"{deltas.holding} customers more hold items"
+    )
+    newest_day = int(deltas.purchase_day.max(initial=-1))
+    _require(-1 <= deltas.newest < _MOST_DAYS * DAY_MS, "its newest purchase is in no calendar")
+    _require(deltas.newest // DAY_MS == newest_day, "its newest purchase is of another day than its purchases")
+    _require(0 <= deltas.first_item <= MOST_ITEMS - len(deltas.items), "it has more items than there can be")
+    _require(len(set(deltas.items)) == len(deltas.items), "an item is named twice")
+    _require(
+        not any("\0" in item or not 0 < len(item.encode()) <= LONGEST_ID_BYTES for item in deltas.items),
+        "an item id is none",
+    )
+
+
+def check_runs(deltas: Deltas, pair_window: int, items: int, newest: int) -> None:
+    """Check that the runs of a record are possible, item by item.
+
+    Args:
+        deltas: from `unpack_deltas`.
+        pair_window: W of the design; 0: no limit.
+        items: how many items the purchases partition had before.
+        newest: event time in milliseconds of the newest purchase counted, these included.
+
+    Raises:
+        DeltasInvalid: no stretch of a log brings such runs about, or others came before.
+    """
+    runs = deltas.runs
+    _require(deltas.first_item == items, f"its items begin at number {deltas.first_item}, {items} are known")
+    items += len(deltas.items)
+    _require(runs.item.max(initial=0) < max(items, 1), "a run names an item that was never told")
+    _require(deltas.purchase_item.max(initial=0) < max(items, 1), "a purchase is of an item that was never told")
+    widest = 2 * pair_window if pair_window else 1 << 32
+    seen = np.zeros(items, np.uint32)
+    fault = _FAULTS[_fault(runs, pair_window, widest, epoch_of(newest // DAY_MS), seen)]
+    _require(not fault, fault)
+    bought = int(runs.active[runs.sign > 0].sum())
+    _require(bought <= len(deltas.purchase_item), f"{bought} items are new, {len(deltas.purchase_item)} were bought")
+
+
+_FAULTS = (
+    "",
+    "a run has a sign that is neither 1 nor -1",
+    "its runs have more entries than it has, or fewer",
+    "a run of several returns has a window",
+    "an item is in a run twice",
+    "the seqs of a run do not rise",
+    "an item is farther than the pair window from those it pairs with",
+    "an exposure is impossible",
+    "an item was bought later than the newest purchase",
+)
+
+
+@compiled
+def _fault(  # noqa: PLR0911 - one for each fault
+    runs: Runs, pair_window: int, widest: int, newest: int, seen: npt.NDArray[np.uint32]
+) -> int:
+    """What is impossible about `runs`, as a number in _FAULTS; `seen` has a zero for each item."""
+    first = 0
+    entries = len(runs.item)
+    for run in range(len(runs.sign)):
+        window, active = runs.window[run], runs.active[run]
+        if runs.sign[run] != 1 and runs.sign[run] != -1:
+            return 1
+        if not (0 <= window < entries - first and 1 <= active <= entries - first - window):
+            return 2
+        returned = runs.sign[run] < 0
+        if returned and window > 0 and active != 1:
+            return 3
+        enters = runs.seq[first + window]
+        for at in range(first, first + window + active):
+            if seen[runs.item[at]] == run + 1:
+                return 4
+            seen[runs.item[at]] = run + 1
+            if not 0 <= runs.seq[at] < 1 << 32:
+                return 5
+            is_active = at >= first + window
+            if at > first and runs.seq[at] <= runs.seq[at - 1] and not (returned and is_active and window > 0):
+                return 5
+            distance = abs(runs.seq[at] - enters)
+            if not is_active and (distance == 0 or (pair_window > 0 and distance > pair_window)):
+                return 6
+            least = 1 if returned and not is_active else 0
+            if not least <= runs.exposure[at] <= (0 if is_active else widest):
+                return 7
+            if not 0 <= runs.epoch[at] <= newest:
+                return 8
+        first += window + active
+    return 0 if first == entries else 2
 
 
 def most_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> int:

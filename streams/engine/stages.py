@@ -12,7 +12,15 @@ from state.columns import pack, unpack
 from state.count_store import CountChange, CountStore
 from state.errors import StateDamaged
 from state.history_store import HistoryStore
-from streams.engine.deltas import active_entries, make_deltas, most_keys, pack_deltas, pair_keys, unpack_deltas
+from streams.engine.deltas import (
+    active_entries,
+    check_runs,
+    make_deltas,
+    most_keys,
+    pack_deltas,
+    pair_keys,
+    unpack_deltas,
+)
 from streams.engine.epochs import epoch_of
 from streams.engine.histories import NOT_HELD, NumberedOrders, apply_orders, selected
 
@@ -134,11 +142,14 @@ def count_deltas(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.
         every record was counted before.
 
     Raises:
+        DeltasInvalid: a record is not one of ours; nothing was counted.
         DeltasOutOfOrder: a record begins after, or ends before and begins before, where its partition stands.
     """
-    fresh = []
-    changes = []
+    fresh: list[bytes] = []
+    news: list[Deltas] = []
     ends = dict(store.purchases_offsets)
+    items: dict[int, int] = {}
+    newest = store.newest
     for record in records:
         deltas = unpack_deltas(record)
         stands = ends.get(deltas.source, 0)
@@ -149,9 +160,14 @@ def count_deltas(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.
                 f"{store.path} has counted purchases partition {deltas.source} up to {stands}, "
                 f"the next deltas are those from {deltas.begin} to {deltas.end}"
             )
+        newest = max(newest, deltas.newest)
+        known = items.get(deltas.source, store.items_of(deltas.source))
+        check_runs(deltas, store.settings.pair_window, known, newest)
+        items[deltas.source] = known + len(deltas.items)
         ends[deltas.source] = deltas.end
         fresh.append(record)
-        changes.append(_change(store, deltas))
+        news.append(deltas)
+    changes = [_change(store, deltas) for deltas in news]
     if not fresh:
         return np.zeros(0, np.uint32)
     store.commit(fresh, changes)
