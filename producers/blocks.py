@@ -20,18 +20,24 @@ MOST_VALUES_CUT = 16  # values over several lines in one CSV record, before a qu
 
 
 class TextFile:
-    """A text file, gzipped if its name ends in .gz.
+    """A text file.
 
     Args:
         path: the file.
-        quoted: whether line ends between double quotes belong to a value, as in CSV.
+        quoted: whether blocks end where no double quotes are open.
+        gzipped: whether it is packed.
+        last_line: whether a last line without line end counts.
 
     Attributes:
         damage: what ended the reading, if it was not the end of the file.
+        unfinished: a last line without line end that was left out, once all blocks are read.
     """
 
-    def __init__(self, path: Path, *, quoted: bool) -> None:
+    def __init__(self, path: Path, *, quoted: bool = False, gzipped: bool = False, last_line: bool = True) -> None:
         self.damage: Exception | None = None
+        self.unfinished = b""
+        self._gzipped = gzipped
+        self._last_line = last_line
         self._path = path
         self._quoted = quoted
         self._size = path.stat().st_size
@@ -55,6 +61,7 @@ class TextFile:
             LogError: a line is longer than 16 MiB.
         """
         self.damage = None
+        self.unfinished = b""
         with self._path.open("rb") as raw:
             parts: list[bytes] = []
             size, enough = 0, BLOCK_BYTES
@@ -77,11 +84,14 @@ class TextFile:
             block = b"".join(parts)
             if self.damage is not None:
                 block = block[: block.rfind(b"\n") + 1]  # the damage may have cut the line
+            elif not self._last_line:
+                self.unfinished = block[block.rfind(b"\n") + 1 :]
+                block = block[: len(block) - len(self.unfinished)]
             if block:
                 yield block
 
     def _chunks(self, raw: BufferedReader) -> Iterator[bytes]:
-        file = gzip.GzipFile(fileobj=raw) if self._path.suffix.lower() == ".gz" else raw
+        file = gzip.GzipFile(fileobj=raw) if self._gzipped else raw
         try:
             chunk = file.read1(BLOCK_BYTES).removeprefix(codecs.BOM_UTF8)
             while chunk:

@@ -1,22 +1,53 @@
-"""What the formats of logs have in common: they yield stretches of orders, one order for each line or record."""
+"""What the formats of logs have in common: they yield rows, which a reader makes orders of one line or record each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
 
 from producers.errors import LogError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from producers.arrays import Mask
+    from producers.arrays import Mask, Whole
     from producers.fields import FieldReader
     from producers.orders import Orders, Rejection
 
 
+class Content(NamedTuple):
+    """Rows of a log as they stand in it, before anything is made of them."""
+
+    columns: dict[str, pa.Array]
+    """n values each: those of the fields that are read, or the rows' text alone."""
+    positions: Whole
+    """(n,) where each row stands in its log."""
+    rejected: list[Rejection]
+    """Lines that are no rows."""
+    end: int
+    """The position behind the last row or line."""
+
+    def lines(self) -> pa.RecordBatch:
+        """The columns as a batch."""
+        return pa.RecordBatch.from_arrays(list(self.columns.values()), names=list(self.columns))
+
+    def cut(self, first: int, end: int) -> Content:
+        """The rows from position `first` up to, not including, `end`."""
+        rows = slice(*np.searchsorted(self.positions, [first, end]).tolist())
+        return Content(
+            {name: column[rows] for name, column in self.columns.items()},
+            self.positions[rows],
+            [line for line in self.rejected if first <= line.position < end],
+            min(end, self.end),
+        )
+
+
 class Chunk(NamedTuple):
-    """Some lines of a log: m orders of one line or record each, and the lines that are none."""
+    """Some lines of a log: m orders of one line or record each, and the invalid lines."""
 
     orders: Orders
     flat: Mask
@@ -24,6 +55,8 @@ class Chunk(NamedTuple):
     rejected: list[Rejection]
     end: int
     """The position behind the last line, whatever became of it."""
+    content: tuple[Content, ...] = ()
+    """The rows that these lines were."""
 
 
 class Format(Protocol):
@@ -32,18 +65,73 @@ class Format(Protocol):
     rows_total: int | None
 
     @property
+    def unfinished(self) -> bool:
+        """Whether a last line was left, after reading, that may not be whole yet."""
+
+    @property
     def fraction(self) -> float:
         """How much of the file has been read, 0 to 1."""
 
     def place(self, position: int) -> str:
         """How people find a position in the file."""
 
-    def chunks(self, start_row: int, most: int, reader: FieldReader) -> Iterator[Chunk]:
-        """The lines from `start_row` on, at most `most` at a time.
+    def contents(self) -> Iterator[Content]:
+        """The rows from the beginning on.
 
         Raises:
             LogError: the file is damaged; what stands before the damage has been delivered.
         """
+
+    def read(self, content: Content, reader: FieldReader) -> tuple[Orders, Mask, list[Rejection]]:
+        """What rows mean: orders of one line or record each, which of them are single lines, and what is invalid.
+
+        Rows come in the order of the log, and all of them from its beginning on if some mean something only behind
+        those before them.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How late an order can be.
+
+    The limit belongs to the rows that were there when it was set, so that rows mean the same on any later day.
+    """
+
+    rows: int
+    """Rows below this one are judged by it."""
+    latest_ms: int
+
+
+def read_chunks(
+    log: Format, path: Path, start_row: int, most: int, reader: FieldReader, limits: Sequence[Limit] = ()
+) -> Iterator[Chunk]:
+    """The lines of a log from `start_row` on, at most `most` at a time.
+
+    Args:
+        log: the file.
+        path: its name, for messages.
+        start_row: the first row.
+        most: rows of a chunk.
+        reader: says what the rows mean.
+        limits: by rising rows; rows from the last one on are judged by what the reader has.
+
+    Raises:
+        LogError: the file is damaged (what stands before the damage has been delivered), or ends before `start_row`.
+    """
+    end = 0
+    usual = reader.timestamps.latest_ms
+    for content in log.contents():
+        first = max(end, start_row)
+        end = content.end
+        while first < end:
+            limit = next((limit for limit in limits if first < limit.rows), None)
+            beyond = min(first + most, end, limit.rows if limit else end)
+            reader.timestamps.latest_ms = limit.latest_ms if limit else usual
+            part = content.cut(first, beyond)
+            orders, flat, rejected = log.read(part, reader)
+            yield Chunk(orders, flat, sorted([*rejected, *part.rejected]), beyond, (part,))
+            first = beyond
+    check_length(path, end, start_row)
 
 
 def damaged(path: Path, place: str, error: Exception) -> LogError:
@@ -55,7 +143,7 @@ def damaged(path: Path, place: str, error: Exception) -> LogError:
 
 
 def check_length(path: Path, rows: int, start_row: int) -> None:
-    """Whether a file read to its end, `rows` rows, went as far as `start_row`.
+    """Check that a file read to its end, `rows` rows, went as far as `start_row`.
 
     Raises:
         LogError: it ended before.

@@ -11,6 +11,8 @@ from producers.errors import LogError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from producers.log_format import LogFormat
+
 REQUIRED = ("customer_id", "item_id", "timestamp")
 OPTIONAL = ("quantity", "order_id", "type")
 FIELDS = (*REQUIRED, *OPTIONAL)
@@ -74,6 +76,19 @@ def find_columns(log: str, found: Sequence[str], wanted: Mapping[str, str]) -> d
         raise LogError(_missing(log, found, columns, absent))
     if twice := sorted({column for column in columns.values() if found.count(column) > 1}):
         raise LogError(f"{log} has several columns called {', '.join(twice)}: rename all but one of each")
+    return columns
+
+
+def columns_of(log: str, found: Sequence[str], log_format: LogFormat) -> dict[str, str]:
+    """The column of each field that a log has, where its format says which.
+
+    Raises:
+        LogError: as `find_columns`.
+    """
+    wanted = {field: columns[0] for field, columns in log_format.columns.items() if any(columns)}
+    columns = find_columns(log, found, wanted)
+    if not log_format.typed and "type" not in wanted:
+        columns.pop("type", None)
     return columns
 
 

@@ -5,36 +5,56 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
+import pyarrow as pa
 
 from producers.blocks import TextFile
-from producers.chunks import Chunk, check_length, damaged
-from producers.columns import OPTIONAL, find_columns
+from producers.chunks import Content, damaged
+from producers.columns import find_columns
 from producers.wire import OrderDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from producers.arrays import Mask
     from producers.fields import FieldReader
+    from producers.log_format import LogFormat
+    from producers.orders import Orders, Rejection
 
-RECORDS_TO_KNOW_FIELDS = 100  # there is no header, and a record may leave fields out
+RECORDS_TO_KNOW_FIELDS = 10_000  # there is no header, and a record may leave fields out
+RECORD = "record"
 
 
 class JsonLinesLog:
-    """JSON lines: an order line each, or a record as on the topic `purchases`."""
+    """JSON lines in UTF-8: an order line each, or a record as on the topic `purchases`.
+
+    Args:
+        path: the file.
+        log_format: how it is read.
+
+    Attributes:
+        unfinished: whether the last line has no line end, is no whole JSON object, and is left for the next time.
+    """
 
     rows_total: int | None = None
 
-    def __init__(self, path: Path, wanted: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, log_format: LogFormat) -> None:
         self._path = path
-        self._file = TextFile(path, quoted=False)
+        self._last_counts = log_format.count_last_line or log_format.compression != "none"
+        self._file = TextFile(path, gzipped=log_format.compression == "gzip", last_line=False)
+        self.unfinished = False
+        wanted = {field: columns[0] for field, columns in log_format.columns.items() if any(columns)}
         records = [record for record in map(_object, self._file.head(RECORDS_TO_KNOW_FIELDS)) if record is not None]
         found = list(dict.fromkeys(name for record in records for name in record))
+        lines = [line for record in records if isinstance(inner := record.get("lines"), list) for line in inner]
+        found += list(dict.fromkeys(name for line in lines if isinstance(line, dict) for name in line))
         if "lines" in found or "erase" in (record.get(wanted.get("type", "type")) for record in records):
             found.append(wanted.get("item_id", "item_id"))
         if records:
-            asked = {field: column for field, column in wanted.items() if field not in OPTIONAL or column in found}
-            find_columns(str(path), list(dict.fromkeys(found)), asked)
+            find_columns(str(path), list(dict.fromkeys(found)), wanted)
+        if not log_format.typed and "type" not in wanted:
+            wanted["type"] = ""
         self._decoder = OrderDecoder(wanted)
 
     @property
@@ -46,24 +66,30 @@ class JsonLinesLog:
         """The line, from 1."""
         return f"line {position + 1:,}"
 
-    def chunks(self, start_row: int, most: int, reader: FieldReader) -> Iterator[Chunk]:
-        """As `Format` says."""
-        begin = 0
+    def contents(self) -> Iterator[Content]:
+        """As `Format` says: each line as it stands."""
+        end = 0
         for block in self._file.blocks():
-            lines = block.removesuffix(b"\n").split(b"\n")
-            end = begin + len(lines)
-            for first in range(max(begin, start_row), end, most):
-                beyond = min(first + most, end)
-                records = lines[first - begin : beyond - begin]
-                filled = [row for row, record in enumerate(records) if record and not record.isspace()]
-                decoded = self._decoder.decode(
-                    [records[row] for row in filled], [first + row for row in filled], reader
-                )
-                yield Chunk(*decoded, beyond)
-            begin = end
+            content = _content(block.removesuffix(b"\n").split(b"\n"), end)
+            end = content.end
+            yield content
+        last = self._file.unfinished
+        self.unfinished = bool(last.strip()) and not self._last_counts and _object(last) is None
+        if last.strip() and not self.unfinished and self._file.damage is None:
+            yield _content([last], end)
         if self._file.damage:
-            raise damaged(self._path, self.place(begin), self._file.damage)
-        check_length(self._path, begin, start_row)
+            raise damaged(self._path, self.place(end), self._file.damage)
+
+    def read(self, content: Content, reader: FieldReader) -> tuple[Orders, Mask, list[Rejection]]:
+        """As `Format` says."""
+        return self._decoder.decode(content.columns[RECORD].to_pylist(), content.positions.tolist(), reader)
+
+
+def _content(lines: list[bytes], begin: int) -> Content:
+    filled = [number for number, line in enumerate(lines) if line and not line.isspace()]
+    records = lines if len(filled) == len(lines) else [lines[number] for number in filled]
+    positions = begin + np.array(filled, np.int64)
+    return Content({RECORD: pa.array(records, pa.binary())}, positions, [], begin + len(lines))
 
 
 def _object(line: bytes) -> dict[str, object] | None:

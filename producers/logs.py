@@ -7,6 +7,7 @@ its batches end.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from producers.chunks import Chunk, Format
+from producers.chunks import Chunk, Content, Format, Limit, read_chunks
 from producers.csv_logs import CsvLog
 from producers.errors import LogError
 from producers.fields import FieldReader
 from producers.json_logs import JsonLinesLog
+from producers.log_format import LogFormat
 from producers.orders import (
     LARGEST_ORDER_LINES,
     PURCHASE,
@@ -31,24 +33,15 @@ from producers.orders import (
 from producers.parquet_logs import ParquetLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from producers.arrays import Mask
+    from producers.log_format import Compression, Container
 
 BATCH_ROWS = 65_536
 FARTHEST_LINES = 65_536  # rows between two lines of one order, all rejected; they wait in memory for its end
 LONGEST_ORDER_LINES = 1_000_000
 FINGERPRINT_BYTES = 1 << 20
-
-FORMATS: dict[str, Callable[[Path, Mapping[str, str]], Format]] = {
-    ".csv": CsvLog,
-    ".csv.gz": CsvLog,
-    ".jsonl": JsonLinesLog,
-    ".jsonl.gz": JsonLinesLog,
-    ".ndjson": JsonLinesLog,
-    ".ndjson.gz": JsonLinesLog,
-    ".parquet": ParquetLog,
-}
 
 
 class LogBatch(NamedTuple):
@@ -59,6 +52,8 @@ class LogBatch(NamedTuple):
     """In log order."""
     begin: int
     end: int
+    content: tuple[Content, ...] = ()
+    """The rows as they stand in the file, and perhaps some before or behind these."""
 
 
 class Log:
@@ -69,12 +64,21 @@ class Log:
     than `LARGEST_ORDER_LINES` are rejected.
     """
 
-    def __init__(self, path: Path, source: Format, start_row: int, latest_ms: int | None, batch_rows: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        source: Format,
+        reader: FieldReader,
+        start_row: int,
+        batch_rows: int,
+        limits: Sequence[Limit] = (),
+    ) -> None:
         self.path = path
         self.start_row = start_row
+        self.reader = reader
         self._source = source
-        self.reader = FieldReader(latest_ms=latest_ms)
         self._batch_rows = batch_rows
+        self._limits = limits
 
     @property
     def rows_total(self) -> int | None:
@@ -91,6 +95,11 @@ class Log:
         """Whether any timestamp read so far named no zone and was taken for UTC."""
         return self.reader.timestamps.utc_assumed
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a last line was left that may not be whole yet."""
+        return self._source.unfinished
+
     def place(self, position: int) -> str:
         """How people find a position in this file: "line 18" of a text file, "row 16", counted from 0, of Parquet."""
         return self._source.place(position)
@@ -104,36 +113,39 @@ class Log:
         """
         begin = end = self.start_row
         held: Chunk | None = None
-        for stretch in self._source.chunks(self.start_row, self._batch_rows, self.reader):
-            batch, held = _split(stretch if held is None else _behind(held, stretch), begin)
+        for chunk in read_chunks(self._source, self.path, self.start_row, self._batch_rows, self.reader, self._limits):
+            batch, held = _split(chunk if held is None else _behind(held, chunk), begin)
             if batch.end > begin:
                 yield _capped(batch)
-            begin, end = batch.end, stretch.end
+            begin, end = batch.end, chunk.end
             if held is not None and len(held.orders) > LONGEST_ORDER_LINES:
                 raise LogError(
                     f"{self.path} has an order of more than {LONGEST_ORDER_LINES:,} lines, at {self.place(begin)}: "
                     "is the right column order_id?"
                 )
         if held is not None:
-            yield _capped(LogBatch(_joined(held.orders, _opens(held), end), held.rejected, begin, end))
+            whole = _joined(held.orders, _opens(held), end)
+            yield _capped(LogBatch(whole, held.rejected, begin, end, held.content))
 
 
 def open_log(
     path: str | Path,
-    columns: Mapping[str, str] | None = None,
+    log_format: LogFormat | Mapping[str, str] | None = None,
     start_row: int = 0,
     latest_ms: int | None = None,
     batch_rows: int = BATCH_ROWS,
+    limits: Sequence[Limit] = (),
 ) -> Log:
     r"""A log to read.
 
     Args:
-        path: a file ending in .csv, .jsonl or .ndjson, each perhaps with .gz, or in .parquet.
-        columns: field -> column, where the column has another name than the field. Fields are customer_id, item_id,
-            timestamp, and, if the log has them, quantity, order_id, type.
+        path: the file.
+        log_format: how it is read. A mapping of fields to columns, or None, is a plain log, whose name ends in .csv,
+            .jsonl, .ndjson or .parquet, text perhaps with .gz.
         start_row: the first row to read, from 0; a header is no row, an empty line is one.
         latest_ms: lines after it, in milliseconds since 1970 UTC, are rejected.
         batch_rows: rows to read at a time.
+        limits: the latest times of the first rows, where these were set before.
 
     Raises:
         LogError: no such file, no known format, unreadable, or columns are missing.
@@ -149,15 +161,63 @@ def open_log(
     (1, 'item_id is missing')
     """
     path = Path(path)
-    for ending, open_format in FORMATS.items():
-        if path.name.lower().endswith(ending):
-            try:
-                with path.open("rb"):  # Arrow would take a missing file for a damaged one
-                    source = open_format(path, columns or {})
-            except OSError as error:
-                raise LogError(f"{path} cannot be read: {error.strerror or error}") from None
-            return Log(path, source, start_row, latest_ms, batch_rows)
-    raise LogError(f"{path} is of no known format: the name of a log ends in one of {', '.join(FORMATS)}")
+    if not isinstance(log_format, LogFormat):
+        log_format = plain_format(path, log_format or {})
+    return Log(path, open_format(path, log_format), FieldReader(log_format, latest_ms), start_row, batch_rows, limits)
+
+
+def open_format(path: Path, log_format: LogFormat) -> Format:
+    """The file as rows.
+
+    Raises:
+        LogError: it cannot be read so.
+    """
+    try:
+        with path.open("rb"):  # Arrow would take a missing file for a damaged one
+            if log_format.container == "parquet" and _is_flat(log_format):
+                return ParquetLog(path, log_format)
+            if log_format.container == "jsonl" and _is_flat(log_format) and _is_plain_text(log_format):
+                return JsonLinesLog(path, log_format)
+            if log_format.container == "csv" and _is_flat(log_format) and _is_plain_text(log_format):
+                return CsvLog(path, log_format)
+            from producers.table_logs import TableLog  # noqa: PLC0415 - it loads libraries that plain logs do not need
+
+            return TableLog(path, log_format)
+    except OSError as error:
+        raise LogError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def plain_format(path: Path, columns: Mapping[str, str]) -> LogFormat:
+    """The format of a plain log, by its name.
+
+    Raises:
+        LogError: it is of no known format.
+    """
+    name = path.name.lower()
+    containers: dict[str, Container] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+    compression: Compression = "gzip" if name.endswith(".gz") else "none"
+    for ending, container in containers.items():
+        if name.endswith(f"{ending}.gz" if compression == "gzip" and ending != ".parquet" else ending):
+            return LogFormat(container, compression, columns={field: (column,) for field, column in columns.items()})
+    raise LogError(f"{path} is of no known format: the name of a log ends in one of {', '.join(containers)}")
+
+
+def _is_flat(log_format: LogFormat) -> bool:
+    """Whether each field is one column, and stands in every row."""
+    nested = log_format.container == "jsonl"
+    return not log_format.fill_down and all(
+        len(columns) == 1 and not (nested and re.search(r"[.\[]", columns[0]))
+        for columns in log_format.columns.values()
+    )
+
+
+def _is_plain_text(log_format: LogFormat) -> bool:
+    """Whether a text is UTF-8 and, if it is CSV, as the standard has it."""
+    plain = LogFormat()
+    names = ("encoding", "line_end", "separator", "quote", "escape", "skip_lines", "header", "comment", "footers")
+    return log_format.compression in ("none", "gzip") and all(
+        getattr(log_format, name) == getattr(plain, name) for name in (*names, "names", "trailing_separator")
+    )
 
 
 def fingerprint(path: Path) -> tuple[str, int]:
@@ -188,18 +248,19 @@ def _head(path: Path, length: int) -> bytes:
         raise LogError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _behind(held: Chunk, stretch: Chunk) -> Chunk:
+def _behind(held: Chunk, chunk: Chunk) -> Chunk:
     return Chunk(
-        concatenated(held.orders, stretch.orders),
-        np.concatenate((held.flat, stretch.flat)),
-        held.rejected + stretch.rejected,
-        stretch.end,
+        concatenated(held.orders, chunk.orders),
+        np.concatenate((held.flat, chunk.flat)),
+        held.rejected + chunk.rejected,
+        chunk.end,
+        held.content + chunk.content,
     )
 
 
-def _opens(stretch: Chunk) -> Mask:
+def _opens(chunk: Chunk) -> Mask:
     """(m,) which orders do not go on with the order before them."""
-    orders, flat = stretch.orders, stretch.flat
+    orders, flat = chunk.orders, chunk.flat
     opens = np.ones(len(orders), bool)
     opens[1:] = (
         (orders.key[1:] == 0)
@@ -212,22 +273,23 @@ def _opens(stretch: Chunk) -> Mask:
     return opens
 
 
-def _split(stretch: Chunk, begin: int) -> tuple[LogBatch, Chunk | None]:
-    """The orders known to be whole, and the lines of the last one, which the next stretch may go on with."""
-    orders = stretch.orders
-    opens = _opens(stretch)
-    if not len(orders) or stretch.end - orders.after[-1] >= FARTHEST_LINES:
-        return LogBatch(_joined(orders, opens, stretch.end), stretch.rejected, begin, stretch.end), None
+def _split(chunk: Chunk, begin: int) -> tuple[LogBatch, Chunk | None]:
+    """The orders known to be whole, and the lines of the last one, which the next chunk may go on with."""
+    orders = chunk.orders
+    opens = _opens(chunk)
+    if not len(orders) or chunk.end - orders.after[-1] >= FARTHEST_LINES:
+        return LogBatch(_joined(orders, opens, chunk.end), chunk.rejected, begin, chunk.end, chunk.content), None
     last = int(np.flatnonzero(opens)[-1])
     end = int(orders.after[last]) - 1
     whole = _joined(orders.cut(0, last), opens[:last], end)
     held = Chunk(
         compacted(orders.cut(last, len(orders))),
-        stretch.flat[last:],
-        [line for line in stretch.rejected if line.position > end],
-        stretch.end,
+        chunk.flat[last:],
+        [line for line in chunk.rejected if line.position >= end],  # a line of its first record may be rejected
+        chunk.end,
+        tuple(content for content in chunk.content if content.end > end),
     )
-    return LogBatch(whole, [line for line in stretch.rejected if line.position < end], begin, end), held
+    return LogBatch(whole, [line for line in chunk.rejected if line.position < end], begin, end, chunk.content), held
 
 
 def _joined(orders: Orders, opens: Mask, end: int) -> Orders:

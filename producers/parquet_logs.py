@@ -8,23 +8,35 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from producers.chunks import Chunk, check_length, damaged
-from producers.columns import find_columns
+from producers.arrays import plain
+from producers.chunks import Content, damaged
+from producers.columns import columns_of
 from producers.lines import check_type, read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from producers.arrays import Mask
     from producers.fields import FieldReader
+    from producers.log_format import LogFormat
+    from producers.orders import Orders, Rejection
 
 BUFFER_BYTES = 1 << 20  # of each column, instead of the whole column of a row group
+BATCH_ROWS = 65_536
 
 
 class ParquetLog:
-    """A Parquet file."""
+    """A Parquet file.
 
-    def __init__(self, path: Path, wanted: Mapping[str, str]) -> None:
+    Args:
+        path: the file.
+        log_format: how it is read.
+    """
+
+    unfinished = False
+
+    def __init__(self, path: Path, log_format: LogFormat) -> None:
         self._path = path
         self._read = 0
         try:
@@ -33,7 +45,7 @@ class ParquetLog:
                 schema = file.schema_arrow
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, "its beginning", error) from None
-        self._columns = find_columns(str(path), schema.names, wanted)
+        self._columns = columns_of(str(path), schema.names, log_format)
         for field, column in self._columns.items():
             check_type(str(path), column, schema.field(column).type, field)
 
@@ -46,29 +58,21 @@ class ParquetLog:
         """The row, from 0 as data frames count."""
         return f"row {position:,}"
 
-    def chunks(self, start_row: int, most: int, reader: FieldReader) -> Iterator[Chunk]:
-        """As `Format` says; row groups before `start_row` are not read at all."""
-        for batch in self._batches(start_row, most):
-            begin, end = self._read - len(batch), self._read
-            first = max(begin, start_row)
-            if first < end:
-                columns = [batch.column(column)[first - begin :] for column in self._columns.values()]
-                lines = pa.RecordBatch.from_arrays(columns, names=list(self._columns))
-                orders, rejected = read_lines(lines, np.arange(first, end), reader)
-                yield Chunk(orders, np.ones(len(orders), bool), rejected, end)
-        check_length(self._path, self._read, start_row)
-
-    def _batches(self, start_row: int, most: int) -> Iterator[pa.RecordBatch]:
-        """The file from the row group of `start_row` on."""
+    def contents(self) -> Iterator[Content]:
+        """As `Format` says."""
         self._read = 0
         try:
             with pq.ParquetFile(self._path, buffer_size=BUFFER_BYTES, page_checksum_verification=True) as file:
-                sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-                skipped = int(np.searchsorted(np.cumsum(sizes), start_row, side="right"))
-                self._read = sum(sizes[:skipped])
-                groups = range(skipped, len(sizes))
-                for batch in file.iter_batches(most, row_groups=groups, columns=list(self._columns.values())):
-                    self._read += len(batch)
-                    yield batch
+                wanted = list(dict.fromkeys(self._columns.values()))
+                for group in range(file.num_row_groups):  # each by itself, so that damage spoils none before it
+                    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted):
+                        begin, self._read = self._read, self._read + len(batch)
+                        columns = {field: plain(batch.column(column)) for field, column in self._columns.items()}
+                        yield Content(columns, np.arange(begin, self._read), [], self._read)
         except (pa.ArrowException, OSError) as error:
             raise damaged(self._path, self.place(self._read), error) from None
+
+    def read(self, content: Content, reader: FieldReader) -> tuple[Orders, Mask, list[Rejection]]:
+        """As `Format` says."""
+        orders, rejected = read_lines(content.lines(), content.positions, reader)
+        return orders, np.ones(len(orders), bool), rejected

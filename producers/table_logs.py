@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from producers.chunks import Chunk, check_length
+from producers.arrays import plain
+from producers.chunks import Content
 from producers.fields import FieldReader
 from producers.lines import read_lines
 from producers.shaping import Shaper
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from producers.arrays import Mask
     from producers.log_format import LogFormat
-    from producers.orders import Orders
+    from producers.orders import Orders, Rejection
 
 
 class TableLog:
@@ -31,6 +32,7 @@ class TableLog:
         self._table = open_table(path, log_format)
         self._shaper = Shaper(str(path), self._table.names, log_format)
         self.rows_total: int | None = self._table.rows_total
+        self._zoneless = self._nested = False
 
     @property
     def fraction(self) -> float:
@@ -38,34 +40,36 @@ class TableLog:
         return self._table.fraction
 
     @property
-    def skipped(self) -> int:
-        """Rows that are neither purchases nor returns, or items left out."""
-        return self._shaper.skipped
+    def unfinished(self) -> bool:
+        """Whether a last line was left that may not be whole yet."""
+        return getattr(self._table, "unfinished", False)
 
     def place(self, position: int) -> str:
         """As the table says."""
         return self._table.place(position)
 
-    def chunks(self, start_row: int, most: int, reader: FieldReader) -> Iterator[Chunk]:
+    def contents(self) -> Iterator[Content]:
+        """As `Format` says: rows as the shaper leaves them."""
+        shaper = self._shaper = Shaper(str(self._path), self._table.names, self._format)
+        for batch in self._table.batches(shaper.columns):
+            shaped = shaper.shape(batch)
+            self._zoneless |= shaped.zoneless
+            self._nested |= batch.nested or shaper.nested
+            lines = shaped.lines
+            columns = {name: plain(column) for name, column in zip(lines.schema.names, lines.columns, strict=True)}
+            yield Content(columns, shaped.positions, shaped.rejected, batch.end)
+
+    def read(self, content: Content, reader: FieldReader) -> tuple[Orders, Mask, list[Rejection]]:
         """As `Format` says."""
         shaped_reader = FieldReader(latest_ms=reader.timestamps.latest_ms)  # the shaper has read the rest
-        shaper = self._shaper = Shaper(str(self._path), self._table.names, self._format)
-        end = 0
-        for batch in self._table.batches(shaper.columns):
-            begin, end = end, batch.end
-            shaped = shaper.shape(batch)  # before rows are passed over, since values are filled down
-            for first in range(max(begin, start_row), end, most):
-                beyond = min(first + most, end)
-                rows = slice(*np.searchsorted(shaped.positions, [first, beyond]).tolist())
-                orders, rejected = read_lines(shaped.lines[rows], shaped.positions[rows], shaped_reader)
-                zoneless = shaped_reader.timestamps.utc_assumed or shaped.zoneless
-                reader.timestamps.utc_assumed |= zoneless and self._format.timezone == "UTC"
-                rejected = sorted([*rejected, *(r for r in shaped.rejected if first <= r.position < beyond)])
-                flat = np.ones(len(orders), bool)
-                if batch.nested or shaper.nested:
-                    orders, flat = joined_records(orders)
-                yield Chunk(orders, flat, rejected, beyond)
-        check_length(self._path, end, start_row)
+        orders, rejected = read_lines(content.lines(), content.positions, shaped_reader)
+        zoneless = shaped_reader.timestamps.utc_assumed or self._zoneless
+        reader.timestamps.utc_assumed |= zoneless and self._format.timezone == "UTC"
+        reader.fractions += shaped_reader.fractions
+        reader.events = self._shaper.skipped
+        if self._nested:
+            return *joined_records(orders), rejected
+        return orders, np.ones(len(orders), bool), rejected
 
 
 def joined_records(orders: Orders) -> tuple[Orders, Mask]:

@@ -99,7 +99,8 @@ class TextOfAnyEncoding(TextFile):
     """The lines of a text file as UTF-8 with newlines, whatever it is packed and written in."""
 
     def __init__(self, path: Path, log_format: LogFormat, *, quoted: bool) -> None:
-        super().__init__(path, quoted=quoted)
+        whole = log_format.container != "csv" or log_format.compression != "none"
+        super().__init__(path, quoted=quoted, last_line=whole or log_format.count_last_line)
         self._source = Source(path, log_format.compression, log_format.member)
         self._format = log_format
 
@@ -149,6 +150,11 @@ class DelimitedTable:
     def fraction(self) -> float:
         """Of its bytes."""
         return self._text.fraction
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a last line without line end was left out."""
+        return bool(self._text.unfinished)
 
     def place(self, position: int) -> str:
         """The line; a value that goes over several lines counts as one."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING
 
 import pytest
 
+from producers.errors import LogError
+from producers.log_format import LogFormat
 from producers.logs import open_log
 from tests.written_logs import NEW_YEAR_MS, csv_log, line, told, write
 
@@ -108,9 +111,112 @@ def test_a_stray_quote_spoils_one_line_and_not_all_that_follow(
 def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_log(tmp_path: Path) -> None:
     """Excel writes both."""
     path = tmp_path / "orders.csv"
-    path.write_bytes("\ufeffcustomer_id,item_id,timestamp\r\nann,milk,2017-01-01\r\n\r\nbob,eggs,2017-01-01".encode())
+    path.write_bytes(
+        "\ufeffcustomer_id,item_id,timestamp\r\nann,milk,2017-01-01\r\n\r\nbob,eggs,2017-01-01\r\n".encode()
+    )
 
     orders, refusals = told(open_log(path))
 
     assert refusals == []
     assert [(order[0], order[4]) for order in orders] == [("ann", [("milk", 1, 0)]), ("bob", [("eggs", 1, 2)])]
+
+
+GOOD = [b"ann,milk,2017-01-01,a", b"bob,eggs,2017-01-02,b", b"cy,tea,2017-01-03,c"]
+
+
+@pytest.mark.parametrize(
+    ("stray", "swallowed"),
+    [
+        (b'dan,x,2017-01-01,"FRAME', True),
+        (b'dan,x,2017-01-01,"5" nail', True),
+        (b'dan,"x,2017-01-01,FRAME', True),
+        (b'dan,"x"y,2017-01-01,FRAME', True),
+        (b'dan,x 5" long,2017-01-01,FRAME', False),
+        (b'dan,x,2017-01-01,5"', False),
+    ],
+)
+@pytest.mark.parametrize("closing", [None, b'eve,x,2017-01-04,BOX"', b'eve,x,2017-01-04,"BOX"'])
+def test_a_stray_quote_swallows_no_line_wherever_the_next_quote_stands(
+    tmp_path: Path, stray: bytes, closing: bytes | None, *, swallowed: bool
+) -> None:
+    """Whole records within quotes are records; inches in a text without quotes are text."""
+    rows = [GOOD[0], stray, *GOOD[1:], *([closing] if closing else []), *GOOD]
+    path = csv_log(tmp_path / "orders.csv", *rows)
+
+    orders, refusals = told(open_log(path))
+
+    assert [row for row, _ in refusals] == ([1] if swallowed else [])
+    assert all("quote" in reason for _, reason in refusals)
+    assert [order[4][0][2] for order in orders] == [row for row in range(len(rows)) if not (swallowed and row == 1)]
+
+
+def test_line_breaks_within_quotes_are_text(tmp_path: Path) -> None:
+    """Addresses and descriptions have them, and may even look like rows of another table."""
+    rows = [
+        b'ann,"milk,\nfresh",2017-01-01,"a\nb,c,d,e\n\nf ""g"""',
+        b'bob,eggs,2017-01-01,"x\r\nann,milk,soon,5"',
+        b"cy,tea,2017-01-01,c",
+    ]
+    path = csv_log(tmp_path / "orders.csv", *rows)
+
+    orders, refusals = told(open_log(path))
+
+    assert refusals == []
+    assert [(order[0], order[4]) for order in orders] == [
+        ("ann", [("milk,\nfresh", 1, 0)]),
+        ("bob", [("eggs", 1, 1)]),
+        ("cy", [("tea", 1, 2)]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ['ann,milk,2017-01-01,"a\nb"\nbob,"eg""gs",2017-01-01,c\r\n', "ann,milk,2017-01-01,ü\n"]
+)
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_a_log_cut_at_any_byte_gives_some_of_its_first_rows_and_nothing_else(
+    tmp_path: Path, text: str, ending: str
+) -> None:
+    """Whoever writes it may be in the middle of a line; half a line is not counted, and not rejected either."""
+    whole = b"customer_id,item_id,timestamp,title\n" + text.encode()
+    path = tmp_path / f"orders{ending}"
+    path.write_bytes(gzip.compress(whole) if ending == ".csv.gz" else whole)
+    orders, _ = told(open_log(path))
+    data = path.read_bytes()
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        found: list[str] = []
+        try:
+            for batch in open_log(path):
+                assert batch.rejected == []
+                found += [batch.orders.customers[customer] for customer in batch.orders.customer]
+        except LogError:
+            pass
+
+        assert found == [order[0] for order in orders][: len(found)]
+
+
+def test_a_last_line_without_line_end_is_left_for_the_next_time_unless_asked_for(tmp_path: Path) -> None:
+    """`it` may become `item7`."""
+    path = csv_log(tmp_path / "orders.csv", GOOD[0])
+    path.write_bytes(path.read_bytes() + b"bob,it,2017-01-01,b")
+    log = open_log(path)
+
+    orders, refusals = told(log)
+
+    assert ([order[0] for order in orders], refusals, log.unfinished) == (["ann"], [], True)
+    log = open_log(path, LogFormat(count_last_line=True))
+    assert ([order[0] for order in told(log)[0]], log.unfinished) == (["ann", "bob"], False)
+
+
+@pytest.mark.parametrize(
+    ("last", "counted"), [('{"customer_id":"b","item_id":"x","timestamp":"2017-01-01"', 0), ("}", 1)]
+)
+def test_a_json_object_without_line_end_is_whole_once_it_parses(tmp_path: Path, last: str, counted: int) -> None:
+    path = tmp_path / "orders.jsonl"
+    start = '{"customer_id":"b","item_id":"x","timestamp":"2017-01-01"'
+    path.write_text(last if counted == 0 else start + last)
+    log = open_log(path)
+
+    orders, refusals = told(log)
+
+    assert (len(orders), refusals, log.unfinished) == (counted, [], not counted)

@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
-        ("orders.txt", b"", "orders.txt is of no known format: the name of a log ends in one of .csv, .csv.gz, .jsonl"),
+        (
+            "orders.txt",
+            b"",
+            "orders.txt is of no known format: the name of a log ends in one of .csv",
+        ),
         ("orders.csv", b"", "orders.csv is empty: a CSV log starts with a line that names its columns"),
-        ("orders.csv", b"customer_id\ritem_id\r", "orders.csv starts with a line that is not CSV: new-line character"),
+        (
+            "orders.csv",
+            b"customer_id\ritem_id\r",
+            "orders.csv has no whole line yet: its first line",
+        ),
         ("orders.csv.gz", b"customer_id", "orders.csv.gz is damaged or cut short at its beginning (Not a gzipped file"),
         ("orders.parquet", b"PAR1 and so on", "orders.parquet is damaged or cut short at its beginning (Parquet magic"),
         ("missing.csv", None, "missing.csv cannot be read: No such file or directory"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from producers.chunks import read_chunks
 from producers.fields import FieldReader
 from producers.orders import RETURN
 from producers.table_logs import TableLog
@@ -27,7 +28,7 @@ def preview(path: Path, log_format: LogFormat) -> Iterator[dict[str, Any]]:
         LogError: the file is damaged.
     """
     log = TableLog(path, log_format)
-    for chunk in log.chunks(0, _AT_ONCE, FieldReader()):
+    for chunk in read_chunks(log, path, 0, _AT_ONCE, FieldReader(log_format)):
         lines = [(int(position), line) for position, line in _lines(chunk.orders)]
         lines += [
             (rejection.position, {"place": log.place(rejection.position), "rejected": rejection.reason})
