@@ -25,7 +25,8 @@ SCORES["seasonal"] = Score(
 
 from click.testing import CliRunner
 from streams.cli import main
-from streams.endpoint.schemas import component_schemas
+from streams.endpoint.openapi import describe
+from streams.endpoint.routes import ROUTES
 from streams.workers.settings import WorkerSettings
 
 def output(*arguments):
@@ -48,7 +49,7 @@ print(json.dumps({
     "the same": Path("blend.jsonl").read_text(),
     "help": [output(command, "--help") for command in ("related", "export")],
     "worker": WorkerSettings("broker", Path("state"), score="seasonal").score,
-    "openapi": component_schemas()["RelatedList"]["properties"]["score"]["enum"],
+    "openapi": describe(ROUTES, "1")["components"]["schemas"]["RelatedList"]["properties"]["score"]["enum"],
 }))
 """
 
