@@ -239,6 +239,16 @@ def test_a_bad_parameter_is_named(shop: Shop, path: str, query: dict[str, Any], 
     assert response.document["parameter"] == name
 
 
+def test_the_longest_query_is_answered(shop: Shop) -> None:
+    """Twenty ids each to recommend by and to leave out, of the longest there are."""
+    ids = [f"{number:02}" + "\U0001f36e" * 510 for number in range(20)]
+
+    response = ask(shop, "/customers/c2/recommendations", basket=ids, exclude=ids, category="\U0001f36e" * 1000)
+
+    assert response.status == 200
+    assert response.document["ignored"] == ids
+
+
 @pytest.mark.parametrize(
     "path", ["/items/Tea", "/items/Tea/related", "/customers/C1", "/items/%00", "/items/%2E%2E%2Fetc"]
 )

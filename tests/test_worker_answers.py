@@ -6,16 +6,24 @@ import asyncio
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
 
+from producers.partitioning import customer_partition
 from state.settings import CountingSettings
+from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.answers import FORWARDED_BY
 from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.engine.embedded import Embedded
+from streams.engine.scores import Scoring
 from streams.recommendations.request import RecommendationRequest
+from streams.workers.answering.local_customers import LocalCustomers
+from streams.workers.answering.local_items import LocalItems
+from streams.workers.answering.worker_answers import WorkerAnswers
+from streams.workers.kafka.stage_service import Membership
+from streams.workers.status import WorkerStatus
 from tests.live_shop import HOSTILE_IDS, TOKEN, shop_log
 from tests.live_workers import AUTHORIZED, LiveShop, ask, live_shop, of_customer, of_item, post
 from tests.log_strategies import as_orders
@@ -203,6 +211,36 @@ def test_a_worker_describes_its_own_routes_too(shop: LiveShop) -> None:
     assert "adminToken" in described["paths"]["/snapshot"]["post"]["security"][0]
     assert not [path for path in described["paths"] if path.startswith("/internal")]
     assert ask(shop.workers[0], "/router").status == 404, "Faust's own routes are not served"
+
+
+def test_an_order_is_appended_as_it_came() -> None:
+    """The endpoint has decoded it to validate it; nobody decodes it again to find whose it is."""
+    appended = []
+
+    class Log:
+        async def append(self, customer_id: str, partition: int, record: bytes) -> dict[str, int]:
+            appended.append((customer_id, partition, record))
+            return {"partition": partition, "offset": 7}
+
+    nobody: Any = None
+    status = WorkerStatus("here", "live", None, None, {"ingest": Membership(), "tally": Membership()})
+    answers = WorkerAnswers(
+        "here",
+        Catalogue(),
+        LocalCustomers(None, Membership(), 4),
+        LocalItems(None, Membership(), 4, Catalogue(), "here", Scoring()),
+        nobody,
+        nobody,
+        nobody,
+        cast("Any", Log()),
+        status,
+    )
+
+    accepted = asyncio.run(answers.order("ann", b"whatever was validated"))
+
+    partition = customer_partition(b"ann", 4)
+    assert appended == [("ann", partition, b"whatever was validated")]
+    assert accepted == {"partition": partition, "offset": 7, "worker": "here"}
 
 
 def wait_404(worker: WorkerProcess, path: str) -> float:

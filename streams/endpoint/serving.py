@@ -80,7 +80,7 @@ async def listen(answers: Answers, settings: AdminSettings, host: str, port: int
         CannotListen: the address is taken, or not this machine's.
     """
     app = make_app(answers, settings)
-    runner = web.AppRunner(app, accesslogger=None, shutdown_timeout=2.0, max_line_size=LONGEST_REQUEST_LINE)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=LONGEST_REQUEST_LINE)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
