@@ -1,4 +1,4 @@
-"""What customers would be shown by open count stores as they are now: for scoring, not for serving."""
+"""What open count stores would recommend to customers now: for scoring, not for serving."""
 
 from __future__ import annotations
 

@@ -82,12 +82,12 @@ def is_sampled(customer_id: str, position: int, one_in: int) -> bool:
 def visits(
     orders: Orders, numbered: NumberedOrders, table: HistoryTable, pair_window: int, one_in: int = 1
 ) -> list[Visit]:
-    """The orders to be scored of a stretch, in log order.
+    """The orders of a chunk that are to be scored, in log order.
 
     Args:
-        orders: the stretch.
+        orders: the chunk.
         numbered: the same with store numbers.
-        table: the histories before the stretch; left as they are.
+        table: the histories before the chunk; they are not changed.
         pair_window: that of the counts.
         one_in: how many orders one of the sample stands for.
     """
@@ -103,7 +103,7 @@ def visits(
 
 
 def _visit(order: int, orders: NumberedOrders, table: HistoryTable, pair_window: int) -> Visit:
-    """One order; those of the customer that come before it in the stretch are carried into a copy of the history."""
+    """One order; those of the customer that come before it in the chunk are applied to a copy of the history."""
     alone = table.excerpt(int(orders.customer[order]))
     here = orders.customer == orders.customer[order]
     here[order:] = False
@@ -148,10 +148,10 @@ class Prequential:
         self._one_in = one_in
 
     def score(self, orders: Orders, numbered: NumberedOrders, table: HistoryTable) -> dict[int, HitCounts]:
-        """What becomes of the sample of a stretch that is about to be counted, by UTC day.
+        """The hit counts of a chunk that is about to be counted, by UTC day.
 
         Args:
-            orders: the stretch.
+            orders: the chunk.
             numbered: the same with store numbers.
             table: the histories before it.
         """

@@ -23,7 +23,7 @@ class Day(NamedTuple):
     day: int
     hit_counts: HitCounts
     hit_rate: float
-    """Hits per order scored, of this day and those before, which weigh half for every 30 days that they lie back."""
+    """Hits per order scored, of this day and those before, whose weight halves with every 30 days."""
     bestseller_hit_rate: float
 
 
@@ -49,7 +49,7 @@ def united(partitions: Iterable[Mapping[int, Sequence[int]]]) -> dict[int, HitCo
     for partition in partitions:
         for day, counts in partition.items():
             days[day].append(counts)
-    return {day: total(some) for day, some in days.items()}
+    return {day: total(partial) for day, partial in days.items()}
 
 
 def running(hit_counts: Mapping[int, Sequence[int]]) -> list[Day]:
@@ -81,7 +81,7 @@ def by_month(hit_counts: Mapping[int, Sequence[int]]) -> dict[str, HitCounts]:
 
 
 def quality_entries(hit_counts: Mapping[int, Sequence[int]]) -> dict[str, Any]:
-    """The hit_counts with their running rates, as we tell them."""
+    """The hit_counts with their running rates, as the endpoint and the command line show them."""
     days = running(hit_counts)
     return {
         "at": AT,
@@ -100,7 +100,7 @@ def quality_entries(hit_counts: Mapping[int, Sequence[int]]) -> dict[str, Any]:
 
 
 def hit_counts_of(document: Mapping[str, Any]) -> dict[int, HitCounts]:
-    """The hit_counts that `quality_entries` told of.
+    """The hit_counts in a document of `quality_entries`.
 
     >>> hit_counts_of(quality_entries({17_167: (40, 6, 4)}))
     {17167: HitCounts(orders=40, hits=6, bestseller_hits=4)}
@@ -131,7 +131,7 @@ def sparkline(values: Sequence[float], most: float) -> str:
 
 
 def quality_lines(hit_counts: Mapping[int, Sequence[int]]) -> list[str]:
-    """What people read: hit rates by month and in all, and a curve of each.
+    """Lines for people: hit rates by month and in all, and a curve of each.
 
     >>> for line in quality_lines({17_167: (40, 6, 4), 17_200: (60, 12, 6)}):
     ...     print(line)

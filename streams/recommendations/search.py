@@ -76,7 +76,7 @@ class _Index(NamedTuple):
 class LiveSearch:
     """A search whose items are those of a few seconds ago.
 
-    Making the index takes a while; meanwhile others are answered, from the one before.
+    Building the index takes a while; meanwhile others are answered from the previous one.
 
     Args:
         stock: the assortment of now.
