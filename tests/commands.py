@@ -1,4 +1,4 @@
-"""The command `alsobought`, started as a process of its own or called in this one."""
+"""The command `alsobought`, run in a process of its own or in this one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INTERRUPTED = 130
 
 
 def called(*arguments: str | Path) -> Result:
-    """The command in this process. An exception that a user would see as a traceback fails the test."""
+    """Run the command in this process. An exception that a user would see as a traceback fails the test."""
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -24,14 +24,14 @@ def called(*arguments: str | Path) -> Result:
 
 
 def told(*arguments: str | Path) -> str:
-    """What a command prints that succeeds."""
+    """Run a command that must succeed; return what it prints."""
     result = called(*arguments)
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def refused(*arguments: str | Path) -> str:
-    """The error, on one line, of a command whose input is bad."""
+    """Run a command with invalid input; return its error on one line."""
     result = called(*arguments)
     assert result.exit_code == BAD_INPUT, result.output
     assert "Traceback" not in result.output
@@ -39,7 +39,7 @@ def refused(*arguments: str | Path) -> str:
 
 
 def ran(*arguments: str | Path, before: str = "") -> subprocess.CompletedProcess[str]:
-    """The command as a process; `before` is Python that the process runs first."""
+    """Run the command as a process; `before` is Python code that the process runs first."""
     command = [COMMAND, *map(str, arguments)]
     if before:
         command = [sys.executable, "-c", f"import os, sys\n{before}\nos.execv(sys.argv[1], sys.argv[1:])", *command]

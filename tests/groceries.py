@@ -1,4 +1,4 @@
-"""Real purchases for tests: the first lines of the grocery log, made more eventful."""
+"""Real purchases for tests: the first lines of the grocery log, with added events."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LINES = 120_000
 
 
 def write_prefix(path: Path, lines: int = LINES) -> Path:
-    """A CSV log of the first grocery lines. Every 97th is a return, held or not; some lines are bad as they come.
+    """Write a CSV log of the first grocery lines. Every 97th is a return, of a held item or not; some are invalid.
 
-    The last thousand lines are those of 5,000 lines before, sent again.
+    The last thousand lines repeat those 5,000 lines before.
     """
     columns = ["household_id", "product_id", "transaction_timestamp", "quantity", "basket_id"]
     with pq.ParquetFile(grocery_file("transactions.parquet")) as file:

@@ -1,4 +1,4 @@
-"""A shop whose admin endpoint runs in this process, on a state of its own that takes orders without Kafka."""
+"""A shop whose admin endpoint runs in this process, on a state that takes orders without Kafka."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ CATALOGUE = {
 
 
 class Shop:
-    """The shop; its state may be touched by `run` only.
+    """A shop. Only `run` may touch its state.
 
     Attributes:
         answers: of the endpoint.
@@ -87,7 +87,7 @@ class Shop:
         self._score = Prequential(partial(offers, self.embedded.counts), self.embedded.settings.pair_window, 1).score
 
     async def produce(self, _customer_id: str, record: bytes) -> dict[str, Any]:
-        """Count an order or an erasure at once, as a log and a worker would together."""
+        """Count an order or an erasure at once, as a log and a worker together would."""
         position = self.embedded.purchases_offset
         decoded = self._decoder.decode([record], [position], FieldReader())
         assert not decoded.rejected
@@ -97,13 +97,13 @@ class Shop:
         return {"partition": 0, "offset": position}
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - what it returns
-        """Run something on the shop's event loop."""
+        """Run a coroutine on the shop's event loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
 
 @contextmanager
 def open_shop(state_dir: Path, log: list[Order] | None = None, settings: AdminSettings | None = None) -> Iterator[Shop]:
-    """Open a shop, its endpoint at a free port of this machine, served from a thread of its own."""
+    """Open a shop whose endpoint a thread serves on a free port."""
     shop = Shop(state_dir, shop_log() if log is None else log)
     thread = threading.Thread(target=shop.loop.run_forever)
     thread.start()

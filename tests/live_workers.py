@@ -1,4 +1,4 @@
-"""Workers on Kafka with the shop of `tests.live_shop`, asked over HTTP."""
+"""Workers on Kafka with the shop of `tests.live_shop`, queried over HTTP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
 class Response(NamedTuple):
-    """A response, read whole."""
+    """A complete response."""
 
     status: int
     headers: dict[str, str]
@@ -49,9 +49,9 @@ class LiveShop(NamedTuple):
     """Order lines of the log."""
 
     def settle(self, lines: int) -> None:
-        """Wait until so many lines are counted, and everything is published."""
+        """Wait until so many lines are counted and every list is published."""
         wait_until(f"{lines} lines are counted and published", lambda: at_rest(self, lines), workers=self.workers)
-        time.sleep(SNAPSHOT_VALID_S + 0.5)  # what is popular may be as old as that
+        time.sleep(SNAPSHOT_VALID_S + 0.5)  # popularity may be as old as that
 
     @property
     def two(self) -> tuple[WorkerProcess, WorkerProcess]:
@@ -67,7 +67,7 @@ def ask(
     headers: dict[str, str] | None = None,
     **query: object,
 ) -> Response:
-    """Ask a worker's endpoint."""
+    """Send a request to a worker."""
     connection = http.client.HTTPConnection(worker.admin, timeout=30)
     try:
         text = f"?{urlencode(query, doseq=True)}" if query else ""
@@ -79,23 +79,23 @@ def ask(
 
 
 def post(worker: WorkerProcess, path: str, document: object, token: str | None = None) -> Response:
-    """Post a document to a worker's endpoint."""
+    """Post a document to a worker."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     return ask(worker, path, "POST", json.dumps(document).encode(), headers)
 
 
 def of_item(item_id: str, *more: str) -> str:
-    """The path of an item, or of something about it."""
+    """The path of an item or of one of its resources."""
     return path_of("items", item_id, *more)
 
 
 def of_customer(customer_id: str, *more: str) -> str:
-    """The path of a customer, or of something about one."""
+    """The path of a customer or of one of its resources."""
     return path_of("customers", customer_id, *more)
 
 
 def ready(worker: WorkerProcess) -> bool:
-    """Whether a worker says that it can be asked."""
+    """Whether a worker reports that it is ready."""
     try:
         return ask(worker, "/health/ready").status == 200
     except OSError:
@@ -103,7 +103,7 @@ def ready(worker: WorkerProcess) -> bool:
 
 
 def swept(worker: WorkerProcess, lines: int) -> bool:
-    """Whether a worker's item partitions have counted so many lines, and published every list exactly."""
+    """Whether a worker's item partitions have counted so many lines and published every list exactly."""
     status = worker.status()
     if status is None:
         return False
@@ -112,9 +112,9 @@ def swept(worker: WorkerProcess, lines: int) -> bool:
 
 
 def at_rest(shop: LiveShop, lines: int) -> bool:
-    """Whether so many lines are counted and every list published, and all workers say that they can be asked.
+    """Whether so many lines are counted, every list is published and all workers are ready.
 
-    A worker that gave up, as one does that another has shut out, is started again, as by any supervisor.
+    A worker that has ended, such as a fenced one, is restarted, as a supervisor would.
     """
     for worker in shop.workers:
         if not worker.running:

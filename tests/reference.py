@@ -1,4 +1,4 @@
-"""docs/commands.md: what every command's --help prints. `python -m tests.reference > docs/commands.md` writes it."""
+"""Writes docs/commands.md, the --help of every command: python -m tests.reference > docs/commands.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDTH = 100
 
 
 def help_of(*command: str) -> str:
-    """What `alsobought COMMAND --help` prints on a terminal WIDTH wide."""
+    """The output of `alsobought COMMAND --help` on a terminal of WIDTH columns."""
     result = CliRunner(env={"COLUMNS": str(WIDTH)}).invoke(
         main, [*command, "--help"], prog_name="alsobought", terminal_width=WIDTH, max_content_width=WIDTH
     )
@@ -22,7 +22,7 @@ def help_of(*command: str) -> str:
 
 
 def commands(group: click.Command = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Every command, with those of groups within it, by name."""
+    """The name of every command, including those of nested groups."""
     if not isinstance(group, click.Group):
         return [path]
     context = click.Context(group, info_name="alsobought")
@@ -40,7 +40,7 @@ def reference() -> str:
         f"## alsobought {' '.join(command)}".rstrip() + f"\n\n```text\n{help_of(*command)}\n```\n"
         for command in commands()
     ]
-    return "\n".join(["# Commands\n\nWhat `--help` prints, of every command.\n", *parts])
+    return "\n".join(["# Commands\n\nThe `--help` of every command.\n", *parts])
 
 
 if __name__ == "__main__":

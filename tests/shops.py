@@ -1,4 +1,4 @@
-"""Small shops for evaluations: seeded logs as CSV files, in which what belongs together is known."""
+"""Small seeded logs for evaluations, as CSV files with known related items."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Purchase(NamedTuple):
 
 
 def shop(seed: int = 0, customers: int = 60, items: int = 40, days: int = 120) -> list[Purchase]:
-    """Customers who buy popular items more often than others, some of them again."""
+    """A log of customers who buy popular items more often than others, some repeatedly."""
     rng = np.random.default_rng(seed)
     taste = 1 / np.arange(1, items + 1)
     amount = customers * 15
@@ -36,9 +36,9 @@ def shop(seed: int = 0, customers: int = 60, items: int = 40, days: int = 120) -
 
 
 def planted(seed: int = 0, pairs: int = 30, customers: int = 300) -> list[Purchase]:
-    """Everybody buys three of many pairs, half of each pair long before and half shortly after the last cutoff.
+    """A log in which everybody buys three of many pairs, every third customer one item of each only after the cutoff.
 
-    Every item is bought equally often on average, so bestsellers know nothing.
+    Every item is bought equally often on average, so bestsellers have no information.
     """
     rng = np.random.default_rng(seed)
     log = []
@@ -56,7 +56,7 @@ def planted(seed: int = 0, pairs: int = 30, customers: int = 300) -> list[Purcha
 
 
 def write_log(path: Path, log: Iterable[Purchase]) -> Path:
-    """The log as a CSV file."""
+    """Write the log as a CSV file."""
     rows = "".join(f"{customer},{item},{time}\n" for time, customer, item in log)
     path.write_text(f"customer_id,item_id,timestamp\n{rows}")
     return path

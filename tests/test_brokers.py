@@ -149,7 +149,7 @@ def test_a_broker_that_cannot_start_says_why(tmp_path: Path, kafka: ApacheKafka)
     rival = ApacheKafka(tmp_path)
     rival._controller_port = kafka.port
 
-    with pytest.raises(BrokerError, match=r"(?s)exit code 1; its last words:.*Address already in use"):
+    with pytest.raises(BrokerError, match=r"(?s)exit code 1; its log ends:.*Address already in use"):
         rival.start()
     with pytest.raises(BrokerError, match="is not running"):
         assert rival.pid

@@ -1,8 +1,8 @@
-"""A worker for the tests, perhaps without one of the parts that make it exact, or dying at a chosen step.
+"""A worker with faults: without one of the parts that make it exact, or dying at a chosen step.
 
     python -m tests.worker_driver FAULTS worker --broker ... --state-dir ...
 
-FAULTS are names of functions here, separated by commas, or "none". They change the code in this process only.
+FAULTS are names of functions in this module, separated by commas, or "none". They patch this process only.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from streams.workers.kafka.producers import OutgoingRecord
 
 MORTAL = True
-OFTEN = 0.01  # of the times that a step is taken, a worker of the chaos dies there
-SOON = 0.3  # of the times, where a test wants to see it die: of the forty steps of its log, it gets through a few
+OFTEN = 0.01  # the chance that a worker of the chaos test dies at a step
+SOON = 0.3  # the chance where a test needs a death: of the forty steps of its log, the worker survives a few
 
 
 def dying(step: Callable[..., Any], share: float, *, before: bool = False) -> Callable[..., Any]:
-    """The step, after or before which the process now and then dies."""
+    """Wrap a step, after or before which the process sometimes dies."""
 
     def taken(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         if before:
@@ -58,13 +58,13 @@ def _perhaps_die(share: float) -> None:
 
 
 def immortal() -> None:
-    """Don't die at any step any more."""
+    """Never die."""
     global MORTAL  # noqa: PLW0603
     MORTAL = False
 
 
 def chaos() -> None:
-    """Die now and then between any two steps of a commit."""
+    """Sometimes die between two steps of a commit."""
     HistoryStore.commit = dying(HistoryStore.commit, OFTEN)  # type: ignore[method-assign]
     HistoryStore.acknowledge = dying(HistoryStore.acknowledge, OFTEN, before=True)  # type: ignore[method-assign]
     RelatedStore.write = dying(RelatedStore.write, OFTEN, before=True)  # type: ignore[method-assign]
@@ -75,12 +75,12 @@ def chaos() -> None:
         return await write(self, records)
 
     FencedProducer.write = taken  # type: ignore[assignment, method-assign]
-    setattr(tally, "count_deltas", dying(stages.count_deltas, OFTEN))  # noqa: B010 - not for others to import
+    setattr(tally, "count_deltas", dying(stages.count_deltas, OFTEN))  # noqa: B010 - a private import of the module
 
 
 def die_before_acknowledging() -> None:
-    """Die when deltas have arrived, before the outbox knows."""
-    # the first time: all that was committed meanwhile travels together, so that there may be no other
+    """Die when deltas are acknowledged, before the outbox entry is deleted."""
+    # at the first time: all that was committed meanwhile is sent together, so there may be no second
     HistoryStore.acknowledge = dying(HistoryStore.acknowledge, 1.0, before=True)  # type: ignore[method-assign]
 
 
@@ -90,7 +90,7 @@ def die_after_commit() -> None:
 
 
 def die_within_a_write() -> None:
-    """Die when some of the records of a write have arrived, without transactions: the first ones of each partition."""
+    """Die when only the first records of a write have arrived, without transactions."""
     send = send_in_batches
 
     async def taken(producer: Any, records: Iterable[OutgoingRecord]) -> Any:  # noqa: ANN401
@@ -104,7 +104,7 @@ def die_within_a_write() -> None:
 
 
 def trust_the_first_partition() -> None:
-    """Believe that all partitions have what the first one has, also without transactions."""
+    """Assume that all partitions have what the first one has, even without transactions."""
     told = ingest.Ingest._told
 
     async def taken(self: ingest.Ingest, reader: Any, partition: int, position: int) -> int:  # noqa: ANN401
@@ -119,12 +119,12 @@ def trust_the_first_partition() -> None:
 
 
 def send_everything_again() -> None:
-    """After a restart, send the whole outbox, whether stage B has it or not."""
+    """After a restart send the whole outbox, whether stage B has it or not."""
     ingest.undelivered = lambda waiting, told: list(waiting)  # noqa: ARG005
 
 
 def count_repeats() -> None:
-    """Count every record of deltas, also one that was counted before."""
+    """Count every record of deltas, even one that was counted before."""
 
     def count(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.uint32]:
         changes = [stages._change(store, unpack_deltas(record)) for record in records]
@@ -135,7 +135,7 @@ def count_repeats() -> None:
 
 
 def forget_the_offset() -> None:
-    """Write the input offset behind the batch of the commit, not in it, and die in between."""
+    """Write the input offset after the batch of the commit rather than in it, and die in between."""
     commit = HistoryStore.commit
 
     def taken(self: HistoryStore, **of: Any) -> int:  # noqa: ANN401
@@ -149,7 +149,7 @@ def forget_the_offset() -> None:
 
 
 def acknowledge_at_once() -> None:
-    """Take deltas for delivered when they are handed over, and die before they are sent."""
+    """Acknowledge deltas when they are queued, and die before they are sent."""
     put = producers.OutboxSender.put
 
     async def taken(self: producers.OutboxSender, delivery: producers.Delivery) -> None:
@@ -161,7 +161,7 @@ def acknowledge_at_once() -> None:
 
 
 def trust_the_store() -> None:
-    """Believe that whatever left the outbox has arrived, without looking at the topic."""
+    """Assume that whatever left the outbox has arrived, without reading the topic."""
 
     async def told(self: ingest.Ingest, reader: Any, partition: int, position: int) -> int:  # noqa: ANN401, ARG001
         store = self._partitions[partition].store
@@ -173,6 +173,6 @@ def trust_the_store() -> None:
 if __name__ == "__main__":
     for fault in sys.argv.pop(1).split(","):
         if fault != "none":
-            setattr(warm_up, "warm_up", lambda _: None)  # noqa: B010 - its commits are not those that are to fail
+            setattr(warm_up, "warm_up", lambda _: None)  # noqa: B010 - its commits must not fail
             globals()[fault]()
     main()

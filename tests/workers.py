@@ -1,4 +1,4 @@
-"""Workers as processes, and the topics and stores they leave, for tests and benchmarks."""
+"""Workers as processes, and the topics and stores that they leave, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_S = 180.0  # a machine of the CI may be several times slower than ours, and have other things to do
+PATIENCE_S = 180.0  # the machine of CI may be several times slower, and shared
 _TAIL_LINES = 30
 
 
 def made_topics(broker: str, prefix: str, purchases: int = 2, items: int = 2) -> Topics:
-    """Topics of a test's own."""
+    """Create topics for one test."""
     topics = Topics(prefix=f"{prefix}-")
     create_topics(broker, topics, Partitions(purchases, items))
     return topics
@@ -40,19 +40,19 @@ def wait_until(
     pause_s: float = 0.1,
     workers: Sequence[WorkerProcess] = (),
 ) -> None:
-    """Return once something holds; fail with its name, and what each of the workers says, when it does not in time.
+    """Return once a condition holds; on timeout fail with its name and the end of each worker's log.
 
-    Fails at once when one of the workers has ended: nothing will come of waiting for it.
+    Fails at once if one of the workers has ended.
     """
     deadline = time.monotonic() + timeout_s
     while True:
         ended = [worker for worker in workers if not worker.running]
         if holds():
             return
-        ended = [worker for worker in ended if not worker.running]  # `holds` may have started it again
+        ended = [worker for worker in ended if not worker.running]  # `holds` may have restarted it
         last_words = "\n\n".join(map(str, workers)) if ended or time.monotonic() > deadline else ""
-        assert not ended, f"a worker has ended, and not: {what}\n{last_words}"
-        assert time.monotonic() < deadline, f"after {timeout_s:.0f} s still not: {what}\n{last_words}"
+        assert not ended, f"a worker ended before: {what}\n{last_words}"
+        assert time.monotonic() < deadline, f"after {timeout_s:.0f} s not yet: {what}\n{last_words}"
         time.sleep(pause_s)
 
 
@@ -65,14 +65,14 @@ def wait_until_current(workers: Sequence[WorkerProcess], lines: int, items: int)
 class WorkerProcess:
     """A worker in a process of its own; what it logs goes to `<directory>/log.txt`.
 
-    It runs in a `with` block only, and is gone when that ends, so that no test leaves one to the next.
+    It runs only in a `with` block, which kills it at the end, so that no test leaves one behind.
 
     Args:
         broker: host:port.
         topics: prefix and generation.
         directory: for its state and log.
-        faults: what `tests.worker_driver` is to change in it.
-        options: of the command; of those given twice the last one counts.
+        faults: names of faults in `tests.worker_driver`.
+        options: of the command; of repeated ones the last counts.
     """
 
     def __init__(self, broker: str, topics: Topics, directory: Path, *options: str, faults: str = "none") -> None:
@@ -83,21 +83,21 @@ class WorkerProcess:
         self.faults = faults
         self.options = ["--broker", broker, "--state-dir", str(self.state), "--admin", self.admin, "--idle-ms", "500"]
         self.options += ["--topic-prefix", topics.prefix, "--generation", topics.generation]
-        # a worker that was killed holds its partitions for a session: a short one makes short tests
+        # a killed worker keeps its partitions for a session: a short session makes short tests
         self.options += ["--session-timeout-ms", "1500", *options]
         self._process: subprocess.Popen[bytes] | None = None
         self._watched = False
 
     def __str__(self) -> str:
-        """How it is, and the last that it said."""
+        """Its status and the end of its log."""
         ended = None if self._process is None else self._process.poll()
         how = f"status {json.dumps(self.status())}" if self.running else f"ended with exit code {ended}"
         log = self.log.read_text(errors="replace") if self.log.exists() else ""
         return f"worker in {self.log.parent}: {how}; its log ends:\n" + "\n".join(log.splitlines()[-_TAIL_LINES:])
 
     def start(self) -> None:
-        """Start it again; it need not be ready."""
-        assert self._watched, "a worker is started by a with block, which also ends it"
+        """Start it; return before it is ready."""
+        assert self._watched, "a worker is started in a with block, which also kills it"
         assert not self.running
         command = [sys.executable, "-m", "tests.worker_driver", self.faults, "worker", *self.options]
         with self.log.open("ab") as log:
@@ -135,7 +135,7 @@ class WorkerProcess:
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for its end; return the exit code."""
+        """Wait until it has ended; return the exit code."""
         assert self._process is not None
         try:
             return self._process.wait(PATIENCE_S)
@@ -143,7 +143,7 @@ class WorkerProcess:
             raise AssertionError(f"after {PATIENCE_S:.0f} s it has not ended: {self}") from None
 
     def status(self) -> dict[str, Any] | None:
-        """What it says of itself; None if it does not answer."""
+        """The document of /status; None if it does not answer."""
         try:
             with urllib.request.urlopen(f"http://{self.admin}/status", timeout=5) as answer:
                 status: dict[str, Any] = json.load(answer)
@@ -174,7 +174,7 @@ def is_current(workers: Sequence[WorkerProcess], lines: int, items: int) -> bool
 
 
 def read_topic(broker: str, topic: str, *, committed: bool = False) -> list[list[Any]]:
-    """The records of a topic, by partition, as a plain consumer gets them."""
+    """The records of a topic by partition, as a plain consumer reads them."""
     consumer = KafkaConsumer(
         bootstrap_servers=broker,
         enable_auto_commit=False,
@@ -192,7 +192,7 @@ def read_topic(broker: str, topic: str, *, committed: bool = False) -> list[list
             while consumer.position(place) < end:
                 for batch in consumer.poll(timeout_ms=500, max_records=5000).values():
                     records += batch
-                # the embedded broker tells of its last batch only where it begins, but the truth to those who fetch
+                # the embedded broker reports the start of its last batch as the end; fetches return the right offset
                 end = max(end, consumer.highwater(place) or 0)
             found.append(records)
         return found
