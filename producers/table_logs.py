@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from producers.arrays import plain
 from producers.chunks import Content
-from producers.fields import FieldReader
 from producers.lines import read_lines
 from producers.shaping import Shaper
 from producers.tables import open_table
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producers.arrays import Mask
+    from producers.fields import FieldReader
     from producers.log_format import LogFormat
     from producers.orders import Orders, Rejection
 
@@ -30,9 +29,9 @@ class TableLog:
         self._path = path
         self._format = log_format
         self._table = open_table(path, log_format)
-        self._shaper = Shaper(str(path), self._table.names, log_format)
+        Shaper(str(path), self._table.names, log_format)  # columns that are missing are named before anything is read
         self.rows_total: int | None = self._table.rows_total
-        self._zoneless = self._nested = False
+        self._nested = False
 
     @property
     def fraction(self) -> float:
@@ -49,24 +48,16 @@ class TableLog:
         return self._table.place(position)
 
     def contents(self) -> Iterator[Content]:
-        """As `Format` says: rows as the shaper leaves them."""
-        shaper = self._shaper = Shaper(str(self._path), self._table.names, self._format)
+        """As `Format` says."""
+        shaper = Shaper(str(self._path), self._table.names, self._format)
         for batch in self._table.batches(shaper.columns):
-            shaped = shaper.shape(batch)
-            self._zoneless |= shaped.zoneless
+            fields, positions = shaper.shape(batch)
             self._nested |= batch.nested or shaper.nested
-            lines = shaped.lines
-            columns = {name: plain(column) for name, column in zip(lines.schema.names, lines.columns, strict=True)}
-            yield Content(columns, shaped.positions, shaped.rejected, batch.end)
+            yield Content(fields, positions, batch.rejected, batch.end)
 
     def read(self, content: Content, reader: FieldReader) -> tuple[Orders, Mask, list[Rejection]]:
         """As `Format` says."""
-        shaped_reader = FieldReader(latest_ms=reader.timestamps.latest_ms)  # the shaper has read the rest
-        orders, rejected = read_lines(content.lines(), content.positions, shaped_reader)
-        zoneless = shaped_reader.timestamps.utc_assumed or self._zoneless
-        reader.timestamps.utc_assumed |= zoneless and self._format.timezone == "UTC"
-        reader.fractions += shaped_reader.fractions
-        reader.events = self._shaper.skipped
+        orders, rejected = read_lines(content.lines(), content.positions, reader)
         if self._nested:
             return *joined_records(orders), rejected
         return orders, np.ones(len(orders), bool), rejected
@@ -76,12 +67,12 @@ def joined_records(orders: Orders) -> tuple[Orders, Mask]:
     """One order for the lines that stand at one place, and whether its neighbours may be joined to it.
 
     Args:
-        orders: one for each line.
+        orders: one for each line, or erasure.
     """
     count = len(orders)
     opens = np.ones(count, bool)
     opens[1:] = (
-        (np.diff(orders.position) != 0)
+        (np.diff(orders.after) != 0)
         | (orders.customer[1:] != orders.customer[:-1])
         | (orders.kind[1:] != orders.kind[:-1])
         | (orders.key[1:] != orders.key[:-1])
@@ -93,7 +84,7 @@ def joined_records(orders: Orders) -> tuple[Orders, Mask]:
         time=orders.time[first],
         kind=orders.kind[first],
         key=orders.key[first],
-        start=np.append(first, count).astype(np.int64),
+        start=np.append(orders.start[:-1][first], orders.start[-1]),
         after=orders.after[first],
     )
     return joined, joined.key != 0

@@ -19,10 +19,11 @@ from producers.inspection.profiles import matching_profile, merged
 from producers.inspection.roles import NAMES, PURCHASE_EVENTS, VIEW_TEXTS, filled, find_roles, plain_name, words
 from producers.inspection.text import sample as sample_text
 from producers.log_format import RETURN_TEXTS, LogFormat, with_settings
-from producers.notations import notations_of, read_times, readings
+from producers.notations import notations_of, read_times, readings, reads_all
 from producers.records import Paths, as_cell, decode
+from producers.shaping import as_text, joined
 from producers.sources import READ_ERRORS, Source, compression_of, members
-from producers.tables import ArrowTable, RecordTable, sheet_rows
+from producers.tables import ArrowTable, RecordTable, open_table, sheet_rows
 from producers.timestamps import TimestampReader
 
 if TYPE_CHECKING:
@@ -91,13 +92,16 @@ class _Sample:
     """Columns that hold times by their type."""
 
 
-def inspect(path: Path, settings: Mapping[str, Any] | None = None, profile: Profile | None = None) -> Inspection:
+def inspect(
+    path: Path, settings: Mapping[str, Any] | None = None, profile: Profile | None = None, *, whole: bool = False
+) -> Inspection:
     r"""Look at a log, at samples of it if it is large.
 
     Args:
         path: the file.
         settings: attributes of `LogFormat` that are told, and not to be looked for.
         profile: told, too, where `settings` says nothing. Without one, a log is taken for what its header says.
+        whole: whether dates with two readings in the samples are looked for in the whole file.
 
     Raises:
         LogError: it cannot be read, or is no log.
@@ -143,12 +147,14 @@ def inspect(path: Path, settings: Mapping[str, Any] | None = None, profile: Prof
     roles = find_roles(sample.cells, wanted, settings.get("timestamp_format"))
     if roles.columns.get("timestamp", ("",))[0] in sample.times:
         roles.notations = ["iso"]
+    if whole and not sample.complete and {"day-first", "month-first"} <= set(roles.notations):
+        roles.notations = _notations_of_all(path, sample, roles)
     decided = _decisions(found, sample, roles, settings)
     found.columns = _described(sample, roles)
     _set_options(found, roles, decided, settings)
     if found.question is None and not roles.missing:
         columns = {name: paths for name, paths in roles.columns.items() if paths != (name,)}
-        attributes = {**sample.settings, **decided, **settings, "columns": columns}
+        attributes = {**sample.settings, **settings, **decided, "columns": columns}
         attributes["typed"] = roles.typed
         found.log_format = with_settings(LogFormat(), attributes)
         _look_at_order(found, sample, settings)
@@ -223,6 +229,19 @@ def _notation(
         times = read_times(pa.array([example]), notations[0]).time.astype("datetime64[ms]").astype("datetime64[s]")
         found.assumed.append(f"'{example}' is {str(times[0]).replace('T00:00:00', '')} ({notations[0]})")
         found.options += ["--timestamp-format", notations[0]]
+
+
+def _notations_of_all(path: Path, sample: _Sample, roles: Roles) -> list[str]:
+    """The notations that fit all of a file, of those that fit a sample."""
+    paths = roles.columns["timestamp"]
+    left = list(roles.notations)
+    for batch in open_table(path, LogFormat.from_settings(sample.settings)).batches(list(paths)):
+        texts = as_text(joined([batch.columns[column] for column in paths])).drop_null()
+        fitting = [name for name in left if reads_all(texts, name)]
+        left = fitting or left  # a line that fits none is rejected
+        if len(left) < 2:
+            break
+    return left
 
 
 def _majority(texts: Sequence[str]) -> list[str]:
@@ -300,7 +319,7 @@ def _identifiers(
             )
         if name == "item_id":
             _look_at_items(found, roles.columns[name][0], cells, settings)
-    if numbers:
+    if numbers and "number_columns" not in settings:
         decided["number_columns"] = tuple(numbers)
     customers = filled(sample.cells.get(roles.columns.get("customer_id", ("",))[0], []))
     if customers:
@@ -356,6 +375,10 @@ def _gaps(
     if roles.missing:
         return
     extra = {text.lower() for text in settings.get("missing", ())}
+    if told := settings.get("fill_down"):
+        numbers = sample.cells.get(roles.columns.get("order_id", ("",))[0])
+        if numbers is not None and "order_id" not in told and len(filled(numbers)) < len(numbers):
+            decided["fill_down"] = (*told, "order_id")
 
     def there(name: str) -> list[bool]:
         rows = zip(*(sample.cells.get(path, [None] * found.rows) for path in roles.columns[name]), strict=True)
