@@ -69,7 +69,7 @@ class Rows:
         self._room[rows] = room
 
     def _lay_out(self) -> None:
-        """Lay all rows out anew, without what those that moved left behind, in columns that have a third to spare."""
+        """Rebuild the columns without the gaps of rows that moved, with a third to spare."""
         places = np.cumsum(self._room) - self._room
         self._end = int(self._room.sum())
         size = max(self._end * 3 // 2, 64)

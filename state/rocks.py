@@ -79,7 +79,7 @@ class Rocks:
             raise StateError(f"{path} holds no state; name the --state-dir of a replay")
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "CURRENT").exists() and any(file.stat().st_size for file in path.glob("*.[sl][so][tg]")):
-            # RocksDB would begin anew and delete these
+            # RocksDB would create a new database and delete these
             raise StateDamaged(
                 f"{path} is damaged: it has no file CURRENT; restore a snapshot, or delete it and replay"
             )

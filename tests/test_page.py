@@ -128,7 +128,7 @@ def test_the_keyboard_suffices(shop: Shop, browser: Page) -> None:
     assert browser.locator("#found").is_hidden()
 
 
-def test_curves_show_how_often_orders_were_foretold(shop: Shop, browser: Page) -> None:
+def test_curves_show_the_hit_rates_of_scored_orders(shop: Shop, browser: Page) -> None:
     for number, items in enumerate([("tea",), ("odd6", "odd5"), ("milk", "odd3")]):
         order(shop, f"c{8 + number}", *items, time_s=1_709_200_000 + number * 86_400)
     scored = json.load(urllib.request.urlopen(f"{shop.url}/quality"))  # noqa: S310 - our own

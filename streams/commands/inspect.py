@@ -75,16 +75,16 @@ def inspect(
 def _settings(
     columns: str | None, timestamp_format: str | None, encoding: str | None, member: str | None
 ) -> dict[str, Any]:
-    """Attributes of `LogFormat` that were told."""
+    """Attributes of `LogFormat` that options set."""
     from producers.columns import parse_columns
 
-    told = {
+    options = {
         "columns": {field: (column,) for field, column in parse_columns(columns).items()} or None,
         "timestamp_format": timestamp_format,
         "encoding": encoding,
         "member": member,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _document(found: Inspection, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,8 +92,8 @@ def _document(found: Inspection, settings: Mapping[str, Any]) -> dict[str, Any]:
     log_format = found.log_format
     command = None
     if found.question is None:
-        told = [part for name in ("encoding", "member") if name in settings for part in (f"--{name}", settings[name])]
-        command = ["replay", str(found.path), *found.options, *told]
+        given = [part for name in ("encoding", "member") if name in settings for part in (f"--{name}", settings[name])]
+        command = ["replay", str(found.path), *found.options, *given]
     return {
         "file": str(found.path),
         "what": found.what,
@@ -141,9 +141,9 @@ def _report(found: Inspection, document: dict[str, Any]) -> str:
         "busiest_customer_share": "lines of the busiest customer",
         "out_of_order_share": "lines a day or more behind",
     }
-    told = [f"  {found.figures[name]:>6.1%}  {text}" for name, text in figures.items() if found.figures.get(name)]
-    if told:
-        lines += ["", "of the rows looked at:", *told]
+    shares = [f"  {found.figures[name]:>6.1%}  {text}" for name, text in figures.items() if found.figures.get(name)]
+    if shares:
+        lines += ["", "of the rows looked at:", *shares]
     if document["lines"]:
         lines += ["", "as they would be counted:"]
         lines += [f"  {_line(line)}" for line in document["lines"]]

@@ -224,7 +224,7 @@ def _count(
         if done:
             click.echo(f"{done:,} related lists written")
         if asked:
-            click.echo("stopped before every list was written; the same command writes them anew")
+            click.echo("stopped before every list was written; the same command writes them again")
             sys.exit(INTERRUPTED)
     finally:
         embedded.close()

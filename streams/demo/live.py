@@ -43,12 +43,12 @@ _IN_EARNEST = 10_000  # lines
 
 
 class DemoFailed(Exception):
-    """The broker or the worker ended. The message has its last words."""
+    """The broker or the worker ended. The message has the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSettings:
-    """What a live demo is told.
+    """Settings of a live demo.
 
     Attributes:
         speed: seconds of event time to one of ours; None: as fast as can be.
@@ -66,14 +66,14 @@ def run_live(settings: LiveSettings, say: Callable[[str], None]) -> None:
 
     Args:
         settings: of the demo.
-        say: told what people are to know, line by line.
+        say: prints a line for the user.
 
     Raises:
         DemoFailed, NoEmbeddedBroker, LogError, PublishingFailed, BrokerUnavailable: it could not run.
     """
     log = grocery_file("transactions.parquet")
     for package in ("producers", "streams"):
-        logging.getLogger(package).addHandler(logging.NullHandler())  # what people are to know, they are told
+        logging.getLogger(package).addHandler(logging.NullHandler())  # the demo prints what users need to know
     with Interruptions() as interruptions, ExitStack() as stack:
         try:
             _run(settings, log, say, interruptions, stack)
@@ -181,10 +181,10 @@ def _wait_for_counting(
 ) -> None:
     """Return once the worker counts in earnest."""
     deadline = time.monotonic() + _PATIENCE_S
-    told = False
+    warned = False
     while not sending.ended and _counted(_status(address)) < _IN_EARNEST:
-        if time.monotonic() > deadline and not told:
-            told = True
+        if time.monotonic() > deadline and not warned:
+            warned = True
             say("the counting loops are being compiled, the first time only: half a minute or so")
         _check(children)
         time.sleep(_POLL_S)

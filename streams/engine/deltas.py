@@ -230,7 +230,7 @@ def check_runs(deltas: Deltas, pair_window: int, items: int, newest: int) -> Non
 
     Args:
         deltas: from `unpack_deltas`.
-        pair_window: W of the design; 0: no limit.
+        pair_window: the pair window W; 0: no limit.
         items: how many items the purchases partition had before.
         newest: event time in milliseconds of the newest purchase counted, these included.
 

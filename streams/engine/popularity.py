@@ -31,7 +31,7 @@ class Popularity(NamedTuple):
     chance: Floats
     """(n,) P: the chance that a random first purchase is the item."""
     trend: Floats
-    """(n,) how much more often it is bought of late than its share of all purchases says."""
+    """(n,) how much more often it is bought recently than its share of all purchases says."""
 
 
 def epoch_weights(epochs: list[int], newest_day: int, half_life_days: float | None) -> Floats:
@@ -77,7 +77,7 @@ def decayed_share(table: PopularityTable, items: int, half_life_days: float) -> 
 
 
 def recent_share(table: PopularityTable, items: int) -> Floats:
-    """(items,) what the trend sets against an item's share of all purchases: its share of those of late."""
+    """(items,) what the trend sets against an item's share of all purchases: its share of recent ones."""
     return decayed_share(table, items, TREND_HALF_LIFE_DAYS)
 
 

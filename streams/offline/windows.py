@@ -3,7 +3,7 @@
 A window opens at every 16,384th row of a file's first 131,072, and at every 262,144th row from there on. It takes in
 the orders whose first line is among the next 2,048 rows. A replay that scores commits right before a window, so that
 everything before it is known, and the window whole: what is known when an order of it is scored depends on the file
-alone, not on where the replay was interrupted or how large its commits are. To look at popularity anew for each of many
+alone, not on where the replay was interrupted or how large its commits are. To recompute popularity for each of many
 small stretches would cost more than counting them.
 """
 

@@ -1,4 +1,4 @@
-"""How well orders were foretold: the hit_counts of prequential scoring, read as rates. Floats from integers."""
+"""Hit rates: the hit counts of prequential scoring, integers, as floats."""
 
 from __future__ import annotations
 

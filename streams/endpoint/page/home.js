@@ -1,4 +1,4 @@
-// The start: bestsellers, what is being bought, and how well that was foretold.
+// The start page: bestsellers, what is being bought, and the hit rate of recommendations.
 
 import { ask } from "./api.js";
 import { count, date, h, itemLink, named, percent, problem } from "./elements.js";

@@ -76,7 +76,7 @@ function row(entry, at, most, best) {
       h("span", { class: "track thin", "--score": `${100 * entry.score / best}%` }, h("i", { class: "score" }))),
     h("span", { class: "figures" },
       h("span", { title: "N: customers who bought both" }, h("b", {}, count(entry.bought_together)), h("small", { title: "E: how many by chance" }, ` vs ${decimal(entry.expected)}`, h("span", { class: "wide" }, " expected"))),
-      h("small", {}, h("span", { class: `trend ${trend}`, title: "trend: how much more it is bought of late" }, `${trend === "up" ? "\u25b2" : trend === "down" ? "\u25bc" : "\u25cf"} ${decimal(entry.trend, 2)}`), h("span", {}, ` \u00b7 score ${decimal(entry.score, 2)}`))));
+      h("small", {}, h("span", { class: `trend ${trend}`, title: "trend: how much more it is bought recently" }, `${trend === "up" ? "\u25b2" : trend === "down" ? "\u25bc" : "\u25cf"} ${decimal(entry.trend, 2)}`), h("span", {}, ` \u00b7 score ${decimal(entry.score, 2)}`))));
 }
 
 // What a new list says that the one before did not.

@@ -22,7 +22,7 @@ export async function quality() {
   };
   const said = `running hit rates: recommended ${percent(last.hit_rate, 1)}, bestsellers ${percent(last.bestseller_hit_rate, 1)}`;
   return h("section", { class: "card quality" },
-    h("h2", {}, "Foretold"),
+    h("h2", {}, "Hit rate"),
     h("p", { class: "legend" },
       h("span", {}, h("i", { class: "key surplus" }), "recommended ", h("b", {}, percent(last.hit_rate, 1))),
       h("span", {}, h("i", { class: "key score" }), "bestsellers ", h("b", {}, percent(last.bestseller_hit_rate, 1)))),
