@@ -29,9 +29,9 @@ class RecordingStage:
         self.opened: set[int] = set()
         self._turned = asyncio.Event()
 
-    async def open(self, partition: int) -> int:
+    async def open(self, number: int) -> int:
         """Start at the beginning of the topic."""
-        self.opened.add(partition)
+        self.opened.add(number)
         return 0
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
@@ -44,8 +44,8 @@ class RecordingStage:
     async def flush(self) -> None:
         """Nothing is in flight."""
 
-    async def close(self, partition: int) -> None:
-        self.opened.remove(partition)
+    async def close(self, number: int) -> None:
+        self.opened.remove(number)
 
     def offsets(self) -> dict[int, int]:
         """None."""

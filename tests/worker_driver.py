@@ -105,22 +105,22 @@ def die_within_a_write() -> None:
 
 def trust_the_first_partition() -> None:
     """Assume that all partitions have what the first one has, even without transactions."""
-    told = ingest.Ingest._told
+    find = ingest.Ingest._find_delivered_offset
 
-    async def taken(self: ingest.Ingest, reader: Any, partition: int, position: int) -> int:  # noqa: ANN401
+    async def taken(self: ingest.Ingest, reader: Any, number: int, purchases_offset: int) -> int:  # noqa: ANN401
         settings = self._settings
         self._settings = replace(settings, fencing=True)
         try:
-            return await told(self, reader, partition, position)
+            return await find(self, reader, number, purchases_offset)
         finally:
             self._settings = settings
 
-    ingest.Ingest._told = taken  # type: ignore[method-assign]
+    ingest.Ingest._find_delivered_offset = taken  # type: ignore[method-assign]
 
 
 def send_everything_again() -> None:
     """After a restart send the whole outbox, whether stage B has it or not."""
-    ingest.undelivered = lambda waiting, told: list(waiting)  # noqa: ARG005
+    ingest.undelivered = lambda entries, delivered_offset: list(entries)  # noqa: ARG005
 
 
 def count_repeats() -> None:
@@ -163,11 +163,11 @@ def acknowledge_at_once() -> None:
 def trust_the_store() -> None:
     """Assume that whatever left the outbox has arrived, without reading the topic."""
 
-    async def told(self: ingest.Ingest, reader: Any, partition: int, position: int) -> int:  # noqa: ANN401, ARG001
-        store = self._partitions[partition].store
-        return min([store.purchases_offset, *(entry.begin for entry in ingest._outbox(store))])
+    async def taken(self: ingest.Ingest, reader: Any, number: int, purchases_offset: int) -> int:  # noqa: ANN401, ARG001
+        entries = ingest._outbox(self._partitions[number].store)
+        return min([purchases_offset, *(entry.begin for entry in entries)])
 
-    ingest.Ingest._told = told  # type: ignore[method-assign]
+    ingest.Ingest._find_delivered_offset = taken  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

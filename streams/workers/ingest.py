@@ -1,8 +1,20 @@
-"""Stage A at work: orders from Kafka into histories, and the deltas they make to stage B, each exactly once.
+"""Stage A: counts orders from Kafka into histories, and delivers the deltas they make to stage B, each exactly once.
 
-A commit makes the orders' effect, their offset and the deltas durable together; the deltas are sent behind it. Whoever
-opens a partition shuts the owner before it out, and learns from the deltas that are there how far the log was told. A
-store that is behind (it was rebuilt, restored, or another worker had the partition) catches up without telling.
+A commit, step by step:
+
+    1  read records of `purchases`, from the offset in the store
+    2  decode them into orders; the invalid ones become rejections
+    3  apply the orders to the histories, which gives the deltas
+    4  write histories, offset and deltas (the outbox) in one RocksDB batch: this is the commit
+    5  send deltas and rejections in one Kafka transaction, for all commits that wait
+    6  once it is committed, drop those deltas from the outbox
+
+Steps 5 and 6 run in the background while the next orders are counted. After a crash before step 4 the same records are
+read again; after a crash behind it the outbox is sent again, except for what `co-purchases` has already.
+
+Whoever opens a partition fences previous owners, and then finds on `co-purchases` the offset up to which deltas were
+delivered. A store that is behind that (it was restored or rebuilt, or another worker owned the partition) counts up to
+it without delivering anything.
 """
 
 from __future__ import annotations
@@ -41,12 +53,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SOURCE, BEGIN, END = "source", "begin", "end"
-_USUAL_LINES = 10.0  # of an order, until we know better
-_MOST_TOLD = 50  # items bought in a commit of which watchers are told
+"""Headers of a record of deltas: the purchases partition, and the range of its offsets that was counted."""
+MOST_NOTIFIED = 50  # items bought in a commit of which watchers are notified
+_USUAL_LINES = 10.0  # of an order, until we have seen some
 
 
-class _Waiting(NamedTuple):
-    """A delivery in a store's outbox."""
+class _OutboxEntry(NamedTuple):
+    """What a commit has to deliver."""
 
     commit: int
     begin: int
@@ -57,18 +70,18 @@ class _Waiting(NamedTuple):
 
 @dataclass(slots=True)
 class PurchasesPartition:
-    """A purchases partition that is ours."""
+    """An open purchases partition."""
 
     store: HistoryStore
     outbox_sender: OutboxSender | None = None
     delivered_offset: int = 0
-    """Log position up to which stage B has deltas."""
+    """Offset of `purchases` up to which stage B has deltas."""
     sent_to: int | None = None
-    """While it is being opened: offset of `co-purchases` up to which earlier owners may have sent."""
+    """While it is being opened: offset of `co-purchases` up to which previous owners may have written."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while orders are counted: who holds it reads the histories as of a commit."""
+    """Held while orders are counted: its holder reads the histories as of a commit."""
     touched: frozenset[bytes | None] = frozenset()
-    """Keys of the orders that are being counted: the histories of other customers can be read meanwhile."""
+    """Keys of the orders that are being counted; the histories of other customers can be read meanwhile."""
 
 
 class Ingest:
@@ -80,8 +93,8 @@ class Ingest:
         counting: what is counted.
 
     Attributes:
-        on_counted: (item ids) told, on the event loop, what was just bought; of many items only some.
-        scorer: makes what scores a partition's orders before they are counted; None: nobody does.
+        on_counted: (item ids) called on the event loop with what was just bought; of many items only with some.
+        scorer: makes the function that scores a partition's orders before they are counted; None: none are scored.
     """
 
     name = "ingest"
@@ -100,144 +113,190 @@ class Ingest:
 
     @property
     def most_records(self) -> int:
-        """As many as will hold the lines of one commit."""
+        """As many as hold the lines of one commit."""
         return max(1, int(self._settings.commit_lines / self._lines_per_record))
 
     @property
     def partitions(self) -> Mapping[int, PurchasesPartition]:
-        """The partitions that are open."""
+        """The open partitions."""
         return self._partitions
 
     @property
     def stores(self) -> list[HistoryStore]:
         """The open stores."""
-        return [source.store for source in self._partitions.values()]
+        return [partition.store for partition in self._partitions.values()]
 
     def offsets(self) -> dict[int, int]:
-        """Offset up to which each open partition is counted."""
-        return {partition: source.store.purchases_offset for partition, source in self._partitions.items()}
+        """Offset of `purchases` up to which each open partition is counted."""
+        return {number: partition.store.purchases_offset for number, partition in self._partitions.items()}
 
-    async def open(self, partition: int) -> int | None:
-        """Open a partition's histories, shut earlier owners out, and send what a crash may have kept back.
+    # Opening a partition
+
+    async def open(self, number: int) -> int | None:
+        """Open a partition's histories, fence previous owners, and deliver what is left in the outbox.
 
         Returns:
-            The offset from which to read; None if it is to be tried again: what earlier owners sent may stand behind
-            what others have not finished, and can't be read yet. A worker that died leaves such a transaction. It ends
-            when the partition in whose name it was begun is opened, here or by another worker.
+            The offset from which to read; None if it must be tried again: what previous owners wrote may stand behind
+            an open transaction of another partition, and can't be read yet. A worker that died leaves such a
+            transaction. It ends when that partition is opened, here or by another worker.
         """
-        source = self._partitions.get(partition)
-        if source is None:
-            source = self._partitions[partition] = PurchasesPartition(
-                await asyncio.to_thread(self._open_store, partition)
-            )
-        if source.sent_to is None:
-            source.sent_to = await self._shut_out(partition, source)
+        opened = self._partitions.get(number)
+        if opened is None:
+            opened = PurchasesPartition(await asyncio.to_thread(self._open_store, number))
+            self._partitions[number] = opened
+        if opened.sent_to is None:
+            opened.sent_to = await self._fence(number, opened)
         async with TopicReader(self._settings.broker) as reader:
-            if (await reader.bounds(self._settings.topics.co_purchases, 0))[1] < source.sent_to:
+            if (await reader.bounds(self._settings.topics.co_purchases, 0))[1] < opened.sent_to:
                 return None
-            source.sent_to = None
-            source.delivered_offset = await self._told(reader, partition, source.store.purchases_offset)
-            waiting = _outbox(source.store)
-            if source.store.purchases_offset > source.delivered_offset and all(
-                entry.begin != source.delivered_offset for entry in waiting
-            ):
-                await self._make_again(partition, source)
-                waiting = []
-            await self._send_again(reader, partition, source, waiting)
-        if source.store.purchases_offset < source.delivered_offset:
+            opened.sent_to = None
+            opened.delivered_offset = await self._find_delivered_offset(reader, number, opened.store.purchases_offset)
+            await self._resume_outbox(reader, number, opened)
+        if opened.store.purchases_offset < opened.delivered_offset:
             logger.info(
-                "ingest: partition %d: histories stand at %d, deltas were made up to %d: catching up",
-                partition,
-                source.store.purchases_offset,
-                source.delivered_offset,
+                "ingest: partition %d: histories end at offset %d, deltas at %d: catching up",
+                number,
+                opened.store.purchases_offset,
+                opened.delivered_offset,
             )
-        return source.store.purchases_offset
+        return opened.store.purchases_offset
 
-    async def _shut_out(self, partition: int, source: PurchasesPartition) -> int:
-        """Shut earlier owners out; return the offset of `co-purchases` up to which they may have sent."""
-        if source.outbox_sender is not None:
-            await source.outbox_sender.close()
-        topics = self._settings.topics
-        name = f"{topics.group(self.name)}-{partition}"
-        producer = make_producer(self._settings.broker, name, fencing=self._settings.fencing)
-        await producer.open()
-
-        def acknowledge(commits: Sequence[int]) -> None:
-            source.store.acknowledge(commits)  # of the store it has then: it may be made again
-
-        source.outbox_sender = OutboxSender(producer, acknowledge)
-        async with TopicReader(self._settings.broker, committed=False) as reader:
-            return (await reader.bounds(topics.co_purchases, 0))[1]
-
-    async def _make_again(self, partition: int, source: PurchasesPartition) -> None:
-        logger.warning(
-            "ingest: partition %d: its histories went on from %d another way than the owner since; "
-            "they are made again from the topic's start",
-            partition,
-            source.delivered_offset,
-        )
-        source.store.close()
-        shutil.rmtree(source.store.path)
-        source.store = await asyncio.to_thread(self._open_store, partition)
-
-    def _open_store(self, partition: int) -> HistoryStore:
-        path = self._directory.store(HISTORIES, partition)
+    def _open_store(self, number: int) -> HistoryStore:
+        path = self._directory.store(HISTORIES, number)
         if restore_store(path, self._settings.restore_from):
             logger.info("ingest: %s was restored from %s", path, self._settings.restore_from)
         return open_histories(path, self._counting)
 
-    async def _told(self, reader: TopicReader, partition: int, position: int) -> int:
-        """Log position up to which stage B has deltas in all its partitions.
+    async def _fence(self, number: int, partition: PurchasesPartition) -> int:
+        """Fence previous owners; return the offset of `co-purchases` up to which they may have written."""
+        if partition.outbox_sender is not None:
+            await partition.outbox_sender.close()
+        topics = self._settings.topics
+        name = f"{topics.group(self.name)}-{number}"
+        producer = make_producer(self._settings.broker, name, fencing=self._settings.fencing)
+        await producer.open()
 
-        In transactions they go to all partitions or to none, so one tells.
+        def acknowledge(commits: Sequence[int]) -> None:
+            partition.store.acknowledge(commits)  # not bound to today's store, which may be rebuilt
+
+        partition.outbox_sender = OutboxSender(producer, acknowledge)
+        async with TopicReader(self._settings.broker, committed=False) as reader:
+            return (await reader.bounds(topics.co_purchases, 0))[1]
+
+    async def _find_delivered_offset(self, reader: TopicReader, number: int, purchases_offset: int) -> int:
+        """Offset of `purchases` up to which stage B has deltas in all its partitions.
+
+        A transaction writes to all partitions or none, so looking at one is enough.
         """
-        mine = str(partition).encode()
-        told = []
+        topic = self._settings.topics.co_purchases
+        source = str(number).encode()
+        ends = []
         for item_partition in range(1 if self._settings.fencing else self._counting.item_partitions):
-            last = await reader.last(
-                self._settings.topics.co_purchases, item_partition, lambda record: dict(record.headers)[SOURCE] == mine
-            )
-            told.append(0 if last is None else int(dict(last.headers)[END]))
-        kept_from = (await reader.bounds(self._settings.topics.co_purchases, 0))[0]
-        if not min(told) and kept_from > 0 and position > 0:
+            last = await reader.last(topic, item_partition, lambda record: dict(record.headers)[SOURCE] == source)
+            ends.append(0 if last is None else int(dict(last.headers)[END]))
+        kept_from = (await reader.bounds(topic, 0))[0]
+        if not min(ends) and kept_from > 0 and purchases_offset > 0:
             raise LogLost(
-                f"topic {self._settings.topics.co_purchases} partition 0 has no record of purchases partition "
-                f"{partition} any more, which stands at {position}: what stage B was told is not to be known. "
-                "Records of this topic must be kept for ever: start a new --generation"
+                f"topic {topic} partition 0 no longer has a record of purchases partition {number}, whose state ends "
+                f"at {purchases_offset}: it is unknown which deltas stage B has. Records of this topic must be kept "
+                "for ever: start a new --generation"
             )
-        return min(told)
+        return min(ends)
 
-    async def _send_again(
-        self, reader: TopicReader, partition: int, source: PurchasesPartition, waiting: list[_Waiting]
-    ) -> None:
-        """Send the outbox from where stage B stands; what it has is acknowledged."""
-        if source.outbox_sender is None:
+    async def _resume_outbox(self, reader: TopicReader, number: int, partition: PurchasesPartition) -> None:
+        """Send what stage B lacks of the outbox, acknowledge what it has; rebuild a store that does not fit."""
+        if partition.outbox_sender is None:
             return
-        for entry in undelivered(waiting, source.delivered_offset):
-            refused = set(source.store.refused(entry.commit).tolist())
+        entries = _outbox(partition.store)
+        delivered = partition.delivered_offset
+        if partition.store.purchases_offset > delivered and all(entry.begin != delivered for entry in entries):
+            await self._rebuild(number, partition)
+            entries = []
+        for entry in undelivered(entries, delivered):
+            refused = set(partition.store.refused(entry.commit).tolist())
             records = []
             if entry.rejected:
-                async for some in reader.records(self.topic, partition, entry.begin, entry.end):
+                async for some in reader.records(self.topic, number, entry.begin, entry.end):
                     records += some
             rejections = read_orders(records)[1]
-            delivery = self._delivery(partition, entry, records, rejections, refused)
-            await source.outbox_sender.put(delivery)
-        await source.outbox_sender.flush()
-        left = [commit for commit, _ in source.store.outbox()]
+            await partition.outbox_sender.put(self._delivery(number, entry, records, rejections, refused))
+        await partition.outbox_sender.flush()
+        left = [commit for commit, _ in partition.store.outbox()]
         if left:
-            source.store.acknowledge(left)
+            partition.store.acknowledge(left)
+
+    async def _rebuild(self, number: int, partition: PurchasesPartition) -> None:
+        """Start from the beginning of the topic: another owner has divided the same records into other commits."""
+        logger.warning(
+            "ingest: partition %d: another worker delivered the deltas from offset %d on; "
+            "the histories here are rebuilt from the start of the topic",
+            number,
+            partition.delivered_offset,
+        )
+        partition.store.close()
+        shutil.rmtree(partition.store.path)
+        partition.store = await asyncio.to_thread(self._open_store, number)
+
+    # Counting orders, and delivering their deltas
+
+    async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
+        """Count the orders of each partition; unless more orders wait already, give the next ones time to arrive."""
+        begun = time.monotonic()
+        lines = 0
+        for partition in self._partitions.values():
+            if partition.outbox_sender is not None:
+                partition.outbox_sender.check()
+        for number, batch in records.items():
+            partition = self._partitions[number]
+            fresh = [record for record in batch if record.offset >= partition.store.purchases_offset]
+            delivered = [record for record in fresh if record.offset < partition.delivered_offset]
+            for stretch in (delivered, fresh[len(delivered) :]):
+                if stretch:
+                    lines += await self._count(number, partition, stretch)
+        got = sum(map(len, records.values()))
+        if got and lines:
+            self._lines_per_record = max(1.0, 0.8 * self._lines_per_record + 0.2 * lines / got)
+        if any(waiting.values()) or not got:
+            return Turn()
+        return Turn(pause=max(0.0, begun + self._settings.commit_interval_ms / 1000 - time.monotonic()))
+
+    async def _count(self, number: int, partition: PurchasesPartition, records: list[Any]) -> int:
+        """Count records that follow the store's offset, and deliver the deltas unless stage B has them."""
+        begin, end = partition.store.purchases_offset, records[-1].offset + 1
+        # the lists already know orders that were delivered before: scoring them would flatter
+        scored = self.scorer is not None and begin >= partition.delivered_offset
+        score = self.scorer(partition.store) if self.scorer is not None and scored else _no_score
+        async with partition.lock:
+            partition.touched = frozenset(record.key for record in records)
+            (commit, deltas, refused), rejections, lines, bought = await asyncio.to_thread(
+                _count, partition.store, number, records, end, score
+            )
+            partition.touched = frozenset()
+        self.lines += lines
+        if end <= partition.delivered_offset:
+            partition.store.acknowledge([commit])
+            return lines
+        self.rejected += len(rejections) + len(refused)
+        if bought:
+            self.on_counted(bought)
+        entry = _OutboxEntry(commit, begin, end, len(rejections), deltas)
+        if partition.outbox_sender is not None:
+            delivery = self._delivery(number, entry, records, rejections, set(refused.tolist()))
+            await partition.outbox_sender.put(delivery)
+        return lines
 
     def _delivery(
         self,
-        partition: int,
-        entry: _Waiting,
+        number: int,
+        entry: _OutboxEntry,
         records: Iterable[Any],
         rejections: list[Rejection],
         refused: set[int],
     ) -> Delivery:
+        """The deltas of a commit for every item partition, and the records that it rejected, at least in part."""
         topics = self._settings.topics
-        numbers = {SOURCE: partition, BEGIN: entry.begin, END: entry.end}
-        headers = tuple((name, str(number).encode()) for name, number in numbers.items())
+        numbers = {SOURCE: number, BEGIN: entry.begin, END: entry.end}
+        headers = tuple((name, str(value).encode()) for name, value in numbers.items())
         sent = [
             OutgoingRecord(topics.co_purchases, item_partition, None, entry.deltas, headers)
             for item_partition in range(self._counting.item_partitions)
@@ -251,87 +310,45 @@ class Ingest:
             sent += [rejection_record(by_offset[offset], NOT_HELD_REASON, topics) for offset in sorted(refused)]
         return Delivery(entry.commit, entry.end, sent)
 
-    async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
-        """Count the orders of each partition; a commit that has room waits for company."""
-        begun = time.monotonic()
-        lines = 0
-        for source in self._partitions.values():
-            if source.outbox_sender is not None:
-                source.outbox_sender.check()
-        for partition, batch in records.items():
-            source = self._partitions[partition]
-            fresh = [record for record in batch if record.offset >= source.store.purchases_offset]
-            known = [record for record in fresh if record.offset < source.delivered_offset]
-            for stretch in (known, fresh[len(known) :]):
-                if stretch:
-                    lines += await self._count(partition, source, stretch)
-        got = sum(map(len, records.values()))
-        if got and lines:
-            self._lines_per_record = max(1.0, 0.8 * self._lines_per_record + 0.2 * lines / got)
-        if any(waiting.values()) or not got:
-            return Turn()
-        return Turn(pause=max(0.0, begun + self._settings.commit_interval_ms / 1000 - time.monotonic()))
-
-    async def _count(self, partition: int, source: PurchasesPartition, records: list[Any]) -> int:
-        """Count records that follow where the store stands, and send the deltas unless stage B has them."""
-        begin, end = source.store.purchases_offset, records[-1].offset + 1
-        # what stage B was told before would be scored by lists that know it
-        score = self.scorer(source.store) if self.scorer is not None and begin >= source.delivered_offset else _no_score
-        async with source.lock:
-            source.touched = frozenset(record.key for record in records)
-            (commit, deltas, refused), rejections, lines, bought = await asyncio.to_thread(
-                _count, source.store, partition, records, end, score
-            )
-            source.touched = frozenset()
-        self.lines += lines
-        if end <= source.delivered_offset:
-            source.store.acknowledge([commit])
-            return lines
-        self.rejected += len(rejections) + len(refused)
-        if bought:
-            self.on_counted(bought)
-        entry = _Waiting(commit, begin, end, len(rejections), deltas)
-        if source.outbox_sender is not None:
-            await source.outbox_sender.put(self._delivery(partition, entry, records, rejections, set(refused.tolist())))
-        return lines
+    # Letting go of partitions
 
     async def flush(self) -> None:
         """Return once stage B has all deltas."""
-        for source in self._partitions.values():
-            source.sent_to = None  # others may send now
-            if source.outbox_sender is not None:
-                await source.outbox_sender.flush()
+        for partition in self._partitions.values():
+            partition.sent_to = None  # the next owners may write from now on
+            if partition.outbox_sender is not None:
+                await partition.outbox_sender.flush()
 
-    async def close(self, partition: int) -> None:
+    async def close(self, number: int) -> None:
         """Release a partition."""
-        source = self._partitions.pop(partition, None)
-        if source is not None:
-            async with source.lock:  # a reader may be at it
+        closed = self._partitions.pop(number, None)
+        if closed is not None:
+            async with closed.lock:  # somebody may be reading
                 pass
-            if source.outbox_sender is not None:
-                await source.outbox_sender.close()
-            source.store.close()
+            if closed.outbox_sender is not None:
+                await closed.outbox_sender.close()
+            closed.store.close()
 
 
-def undelivered(waiting: Iterable[_Waiting], told: int) -> list[_Waiting]:
-    """What of an outbox stage B does not have, given the log position up to which it was told."""
-    return [entry for entry in waiting if entry.end > told]
+def undelivered(entries: Iterable[_OutboxEntry], delivered_offset: int) -> list[_OutboxEntry]:
+    """The entries of an outbox that stage B does not have."""
+    return [entry for entry in entries if entry.end > delivered_offset]
 
 
-def _outbox(store: HistoryStore) -> list[_Waiting]:
+def _outbox(store: HistoryStore) -> list[_OutboxEntry]:
     entries = []
     for commit, packed in store.outbox():
         deltas = unpack_deltas(packed)
-        entries.append(_Waiting(commit, deltas.begin, deltas.end, deltas.rejected, packed))
+        entries.append(_OutboxEntry(commit, deltas.begin, deltas.end, deltas.rejected, packed))
     return entries
 
 
 def _count(
-    store: HistoryStore, partition: int, records: list[Any], end: int, score: Score
+    store: HistoryStore, number: int, records: list[Any], end: int, score: Score
 ) -> tuple[tuple[int, bytes, npt.NDArray[np.int64]], list[Rejection], int, list[str]]:
-    """Decode and count; in a thread, so that heartbeats go on."""
+    """Decode and count in a thread, so that heartbeats continue."""
     orders, rejections = read_orders(records)
-    counted = count_orders(store, partition, orders, end, len(rejections), score=score)
+    counted = count_orders(store, number, orders, end, len(rejections), score=score)
     return counted, rejections, len(orders.item) + len(rejections), _bought(orders)
 
 
@@ -340,6 +357,6 @@ def _no_score(*_: object) -> dict[int, Sequence[int]]:
 
 
 def _bought(orders: Orders) -> list[str]:
-    """Ids of items bought, the last ones of many."""
+    """Ids of the items bought, the last ones if there are many."""
     bought = np.repeat(orders.kind == PURCHASE, np.diff(orders.start))
-    return [orders.items[number] for number in dict.fromkeys(orders.item[bought][-_MOST_TOLD:].tolist())]
+    return [orders.items[number] for number in dict.fromkeys(orders.item[bought][-MOST_NOTIFIED:].tolist())]

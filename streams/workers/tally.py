@@ -125,11 +125,11 @@ class Tally:
         now = time.monotonic()
         return max((partition.publisher.age_s(now) for partition in self._partitions.values()), default=0.0)
 
-    async def open(self, partition: int) -> int:
+    async def open(self, number: int) -> int:
         """Open a partition's counts and lists, and fence previous owners."""
-        opened = self._partitions.get(partition)
+        opened = self._partitions.get(number)
         if opened is None:
-            opened = self._partitions[partition] = await asyncio.to_thread(self._open_stores, partition)
+            opened = self._partitions[number] = await asyncio.to_thread(self._open_stores, number)
         await opened.publisher.open()
         return opened.counts.co_purchases_offset
 
@@ -168,9 +168,9 @@ class Tally:
         for partition in self._partitions.values():
             await partition.publisher.flush()
 
-    async def close(self, partition: int) -> None:
+    async def close(self, number: int) -> None:
         """Release a partition."""
-        closed = self._partitions.pop(partition, None)
+        closed = self._partitions.pop(number, None)
         if closed is not None:
             async with closed.lock:  # somebody may be reading
                 await closed.publisher.close()

@@ -97,10 +97,10 @@ class CatalogueFeed(Service):
             await self._consumer.stop()
 
     async def _has_everything(self) -> bool:
-        for place in self._consumer.assignment():
-            end = self._consumer.last_stable_offset(place)
+        for topic_partition in self._consumer.assignment():
+            end = self._consumer.last_stable_offset(topic_partition)
             # the end is unknown until the first fetch
-            if end is None or await self._consumer.position(place) < end:
+            if end is None or await self._consumer.position(topic_partition) < end:
                 return False
         return True
 

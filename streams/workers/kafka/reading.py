@@ -45,25 +45,25 @@ class TopicReader:
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Offset of the first record that is kept, and the offset after the last that can be read."""
-        place = TopicPartition(topic, partition)
-        begin = int((await self._consumer.beginning_offsets([place]))[place])
-        end = int((await self._consumer.end_offsets([place]))[place])
+        topic_partition = TopicPartition(topic, partition)
+        begin = int((await self._consumer.beginning_offsets([topic_partition]))[topic_partition])
+        end = int((await self._consumer.end_offsets([topic_partition]))[topic_partition])
         if begin == end:
             return begin, end
         # the embedded broker answers with the offset at which the last batch begins; a fetch returns the true end
-        self._consumer.assign([place])
-        self._consumer.seek(place, end - 1)
+        self._consumer.assign([topic_partition])
+        self._consumer.seek(topic_partition, end - 1)
         fetched_end = self._consumer.last_stable_offset if self._committed else self._consumer.highwater
-        while (found := fetched_end(place)) is None:
+        while (found := fetched_end(topic_partition)) is None:
             await self._consumer.getmany(timeout_ms=20)
         return begin, max(end, int(found))
 
     async def records(self, topic: str, partition: int, begin: int, end: int) -> AsyncIterator[list[Any]]:
         """The records from offset `begin` up to, but not including, `end`, in batches."""
-        place = TopicPartition(topic, partition)
-        self._consumer.assign([place])
-        self._consumer.seek(place, begin)
-        while await self._consumer.position(place) < end:
+        topic_partition = TopicPartition(topic, partition)
+        self._consumer.assign([topic_partition])
+        self._consumer.seek(topic_partition, begin)
+        while await self._consumer.position(topic_partition) < end:
             for records in (await self._consumer.getmany(timeout_ms=200, max_records=2000)).values():
                 yield [record for record in records if record.offset < end]
 

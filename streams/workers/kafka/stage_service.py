@@ -57,7 +57,7 @@ class Stage(Protocol):
     def most_records(self) -> int:
         """How many records a turn may bring."""
 
-    async def open(self, partition: int) -> int | None:
+    async def open(self, number: int) -> int | None:
         """Make a partition ready, whoever owned it in between.
 
         Returns:
@@ -76,7 +76,7 @@ class Stage(Protocol):
     async def flush(self) -> None:
         """Finish what is in flight: partitions may move to other workers now."""
 
-    async def close(self, partition: int) -> None:
+    async def close(self, number: int) -> None:
         """Release a partition's stores."""
 
     def offsets(self) -> dict[int, int]:
@@ -181,7 +181,11 @@ class StageService(Service):
             # after a rebalance in between, partitions are read again from the offsets that their stores give
             if assignment != self._assignment or self.should_stop:
                 return Turn()
-            ready = {place.partition: batch for place, batch in records.items() if place.partition in self._ready}
+            ready = {
+                topic_partition.partition: batch
+                for topic_partition, batch in records.items()
+                if topic_partition.partition in self._ready
+            }
             turn = await self.stage.work(ready, await self._waiting())
             if time.monotonic() > self._displayed + COMMIT_FOR_DISPLAY_S:
                 await self._display()
@@ -205,9 +209,9 @@ class StageService(Service):
     async def _waiting(self) -> dict[int, int]:
         waiting = {}
         for partition in self._ready:
-            place = TopicPartition(self.stage.topic, partition)
-            end = self._consumer.last_stable_offset(place)
-            lag = None if end is None else max(end - await self._consumer.position(place), 0)
+            topic_partition = TopicPartition(self.stage.topic, partition)
+            end = self._consumer.last_stable_offset(topic_partition)
+            lag = None if end is None else max(end - await self._consumer.position(topic_partition), 0)
             self._membership.lag[partition] = lag or 0
             # the lag is unknown until the first fetch, which does not mean that nothing waits
             waiting[partition] = 1 if lag is None else lag
@@ -231,11 +235,11 @@ class StageService(Service):
             return False
 
     async def _read_from(self, partition: int, offset: int, begun: float) -> None:
-        place = TopicPartition(self.stage.topic, partition)
-        await self._check_log(place, offset)
+        topic_partition = TopicPartition(self.stage.topic, partition)
+        await self._check_log(topic_partition, offset)
         try:
-            self._consumer.seek(place, offset)
-            self._consumer.resume(place)
+            self._consumer.seek(topic_partition, offset)
+            self._consumer.resume(topic_partition)
         except IllegalStateError:
             return  # another rebalance has begun
         self._ready.add(partition)
@@ -243,21 +247,21 @@ class StageService(Service):
         seconds = time.monotonic() - begun
         logger.info("%s: partition %d is ready, from offset %d (%.1f s)", self.stage.name, partition, offset, seconds)
 
-    async def _check_log(self, place: TopicPartition, offset: int) -> None:
-        begin = (await self._consumer.beginning_offsets([place]))[place]
-        end = (await self._consumer.end_offsets([place]))[place]
+    async def _check_log(self, topic_partition: TopicPartition, offset: int) -> None:
+        begin = (await self._consumer.beginning_offsets([topic_partition]))[topic_partition]
+        end = (await self._consumer.end_offsets([topic_partition]))[topic_partition]
         if offset > end:  # the embedded broker may report an end that is too low
             async with TopicReader(self._broker) as reader:
-                begin, end = await reader.bounds(place.topic, place.partition)
+                begin, end = await reader.bounds(topic_partition.topic, topic_partition.partition)
         if offset < begin:
             raise LogLost(
-                f"topic {place.topic} partition {place.partition} begins at offset {begin}, the state of "
+                f"topic {topic_partition.topic} partition {topic_partition.partition} begins at offset {begin}, the state of "
                 f"{self.stage.name} ends at {offset}: the records between were deleted before they were counted. "
                 "Restore a later snapshot (--restore-from), and keep the topic's records for ever: retention.ms=-1"
             )
         if offset > end:
             raise LogLost(
-                f"topic {place.topic} partition {place.partition} ends at offset {end}, the state of {self.stage.name} "
+                f"topic {topic_partition.topic} partition {topic_partition.partition} ends at offset {end}, the state of {self.stage.name} "
                 f"ends at {offset}: this is not the topic that was counted. Start a new --generation"
             )
 
@@ -288,12 +292,12 @@ class StageService(Service):
             except Exception as error:  # noqa: BLE001 - whatever it is, aiokafka would only log it
                 await self.crash(error)
 
-    def assigned(self, places: Iterable[TopicPartition]) -> None:
+    def assigned(self, topic_partitions: Iterable[TopicPartition]) -> None:
         """Handle the end of a rebalance: these partitions are ours; each is read once its store is open."""
-        places = set(places)
-        self._consumer.pause(*places)
+        topic_partitions = set(topic_partitions)
+        self._consumer.pause(*topic_partitions)
         self._assignment += 1
-        self._assigned = {place.partition for place in places}
+        self._assigned = {topic_partition.partition for topic_partition in topic_partitions}
         self._ready = set()
         self._membership.joined = True
         self._membership.assigned = set(self._assigned)
