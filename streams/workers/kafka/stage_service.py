@@ -253,16 +253,15 @@ class StageService(Service):
         if offset > end:  # the embedded broker may report an end that is too low
             async with TopicReader(self._broker) as reader:
                 begin, end = await reader.bounds(topic_partition.topic, topic_partition.partition)
+        where = f"topic {topic_partition.topic} partition {topic_partition.partition}"
         if offset < begin:
             raise LogLost(
-                f"topic {topic_partition.topic} partition {topic_partition.partition} begins at offset {begin}, the state of "
-                f"{self.stage.name} ends at {offset}: the records between were deleted before they were counted. "
+                f"{where} begins at offset {begin}, the state of {self.stage.name} ends at {offset}: the records between were deleted before they were counted. "
                 "Restore a later snapshot (--restore-from), and keep the topic's records for ever: retention.ms=-1"
             )
         if offset > end:
             raise LogLost(
-                f"topic {topic_partition.topic} partition {topic_partition.partition} ends at offset {end}, the state of {self.stage.name} "
-                f"ends at {offset}: this is not the topic that was counted. Start a new --generation"
+                f"{where} ends at offset {end}, the state of {self.stage.name} ends at {offset}: this is not the topic that was counted. Start a new --generation"
             )
 
     async def _display(self) -> None:
