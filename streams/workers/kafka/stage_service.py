@@ -256,12 +256,14 @@ class StageService(Service):
         where = f"topic {topic_partition.topic} partition {topic_partition.partition}"
         if offset < begin:
             raise LogLost(
-                f"{where} begins at offset {begin}, the state of {self.stage.name} ends at {offset}: the records between were deleted before they were counted. "
+                f"{where} begins at offset {begin}, the state of {self.stage.name} ends at {offset}: the records "
+                "between were deleted before they were counted. "
                 "Restore a later snapshot (--restore-from), and keep the topic's records for ever: retention.ms=-1"
             )
         if offset > end:
             raise LogLost(
-                f"{where} ends at offset {end}, the state of {self.stage.name} ends at {offset}: this is not the topic that was counted. Start a new --generation"
+                f"{where} ends at offset {end}, the state of {self.stage.name} ends at {offset}: this is not the "
+                "topic that was counted. Start a new --generation"
             )
 
     async def _display(self) -> None:
