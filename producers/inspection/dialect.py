@@ -60,7 +60,7 @@ def settle_dialect(
     Args:
         lines: its first lines, without line ends.
         later: whole lines from further on.
-        settings: attributes of `LogFormat` that are told.
+        settings: attributes of `LogFormat` that are given.
 
     >>> found = settle_dialect(["sep=;", "user;item;at", "ann;tea;2023-01-01", "bob;tea;2023-01-02"])
     >>> found.separator, found.skip_lines, found.names, found.rows[0]
@@ -68,14 +68,14 @@ def settle_dialect(
     """
     everything, lines = lines, list(lines[:MOST_LINES])
     said: list[str] = []
-    told = re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip("\ufeff")) if lines else None
-    first = 1 if told else 0
+    named = re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip("\ufeff")) if lines else None
+    first = 1 if named else 0
     comment = _comment(lines)
     kept = [line for line in lines[first:] if line.strip() and not (comment and line.startswith(comment))]
     escape = _escape(kept)
     settings = settings or {}
     escape = settings.get("escape", escape)
-    separator = settings.get("separator") or (told[1] if told else _separator(kept, escape))
+    separator = settings.get("separator") or (named[1] if named else _separator(kept, escape))
     quote = settings.get("quote", _quote(kept, separator))
     widths = Counter(len(row) for row in split(kept, separator, quote, escape))
     width = _width(widths)

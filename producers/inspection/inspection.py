@@ -99,8 +99,8 @@ def inspect(
 
     Args:
         path: the file.
-        settings: attributes of `LogFormat` that are told, and not to be looked for.
-        profile: told, too, where `settings` says nothing. Without one, a log is taken for what its header says.
+        settings: attributes of `LogFormat` that are given, and not to be looked for.
+        profile: used where `settings` says nothing. Without one, a log is taken for what its header says.
         whole: whether dates with two readings in the samples are looked for in the whole file.
 
     Raises:
@@ -162,7 +162,7 @@ def inspect(
 
 
 def _paths(paths: Sequence[str], cells: Mapping[str, object]) -> tuple[str, ...]:
-    """Columns as told, of which "date+time" names two."""
+    """Columns as given, of which "date+time" names two."""
     divided: list[str] = []
     for path in paths:
         divided += [path] if path in cells or "+" not in path else [part.strip() for part in path.split("+")]
@@ -269,10 +269,10 @@ def _events(
         return
     if column is None:
         return
-    if told := settings.get("purchases"):
-        if not words(list(told)) & words(events) and found.complete:
+    if given := settings.get("purchases"):
+        if not words(list(given)) & words(events) and found.complete:
             found.question = found.question or (
-                f"{found.path}: no line has {column} {' or '.join(told)}; it holds {', '.join(events[:10])}. "
+                f"{found.path}: no line has {column} {' or '.join(given)}; it holds {', '.join(events[:10])}. "
                 f"Say which are purchases with --purchases {column}={events[0]}"
             )
         return
@@ -375,10 +375,10 @@ def _gaps(
     if roles.missing:
         return
     extra = {text.lower() for text in settings.get("missing", ())}
-    if told := settings.get("fill_down"):
+    if given := settings.get("fill_down"):
         numbers = sample.cells.get(roles.columns.get("order_id", ("",))[0])
-        if numbers is not None and "order_id" not in told and len(filled(numbers)) < len(numbers):
-            decided["fill_down"] = (*told, "order_id")
+        if numbers is not None and "order_id" not in given and len(filled(numbers)) < len(numbers):
+            decided["fill_down"] = (*given, "order_id")
 
     def there(name: str) -> list[bool]:
         rows = zip(*(sample.cells.get(path, [None] * found.rows) for path in roles.columns[name]), strict=True)
@@ -421,14 +421,14 @@ def _set_options(found: Inspection, roles: Roles, decided: Mapping[str, Any], se
     del decided
     typeless = "type=" in found.options
     found.options = [option for option in found.options if option != "type="]
-    told = settings.get("columns", {})
+    given = settings.get("columns", {})
     profiled = "--profile" in found.options
     mapped = {
         name: paths
         for name, paths in roles.columns.items()
         if paths != (name,)
         and not (name == "type" and "--purchases" in found.options)
-        and not (profiled and name in told)
+        and not (profiled and name in given)
     }
     pairs = [f"{name}={'+'.join(mapped[name])}" for name in FIELDS if name in mapped]
     if typeless:
@@ -436,7 +436,7 @@ def _set_options(found: Inspection, roles: Roles, decided: Mapping[str, Any], se
     if pairs:
         place = 2 if profiled else 0
         found.options[place:place] = ["--columns", ",".join(pairs)]
-    guessed = [name for name in FIELDS[:3] if name in mapped and name not in roles.certain and name not in told]
+    guessed = [name for name in FIELDS[:3] if name in mapped and name not in roles.certain and name not in given]
     found.unconfirmed |= bool(guessed)
 
 

@@ -132,7 +132,7 @@ def find_roles(
     for name, paths in wanted.items():
         if any(paths):
             roles.columns[name] = paths
-            roles.reasons[name] = "as told"
+            roles.reasons[name] = "as given"
             roles.certain.add(name)
     _find_timestamp(roles, sample, timestamp_format)
     taken = {path for paths in roles.columns.values() for path in paths}

@@ -83,9 +83,9 @@ class SeedListReader:
     ) -> None:
         """Ask all owners at once, each for everything; partitions that one no longer has are routed one by one."""
         owners = await self._owners.of_all()
-        places_of: dict[str | None, list[StagePartition]] = {}
+        partitions_of: dict[str | None, list[StagePartition]] = {}
         for place in remote:
-            places_of.setdefault(owners.get(place), []).append(place)
+            partitions_of.setdefault(owners.get(place), []).append(place)
 
         async def from_partition(place: StagePartition) -> None:
             item_ids = [ids[row] for row in remote[place]]
@@ -110,7 +110,7 @@ class SeedListReader:
             self._owners.forget()
             await asyncio.gather(*[from_partition(place) for place in places])
 
-        await asyncio.gather(*[from_owner(owner, places) for owner, places in places_of.items()])
+        await asyncio.gather(*[from_owner(owner, places) for owner, places in partitions_of.items()])
 
     async def _ask(self, owner: str, item_ids: list[str]) -> list[PublishedList]:
         reply = await self._peers.post(owner, LISTS_PATH, encode(ListsQuestion(item_ids)), MSGPACK)
