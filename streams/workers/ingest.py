@@ -310,7 +310,7 @@ class Ingest:
             sent += [rejection_record(by_offset[offset], NOT_HELD_REASON, topics) for offset in sorted(refused)]
         return Delivery(entry.commit, entry.end, sent)
 
-    # Letting go of partitions
+    # Releasing partitions
 
     async def flush(self) -> None:
         """Return once stage B has all deltas."""

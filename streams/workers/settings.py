@@ -16,7 +16,7 @@ STAGES = ("ingest", "tally")
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker is told.
+    """Settings of a worker.
 
     Attributes:
         broker: host:port of the broker, several separated by commas.
@@ -37,8 +37,8 @@ class WorkerSettings:
         admin: host:port of the worker's web server.
         advertise: host:port at which other workers reach it; None: that of `admin`.
         admin_token: what requests that write need; None: they are refused.
-        fencing: whether to write in transactions, which shut a worker out that another has replaced; without them, for
-            brokers that have none, there must be no second worker.
+        fencing: whether to write in transactions, which fences previous owners; without them, for brokers that
+            have none, there must be no second worker.
         restore_from: a snapshot, for stores that are missing in `state_dir`.
 
     Raises:

@@ -311,7 +311,7 @@ class ListPublisher:
         """How long the oldest change has waited to be looked at, in seconds."""
         return self._queue.age_s(now)
 
-    # Letting go of a partition
+    # Releasing a partition
 
     async def flush(self) -> None:
         """Return once the lists that are being sent have arrived.

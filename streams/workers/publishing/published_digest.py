@@ -1,4 +1,4 @@
-"""What readers were told: as much of each published list as shows, at a glance, whether another is worth publishing."""
+"""Digests of published lists, which show without reading the list whether a new one is worth publishing."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 _ROOM = 1024
 _UNKNOWN, _NEVER = -2, -1
-# odd, and another for each place, so that no single bit of a list can change without changing the sum
+# odd, and different for each column and rank, so that no single bit of a list can change without changing the sum
 _FACTORS = np.random.default_rng(2017).integers(1, 1 << 63, (5, LIST_LENGTH), np.uint64) | np.uint64(1)
 
 
 class PublishedDigests:
-    """Members, scores and a checksum of published lists by item number; 420 bytes an item.
+    """Members, scores and a checksum of published lists by item number; 420 bytes per item.
 
     Args:
-        read: (item numbers) their lists as they were published, None for none; asked once an item.
+        read: (item numbers) returns their published lists, None for none; called once for each item.
     """
 
     def __init__(self, read: Callable[[list[int]], list[StoredList | None]]) -> None:
@@ -37,10 +37,10 @@ class PublishedDigests:
         self._checksum = np.zeros(_ROOM, np.uint64)
 
     def differing(self, items: npt.NDArray[np.uint32], lists: RelatedLists, tolerance: float) -> npt.NDArray[np.intp]:
-        """Rows of `lists`, those of (n,) `items`, that differ from what was told.
+        """Rows of `lists`, the lists of (n,) `items`, that differ from the published ones.
 
-        A list differs if its items or their order do, or if a score moved by more than `tolerance`, as a share of what
-        it was; with tolerance 0, if anything differs at all.
+        A list differs if its items or their order do, or if a score moved by more than `tolerance` times its previous
+        value; with tolerance 0, if anything differs.
         """
         self._make_room(items)
         unknown = items[self._length[items] == _UNKNOWN].tolist()
@@ -50,19 +50,19 @@ class PublishedDigests:
         if tolerance == 0:
             same &= self._checksum[items] == _checksums(lists[:5])
         else:
-            told = self._score[items]
+            published = self._score[items]
             same &= (self._item[items] == lists.item).all(axis=1)
-            same &= (np.abs(lists.score - told) <= tolerance * np.abs(told)).all(axis=1)
+            same &= (np.abs(lists.score - published) <= tolerance * np.abs(published)).all(axis=1)
         return np.flatnonzero(~same)
 
     def record(self, items: npt.NDArray[np.uint32], lists: RelatedLists, rows: npt.NDArray[np.intp]) -> None:
-        """Take note that some rows of `lists`, those of (n,) `items`, are being published."""
+        """Record that some rows of `lists`, the lists of (n,) `items`, are being published."""
         self._make_room(items)
-        told = items[rows]
-        self._item[told] = lists.item[rows]
-        self._score[told] = lists.score[rows]
-        self._length[told] = lists.length[rows]
-        self._checksum[told] = _checksums([column[rows] for column in lists[:5]])
+        published = items[rows]
+        self._item[published] = lists.item[rows]
+        self._score[published] = lists.score[rows]
+        self._length[published] = lists.length[rows]
+        self._checksum[published] = _checksums([column[rows] for column in lists[:5]])
 
     def _recall(self, item: int, stored: StoredList | None) -> None:
         if stored is None:

@@ -1,4 +1,4 @@
-"""Which lists to make next: of items just bought, of the shard that waits longest, of what is not yet exact."""
+"""Which lists to refresh next: of items just bought, of the shard that waits longest, of what is not exact yet."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 MOST_BOUGHT = 4096
-"""Items bought that may wait; with more of them, going through all shards in turn is quicker than one by one."""
+"""Most bought items that may wait; with more, refreshing all shards in turn is faster."""
 SHARDS = 256
-"""Shards of the items that are looked at in turn: of a large catalogue, some thirty milliseconds of work each."""
+"""Shards of the items, refreshed in turn; about thirty milliseconds each for a large catalogue."""
 
 
 class RefreshQueue:
-    """The refreshing of one partition's lists.
+    """The order in which one partition's lists are refreshed.
 
-    A purchase changes the lists of the item bought most, those of the items around it a little, and through popularity
-    every list a trace. So items bought come first, and behind them the shards of all items take turns, the one with
-    the oldest change first.
+    A purchase changes the list of the bought item most, those of its neighbours a little, and through popularity every
+    list slightly. So bought items come first, then the shards of all items in turn, the one with the oldest change
+    first.
 
     Args:
-        now: monotonic seconds; until every shard was looked at, its lists may be wrong since then.
+        now: monotonic seconds; lists may be out of date since then until their shard is refreshed.
 
     >>> refresh = RefreshQueue(now=0.0)
     >>> refresh.changed(np.array([7, 3, 7]), commit=1, now=1.0)
@@ -36,7 +36,7 @@ class RefreshQueue:
         self._commit = 0
 
     def changed(self, items: npt.NDArray[np.uint32], commit: int, now: float) -> None:
-        """Take note of a commit of the counts, and of the items bought in it."""
+        """Record a commit of the counts and the items bought in it."""
         self._bought.update(dict.fromkeys(items.tolist()))
         if len(self._bought) > MOST_BOUGHT:
             self._bought.clear()
@@ -44,55 +44,55 @@ class RefreshQueue:
         self._commit = commit
 
     def bought(self, most: int) -> npt.NDArray[np.uint32]:
-        """The next items bought, at most so many; they are taken off the list."""
+        """Remove and return the next bought items, at most `most`."""
         items = list(self._bought)[:most]
         for item in items:
             del self._bought[item]
         return np.array(items, np.uint32)
 
     def oldest(self) -> int | None:
-        """The shard whose oldest change waits longest; None if nothing has changed since they were looked at."""
+        """The shard whose change has waited longest; None if nothing has changed since all were refreshed."""
         number = int(self._since.argmin())
         return None if math.isinf(self._since[number]) else number
 
     def inexact(self) -> int | None:
-        """A shard of which lists may differ a trace from the counts; None if every list is exactly current."""
+        """A shard whose published lists may differ slightly from the counts; None if every list is exact."""
         behind = np.flatnonzero(self._exact != self._commit)
         return int(behind[0]) if len(behind) else None
 
     def looked_at(self, number: int, *, exactly: bool) -> None:
-        """Take note that a shard's lists were made; `exactly`: and published if they differed at all."""
+        """Record that a shard was refreshed; `exactly`: that lists were published if they differed at all."""
         self._since[number] = math.inf
         if exactly:
             self._exact[number] = self._commit
 
     def is_current(self, commit: int) -> None:
-        """Take note that every list is exact as of `commit`."""
+        """Record that every list is exact as of `commit`."""
         self._commit = commit
         self._since[:] = math.inf
         self._exact[:] = commit
         self._bought.clear()
 
     def age_s(self, now: float) -> float:
-        """How long the oldest change has waited to be looked at, in seconds."""
+        """How long the oldest change has waited for a refresh, in seconds."""
         return max(0.0, now - float(self._since.min())) if self.oldest() is not None else 0.0
 
     def __len__(self) -> int:
-        """How many items bought wait."""
+        """The number of bought items that wait."""
         return len(self._bought)
 
 
 class RateLimit:
-    """A second's worth at most is saved up; what is spent beyond it must first be earned again.
+    """A limit per second. At most one second's worth is saved; overspending must be earned back.
 
     Args:
-        per_second: how much; None: no limit.
+        per_second: the limit; None: no limit.
 
-    >>> allowance = RateLimit(per_second=100.0)
-    >>> allowance.left(now=7.0)
+    >>> limit = RateLimit(per_second=100.0)
+    >>> limit.left(now=7.0)
     100.0
-    >>> allowance.spend(150)
-    >>> allowance.left(now=7.25), allowance.left(now=7.5), allowance.left(now=60.0)
+    >>> limit.spend(150)
+    >>> limit.left(now=7.25), limit.left(now=7.5), limit.left(now=60.0)
     (-25.0, 0.0, 100.0)
     """
 
@@ -102,7 +102,7 @@ class RateLimit:
         self._at = -math.inf
 
     def left(self, now: float) -> float:
-        """How much may be done, in monotonic seconds `now`."""
+        """How much may be spent at `now`, in monotonic seconds."""
         if math.isfinite(self._per_second):
             earned = self._per_second * max(0.0, now - self._at)
             self._left = min(self._left + earned, self._per_second)
@@ -110,5 +110,5 @@ class RateLimit:
         return self._left
 
     def spend(self, amount: float) -> None:
-        """Take note of what was done, perhaps more than was left."""
+        """Spend an amount, perhaps more than is left."""
         self._left -= amount
