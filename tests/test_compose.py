@@ -1,4 +1,4 @@
-"""docker-compose.yml can't be run everywhere; that it is whole, and that the commands understand it, can be checked."""
+"""docker-compose.yml is valid, complete, and uses options that exist. It cannot be run everywhere."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ COMPOSE = {
         "volumes": {"type": "object", "additionalProperties": {"type": "null"}},
     },
 }
-"""What the Compose Specification says of as much of it as we use."""
+"""The part of the Compose Specification that the file uses."""
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def compose() -> dict[str, Any]:
     return found
 
 
-def test_it_is_what_the_compose_specification_allows(compose: dict[str, Any]) -> None:
+def test_it_conforms_to_the_compose_specification(compose: dict[str, Any]) -> None:
     jsonschema.validate(compose, COMPOSE)
 
 

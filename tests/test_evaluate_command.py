@@ -28,7 +28,7 @@ def log(tmp_path: Path) -> Path:
     return write_log(tmp_path / "orders.csv", shop())
 
 
-def test_results_have_the_form_that_is_promised(log: Path, tmp_path: Path) -> None:
+def test_results_have_the_documented_form(log: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run(log, "--systems", SOME, "--out", out, "--cutoffs", "2", "--at", "3")
 
@@ -43,8 +43,8 @@ def test_results_have_the_form_that_is_promised(log: Path, tmp_path: Path) -> No
     assert "**default**" in (out / "table.md").read_text()
 
 
-def test_the_report_needs_nothing_else(log: Path, tmp_path: Path) -> None:
-    """It is mailed around, and opened where there is no network."""
+def test_the_report_is_self_contained(log: Path, tmp_path: Path) -> None:
+    """It is sent by mail, and opened without a network."""
     run(log, "--systems", SOME, "--out", tmp_path / "out", "--cutoffs", "2")
     report = (tmp_path / "out" / "report.html").read_text()
 
@@ -53,7 +53,7 @@ def test_the_report_needs_nothing_else(log: Path, tmp_path: Path) -> None:
     assert set(re.findall(r"https?://[^\"' ]+", report)) == {"http://www.w3.org/2000/svg"}
 
 
-def test_an_interrupted_evaluation_goes_on_where_it_stopped(log: Path, tmp_path: Path) -> None:
+def test_an_interrupted_evaluation_continues_where_it_stopped(log: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     whole = run(log, "--systems", SOME, "--out", out, "--cutoffs", "2")
     before = json.loads((out / "results.json").read_text())
@@ -79,7 +79,7 @@ def test_outcomes_of_another_protocol_are_not_mixed(log: Path, tmp_path: Path) -
     assert "holds outcomes with seed 0, now 7: set it back to add systems to them" in result.output
 
 
-def test_columns_are_named_as_everywhere(tmp_path: Path) -> None:
+def test_columns_are_mapped_as_in_other_commands(tmp_path: Path) -> None:
     path = write_log(tmp_path / "orders.csv", shop())
     path.write_text(path.read_text().replace("customer_id", "household", 1))
     assert run(path, "--systems", "default", "--columns", "customer_id=household").exit_code == 0
@@ -97,7 +97,7 @@ def test_columns_are_named_as_everywhere(tmp_path: Path) -> None:
         (["--columns", "customer_id"], "'customer_id' is not FIELD=COLUMN"),
     ],
 )
-def test_what_can_not_be_done_is_said_in_a_sentence(log: Path, arguments: list[str], message: str) -> None:
+def test_an_impossible_evaluation_is_explained_in_a_sentence(log: Path, arguments: list[str], message: str) -> None:
     result = run(log, *arguments)
     assert result.exit_code == 2
     assert message in re.sub(r"\s+", " ", result.output)

@@ -1,4 +1,4 @@
-"""What is shipped is what the evaluation chose, and the evaluation's document says so."""
+"""The defaults are those that the evaluation chose, as docs/evaluation.md says."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ SHIPPED = {
 
 
 def table(heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading, without its head."""
+    """The cells of the first table under a heading, without the header."""
     section = DOCUMENT.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     end = next((at for at, line in enumerate(lines) if at > 1 and line.startswith("|---")), len(lines) + 1)
     return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines[2 : end - 1]]
 
 
-def test_the_shipped_settings_are_those_that_were_chosen() -> None:
+def test_the_defaults_are_those_that_were_chosen() -> None:
     assert {row[0]: row[1] for row in table("The defaults")} == SHIPPED
     assert Blend().popularity == POPULARITY_SHARE
     assert inspect.signature(Blend).parameters["repeats"].default == 0
@@ -50,7 +50,7 @@ def test_the_document_shows_every_system(log: str) -> None:
 
 
 def test_no_other_setting_is_better_on_both_logs() -> None:
-    """Better beyond the noise, that is; if one is, ship it."""
+    """Better beyond the noise; if one is, make it the default."""
     tuned = {system.name for system in SYSTEMS if system.group in ("settings", "windows")}
     better = []
     for log in ("Grocery", "Movie"):

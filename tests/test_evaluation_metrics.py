@@ -11,8 +11,8 @@ def test_metrics_equal_a_hand_computed_example() -> None:
     recommended = np.array([[3, 0, 2, -1], [4, 1, 0, 2], [2, 3, 4, 0]])
     targets = np.array(
         [
-            [True, False, True, False, False],  # two of its three targets are candidates; places 2 and 3 of the list
-            [False, False, True, False, False],  # found, but only in the fourth place
+            [True, False, True, False, False],  # two of its three targets are candidates, recommended second and third
+            [False, False, True, False, False],  # recommended, but only fourth
             [False, False, False, False, False],  # its only target is outside the universe
         ]
     )
@@ -25,12 +25,12 @@ def test_metrics_equal_a_hand_computed_example() -> None:
 
 
 def test_a_missing_recommendation_hits_nothing() -> None:
-    """The place that stands for it would be a candidate if it were taken as an index."""
+    """Its placeholder, -1, would be a candidate if it were used as an index."""
     targets = np.array([[True, True]])
     assert customer_metrics(np.array([[-1, -1]]), targets, np.array([2]), at=2).hit.tolist() == [0]
 
 
-def test_equal_scores_go_by_place_that_is_by_popularity_then_id() -> None:
+def test_equal_scores_are_ordered_by_popularity_then_id() -> None:
     scores = np.zeros((1, 50))
     scores[0, 30] = 1
     held = np.zeros((1, 50), bool)
@@ -46,7 +46,7 @@ def test_a_customer_with_more_than_twenty_targets_can_reach_a_perfect_ndcg_but_n
 
 
 def test_paired_intervals_are_narrower_than_those_of_the_means() -> None:
-    """Or else pairing would be for nothing: most of what varies between customers is common to both systems."""
+    """Most of the variation between customers is common to both systems, which is why intervals are paired."""
     rng = np.random.default_rng(0)
     one = (rng.random(500) < 0.3).astype(float)
     other = np.where(rng.random(500) < 0.05, 1 - one, one)
@@ -60,7 +60,7 @@ def test_paired_intervals_are_narrower_than_those_of_the_means() -> None:
 
 
 def test_a_customer_asked_at_every_cutoff_is_one_customer() -> None:
-    """Three copies of the same answers tell no more than one of them."""
+    """Three copies of the same answers have no more information than one."""
     values = (np.random.default_rng(1).random(300) < 0.2).astype(float)
     once = Bootstrap([np.arange(300)], 0).interval([values])
     thrice = Bootstrap([np.arange(300)] * 3, 0).interval([values] * 3)

@@ -30,7 +30,7 @@ Seen = tuple[Past, "Purchases", Protocol]
 
 @pytest.fixture
 def look(tmp_path: Path) -> Iterator[Any]:
-    """What is known of a log at its last cutoff."""
+    """A function that returns what is known of a log at its last cutoff."""
     pasts: list[Past] = []
 
     def seen(log: Sequence[Purchase], **options: Any) -> Seen:  # noqa: ANN401 - a protocol's
@@ -66,7 +66,7 @@ def recommended_by(past: Past, system: System) -> dict[str, list[str]]:
 
 
 def test_events_after_the_cutoff_change_no_recommendation(look: Any) -> None:  # noqa: ANN401
-    """A leak of counts, popularity, trend or universe would flatter whoever leaks."""
+    """A system that sees counts, popularity, trend or universe of the future looks better than it is."""
     log = shop()
     past, _, _ = look(log, universe=30)
     rng = np.random.default_rng(5)
@@ -100,7 +100,7 @@ def test_item_to_item_finds_planted_pairs_and_bestsellers_do_not(look: Any) -> N
 
 
 def test_the_batch_merge_equals_the_shipped_recommendations(look: Any) -> None:  # noqa: ANN401
-    """Or the settings that the evaluation chooses would not be those of what is shipped."""
+    """Otherwise the settings that the evaluation chooses would not be those of the product."""
     past, _, _ = look(shop(seed=3, customers=80, items=70), universe=0)
     (default,) = systems_named(["default"])
     merge = System("merge", "", item_to_item(Scoring(), Merging()))
@@ -124,7 +124,7 @@ def test_a_random_recommender_hits_as_often_as_chance_says(look: Any) -> None:  
 
 
 def test_targets_outside_the_universe_count_as_misses(look: Any) -> None:  # noqa: ANN401
-    """Leaving their customers out would make every catalogue look easy."""
+    """Leaving out their customers would make every system look better."""
     day = NEW_YEAR_MS
     log = [Purchase(day + number * DAY_MS // 4, f"c{number % 5}", f"i{number % 4}") for number in range(100)]
     log += [Purchase(day + 30 * DAY_MS, f"c{number}", "never seen before") for number in range(5)]
@@ -208,7 +208,7 @@ def test_a_log_in_which_nobody_comes_back_has_no_eligible_customer(look: Any) ->
         eligible_customers(past, purchases, protocol)
 
 
-def test_an_unknown_system_is_met_with_those_there_are() -> None:
+def test_an_unknown_system_is_refused_with_the_known_ones() -> None:
     with pytest.raises(EvaluationError, match=r"no system 'defualt' \(did you mean default\?\).*groups: default"):
         systems_named(["defualt"])
 

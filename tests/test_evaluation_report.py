@@ -1,4 +1,4 @@
-"""The report in a real browser: it draws every plot, asks nobody for anything, and fits a telephone."""
+"""The report in a real browser: it draws every plot, sends no requests, and fits a phone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """A page; at the end nothing has failed in it."""
+    """A page that must log no errors."""
     complaints: list[str] = []
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
@@ -65,7 +65,7 @@ def test_the_report_opens_by_itself_and_fits(
     for plot in page.locator("svg").all():
         box = plot.bounding_box()
         assert box is not None
-        assert box["width"] >= 640  # or its letters could not be read; narrow screens scroll
+        assert box["width"] >= 640  # smaller text would be illegible; narrow screens scroll
         assert box["height"] > 50
     assert page.locator("svg .bar").count() == 2 * page.locator("tbody tr").count()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

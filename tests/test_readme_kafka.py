@@ -1,4 +1,4 @@
-"""The README's commands for Kafka, run as they stand there."""
+"""The README's commands for Kafka work as they are written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def commands() -> list[str]:
 
 
 def test_the_commands_of_the_readme_work_one_after_another(broker: Broker, tmp_path: Path) -> None:
-    """What a newcomer types must work; only the broker's address and the worker's port are ours."""
+    """What a newcomer types must work; the test changes only the broker's address and the worker's port."""
     if not isinstance(broker, ApacheKafka):
         pytest.skip("workers write in transactions, which takes Apache Kafka")
     (tmp_path / "orders.csv").write_text("customer_id,item_id,timestamp\nann,tea,2025-01-01\nann,milk,2025-01-02\n")
@@ -41,7 +41,7 @@ def test_the_commands_of_the_readme_work_one_after_another(broker: Broker, tmp_p
             shell = line.replace("alsobought", COMMAND, 1).replace("127.0.0.1:9092", broker.bootstrap)
             if shell.endswith("&"):
                 background.append(subprocess.Popen(shell.removesuffix("&").split(), cwd=tmp_path, env=environment))
-                time.sleep(6)  # a newcomer is no quicker
+                time.sleep(6)  # a newcomer is no faster
                 continue
             done = subprocess.run(
                 shell.split(),

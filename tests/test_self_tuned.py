@@ -1,4 +1,4 @@
-"""The self-tuned share: learned from the past alone, and only where the past speaks clearly."""
+"""The self-tuned share is learned from the past alone, and only where the past is clear."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _many_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of every 200 rows the first 100."""
+    """Windows of the first 100 of every 200 rows."""
     monkeypatch.setattr(windows, "WINDOW_ROWS", 100)
     monkeypatch.setattr(windows, "_OFTEN", 200)
 
@@ -41,7 +41,7 @@ def share_of(directory: Path, log: Sequence[Purchase]) -> float:
 
 
 def fashions(seed: int = 0, customers: int = 150, days: int = 60) -> list[Purchase]:
-    """Every ten days there are twelve things that everybody buys, besides what each buys at random."""
+    """A log with twelve items that everybody buys for ten days, then twelve others, among random ones."""
     rng = np.random.default_rng(seed)
     log = []
     for number in np.sort(rng.integers(0, days * DAY_MS, 60 * days)).tolist():
@@ -55,12 +55,12 @@ def test_where_everybody_follows_fashions_popularity_gets_more_weight(tmp_path: 
     assert share_of(tmp_path, fashions()) > POPULARITY_SHARE
 
 
-def test_where_bestsellers_know_nothing_popularity_gets_no_more_weight(tmp_path: Path) -> None:
+def test_where_bestsellers_predict_nothing_popularity_gets_no_more_weight(tmp_path: Path) -> None:
     assert share_of(tmp_path, planted(customers=600)) <= POPULARITY_SHARE
 
 
-def test_what_comes_after_the_cutoff_teaches_nothing(tmp_path: Path) -> None:
-    """A share tuned on the orders that it is judged by would be better than it is."""
+def test_nothing_is_learned_from_after_the_cutoff(tmp_path: Path) -> None:
+    """A share tuned on the orders that it is evaluated on would look better than it is."""
     log = fashions()
     cutoff = NEW_YEAR_MS + 50 * DAY_MS
     late = [purchase for purchase in log if purchase.time < cutoff]
@@ -72,11 +72,11 @@ def test_what_comes_after_the_cutoff_teaches_nothing(tmp_path: Path) -> None:
         assert share_of(tmp_path / str(seed), [*late, *other]) == share_of(tmp_path, log)
 
 
-def test_a_log_too_short_to_tell_leaves_the_shipped_share(tmp_path: Path) -> None:
+def test_a_short_log_keeps_the_default_share(tmp_path: Path) -> None:
     assert share_of(tmp_path, shop(customers=8)) == POPULARITY_SHARE
 
 
-def test_an_advantage_must_be_beyond_doubt_and_recent() -> None:
+def test_an_advantage_must_be_certain_and_recent() -> None:
     contest = Contest()
     rng = np.random.default_rng(0)
     for _ in range(400):
