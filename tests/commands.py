@@ -23,7 +23,7 @@ def called(*arguments: str | Path) -> Result:
     return result
 
 
-def told(*arguments: str | Path) -> str:
+def output_of(*arguments: str | Path) -> str:
     """Run a command that must succeed; return what it prints."""
     result = called(*arguments)
     assert result.exit_code == 0, result.output

@@ -20,7 +20,7 @@ from state.rocks import Rocks, WriteBatch
 from state.settings import CountingSettings
 from streams.engine.embedded import Embedded, open_to_read, open_to_write
 from streams.offline.audit import Findings, audit
-from tests.commands import called, told
+from tests.commands import called, output_of
 from tests.log_strategies import ITEMS, as_orders, logs
 from tests.streamed import spread_order
 
@@ -48,10 +48,10 @@ def _state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(history_store, "_LINES_PER_SLICE", 1)
     log = tmp_path / "orders.csv"
     log.write_text(CSV)
-    told("replay", log, "--state-dir", tmp_path / "state", "--commit-lines", "2")
+    output_of("replay", log, "--state-dir", tmp_path / "state", "--commit-lines", "2")
     more = tmp_path / "more.csv"  # enough work for every slice to take its turn
     more.write_text("customer_id,item_id,timestamp\n" + "".join(f"zoe,z{n},2024-03-07\n" for n in range(40)))
-    told("replay", more, "--state-dir", tmp_path / "state", "--commit-lines", "1")
+    output_of("replay", more, "--state-dir", tmp_path / "state", "--commit-lines", "1")
     return tmp_path / "state"
 
 
@@ -81,7 +81,7 @@ def test_real_purchases_have_no_difference(grocery_state: Path, tmp_path: Path) 
     """Histories of hundreds of items, exposures beyond the exact buckets' half, lists cut at 50."""
     shutil.copytree(grocery_state, tmp_path / "state")
 
-    document = json.loads(told("audit", "--state-dir", tmp_path / "state", "--json"))
+    document = json.loads(output_of("audit", "--state-dir", tmp_path / "state", "--json"))
 
     assert document["differences"] == 0
     assert document["first"] == []

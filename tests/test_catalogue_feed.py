@@ -21,7 +21,7 @@ from producers.wire import encode_order
 from streams.catalogue.catalogue import CatalogueItem, encode_item
 from streams.workers.kafka.catalogue_topic import CatalogueFeed, send_items
 from tests.brokers import ApacheKafka, Broker
-from tests.commands import called, refused, told
+from tests.commands import called, output_of, refused
 from tests.workers import ROOT, WorkerProcess, made_topics, read_topic, wait_until, wait_until_current
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ async def seen(what: Callable[[], bool]) -> float:
 
 def filled(kafka: Broker, topics: Topics, *arguments: str | Path) -> str:
     """What the command says that fills the topic."""
-    return told("catalogue", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix, *arguments)
+    return output_of("catalogue", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix, *arguments)
 
 
 def test_workers_follow_what_the_command_fills_hides_and_removes(kafka: Broker, tmp_path: Path) -> None:

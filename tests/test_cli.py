@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.cli import main
-from tests.commands import COMMAND, called, ran, refused, told
+from tests.commands import COMMAND, called, output_of, ran, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,17 +37,17 @@ def _log(tmp_path: Path) -> Path:
 
 @pytest.fixture(name="state_dir")
 def _state_dir(log: Path) -> Path:
-    told("replay", log, "--state-dir", log.parent / "state")
+    output_of("replay", log, "--state-dir", log.parent / "state")
     return log.parent / "state"
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda names: " ".join(names) or "none")
 def test_every_command_teaches_itself(command: list[str]) -> None:
-    text = told(*command, "--help")
+    text = output_of(*command, "--help")
 
     assert text.startswith("Usage: ")
     assert len(text.splitlines()) > 5
-    assert told(*command, "-h") == text
+    assert output_of(*command, "-h") == text
 
 
 def test_the_commands_of_the_engine_are_there() -> None:
@@ -55,7 +55,9 @@ def test_the_commands_of_the_engine_are_there() -> None:
 
 
 def test_related_as_json_has_the_shape_that_scripts_rely_on(state_dir: Path) -> None:
-    document = json.loads(told("related", "tea", "--state-dir", state_dir, "--score", "raw", "--no-trend", "--json"))
+    document = json.loads(
+        output_of("related", "tea", "--state-dir", state_dir, "--score", "raw", "--no-trend", "--json")
+    )
 
     assert document == {
         "item_id": "tea",
@@ -76,13 +78,13 @@ def test_numbers_in_json_are_not_rounded(state_dir: Path) -> None:
     """Whoever checks a score by hand multiplies them."""
     options = ("--state-dir", state_dir, "--score", "difference", "--json")
 
-    (entry,) = json.loads(told("related", "tea", *options))["related"]
+    (entry,) = json.loads(output_of("related", "tea", *options))["related"]
 
     assert entry["score"] == (entry["bought_together"] - entry["expected"]) * entry["trend"]
 
 
 def test_related_as_a_table_names_what_it_lists(state_dir: Path) -> None:
-    lines = told("related", "tea", "--state-dir", state_dir).splitlines()
+    lines = output_of("related", "tea", "--state-dir", state_dir).splitlines()
 
     assert lines[0] == "tea: 2 customers; as of 2024-03-05T10:00:00Z, 8 lines"
     assert lines[1].split() == ["also", "bought", "together", "expected", "trend", "blend"]
@@ -90,13 +92,13 @@ def test_related_as_a_table_names_what_it_lists(state_dir: Path) -> None:
 
 
 def test_an_item_bought_alone_has_no_list(state_dir: Path) -> None:
-    assert json.loads(told("related", "soap", "--state-dir", state_dir, "--json"))["related"] == []
-    assert "no item is bought with it more often" in told("related", "soap", "--state-dir", state_dir)
+    assert json.loads(output_of("related", "soap", "--state-dir", state_dir, "--json"))["related"] == []
+    assert "no item is bought with it more often" in output_of("related", "soap", "--state-dir", state_dir)
 
 
 def test_limit_shortens_the_list(grocery_state: Path) -> None:
     lengths = [
-        len(json.loads(told("related", "1082185", "--state-dir", grocery_state, *limit, "--json"))["related"])
+        len(json.loads(output_of("related", "1082185", "--state-dir", grocery_state, *limit, "--json"))["related"])
         for limit in ([], ["--limit", "3"], ["--limit", "50"])
     ]
 
@@ -104,7 +106,7 @@ def test_limit_shortens_the_list(grocery_state: Path) -> None:
 
 
 def test_customer_as_json_has_the_shape_that_scripts_rely_on(state_dir: Path) -> None:
-    document = json.loads(told("customer", "bob", "--state-dir", state_dir, "--json"))
+    document = json.loads(output_of("customer", "bob", "--state-dir", state_dir, "--json"))
 
     assert document == {
         "customer_id": "bob",
@@ -118,18 +120,18 @@ def test_customer_as_json_has_the_shape_that_scripts_rely_on(state_dir: Path) ->
         "worker": str(state_dir),
     }
     assert list(document) == ["customer_id", "items_held", "purchases", "history", "as_of", "worker"]
-    assert "bob: 2 items held, 3 purchases" in told("customer", "bob", "--state-dir", state_dir)
+    assert "bob: 2 items held, 3 purchases" in output_of("customer", "bob", "--state-dir", state_dir)
 
 
 def test_audit_tells_what_it_compared(state_dir: Path) -> None:
-    document = json.loads(told("audit", "--state-dir", state_dir, "--json"))
+    document = json.loads(output_of("audit", "--state-dir", state_dir, "--json"))
 
     assert document == {
         "compared": {"pair counts": 2, "histogram buckets": 3, "holder counts": 3, "related lists": 3},
         "differences": 0,
         "first": [],
     }
-    assert told("audit", "--state-dir", state_dir).endswith("no difference\n")
+    assert output_of("audit", "--state-dir", state_dir).endswith("no difference\n")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_bad_lines_are_written_down_with_number_and_reason_and_the_replay_goes_o
     with log.open("ab") as file:
         file.write(b"ann,\xff\xfe,2024-01-01,1,\n")
 
-    out = told("replay", log, "--state-dir", tmp_path / "state", "--rejects", rejects)
+    out = output_of("replay", log, "--state-dir", tmp_path / "state", "--rejects", rejects)
 
     written = [json.loads(line) for line in rejects.read_text().splitlines()]
     expected = [*BAD_LINES.values(), "item_id is not UTF-8"]
@@ -215,7 +217,7 @@ def test_bad_lines_are_written_down_with_number_and_reason_and_the_replay_goes_o
     assert [line["place"] for line in written] == [f"line {22 + number}" for number in range(len(expected))]
     for line, why in zip(written, expected, strict=True):
         assert why.split(" is ")[0] in line["reason"]
-    assert json.loads(told("related", "tea", "--state-dir", tmp_path / "state", "--json"))["buyers"] == 20
+    assert json.loads(output_of("related", "tea", "--state-dir", tmp_path / "state", "--json"))["buyers"] == 20
 
 
 def test_a_log_of_bad_lines_is_given_up_early(tmp_path: Path) -> None:
@@ -246,27 +248,28 @@ def test_a_truncated_log_is_an_error_and_what_came_before_is_counted(grocery_log
 
     assert f"{log} is damaged or cut short" in message
     assert (
-        json.loads(told("related", "1082185", "--state-dir", tmp_path / "state", "--json"))["as_of"]["lines"] > 10_000
+        json.loads(output_of("related", "1082185", "--state-dir", tmp_path / "state", "--json"))["as_of"]["lines"]
+        > 10_000
     )
 
 
 def test_a_finished_log_replayed_again_changes_nothing_and_says_so(state_dir: Path, log: Path) -> None:
-    before = told("customer", "bob", "--state-dir", state_dir, "--json")
+    before = output_of("customer", "bob", "--state-dir", state_dir, "--json")
 
-    out = told("replay", log, "--state-dir", state_dir)
+    out = output_of("replay", log, "--state-dir", state_dir)
 
     assert out == f"nothing new: {state_dir} already stands at the end, 8 lines\n"
-    assert told("customer", "bob", "--state-dir", state_dir, "--json") == before
+    assert output_of("customer", "bob", "--state-dir", state_dir, "--json") == before
 
 
 def test_a_log_that_has_grown_is_taken_up_where_it_ended(state_dir: Path, log: Path) -> None:
     with log.open("a") as file:
         file.write("eve,tea,2024-03-07,1,9,\neve,milk,2024-03-07,1,9,\n")
 
-    out = told("replay", log, "--state-dir", state_dir)
+    out = output_of("replay", log, "--state-dir", state_dir)
 
     assert "2 lines read, 2 counted or duplicate" in out
-    assert json.loads(told("related", "tea", "--state-dir", state_dir, "--json"))["buyers"] == 3
+    assert json.loads(output_of("related", "tea", "--state-dir", state_dir, "--json"))["buyers"] == 3
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(grocery_state: Path) -> None:
@@ -309,12 +312,14 @@ def test_unusual_ids_come_out_as_they_went_in(tmp_path: Path) -> None:
         for bought in (item, f"{item[:100]} too")
     ]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    told("replay", log, "--state-dir", tmp_path / "state")
+    output_of("replay", log, "--state-dir", tmp_path / "state")
 
     for item in UNUSUAL:
-        document = json.loads(told("related", "--state-dir", tmp_path / "state", "--json", "--", item))
-        table = told("related", "--state-dir", tmp_path / "state", "--", item)
-        customer = json.loads(told("customer", f"customer {item[:100]} 0", "--state-dir", tmp_path / "state", "--json"))
+        document = json.loads(output_of("related", "--state-dir", tmp_path / "state", "--json", "--", item))
+        table = output_of("related", "--state-dir", tmp_path / "state", "--", item)
+        customer = json.loads(
+            output_of("customer", f"customer {item[:100]} 0", "--state-dir", tmp_path / "state", "--json")
+        )
 
         assert document["item_id"] == item
         assert document["related"][0]["item_id"] == f"{item[:100]} too"
@@ -343,23 +348,23 @@ def test_erase_leaves_nothing_of_the_customer(tmp_path: Path) -> None:
         CSV + f"{zuleika},tea,2024-03-07,1,9,\n{zuleika},soap,2024-03-07,1,9,\n{zuleika},gin,2024-03-07,1,9,return\n"
     )
     state_dir = tmp_path / "state"
-    told("replay", log, "--state-dir", state_dir, "--commit-lines", "2")
-    assert json.loads(told("related", "tea", "--state-dir", state_dir, "--json"))["buyers"] == 3
+    output_of("replay", log, "--state-dir", state_dir, "--commit-lines", "2")
+    assert json.loads(output_of("related", "tea", "--state-dir", state_dir, "--json"))["buyers"] == 3
 
-    out = told("erase", zuleika, "--state-dir", state_dir)
+    out = output_of("erase", zuleika, "--state-dir", state_dir)
 
     assert out == f"erased customer '{zuleika}'\n"
     assert called("customer", zuleika, "--state-dir", state_dir).exit_code == 1
-    document = json.loads(told("related", "tea", "--state-dir", state_dir, "--json"))
+    document = json.loads(output_of("related", "tea", "--state-dir", state_dir, "--json"))
     assert document["buyers"] == 2
     assert [entry["item_id"] for entry in document["related"]] == ["milk"]
-    assert json.loads(told("audit", "--state-dir", state_dir, "--json"))["differences"] == 0
-    told("export", "--state-dir", state_dir, "--out", tmp_path / "lists.jsonl")
+    assert json.loads(output_of("audit", "--state-dir", state_dir, "--json"))["differences"] == 0
+    output_of("export", "--state-dir", state_dir, "--out", tmp_path / "lists.jsonl")
     lists = [json.loads(line) for line in (tmp_path / "lists.jsonl").read_text().splitlines()]
     assert {line["item_id"]: [entry["item_id"] for entry in line["related"]] for line in lists}["soap"] == []
     holding = [path for path in state_dir.rglob("*") if path.is_file() and zuleika.encode() in path.read_bytes()]
     assert holding == []
-    assert "nothing new" in told("replay", log, "--state-dir", state_dir)
+    assert "nothing new" in output_of("replay", log, "--state-dir", state_dir)
 
 
 def test_help_and_errors_of_the_real_command(tmp_path: Path) -> None:

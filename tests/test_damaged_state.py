@@ -10,7 +10,7 @@ import pytest
 
 from state.rocks import Rocks, WriteBatch
 from streams.engine.embedded import Embedded
-from tests.commands import BAD_INPUT, called, ran, refused, told
+from tests.commands import BAD_INPUT, called, output_of, ran, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ CSV = "customer_id,item_id,timestamp\n" + "".join(
 def _healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("healthy")
     (directory / "orders.csv").write_text(CSV)
-    told("replay", directory / "orders.csv", "--state-dir", directory / "state", "--commit-lines", "200")
+    output_of("replay", directory / "orders.csv", "--state-dir", directory / "state", "--commit-lines", "200")
     return directory
 
 
@@ -42,7 +42,7 @@ def replayed(state_dir: Path, *options: str) -> list[str | Path]:
 
 def exported(state_dir: Path) -> bytes:
     out = state_dir.parent / "lists.jsonl"
-    told("export", "--state-dir", state_dir, "--out", out)
+    output_of("export", "--state-dir", state_dir, "--out", out)
     return out.read_bytes()
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_file_is_an_error_that_names_the_store_and_says_what_to_do(
     damage(damaged)
 
     if (store, files, damage) == ("related-0", "MANIFEST-*", truncate):  # to RocksDB a shorter history: lists are old
-        told(*replayed(state_dir))
+        output_of(*replayed(state_dir))
         assert exported(state_dir) == exported(healthy / "state")
         return
     messages = [refused("audit", "--state-dir", state_dir)]
@@ -129,7 +129,7 @@ def test_lists_that_are_gone_are_written_again(state_dir: Path, healthy: Path) -
     """They follow from the counts."""
     shutil.rmtree(state_dir / "related-0")
 
-    out = told(*replayed(state_dir))
+    out = output_of(*replayed(state_dir))
 
     assert "211 related lists written" in out
     assert exported(state_dir) == exported(healthy / "state")
@@ -252,10 +252,10 @@ def test_a_full_disk_stops_the_replay_at_a_commit_and_it_goes_on_later(
     assert full.returncode == BAD_INPUT
     assert "Traceback" not in full.stderr
     assert "File too large" in " ".join(full.stderr.split())
-    told(*command)
+    output_of(*command)
     right, found = tmp_path / "right.jsonl", tmp_path / "found.jsonl"
-    told("export", "--state-dir", grocery_state, "--out", right)
-    told("export", "--state-dir", tmp_path / "state", "--out", found)
+    output_of("export", "--state-dir", grocery_state, "--out", right)
+    output_of("export", "--state-dir", tmp_path / "state", "--out", found)
     assert found.read_bytes() == right.read_bytes()
     rejected = (grocery_state / "rejected.jsonl").read_text()
     assert (tmp_path / "state" / "rejected.jsonl").read_text() == rejected

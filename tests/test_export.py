@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streams.engine.scores import SCORES, decaying_scores
-from tests.commands import COMMAND, INTERRUPTED, refused, told
+from tests.commands import COMMAND, INTERRUPTED, output_of, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,12 +55,12 @@ def _states(logs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[
     }
     for way, runs in ways.items():
         for arguments in runs:
-            told("replay", *arguments, "--state-dir", directory / way)
+            output_of("replay", *arguments, "--state-dir", directory / way)
     return {way: directory / way for way in ways}
 
 
 def exported(state_dir: Path, out: Path, *options: str) -> bytes:
-    told("export", "--state-dir", state_dir, "--out", out, *options)
+    output_of("export", "--state-dir", state_dir, "--out", out, *options)
     return out.read_bytes()
 
 
@@ -105,7 +105,7 @@ def test_a_replay_stopped_by_ctrl_c_and_gone_on_with_exports_the_same_bytes(
         assert "Traceback" not in err
         assert re.search("stopped at line [0-9,]+, committed; the same command goes on from there", out)
 
-    told(*command)
+    output_of(*command)
     expected = exported(grocery_state, tmp_path / "expected.jsonl")
     assert exported(tmp_path / "state", tmp_path / "found.jsonl") == expected
 
@@ -124,7 +124,7 @@ def test_json_lines_are_what_related_prints(states: dict[str, Path], tmp_path: P
 
     for line in lines[:: len(lines) // 5]:
         item = json.loads(line)["item_id"]
-        printed = told("related", item, "--state-dir", states["three partitions"], "--limit", "50", "--json")
+        printed = output_of("related", item, "--state-dir", states["three partitions"], "--limit", "50", "--json")
         document, exported_list = json.loads(printed), json.loads(line)
         assert document | exported_list == document
         assert document.keys() - exported_list.keys() == {"exact", "worker"}
@@ -147,7 +147,7 @@ def test_parquet_holds_what_json_lines_hold(states: dict[str, Path], tmp_path: P
 def test_an_export_of_a_state_without_purchases_is_empty(tmp_path: Path) -> None:
     log = tmp_path / "orders.csv"
     log.write_text("customer_id,item_id,timestamp,type\nann,tea,2024-01-01,return\n")
-    told("replay", log, "--state-dir", tmp_path / "state")
+    output_of("replay", log, "--state-dir", tmp_path / "state")
 
     lines = exported(tmp_path / "state", tmp_path / "lists.jsonl")
     exported(tmp_path / "state", tmp_path / "lists.parquet")

@@ -21,7 +21,7 @@ from streams.offline.replay import replay
 from streams.quality.offers import offers
 from streams.quality.prequential import Prequential, is_sampled
 from tests.batch_definition import Line, Order
-from tests.commands import called, refused, told
+from tests.commands import called, output_of, refused
 from tests.log_strategies import as_orders, logs
 from tests.prequential_definition import SEEDS, Score, in_sample, scores
 from tests.shops import Purchase, shop, write_log
@@ -193,9 +193,9 @@ def test_the_command_prints_the_scores_and_quality_tells_them_again(tmp_path: Pa
     log = write_log(tmp_path / "log.csv", shop(customers=1300, items=300, days=90))  # beyond row 16,384
     state = tmp_path / "state"
 
-    printed = told("replay", log, "--state-dir", state, "--prequential", "--score-one-in", "4")
-    again = told("quality", "--state-dir", state)
-    document = json.loads(told("quality", "--state-dir", state, "--json"))
+    printed = output_of("replay", log, "--state-dir", state, "--prequential", "--score-one-in", "4")
+    again = output_of("quality", "--state-dir", state)
+    document = json.loads(output_of("quality", "--state-dir", state, "--json"))
 
     assert again in printed
     assert f"all     {document['orders']:>8,}" in again
@@ -204,7 +204,7 @@ def test_the_command_prints_the_scores_and_quality_tells_them_again(tmp_path: Pa
 
 
 def test_quality_of_a_state_without_scores_says_how_to_get_them(tmp_path: Path) -> None:
-    told("replay", write_log(tmp_path / "log.csv", shop()), "--state-dir", tmp_path / "state")
+    output_of("replay", write_log(tmp_path / "log.csv", shop()), "--state-dir", tmp_path / "state")
 
     result = called("quality", "--state-dir", tmp_path / "state")
 

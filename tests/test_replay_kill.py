@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from state.journal import SLICES
 from streams.engine.embedded import open_to_read
-from tests.commands import COMMAND, ran, told
+from tests.commands import COMMAND, output_of, ran
 from tests.streamed import histories, popularity
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def assert_equal_states(one: Embedded, other: Embedded) -> None:
 
 
 def exported(state_dir: Path, out: Path) -> bytes:
-    told("export", "--state-dir", state_dir, "--out", out)
+    output_of("export", "--state-dir", state_dir, "--out", out)
     return out.read_bytes()
 
 
@@ -82,7 +82,7 @@ def test_a_replay_killed_twenty_times_ends_as_if_it_never_was(
     for number in range(rounds + 1):
         assert exported(tmp_path / str(number), tmp_path / "found.jsonl") == lists
         assert (tmp_path / str(number) / "rejected.jsonl").read_text().splitlines() == rejected
-    assert json.loads(told("audit", "--state-dir", tmp_path / str(rounds), "--json"))["differences"] == 0
+    assert json.loads(output_of("audit", "--state-dir", tmp_path / str(rounds), "--json"))["differences"] == 0
 
 
 def test_an_audit_right_after_a_kill_finds_no_difference(grocery_log: Path, tmp_path: Path) -> None:
@@ -93,4 +93,4 @@ def test_an_audit_right_after_a_kill_finds_no_difference(grocery_log: Path, tmp_
         state_dir = tmp_path / str(number)
         assert killed([*command, str(state_dir)], chance.uniform(0.05, 0.4), state_dir / "rejected.jsonl")
 
-        assert json.loads(told("audit", "--state-dir", state_dir, "--json"))["differences"] == 0
+        assert json.loads(output_of("audit", "--state-dir", state_dir, "--json"))["differences"] == 0

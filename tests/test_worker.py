@@ -19,7 +19,7 @@ from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
 from streams.workers.kafka.purchases import read_rejected
 from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
-from tests.commands import told
+from tests.commands import output_of
 from tests.kafka_truth import Truth, differences
 from tests.workers import (
     PATIENCE_S,
@@ -223,7 +223,7 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
     del published["roller"]
     assert differences(published, truth) == []
     for item in sorted(published)[::50]:
-        asked = told("related", item, "--state-dir", worker.state / topics.generation, "--limit", "50", "--json")
+        asked = output_of("related", item, "--state-dir", worker.state / topics.generation, "--limit", "50", "--json")
         assert json.loads(asked)["related"] == published[item]["related"]
 
 

@@ -254,6 +254,38 @@ class Order(TypedDict):
     quantity: NotRequired[int]
 
 
+class IngestFigures(TypedDict):
+    """Stage A of one worker: the offset up to which each open purchases partition is counted; lines since its start."""
+
+    offsets: dict[int, Count]
+    lines: Count
+    rejected: Count
+
+
+class TallyFigures(TypedDict):
+    """Stage B of one worker: offsets of `co-purchases`, lines counted and exactness by item partition."""
+
+    offsets: dict[int, Count]
+    lines: dict[int, Count]
+    current: dict[int, bool]
+    lists_published: Count
+    oldest_change_s: Annotated[float, msgspec.Meta(ge=0)]
+
+
+class StageFigures(TypedDict):
+    """The stages that run in one worker."""
+
+    generation: str
+    ingest: NotRequired[IngestFigures]
+    tally: NotRequired[TallyFigures]
+
+
+class Snapshot(TypedDict):
+    """The directories that a snapshot was written to, one per store."""
+
+    stores: list[str]
+
+
 class SnapshotRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The directory on the worker's machine to write a snapshot to."""
 

@@ -1,4 +1,4 @@
-"""What we tell the outside, as plain dictionaries: the one shape for command line, topics, endpoint and export."""
+"""Published documents: the one shape for command line, topics, endpoint and export."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
 from producers.orders import DAY_MS
 from streams.engine.ranking import RelatedItem
 
 if TYPE_CHECKING:
     from state.count_store import CountStore
-    from state.history_store import HistoryStore
 
 
 def timestamp_text(milliseconds: int) -> str | None:
@@ -39,7 +37,7 @@ def day_text(day: int) -> str:
 
 
 def as_of(store: CountStore) -> dict[str, Any]:
-    """The log prefix that a store stands for."""
+    """The log prefix that a store reflects."""
     return {"timestamp": timestamp_text(store.newest), "lines": store.lines}
 
 
@@ -76,25 +74,3 @@ def related_document(store: CountStore, number: int, score: str, entries: Sequen
     """The same as a dictionary."""
     document: dict[str, Any] = msgspec.to_builtins(related_list(store, number, score, entries, as_of(store)))
     return document
-
-
-def customer_document(store: HistoryStore, customer_id: str) -> dict[str, Any] | None:
-    """A customer's history, newest first; None if the customer is not known."""
-    if customer_id not in store.customers:
-        return None
-    items, entries = store.table.history.row(store.customers[customer_id])
-    order = np.lexsort((-entries["seq"].astype(np.int64), -entries["last"]))
-    return {
-        "customer_id": customer_id,
-        "items_held": len(items),
-        "purchases": int(entries["purchases"].sum()),
-        "history": [
-            {
-                "item_id": store.items.text(int(items[place])),
-                "purchases": int(entries[place]["purchases"]),
-                "first": timestamp_text(int(entries[place]["first"])),
-                "last": timestamp_text(int(entries[place]["last"])),
-            }
-            for place in order.tolist()
-        ],
-    }

@@ -1,4 +1,4 @@
-"""What open count stores would recommend to customers now: for scoring, not for serving."""
+"""Offers: what open count stores would recommend to customers now. For scoring, not for serving."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Showcase(NamedTuple):
-    """Everything that recommendations for one visit are made of."""
+    """The inputs of the recommendations for one visit."""
 
     held: Held
     seeds: Seeds
@@ -46,60 +46,60 @@ def offers(counts: Sequence[CountStore], visits: Sequence[Visit], seeds: int = M
 
     Args:
         counts: every item partition, in order; items have the same number in each, and in the visits.
-        visits: who is asked for.
-        seeds: how many of the newest items held are asked for their lists; most of the cost is in making these.
+        visits: whom the offers are for.
+        seeds: how many of the newest items held are used as seeds; ranking their lists is most of the cost.
 
     Returns:
-        An offer for each visit; none at all if nothing was ever bought.
+        An offer for each visit; an empty list if nothing was ever bought.
     """
     return [
-        Offer(one.recommended(Blend(), AT), one.assortment.fillers("recent", one.admitted, AT))
-        for one in showcases(counts, visits, seeds)
+        Offer(showcase.recommended(Blend(), AT), showcase.assortment.fillers("recent", showcase.admitted, AT))
+        for showcase in showcases(counts, visits, seeds)
     ]
 
 
 def showcases(counts: Sequence[CountStore], visits: Sequence[Visit], seeds: int = MOST_SEEDS) -> Iterator[Showcase]:
-    """What recommendations for each visit are made of; the arguments are those of `offers`."""
-    stock = current_assortment(counts[0].popularity, counts[0].names.every, [])
-    bought = stock.purchases > 0  # others are known from returns that were refused
+    """The inputs of the recommendations for each visit; the arguments are those of `offers`."""
+    assortment = current_assortment(counts[0].popularity, counts[0].names.every, [])
+    bought = assortment.purchases > 0  # items known only from rejected returns have no purchases
     if not bought.any():
         return
-    asked = [_seeds(visit, bought, seeds) for visit in visits]
-    place, lists = _lists(counts, np.unique(np.concatenate([one.item for one in asked])), stock.bought)
-    for visit, one in zip(visits, asked, strict=True):
+    chosen = [_seeds(visit, bought, seeds) for visit in visits]
+    row_of, lists = _lists(counts, np.unique(np.concatenate([visit_seeds.item for visit_seeds in chosen])), len(bought))
+    for visit, visit_seeds in zip(visits, chosen, strict=True):
         admitted = bought.copy()
-        admitted[visit.held.item[visit.held.item < stock.bought]] = False
-        rows = place[one.item]
-        mine = SeedLists(
+        admitted[visit.held.item[visit.held.item < len(bought)]] = False
+        rows = row_of[visit_seeds.item]
+        visit_lists = SeedLists(
             lists.item[rows], lists.score[rows], lists.together[rows], lists.expected[rows], lists.length[rows]
         )
-        yield Showcase(visit.held, one, mine, stock, admitted)
+        yield Showcase(visit.held, visit_seeds, visit_lists, assortment, admitted)
 
 
 def _seeds(visit: Visit, bought: npt.NDArray[np.bool_], most: int) -> Seeds:
-    """The newest items held, without those that nobody had bought before the last commit: they have no lists yet."""
+    """The newest items held, without items first bought since the last commit, which have no lists yet."""
     seeds = choose_seeds(visit.held)
     item = seeds.item[:most]
-    here = item < len(bought)
-    here[here] = bought[item[here]]
-    return Seeds(item[here], seeds.weight[:most][here])
+    listed = item < len(bought)
+    listed[listed] = bought[item[listed]]
+    return Seeds(item[listed], seeds.weight[:most][listed])
 
 
 def _lists(
-    counts: Sequence[CountStore], wanted: npt.NDArray[np.int64], known: int
+    counts: Sequence[CountStore], seeds: npt.NDArray[np.int64], known: int
 ) -> tuple[npt.NDArray[np.int64], SeedLists]:
-    """The lists of the items wanted, each made once, and where each item's stands among them."""
-    place = np.full(known, -1, np.int64)
+    """The row of each item's list, by item number up to `known`, and the lists of all seeds, ranked once each."""
+    row_of = np.full(known, -1, np.int64)
     parts = []
     done = 0
     for store in counts:
-        here = wanted[store.owned[wanted]]
-        if len(here):
-            items, lists = Ranker(store, Scoring()).lists(here)
-            place[items] = np.arange(done, done + len(items))
+        owned = seeds[store.owned[seeds]]
+        if len(owned):
+            items, lists = Ranker(store, Scoring()).lists(owned)
+            row_of[items] = np.arange(done, done + len(items))
             parts.append(SeedLists(lists.item, lists.score, lists.together, lists.expected, lists.length))
             done += len(items)
     if not parts:
         nothing = np.zeros((0, LIST_LENGTH))
-        return place, SeedLists(nothing.astype(np.uint32), nothing, nothing, nothing, np.zeros(0, np.int64))
-    return place, SeedLists(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return row_of, SeedLists(nothing.astype(np.uint32), nothing, nothing, nothing, np.zeros(0, np.int64))
+    return row_of, SeedLists(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

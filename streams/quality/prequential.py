@@ -1,13 +1,13 @@
-"""Prequential scoring: before an order is counted, would the recommendations have contained what it brings?
+"""Prequential scoring: before an order is counted, would the recommendations have contained its items?
 
 A sample of the orders is taken by a hash of customer and log position. An order of the sample is scored if it is a
-purchase, if its customer holds something when it comes, and if it brings something new to the customer: lines that are
-ignored as duplicates bring nothing. It is a hit if one of the six items recommended to the customer is among what is
-new, and a bestseller hit if one of the six bestsellers of two weeks is; neither six contains what the customer holds.
-The history is that right before the order; counts, popularity and so the lists are as of the last commit before it.
+purchase, if its customer holds at least one item when it arrives, and if it contains items new to the customer; lines
+ignored as duplicates do not count. It is a hit if one of the six items recommended to the customer is among the new
+ones, and a bestseller hit if one of the six bestsellers of two weeks is. Items that the customer holds are in neither
+six. The history is that right before the order; counts, popularity and lists are as of the last commit before it.
 
-Everything is added up in integers by UTC day of the order's event time. What an order scores depends on the log and on
-where the commits before it end, and on nothing else.
+Hits are added up as integers by UTC day of the order's event time. What an order scores depends only on the log and on
+where the commits before it end.
 """
 
 from __future__ import annotations
@@ -33,45 +33,45 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 AT = 6
-"""How many recommendations are looked at."""
+"""Recommendations, and bestsellers, that are compared with an order: the k of hit@k."""
 
 
 class HitCounts(NamedTuple):
-    """What became of the orders scored on one UTC day, or in all."""
+    """Scored orders and their hits, of one UTC day or in total."""
 
     orders: int = 0
     hits: int = 0
     bestseller_hits: int = 0
 
     def plus(self, other: HitCounts) -> HitCounts:
-        """Both together.
+        """The sum of both.
 
         >>> HitCounts(3, 1, 0).plus(HitCounts(2, 1, 2))
         HitCounts(orders=5, hits=2, bestseller_hits=2)
         """
-        return HitCounts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return HitCounts(*(count + more for count, more in zip(self, other, strict=True)))
 
 
 class Visit(NamedTuple):
-    """An order to be scored, and what is known when it comes."""
+    """An order to be scored, and what is known when it arrives."""
 
     held: Held
-    """What the customer holds right before the order, by the histories' item numbers."""
+    """What the customer holds right before the order, in the histories' item numbers."""
     new: Integers
-    """(k,) numbers of the items that the order brings and the customer does not hold."""
+    """(k,) numbers of the items in the order that the customer does not hold."""
     day: int
     """UTC day of the order."""
 
 
 class Offer(NamedTuple):
-    """What a customer would have been shown: item numbers, best first, nothing that is held."""
+    """What a customer would have been shown: item numbers, best first, without items held."""
 
     recommended: Integers
     bestsellers: Integers
 
 
 def is_sampled(customer_id: str, position: int, one_in: int) -> bool:
-    """Whether the order that a customer has at a log position is in a sample of one in `one_in`; those are nested.
+    """Whether a customer's order at a log position is in the sample of one in `one_in`; samples are nested.
 
     >>> [position for position in range(20) if is_sampled("ann", position, 8)]
     [0, 8, 9]
@@ -82,49 +82,47 @@ def is_sampled(customer_id: str, position: int, one_in: int) -> bool:
 def visits(
     orders: Orders, numbered: NumberedOrders, table: HistoryTable, pair_window: int, one_in: int = 1
 ) -> list[Visit]:
-    """The orders of a chunk that are to be scored, in log order.
+    """The orders of a chunk to be scored, in log order.
 
     Args:
         orders: the chunk.
         numbered: the same with store numbers.
         table: the histories before the chunk; they are not changed.
         pair_window: that of the counts.
-        one_in: how many orders one of the sample stands for.
+        one_in: the sample is one order in this many.
     """
     lines = np.diff(orders.start)
-    asked = np.flatnonzero((orders.kind == PURCHASE) & (lines > 0))
-    ids, positions = orders.customer[asked].tolist(), orders.position[orders.start[asked]].tolist()
-    found = [
+    purchases = np.flatnonzero((orders.kind == PURCHASE) & (lines > 0))
+    customers, positions = orders.customer[purchases].tolist(), orders.position[orders.start[purchases]].tolist()
+    sampled = [
         _visit(order, numbered, table, pair_window)
-        for order, customer, position in zip(asked.tolist(), ids, positions, strict=True)
+        for order, customer, position in zip(purchases.tolist(), customers, positions, strict=True)
         if is_sampled(orders.customers[customer], position, one_in)
     ]
-    return [visit for visit in found if len(visit.held.item) and len(visit.new)]
+    return [visit for visit in sampled if len(visit.held.item) and len(visit.new)]
 
 
 def _visit(order: int, orders: NumberedOrders, table: HistoryTable, pair_window: int) -> Visit:
-    """One order; those of the customer that come before it in the chunk are applied to a copy of the history."""
+    """One order, as of the customer's earlier orders in the chunk, which are applied to a copy of the history."""
     alone = table.excerpt(int(orders.customer[order]))
-    here = orders.customer == orders.customer[order]
-    here[order:] = False
-    if here.any():
-        apply_orders(alone, _of_the_first(selected(orders, here)), pair_window)
+    earlier = orders.customer == orders.customer[order]
+    earlier[order:] = False
+    if earlier.any():
+        apply_orders(alone, _as_customer_0(selected(orders, earlier)), pair_window)
     held = Held.of_row(*alone.history.row(0))
-    here[:] = False
-    here[order] = True
-    one = selected(orders, here)
-    status = apply_orders(alone, _of_the_first(one), pair_window).status
-    bought = one.item[status == COUNTED].astype(np.int64)
+    scored = selected(orders, np.arange(len(earlier)) == order)
+    status = apply_orders(alone, _as_customer_0(scored), pair_window).status
+    bought = scored.item[status == COUNTED].astype(np.int64)
     return Visit(held, np.setdiff1d(bought, held.item), int(orders.time[order]) // DAY_MS)
 
 
-def _of_the_first(orders: NumberedOrders) -> NumberedOrders:
-    """The orders as those of customer 0."""
+def _as_customer_0(orders: NumberedOrders) -> NumberedOrders:
+    """The orders with customer number 0, the only one in an excerpt."""
     return orders._replace(customer=np.zeros_like(orders.customer))
 
 
 def count_hits(scored: Sequence[Visit], offers: Sequence[Offer]) -> dict[int, HitCounts]:
-    """What became of the orders scored, by UTC day."""
+    """The hit counts of scored orders, by UTC day."""
     days: dict[int, HitCounts] = {}
     for visit, offer in zip(scored, offers, strict=True):
         hits = [bool(np.isin(shown, visit.new).any()) for shown in offer]
@@ -136,10 +134,9 @@ class Prequential:
     """Scores orders before they are counted.
 
     Args:
-        ask: what customers would be shown, by what is known now; it may decline, with no offers at all, as long as
-            nothing is known.
+        ask: returns what customers would be shown now; no offers at all while nothing is known yet.
         pair_window: that of the counts.
-        one_in: how many orders one of the sample stands for.
+        one_in: the sample is one order in this many.
     """
 
     def __init__(self, ask: Callable[[Sequence[Visit]], Sequence[Offer]], pair_window: int, one_in: int) -> None:

@@ -1,12 +1,12 @@
-"""Hit rates: the hit counts of prequential scoring, integers, as floats."""
+"""Hit rates: the integer hit counts of prequential scoring, read as rates and shown as lines and curves."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from producers.orders import DAY_MS
+from streams.engine.documents import day_text
 from streams.quality.prequential import AT, HitCounts
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ class Day(NamedTuple):
     day: int
     hit_counts: HitCounts
     hit_rate: float
-    """Hits per order scored, of this day and those before, whose weight halves with every 30 days."""
+    """Hits per scored order, up to and including this day; weights halve with every 30 days of age."""
     bestseller_hit_rate: float
 
 
 def total(hit_counts: Iterable[Sequence[int]]) -> HitCounts:
-    """All hit_counts together.
+    """The sum of all hit counts.
 
     >>> total([(3, 1, 0), (2, 1, 2)])
     HitCounts(orders=5, hits=2, bestseller_hits=2)
@@ -40,7 +40,7 @@ def total(hit_counts: Iterable[Sequence[int]]) -> HitCounts:
 
 
 def united(partitions: Iterable[Mapping[int, Sequence[int]]]) -> dict[int, HitCounts]:
-    """The hit_counts of several partitions by day.
+    """The hit counts of several partitions, summed by day.
 
     >>> united([{0: (3, 1, 0)}, {0: (2, 1, 2), 1: (1, 0, 0)}])[0]
     HitCounts(orders=5, hits=2, bestseller_hits=2)
@@ -53,7 +53,7 @@ def united(partitions: Iterable[Mapping[int, Sequence[int]]]) -> dict[int, HitCo
 
 
 def running(hit_counts: Mapping[int, Sequence[int]]) -> list[Day]:
-    """Every day with its running rates, by rising day.
+    """Every day with its running rates, in ascending order.
 
     >>> [(day.day, day.hit_rate, round(day.bestseller_hit_rate, 3)) for day in running({30: (2, 1, 1), 0: (4, 2, 0)})]
     [(0, 0.5, 0.0), (30, 0.5, 0.25)]
@@ -73,15 +73,15 @@ def running(hit_counts: Mapping[int, Sequence[int]]) -> list[Day]:
 
 
 def by_month(hit_counts: Mapping[int, Sequence[int]]) -> dict[str, HitCounts]:
-    """Tallies by calendar month, as in "2017-03", the earliest first."""
+    """Hit counts by calendar month, such as "2017-03", in ascending order."""
     months: dict[str, list[Sequence[int]]] = defaultdict(list)
     for day in sorted(hit_counts):
         months[day_text(day)[:7]].append(hit_counts[day])
-    return {month: total(some) for month, some in months.items()}
+    return {month: total(counts) for month, counts in months.items()}
 
 
 def quality_entries(hit_counts: Mapping[int, Sequence[int]]) -> dict[str, Any]:
-    """The hit_counts with their running rates, as the endpoint and the command line show them."""
+    """Hit counts with running rates, as the endpoint and the command line show them."""
     days = running(hit_counts)
     return {
         "at": AT,
@@ -100,7 +100,7 @@ def quality_entries(hit_counts: Mapping[int, Sequence[int]]) -> dict[str, Any]:
 
 
 def hit_counts_of(document: Mapping[str, Any]) -> dict[int, HitCounts]:
-    """The hit_counts in a document of `quality_entries`.
+    """The hit counts in a document of `quality_entries`.
 
     >>> hit_counts_of(quality_entries({17_167: (40, 6, 4)}))
     {17167: HitCounts(orders=40, hits=6, bestseller_hits=4)}
@@ -111,17 +111,8 @@ def hit_counts_of(document: Mapping[str, Any]) -> dict[int, HitCounts]:
     }
 
 
-def day_text(day: int) -> str:
-    """A UTC day as ISO 8601.
-
-    >>> day_text(17_167)
-    '2017-01-01'
-    """
-    return datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date().isoformat()
-
-
 def sparkline(values: Sequence[float], most: float) -> str:
-    """Values as a row of blocks, of which the tallest stands for `most`.
+    """Values as a row of blocks; the tallest block is `most`.
 
     >>> sparkline([0.0, 0.1, 0.4], 0.4)
     '▁▃█'
@@ -131,7 +122,7 @@ def sparkline(values: Sequence[float], most: float) -> str:
 
 
 def quality_lines(hit_counts: Mapping[int, Sequence[int]]) -> list[str]:
-    """Lines for people: hit rates by month and in all, and a curve of each.
+    """Lines for a terminal: hit rates by month and overall, and a curve of each.
 
     >>> for line in quality_lines({17_167: (40, 6, 4), 17_200: (60, 12, 6)}):
     ...     print(line)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from streams.endpoint.schemas import StageFigures
     from streams.workers.ingest import Ingest
     from streams.workers.kafka.stage_service import Membership
     from streams.workers.tally import ItemPartition, Tally
@@ -118,9 +119,9 @@ class WorkerStatus:
             self._sizes[partition] = (now, size)
         return size
 
-    def stages(self) -> dict[str, Any]:
+    def stages(self) -> StageFigures:
         """Figures of each stage that runs here, as GET /status shows them."""
-        figures: dict[str, Any] = {"generation": self._generation}
+        figures: StageFigures = {"generation": self._generation}
         if self._ingest is not None:
             figures["ingest"] = {
                 "offsets": self._ingest.offsets(),

@@ -1,4 +1,4 @@
-// The page: what its address names is what it shows.
+// The page: the fragment of its address selects the view.
 
 import { customer } from "./customer.js";
 import { h, problem } from "./elements.js";
@@ -16,7 +16,7 @@ function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // an address typed by hand
+    return text; // not valid percent-encoding: an address typed by hand
   }
 }
 
@@ -43,9 +43,9 @@ async function show() {
   scrollTo(0, 0);
 }
 
-const THEMES = { auto: ["\u25d0", "as the system has it"], light: ["\u2600", "light"], dark: ["\u263e", "dark"] };
+const THEMES = { auto: ["\u25d0", "follow the system"], light: ["\u2600", "light"], dark: ["\u263e", "dark"] };
 
-function wear(name) {
+function setTheme(name) {
   if (name === "auto") {
     delete document.documentElement.dataset.theme;
     localStorage.removeItem("theme");
@@ -60,8 +60,8 @@ function wear(name) {
 
 theme.addEventListener("click", () => {
   const names = Object.keys(THEMES);
-  wear(names[(names.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % names.length]);
+  setTheme(names[(names.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % names.length]);
 });
-wear(document.documentElement.dataset.theme ?? "auto");
+setTheme(document.documentElement.dataset.theme ?? "auto");
 addEventListener("hashchange", show);
 show();

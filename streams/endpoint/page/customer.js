@@ -1,4 +1,4 @@
-// A customer: the history beside the recommendations, and which of the one led to which of the other.
+// A customer: the history beside the recommendations, with the purchases that led to each.
 
 import { ask } from "./api.js";
 import { count, date, decimal, h, named, percent, plural } from "./elements.js";
@@ -12,9 +12,9 @@ export async function customer(view, id) {
   const history = h("ol", { class: "rows history" }, person.history.map((entry) => h("li", { class: "row", "data-item": entry.item_id },
     named(entry), h("span", { class: "figures" }, h("b", {}, `${count(entry.purchases)}\u2009\u00d7`), h("small", {}, date(entry.last))))));
   const kinds = [
-    ["New to them", {}],
+    ["New items", {}],
     ["With repeats", { repeats_share: 0.6 }],
-    ["Lists alone", { popularity_share: 0 }],
+    ["Lists only", { popularity_share: 0 }],
   ];
   const choices = kinds.map(([name, query], at) => h("button", { type: "button", "aria-pressed": String(at === 0), onclick: () => again(at, query) }, name));
   view.replaceChildren(
@@ -27,7 +27,7 @@ export async function customer(view, id) {
     h("div", { class: "columns even" },
       h("section", { class: "card" },
         h("div", { class: "head" }, h("h2", {}, "Recommended"), h("div", { class: "choice", role: "group", "aria-label": "What to recommend" }, choices)),
-        h("p", { class: "legend" }, h("span", {}, h("i", { class: "key seed" }), "because of an item bought"), h("span", {}, h("i", { class: "key popularity" }), "popularity"), h("span", {}, h("i", { class: "key repeats" }), "own repeats"), h("span", {}, h("i", { class: "key others" }), "more items bought")),
+        h("p", { class: "legend" }, h("span", {}, h("i", { class: "key seed" }), "because of an item bought"), h("span", {}, h("i", { class: "key popularity" }), "popularity"), h("span", {}, h("i", { class: "key repeats" }), "own repeats"), h("span", {}, h("i", { class: "key others" }), "other items bought")),
         list),
       h("section", { class: "card" },
         h("div", { class: "head" }, h("h2", {}, "Bought"), h("span", { class: "hint" }, person.items_held > person.history.length ? `the last ${person.history.length} of ${plural(person.items_held, "item", "items")}` : "latest first")),
@@ -48,7 +48,7 @@ export async function customer(view, id) {
       h("ul", { class: "because" }, entry.because.slice(0, 6).map((reason) => h("li", { class: kind(reason), ...point(reason) }, because(reason, entry)))))));
   }
 
-  // Pointing at a reason shows the item bought that it is.
+  // Hovering over a reason highlights the purchase it refers to.
   function point(reason) {
     if (!("item_id" in reason)) return {};
     const lit = (yes) => () => {
@@ -68,7 +68,7 @@ function segment(reason, entry) {
 function text(reason) {
   if ("item_id" in reason) return `${reason.title ?? reason.item_id}: ${count(reason.bought_together)} bought both, ${decimal(reason.expected)} expected`;
   if ("popularity" in reason) return `popularity: ${percent(reason.popularity, 2)} of recent purchases`;
-  return "repeats" in reason ? `bought ${plural(reason.repeats, "time", "times")} before` : `${plural(reason.others, "more item", "more items")} bought`;
+  return "repeats" in reason ? `bought ${plural(reason.repeats, "time", "times")} before` : `${plural(reason.others, "other item", "other items")} bought`;
 }
 
 function because(reason, entry) {

@@ -1,4 +1,4 @@
-// Elements from plain values. Text always becomes a text node, so that no id or title is ever taken for HTML.
+// Builds elements from plain values. Text always becomes a text node, so no id or title is ever parsed as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -34,19 +34,19 @@ export function bytes(number) {
 const day = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 const minute = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hour12: false, timeZone: "UTC" });
 export const date = (text) => (text ? day.format(new Date(text)) : "never");
-export const moment = (text) => (text ? `${day.format(new Date(text))}, ${minute.format(new Date(text))}` : "nothing yet");
+export const moment = (text) => (text ? `${day.format(new Date(text))}, ${minute.format(new Date(text))}` : "none yet");
 
 export const itemLink = (id) => `#/items/${encodeURIComponent(id)}`;
 export const customerLink = (id) => `#/customers/${encodeURIComponent(id)}`;
 
-// How every item is named: its title, if it has one, and its id.
+// An item's name: its title, if it has one, and its id.
 export function named(entry, link = true) {
   const title = entry.title ?? entry.item_id;
   const name = link ? h("a", { href: itemLink(entry.item_id), class: "name" }, title) : h("span", { class: "name" }, title);
   return h("span", { class: "named" }, name, entry.title ? h("span", { class: "id" }, entry.item_id) : null);
 }
 
-// Bars of a series, one a value.
+// A bar chart with one bar per value.
 export function bars(values, label) {
   const most = Math.max(1, ...values);
   const width = 100 / Math.max(values.length, 1);
@@ -57,5 +57,5 @@ export function bars(values, label) {
 }
 
 export function problem(error) {
-  return h("div", { class: "card empty" }, h("h2", {}, error.status === 404 ? "Nothing there" : "That did not work"), h("p", {}, error.message));
+  return h("div", { class: "card empty" }, h("h2", {}, error.status === 404 ? "Not found" : "Something went wrong"), h("p", {}, error.message));
 }

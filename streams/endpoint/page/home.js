@@ -1,4 +1,4 @@
-// The start page: bestsellers, what is being bought, and the hit rate of recommendations.
+// The start page: bestsellers, live purchases, and hit rates.
 
 import { ask } from "./api.js";
 import { count, date, h, itemLink, named, percent, problem } from "./elements.js";
@@ -18,10 +18,10 @@ export async function home(view) {
     h("aside", {},
       await quality().catch(() => null),
       h("section", { class: "card" }, h("h2", {}, "Just bought"), feed),
-      h("section", { class: "card guide" }, h("h2", {}, "What the bars say"),
+      h("section", { class: "card guide" }, h("h2", {}, "How to read the bars"),
         h("div", { class: "sample" }, h("span", { class: "track", "--expected": "46%", "--surplus": "34%" }, h("i", { class: "expected" }), h("i", { class: "surplus" }))),
-        h("p", {}, h("i", { class: "key expected" }), " as often as heavy buyers explain: ", h("b", {}, "E"), ". ", h("i", { class: "key surplus" }), " beyond that, to ", h("b", {}, "N"), ", how many customers bought both. The surplus makes two items related."),
-        h("p", {}, "Search for an item to see its list move, or for a customer to see what is recommended, and why."))),
+        h("p", {}, h("i", { class: "key expected" }), " co-purchases that chance explains, given how much these customers buy: ", h("b", {}, "E"), ". ", h("i", { class: "key surplus" }), " the rest, up to ", h("b", {}, "N"), ", the customers who bought both. This surplus makes two items related."),
+        h("p", {}, "Search for an item to watch its related list change, or for a customer to see the recommendations and the reasons for them."))),
   ));
 
   async function show(days) {
@@ -32,12 +32,12 @@ export async function home(view) {
     } catch (error) {
       return table.replaceChildren(problem(error));
     }
-    span.textContent = answer.as_of.timestamp ? `${days === 1 ? "on" : `${days} days up to`} ${date(answer.as_of.timestamp)}, the newest purchase` : "nothing was bought yet";
+    span.textContent = answer.as_of.timestamp ? `${days === 1 ? "on" : `${days} days up to`} ${date(answer.as_of.timestamp)}, the day of the newest purchase` : "no purchases yet";
     const most = Math.max(1, ...answer.bestsellers.map((entry) => entry.purchases));
     table.replaceChildren(...answer.bestsellers.map((entry, at) => h("li", { class: "row seller" },
       h("span", { class: "rank" }, at + 1), named(entry),
       h("span", { class: "meter" }, h("span", { class: "track", "--surplus": `${100 * entry.purchases / most}%` }, h("i", { class: "surplus" }))),
-      h("span", { class: "figures" }, h("b", {}, count(entry.purchases)), h("small", { title: "popularity: decayed share of purchases" }, percent(entry.popularity, 2))))));
+      h("span", { class: "figures" }, h("b", {}, count(entry.purchases)), h("small", { title: "popularity: recency-weighted share of all purchases" }, percent(entry.popularity, 2))))));
   }
 
   await show(14);

@@ -1,8 +1,8 @@
-// Live changes: one stream of server-sent events, which also carries the list that is on the screen.
+// Live changes: one stream of server-sent events, including changes to the list on screen.
 
 import { bytes, count, decimal, h, moment, short, svg } from "./elements.js";
 
-const rates = new Array(60).fill(0); // a minute
+const rates = new Array(60).fill(0); // the last minute, one per second
 const listeners = { orders: new Set(), related: new Set() };
 let source = null;
 let watched;
@@ -27,7 +27,7 @@ export function on(kind, listener) {
 }
 
 window.addEventListener("pagehide", () => source?.close());
-window.addEventListener("pageshow", (event) => { if (event.persisted) { const again = watched; source = null; watch(again); } });
+window.addEventListener("pageshow", (event) => { if (event.persisted) { const itemId = watched; source = null; watch(itemId); } });
 
 const strip = document.getElementById("strip");
 const dot = h("span", { class: "dot" });

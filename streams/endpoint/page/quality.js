@@ -1,4 +1,4 @@
-// How often recommendations contained what the next order brought, beside bestsellers: two curves over event time.
+// The hit rates of recommendations and bestsellers over event time: how often the next order contained one of them.
 
 import { ask } from "./api.js";
 import { count, date, h, percent, svg } from "./elements.js";
@@ -7,7 +7,7 @@ const DAY_MS = 86400000;
 const WIDTH = 100;
 const HEIGHT = 40;
 
-// The card; null as long as no order was scored.
+// The card, or null while no order has been scored.
 export async function quality() {
   const answer = await ask(["quality"]);
   if (!answer.orders) return null;
@@ -20,16 +20,16 @@ export async function quality() {
     const points = days.map((day) => `${(WIDTH * (Date.parse(day.day) - begin) / DAY_MS / span).toFixed(2)},${(HEIGHT - 1 - (HEIGHT - 4) * day[rate] / most).toFixed(2)}`);
     return `M${points.join("L")}${days.length === 1 ? `H${WIDTH}` : ""}`;
   };
-  const said = `running hit rates: recommended ${percent(last.hit_rate, 1)}, bestsellers ${percent(last.bestseller_hit_rate, 1)}`;
+  const summary = `Running hit rates: recommended ${percent(last.hit_rate, 1)}, bestsellers ${percent(last.bestseller_hit_rate, 1)}`;
   return h("section", { class: "card quality" },
     h("h2", {}, "Hit rate"),
     h("p", { class: "legend" },
       h("span", {}, h("i", { class: "key surplus" }), "recommended ", h("b", {}, percent(last.hit_rate, 1))),
       h("span", {}, h("i", { class: "key score" }), "bestsellers ", h("b", {}, percent(last.bestseller_hit_rate, 1)))),
     h("figure", {},
-      svg("svg", { class: "curves", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": said },
+      svg("svg", { class: "curves", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": summary },
         svg("path", { class: "bestsellers", d: curve("bestseller_hit_rate") }),
         svg("path", { class: "recommended", d: curve("hit_rate") })),
       h("figcaption", {}, h("span", {}, date(days[0].day)), h("span", {}, `0 to ${percent(most, 1)}`), h("span", {}, date(last.day)))),
-    h("p", { class: "hint" }, `How often one of the ${count(answer.at)} items first recommended, or of the ${count(answer.at)} bestsellers, was among the new ones that an order brought; running over ${count(answer.running_half_life_days)} days. ${count(answer.orders)} orders were scored before they were counted: ${count(answer.hits)} hits, bestsellers ${count(answer.bestseller_hits)}.`));
+    h("p", { class: "hint" }, `How often an order contained, among the items new to its customer, one of the top ${count(answer.at)} recommendations, or one of the top ${count(answer.at)} bestsellers. Running rates with a half-life of ${count(answer.running_half_life_days)} days. Orders are scored before they are counted: ${count(answer.orders)} so far, with ${count(answer.hits)} hits by recommendations and ${count(answer.bestseller_hits)} by bestsellers.`));
 }

@@ -1,11 +1,11 @@
-// The search box: as one types, items by title or id, and the customer of that id.
+// The search box: finds items by title or id, and the customer with exactly that id, while you type.
 
 import { ask } from "./api.js";
 import { count, customerLink, h, itemLink } from "./elements.js";
 
 const input = document.getElementById("search");
 const list = document.getElementById("found");
-let asked = 0;
+let latest = 0;
 let timer;
 
 const options = () => [...list.querySelectorAll("[role=option]")];
@@ -36,7 +36,7 @@ function leave() {
 
 async function find() {
   const text = input.value.trim();
-  const number = ++asked;
+  const number = ++latest;
   if (!text) return open(false);
   let found;
   try {
@@ -44,7 +44,7 @@ async function find() {
   } catch (error) {
     found = { items: [], customers: [], reason: error.message };
   }
-  if (number !== asked) return;
+  if (number !== latest) return;
   const customers = found.customers.map((id, at) => option(customerLink(id), `c${at}`,
     h("span", { class: "named" }, h("span", { class: "name" }, `Customer ${id}`), h("span", { class: "id" }, "history and recommendations"))));
   const items = found.items.map((item, at) => option(itemLink(item.item_id), at,
@@ -52,7 +52,7 @@ async function find() {
     h("span", { class: "much" }, `${count(item.purchases)}\u2009\u00d7`)));
   const exact = found.items[0]?.item_id === text;
   list.replaceChildren(...(exact ? [...items.slice(0, 1), ...customers, ...items.slice(1)] : [...customers, ...items]));
-  if (!list.children.length) list.append(h("li", { class: "none" }, found.reason ?? "No item has that in its name or id, and no customer is called that."));
+  if (!list.children.length) list.append(h("li", { class: "none" }, found.reason ?? "No item has this in its title or id, and no customer has this id."));
   choose(options()[0]);
   open(true);
 }

@@ -1,3 +1,3 @@
-// Before the page is painted, so that it does not flash in the other colours.
-const kept = localStorage.getItem("theme");
-if (kept === "light" || kept === "dark") document.documentElement.dataset.theme = kept;
+// Runs before the first paint, so that the page does not flash in the wrong colours.
+const stored = localStorage.getItem("theme");
+if (stored === "light" || stored === "dark") document.documentElement.dataset.theme = stored;

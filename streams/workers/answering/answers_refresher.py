@@ -1,4 +1,4 @@
-"""What keeps a worker's answers current in the background, a few times a second."""
+"""The background tasks that keep a worker's answers current, a few times a second."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class AnswersRefresher(Service):
 
     Args:
         answers: of the worker.
-        items: the item partitions open here.
-        owners, peers, log: connections to close at the end.
+        items: the item partitions open in this worker.
+        owners, peers, log: connections, closed when the service stops.
     """
 
     def __init__(

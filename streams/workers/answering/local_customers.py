@@ -1,4 +1,4 @@
-"""The customers whose purchases partitions are open here."""
+"""The customers whose purchases partitions are open in this worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LocalCustomers:
 
     Args:
         ingest: stage A; None if it runs elsewhere.
-        membership: which of its partitions are this worker's.
+        membership: the partitions of stage A that this worker owns.
         partitions: how many purchases partitions there are.
     """
 
@@ -36,12 +36,12 @@ class LocalCustomers:
         return StagePartition("ingest", customer_partition(customer_id.encode(), self.partitions))
 
     def missing(self) -> list[str]:
-        """Partitions that are assigned to this worker but cannot answer yet."""
+        """Partitions assigned to this worker that cannot answer yet."""
         assigned = sorted(self._membership.assigned)
         return [str(StagePartition("ingest", number)) for number in assigned if not self._is_ready(number)]
 
     def _is_ready(self, partition: int) -> bool:
-        """Whether a partition is open, this worker's, and has counted what previous owners had delivered."""
+        """Whether a partition is open, owned by this worker, and has counted what previous owners delivered."""
         source = None if self._ingest is None else self._ingest.partitions.get(partition)
         return (
             source is not None
@@ -53,17 +53,17 @@ class LocalCustomers:
     async def histories(self, customer_id: str) -> AsyncIterator[HistoryStore]:
         """The store with a customer's history, as of a commit of that customer's orders.
 
-        What is read must be copied before the next await. Rows of customers whose orders are not being counted stay in
-        place and unchanged while others change, so only questions about the others wait for the commit.
+        Copy what you read before the next await. Only customers whose orders are being counted wait for the commit:
+        the rows of all others stay in place, unchanged.
         """
-        place = self.partition_of(customer_id)
-        if self._ingest is None or not self._is_ready(place.partition):
-            raise PartitionNotLocal(f"{place} is not open")
-        source = self._ingest.partitions[place.partition]
+        partition = self.partition_of(customer_id)
+        if self._ingest is None or not self._is_ready(partition.number):
+            raise PartitionNotLocal(f"{partition} is not open")
+        source = self._ingest.partitions[partition.number]
         if customer_id.encode() not in source.touched:
             yield source.store
             return
         async with source.lock:
-            if self._ingest.partitions.get(place.partition) is not source:
-                raise PartitionNotLocal(f"{place} was just closed")
+            if self._ingest.partitions.get(partition.number) is not source:
+                raise PartitionNotLocal(f"{partition} was just closed")
             yield source.store

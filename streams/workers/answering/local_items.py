@@ -1,4 +1,4 @@
-"""The items whose partitions are open here: facts, published lists, and what can be recommended."""
+"""The items whose partitions are open in this worker: facts, published lists, and what can be recommended."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ T = TypeVar("T")
 
 
 class LocalItems:
-    """The open item partitions. One of them is home: recommendations are made with its popularity and item numbers.
+    """The open item partitions. One is `home`: recommendations use its popularity and item numbers.
 
     Args:
         tally: stage B; None if it runs elsewhere.
-        membership: which of its partitions are this worker's.
+        membership: the partitions of stage B that this worker owns.
         partitions: how many item partitions there are.
         catalogue: what the shop says about its items.
         worker: name of this worker.
@@ -65,19 +65,19 @@ class LocalItems:
         return StagePartition("tally", item_partition(item_id, self.partitions))
 
     def missing(self) -> list[str]:
-        """Partitions that are assigned to this worker but cannot answer yet."""
+        """Partitions assigned to this worker that cannot answer yet."""
         ready = self._ready()
         return [str(StagePartition("tally", number)) for number in sorted(self._membership.assigned - ready.keys())]
 
     def view_of(self, item_id: str) -> ItemPartitionView:
         """The partition of an item; raises PartitionNotLocal."""
-        return self.view(self.partition_of(item_id).partition)
+        return self.view(self.partition_of(item_id).number)
 
     def view(self, partition: int) -> ItemPartitionView:
         """A partition.
 
         Raises:
-            PartitionNotLocal: it is not open here, or has not read what previous owners published.
+            PartitionNotLocal: it is not open, or has not read what previous owners published.
         """
         part = self._open(partition)
         if part is None or partition not in self._membership.serving or not part.caught_up:
@@ -88,12 +88,12 @@ class LocalItems:
         return view
 
     def known_view(self, partition: int) -> ItemPartitionView | None:
-        """The view of a partition from which answers were given since it was opened; None if there were none."""
+        """The view of a partition if it has one, as it has once a question was answered from it; else None."""
         view, part = self._views.get(partition), self._open(partition)
         return view if view is not None and part is not None and view.counts is part.counts else None
 
     def home(self) -> ItemPartitionView:
-        """The partition whose popularity and item numbers recommendations are made with; raises PartitionNotLocal."""
+        """The partition whose popularity and item numbers recommendations use; raises PartitionNotLocal."""
         home = self._home
         part = None if home is None else self._open(home.counts.partition)
         if home is None or part is None or part.counts is not home.counts:
@@ -105,15 +105,15 @@ class LocalItems:
         return self._home.answers.popularity(item_id) if self._home is not None else 0.0
 
     def translation(self, view: ItemPartitionView, home: ItemPartitionView) -> Translation | None:
-        """From the item numbers of a partition to those of `home`; None until both were compared."""
+        """Translates item numbers of a partition to those of `home`; None until `refresh` has compared the two."""
         translation = self._translations.get(view)
         return None if translation is None or translation.target is not home.answers.names else translation
 
     def published_lists(self, item_ids: Sequence[str]) -> list[PublishedList]:
-        """Published lists of items whose partitions are open here; empty for items that have none.
+        """The published lists of items of open partitions; empty for items that have none.
 
         Raises:
-            PartitionNotLocal: a partition is not open here.
+            PartitionNotLocal: a partition is not open.
         """
         lists = []
         for item_id in item_ids:
@@ -127,9 +127,9 @@ class LocalItems:
         return lists
 
     async def refresh(self) -> None:
-        """Take a snapshot of the assortment if it is due, and choose another home if it is gone.
+        """Take a snapshot of the assortment if one is due, and choose a new home if the last one was closed.
 
-        To be called several times a second.
+        Call it several times a second.
         """
         self._views = self._ready()
         views = list(self._views.values())
@@ -159,11 +159,11 @@ class LocalItems:
             self._translations.update(new)
             home.answers.live.show(snapshot)
             if home is not self._home:
-                await home.exclusively(lambda: _rehearse(home))
-                gc.freeze()  # ids and titles stay: collecting them over and over would pause answers for 50 ms
+                await home.exclusively(lambda: _warm_up(home))
+                gc.freeze()  # ids and titles are permanent: a collection that scans them pauses answers for 50 ms
                 self._home = home
         except PartitionNotLocal:
-            return  # it was just closed: the next call chooses another
+            return  # just closed: the next call chooses another home
 
     def _ready(self) -> dict[int, ItemPartitionView]:
         """All partitions that can answer."""
@@ -191,8 +191,8 @@ class LocalItems:
         )
 
 
-def _rehearse(view: ItemPartitionView) -> None:
-    """Answer a first question, so that nobody waits until loops are compiled."""
+def _warm_up(view: ItemPartitionView) -> None:
+    """Answer a first question, so that no request waits for compilation."""
     assortment = view.answers.live.assortment()
     request = RecommendationRequest(basket=tuple(assortment.ids[: min(assortment.bought, 1)]))
     visitor = view.answers.visitor(request, NOTHING_HELD)

@@ -1,4 +1,4 @@
-"""Prequential scoring in a worker: what it would have answered before an order, against what the order brings."""
+"""Prequential scoring in a worker: its own recommendations right before an order, compared with the order."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from streams.workers.answering.seed_lists import SeedListReader
 
 MOST_PER_COMMIT = 2
-"""Orders scored of one commit, the first of the sample: under load a commit must not wait for more."""
-PATIENCE_S = 0.5
-"""Orders that take longer to score are not scored: counting comes first."""
+"""Orders scored per commit, the first of the sample: under load a commit must not wait for more."""
+SCORING_TIMEOUT_S = 0.5
+"""Orders that take longer are not scored: counting comes first."""
 
 
 class OrderScoring:
-    """Scores a sample of the orders that stage A is about to count, by the lists and the assortment it answers with.
+    """Scores a sample of the orders that stage A is about to count, with the lists and assortment it answers from.
 
-    Nothing is scored if lists are not available in time, or if no item partition is open here.
+    Nothing is scored if lists are not available in time, or if this worker has no open item partition.
 
     Args:
-        items: the item partitions open here.
-        lists: reads lists, wherever they are.
+        items: the item partitions open in this worker.
+        lists: reads lists, also from other workers.
         pair_window: that of the counts.
-        one_in: the sample is one order in so many.
+        one_in: the sample is one order in this many.
     """
 
     def __init__(self, items: LocalItems, lists: SeedListReader, pair_window: int, one_in: int) -> None:
@@ -68,13 +68,13 @@ class OrderScoring:
         ]
         scored = asyncio.run_coroutine_threadsafe(self._count_hits(by_id), loop)
         try:
-            return scored.result(PATIENCE_S)
+            return scored.result(SCORING_TIMEOUT_S)
         except (TimeoutError, NotReady):
             scored.cancel()
             return {}
 
     async def _count_hits(self, by_id: Sequence[tuple[Visit, HeldIds, list[str]]]) -> dict[int, HitCounts]:
-        """The hits of visits, of each of which the ids of what is held and of what is new are given."""
+        """The hit counts of visits, each with the items held and the ids of the new items."""
         home = self._items.home()
         names = home.answers.names
         assortment = home.answers.live.assortment()

@@ -1,4 +1,4 @@
-"""The related lists of a visitor's seeds, from wherever they are, in arrays with one numbering of items."""
+"""The related lists of a visitor's seeds, from all workers, in arrays that share one numbering of items."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class SeedListReader:
-    """Reads lists that are open here from memory, and asks every other owner once for all of its lists.
+    """Reads lists of local partitions from memory, and those of each other owner with one request.
 
     Args:
-        items: the partitions open here.
-        router: finds who has the others.
+        items: the partitions open in this worker.
+        router: routes requests for the others.
         owners: of all partitions.
-        peers: asks other workers.
+        peers: sends requests to other workers.
     """
 
     def __init__(self, items: LocalItems, router: Router, owners: PartitionOwners, peers: PeerClient) -> None:
@@ -40,7 +40,7 @@ class SeedListReader:
         self._peers = peers
 
     async def read(self, home: ItemPartitionView, seeds: Sequence[int]) -> SeedLists:
-        """The lists of seeds; they and the items in the lists have the numbers of `home`.
+        """The lists of seeds; seeds and entries have the item numbers of `home`.
 
         Raises:
             NotReady: a partition has no owner that answers.
@@ -51,11 +51,11 @@ class SeedListReader:
             rows_of.setdefault(self._items.partition_of(item_id), []).append(row)
         lists = empty_lists(len(ids))
         remote: dict[StagePartition, list[int]] = {}
-        for place, rows in rows_of.items():
+        for partition, rows in rows_of.items():
             try:
-                self._copy(home, self._items.view(place.partition), [ids[row] for row in rows], rows, lists)
+                self._copy(home, self._items.view(partition.number), [ids[row] for row in rows], rows, lists)
             except PartitionNotLocal:
-                remote[place] = rows
+                remote[partition] = rows
         if remote:
             await self._fetch(home, ids, remote, lists)
         return lists
@@ -66,29 +66,29 @@ class SeedListReader:
         """Copy the lists of items of one open partition into `rows`."""
         names = view.answers.names
         translation = self._items.translation(view, home)
-        if view is not home and translation is None:  # it was opened a moment ago
+        if view is not home and translation is None:  # just opened: no translation yet
             _put(home, self._items.published_lists(ids), rows, lists)
             return
         known = [index for index, item_id in enumerate(ids) if item_id in names]
         if not known:
             return
-        found = view.published.of_seeds([names[ids[index]] for index in known])
+        local = view.published.of_seeds([names[ids[index]] for index in known])
         targets = [rows[index] for index in known]
-        lists.item[targets] = found.item if translation is None else translation(found.item)
-        for column, values in zip(lists[1:], found[1:], strict=True):
+        lists.item[targets] = local.item if translation is None else translation(local.item)
+        for column, values in zip(lists[1:], local[1:], strict=True):
             column[targets] = values
 
     async def _fetch(
         self, home: ItemPartitionView, ids: list[str], remote: dict[StagePartition, list[int]], lists: SeedLists
     ) -> None:
-        """Ask all owners at once, each for everything; partitions that one no longer has are routed one by one."""
+        """Ask all owners concurrently, one request each; reroute the partitions of owners that cannot answer."""
         owners = await self._owners.of_all()
         partitions_of: dict[str | None, list[StagePartition]] = {}
-        for place in remote:
-            partitions_of.setdefault(owners.get(place), []).append(place)
+        for partition in remote:
+            partitions_of.setdefault(owners.get(partition), []).append(partition)
 
-        async def from_partition(place: StagePartition) -> None:
-            item_ids = [ids[row] for row in remote[place]]
+        async def from_partition(partition: StagePartition) -> None:
+            item_ids = [ids[row] for row in remote[partition]]
 
             async def read_local() -> list[PublishedList]:
                 return self._items.published_lists(item_ids)
@@ -96,21 +96,22 @@ class SeedListReader:
             async def ask_owner(owner: str) -> list[PublishedList]:
                 return await self._ask(owner, item_ids)
 
-            _put(home, await self._router.ask(place, read_local, ask_owner, own=True), remote[place], lists)
+            published = await self._router.ask(partition, read_local, ask_owner, own=True)
+            _put(home, published, remote[partition], lists)
 
-        async def from_owner(owner: str | None, places: list[StagePartition]) -> None:
-            rows = [row for place in places for row in remote[place]]
+        async def from_owner(owner: str | None, partitions: list[StagePartition]) -> None:
+            rows = [row for partition in partitions for row in remote[partition]]
             try:
-                found = None if owner is None else await self._ask(owner, [ids[row] for row in rows])
+                published = None if owner is None else await self._ask(owner, [ids[row] for row in rows])
             except PeerUnavailable:
-                found = None
-            if found is not None:
-                _put(home, found, rows, lists)
+                published = None
+            if published is not None:
+                _put(home, published, rows, lists)
                 return
             self._owners.forget()
-            await asyncio.gather(*[from_partition(place) for place in places])
+            await asyncio.gather(*[from_partition(partition) for partition in partitions])
 
-        await asyncio.gather(*[from_owner(owner, places) for owner, places in partitions_of.items()])
+        await asyncio.gather(*[from_owner(owner, partitions) for owner, partitions in partitions_of.items()])
 
     async def _ask(self, owner: str, item_ids: list[str]) -> list[PublishedList]:
         reply = await self._peers.post(owner, LISTS_PATH, encode(ListsQuestion(item_ids)), MSGPACK)
@@ -118,13 +119,13 @@ class SeedListReader:
 
 
 def empty_lists(seeds: int) -> SeedLists:
-    """Empty lists of so many seeds, with room for entries."""
+    """Empty lists for this many seeds, with room for their entries."""
     score, together, expected = (np.zeros((seeds, LIST_LENGTH)) for _ in range(3))
     return SeedLists(np.full((seeds, LIST_LENGTH), NOWHERE), score, together, expected, np.zeros(seeds, np.int64))
 
 
 def _put(home: ItemPartitionView, published: list[PublishedList], rows: list[int], lists: SeedLists) -> None:
-    """Write published lists into `rows`, in the numbers of `home`."""
+    """Write published lists into `rows`, in the item numbers of `home`."""
     get = home.answers.names.get
     for row, entries in zip(rows, published, strict=True):
         size = len(entries.item_ids)

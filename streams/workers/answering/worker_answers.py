@@ -1,4 +1,4 @@
-"""Answers of a worker: from its own partitions, and from the workers that own the others."""
+"""The answers of a worker: from its own partitions, and from the workers that own the others."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 
 
 class WorkerAnswers(LocalAnswers):
-    """The `Answers` of a worker: what its partitions cannot answer, it asks their owners.
+    """The `Answers` of a worker, which asks the owners of partitions that are not local.
 
     Args:
-        worker: its address, at which others reach it; it is in every answer.
+        worker: its advertised address, which is in every answer.
         catalogue: what the shop says about its items.
-        customers, items: the partitions open here.
-        owners, peers, router: who has the others, and how they are asked.
-        log: takes orders and erasures.
+        customers, items: the partitions open in this worker.
+        owners, peers, router: reach the partitions open elsewhere.
+        log: appends orders and erasures.
         status: the status of this worker.
     """
 
@@ -89,17 +89,17 @@ class WorkerAnswers(LocalAnswers):
             reply = await self._peers.get(owner, path, query, timeout_s=COMPUTING_S if fresh else ANSWERING_S)
             return RelatedListAnswer(reply.document, reply.version)
 
-        answer_here = partial(super().related, item_id, limit, fresh=fresh)
-        return await self._router.ask(self._items.partition_of(item_id), answer_here, ask_owner)
+        answer_locally = partial(super().related, item_id, limit, fresh=fresh)
+        return await self._router.ask(self._items.partition_of(item_id), answer_locally, ask_owner)
 
     async def customer(self, customer_id: str, limit: int) -> Document:
         """A customer and the items bought last."""
         ask_owner = partial(self._get, path_of("customers", customer_id), query={"limit": str(limit)})
-        answer_here = partial(super().customer, customer_id, limit)
-        return await self._router.ask(self._customers.partition_of(customer_id), answer_here, ask_owner)
+        answer_locally = partial(super().customer, customer_id, limit)
+        return await self._router.ask(self._customers.partition_of(customer_id), answer_locally, ask_owner)
 
     async def recommendations(self, request: RecommendationRequest) -> Document:
-        """Recommendations for a customer, known or not, or for a basket alone; who has the history makes them."""
+        """Recommendations for a customer, known or not, or for a basket alone; computed by the history's owner."""
         customer_id = request.customer_id
         if customer_id is None:
             return await self.recommend(HeldIds(), request)
@@ -114,7 +114,7 @@ class WorkerAnswers(LocalAnswers):
         return await self.recommend(answer, request) if isinstance(answer, HeldIds) else answer
 
     async def recommend(self, held: HeldIds, request: RecommendationRequest) -> Document:
-        """Recommendations for someone whose history is known; a worker without items asks one that has some."""
+        """Recommendations for a given history; a worker without item partitions asks one that has some."""
 
         async def ask_other(owner: str) -> Document:
             question = encode(RecommendationsQuestion(held, request))
@@ -134,7 +134,7 @@ class WorkerAnswers(LocalAnswers):
         return await self._router.ask_any("tally", partial(super().search, text, limit), ask_other)
 
     async def partitions(self) -> Document:
-        """The status of every partition; another worker that asks is answered with those open here."""
+        """The status of every partition; to another worker, only of those open in this one."""
         rows = [row._asdict() for row in self.status().partitions]
         if not forwarded.get():
             owners = await self._owners.of_all()
@@ -148,14 +148,14 @@ class WorkerAnswers(LocalAnswers):
         return {"partitions": rows, **self.stamp()}
 
     def ready(self) -> str | None:
-        """None once every partition that is assigned to this worker can answer."""
+        """None once every partition assigned to this worker can answer; else what is missing."""
         if not self._worker_status.joined:
-            return "no partition was assigned to this worker yet"
+            return "no partition has been assigned to this worker yet"
         missing = [*self._customers.missing(), *self._items.missing()]
         return f"{', '.join(missing)}: not open yet" if missing else None
 
     async def knows(self, customer_id: str) -> bool:
-        """Whether there is such a customer."""
+        """Whether this customer is known."""
 
         async def ask_owner(owner: str) -> bool:
             try:
@@ -164,31 +164,31 @@ class WorkerAnswers(LocalAnswers):
                 return False
             return True
 
-        answer_here = partial(super().knows, customer_id)
-        return await self._router.ask(self._customers.partition_of(customer_id), answer_here, ask_owner, own=True)
+        answer_locally = partial(super().knows, customer_id)
+        return await self._router.ask(self._customers.partition_of(customer_id), answer_locally, ask_owner, own=True)
 
     async def read_lists(self, home: ItemPartitionView, seeds: Sequence[int]) -> SeedLists:
-        """The lists of seeds, some of them from other workers."""
+        """The lists of seeds, from this worker and others."""
         return await self._lists.read(home, seeds)
 
     def on_published(self, partition: int, numbers: Iterable[int]) -> None:
-        """Serve lists that this worker has just published; to be called on the event loop."""
+        """Serve lists that this worker has just published. Call it on the event loop."""
         view = self._items.known_view(partition)
         if view is not None:
             self.lists_published(view, numbers)
 
     async def poll_watched(self, versions: dict[str, str]) -> None:
-        """Ask the owners for watched lists that are not here, and notify those who watch of lists that changed.
+        """Ask the owners of watched lists that are not local, and notify watchers of those that changed.
 
         Args:
-            versions: the version last delivered of each list; kept up to date.
+            versions: the last version delivered of each list, by item id; updated.
         """
         for item_id in self.changes.watched:
-            place = self._items.partition_of(item_id)
+            partition = self._items.partition_of(item_id)
             try:
-                self._items.view(place.partition)
+                self._items.view(partition.number)
             except PartitionNotLocal:
-                owner = await self._owners.of(place)
+                owner = await self._owners.of(partition)
                 if owner is None or owner == self.worker:
                     continue
                 try:
@@ -208,6 +208,6 @@ class WorkerAnswers(LocalAnswers):
 
     async def _append_to_log(self, customer_id: str, record: bytes) -> dict[str, Any]:
         try:
-            return await self._log.append(customer_id, self._customers.partition_of(customer_id).partition, record)
+            return await self._log.append(customer_id, self._customers.partition_of(customer_id).number, record)
         except AppendFailed as error:
             raise NotReady(str(error)) from error

@@ -1,4 +1,4 @@
-"""Routes that only workers have: their figures, their snapshots, and what workers ask each other."""
+"""Routes that only workers have: stage figures, snapshots, and requests between workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.endpoint.answers import NotReady, forwarded
 from streams.endpoint.handlers import answer, read_document
 from streams.endpoint.problems import Problem
 from streams.endpoint.routes import Route
-from streams.endpoint.schemas import SnapshotRequest
+from streams.endpoint.schemas import Snapshot, SnapshotRequest, StageFigures
 from streams.workers.cluster.peers import (
     LISTS_PATH,
     MSGPACK,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def worker_routes(worker: WorkerStatus) -> tuple[Route, ...]:
-    """The documented routes."""
+    """The public routes of a worker, which are documented."""
 
     async def status(_: RequestContext) -> web.StreamResponse:
         return answer(worker.stages())
@@ -43,17 +43,19 @@ def worker_routes(worker: WorkerStatus) -> tuple[Route, ...]:
         request = await read_document(context, SnapshotRequest)
         try:
             stores = worker.snapshot(Path(request.to))
-        except (OSError, StateError) as error:
+        except (OSError, StateError, ValueError) as error:  # ValueError: a path with a null character
             raise Problem(HTTPStatus.BAD_REQUEST, f"no snapshot was written: {error}") from None
-        return answer({"stores": [str(path) for path in stores]})
+        written: Snapshot = {"stores": [str(path) for path in stores]}
+        return answer(written)
 
     return (
-        Route("GET", "/status", status, "The figures of this worker's stages.", problems=(400,)),
+        Route("GET", "/status", status, "The figures of this worker's stages.", StageFigures, problems=(400,)),
         Route(
             "POST",
             "/snapshot",
             snapshot,
             "Write a snapshot of this worker's stores to a directory on its machine.",
+            Snapshot,
             body=SnapshotRequest,
             guarded=True,
             problems=(400, 401, 403, 413, 415),
@@ -62,7 +64,7 @@ def worker_routes(worker: WorkerStatus) -> tuple[Route, ...]:
 
 
 def internal_routes(answers: WorkerAnswers, items: LocalItems) -> list[web.RouteDef]:
-    """What workers ask each other. It may change with any version, so nothing else describes it."""
+    """Requests between workers. They may change in any version, so they are documented nowhere else."""
 
     async def lists(body: bytes) -> bytes:
         return encode(items.published_lists(decode_lists_question(body).item_ids))
@@ -75,7 +77,7 @@ def internal_routes(answers: WorkerAnswers, items: LocalItems) -> list[web.Route
 
 
 def _handle(reply: Callable[[bytes], Awaitable[bytes]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A handler that replies from what is open here, or says that it cannot."""
+    """A handler that replies from this worker's partitions, or with 503 if it cannot."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         forwarded.set(True)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KNOWN_FOR_S = 1.0
-_ASKING_S = 2.0
+OWNERS_VALID_S = 1.0
+_REQUEST_TIMEOUT_S = 2.0
 _PREFIX = "alsobought@"
 _STABLE = "Stable"
 _MEMBERS = 5  # index of the members in a described group: error, group, state, protocol type, protocol, members
@@ -27,24 +27,24 @@ class StagePartition(NamedTuple):
     """A partition of a stage: `ingest` has purchases partitions, `tally` item partitions."""
 
     stage: str
-    partition: int
+    number: int
 
     def __str__(self) -> str:
         kind = "purchases" if self.stage == "ingest" else "item"
-        return f"{kind} partition {self.partition}"
+        return f"{kind} partition {self.number}"
 
 
 class PartitionOwners(Protocol):
     """Knows the owners of all partitions."""
 
-    async def of(self, place: StagePartition) -> str | None:
-        """Address of the worker that owns a partition; None if nobody does."""
+    async def of(self, partition: StagePartition) -> str | None:
+        """Address of the worker that owns a partition; None if no worker does."""
 
     async def of_all(self) -> dict[StagePartition, str]:
         """Every partition that has an owner."""
 
     def forget(self) -> None:
-        """Ask again before the next answer: what is known has proved wrong."""
+        """Look the owners up again before the next answer: those known have proved wrong."""
 
     async def close(self) -> None:
         """Close the connection to the broker."""
@@ -67,29 +67,29 @@ def address_of(client_id: str) -> str | None:
 class GroupOwners:
     """The owners of all partitions, as Kafka's group coordinators know them.
 
-    The coordinators are asked at most once a second, in the background; meanwhile the last answer serves. After
-    `forget` the next question waits for a new answer. During a rebalance the previous owners stay: they answer until
-    others are assigned.
+    The coordinators are asked at most once a second, in the background; until they reply, the last reply is used. After
+    `forget`, the next call waits for a new reply. During a rebalance the previous owners are kept: they answer until
+    partitions are assigned again.
 
     Args:
         broker: host:port.
-        groups: stage -> its consumer group.
+        groups: consumer group by stage.
     """
 
     def __init__(self, broker: str, groups: Mapping[str, str]) -> None:
         self._broker = broker
         self._stages = {group: stage for stage, group in groups.items()}
         self._owners: dict[StagePartition, str] = {}
-        self._reported_twice: set[str] = set()
-        self._known_at = -KNOWN_FOR_S
+        self._reported_shared: set[str] = set()
+        self._read_at = -OWNERS_VALID_S
         self._forgotten = True
-        self._asking: asyncio.Task[None] | None = None
+        self._request: asyncio.Task[None] | None = None
         self._admin: Any = None
 
-    async def of(self, place: StagePartition) -> str | None:
-        """Address of the worker that owns a partition; None if nobody does."""
+    async def of(self, partition: StagePartition) -> str | None:
+        """Address of the worker that owns a partition; None if no worker does."""
         await self._refresh()
-        return self._owners.get(place)
+        return self._owners.get(partition)
 
     async def of_all(self) -> dict[StagePartition, str]:
         """Every partition that has an owner."""
@@ -97,48 +97,48 @@ class GroupOwners:
         return dict(self._owners)
 
     def forget(self) -> None:
-        """Ask again before the next answer: what is known has proved wrong."""
+        """Look the owners up again before the next answer: those known have proved wrong."""
         self._forgotten = True
 
     async def _refresh(self) -> None:
         now = time.monotonic()
-        if self._asking is None and (self._forgotten or now - self._known_at > KNOWN_FOR_S):
-            self._asking = asyncio.create_task(self._ask())
-        if self._forgotten and self._asking is not None:
-            await asyncio.shield(self._asking)
+        if self._request is None and (self._forgotten or now - self._read_at > OWNERS_VALID_S):
+            self._request = asyncio.create_task(self._read_groups())
+        if self._forgotten and self._request is not None:
+            await asyncio.shield(self._request)
 
-    async def _ask(self) -> None:
+    async def _read_groups(self) -> None:
         try:
-            async with asyncio.timeout(_ASKING_S):
+            async with asyncio.timeout(_REQUEST_TIMEOUT_S):
                 if self._admin is None:
                     admin = AIOKafkaAdminClient(bootstrap_servers=self._broker)
                     await admin.start()
                     self._admin = admin
-                # one at a time: of several groups in one answer aiokafka 0.14 reads the second in the wrong place
+                # one group per request: aiokafka 0.14 misparses the second group of a response
                 answers = [await self._admin.describe_consumer_groups([group]) for group in self._stages]
             for (answer,) in answers:
                 for group in answer.groups:
-                    self._take(*group[: _MEMBERS + 1])
+                    self._read_group(*group[: _MEMBERS + 1])
             self._forgotten = False
         except (KafkaError, TimeoutError, OSError) as error:
             logger.warning("the owners of partitions are unknown: %r", error)
             await self.close()
         finally:
-            self._known_at = time.monotonic()
-            self._asking = None
+            self._read_at = time.monotonic()
+            self._request = None
 
-    def _take(self, error: int, group: str, state: str, _: str, __: str, members: list[Any]) -> None:
+    def _read_group(self, error: int, group: str, state: str, _: str, __: str, members: list[Any]) -> None:
         stage = self._stages[group]
         if error:
             return
         addresses = [address for member in members if (address := address_of(member[1])) is not None]
-        twice = {address for address in addresses if addresses.count(address) > 1} - self._reported_twice
-        if twice:
-            self._reported_twice |= twice
+        shared = {address for address in addresses if addresses.count(address) > 1} - self._reported_shared
+        if shared:
+            self._reported_shared |= shared
             logger.warning(
-                "%d workers are known as %s: unless one was just restarted, give each an --advertise of its own",
+                "%d workers share the address %s: unless one was just restarted, give each its own --advertise",
                 len(addresses),
-                ", ".join(sorted(twice)),
+                ", ".join(sorted(shared)),
             )
         if state != _STABLE and members:
             return
@@ -149,7 +149,8 @@ class GroupOwners:
             for _, partitions in ConsumerProtocolMemberAssignment.decode(assignment).assignment
             for partition in partitions
         }
-        self._owners = {place: owner for place, owner in self._owners.items() if place.stage != stage} | current
+        others = {partition: owner for partition, owner in self._owners.items() if partition.stage != stage}
+        self._owners = others | current
 
     async def close(self) -> None:
         """Close the connection to the broker."""
@@ -159,7 +160,7 @@ class GroupOwners:
 
 
 class SoleOwner:
-    """The owner of all partitions where a worker runs without fencing: there is no other worker.
+    """The owner of all partitions if a worker runs without fencing, which allows no other worker.
 
     The embedded broker describes groups without client ids and assignments, so it cannot be asked.
 
@@ -171,19 +172,19 @@ class SoleOwner:
 
     def __init__(self, address: str, purchases: int, items: int) -> None:
         self._address = address
-        self._places = [StagePartition("ingest", number) for number in range(purchases)]
-        self._places += [StagePartition("tally", number) for number in range(items)]
+        self._partitions = [StagePartition("ingest", number) for number in range(purchases)]
+        self._partitions += [StagePartition("tally", number) for number in range(items)]
 
-    async def of(self, place: StagePartition) -> str | None:
+    async def of(self, partition: StagePartition) -> str | None:
         """Address of the worker; None if there is no such partition."""
-        return self._address if place in self._places else None
+        return self._address if partition in self._partitions else None
 
     async def of_all(self) -> dict[StagePartition, str]:
         """Every partition, and the worker's address."""
-        return dict.fromkeys(self._places, self._address)
+        return dict.fromkeys(self._partitions, self._address)
 
     def forget(self) -> None:
-        """Nothing changes: it stays the owner."""
+        """Do nothing: the owner never changes."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""

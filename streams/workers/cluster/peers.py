@@ -1,6 +1,6 @@
-"""Other workers, asked over HTTP: the client, and the messages of routes that only workers use.
+"""Requests to other workers over HTTP: the client, and the messages of routes that only workers use.
 
-Most questions go to the routes that everyone uses. For `/internal/` routes the messages below are MessagePack.
+Most requests go to the public routes. Those to `/internal/` routes carry the messages below, as MessagePack.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ RECOMMENDATIONS_PATH = "/internal/recommendations"
 CONNECTING_S = 0.5
 ANSWERING_S = 2.0
 COMPUTING_S = 10.0
-"""For lists that are computed for the answer, behind whatever uses the counts."""
+"""For lists computed on request, which wait until the counts are free."""
 _MOST_CONNECTIONS = 64  # to one worker
 
 
 class ListsQuestion(msgspec.Struct):
-    """Asks for published lists of partitions that one worker owns."""
+    """Asks for the published lists of items whose partitions one worker owns."""
 
     item_ids: Annotated[list[str], msgspec.Meta(max_length=MOST_SEEDS)]
 
 
 class PublishedList(msgspec.Struct, array_like=True):
-    """A list of k entries: their ids, and score, N and E of each as float64."""
+    """A list of k entries: their ids, and the score, N and E of each as float64."""
 
     item_ids: list[str]
     figures: bytes
 
     @classmethod
     def of(cls, item_ids: list[str], stored: StoredList) -> PublishedList:
-        """A stored list, whose items have these ids."""
+        """A stored list; `item_ids` are the ids of its items."""
         return cls(item_ids, np.concatenate([stored.score, stored.together, stored.expected]).tobytes())
 
     def columns(self) -> np.ndarray:
@@ -56,7 +56,7 @@ class PublishedList(msgspec.Struct, array_like=True):
 
 
 class RecommendationsQuestion(msgspec.Struct):
-    """Recommendations for someone who holds this; asked by workers that have histories but no items."""
+    """Asks for recommendations for a visitor with this history; sent by workers without item partitions."""
 
     held: HeldIds
     request: RecommendationRequest
@@ -77,7 +77,7 @@ class Reply(NamedTuple):
 
     body: bytes
     version: str
-    """Its ETag without the quotes; empty if there is none, or if nothing has changed."""
+    """Its ETag without the quotes; empty if there is none, or if the document is unchanged."""
 
     @property
     def document(self) -> msgspec.Raw:
@@ -86,7 +86,7 @@ class Reply(NamedTuple):
 
 
 class PeerClient:
-    """Asks other workers; each request is marked as forwarded.
+    """Sends requests to other workers; each is marked as forwarded.
 
     Args:
         address: of this worker.
@@ -105,14 +105,14 @@ class PeerClient:
         unless: str | None = None,
         timeout_s: float = ANSWERING_S,
     ) -> Reply:
-        """Ask for a document.
+        """Request a document.
 
         Args:
             peer: host:port.
             path: percent-encoded.
             query: parameters.
-            unless: the version that is known already and need not be sent again.
-            timeout_s: until the whole answer has arrived.
+            unless: a known version, which need not be sent again.
+            timeout_s: limit for the whole reply.
 
         Raises:
             NotKnown: there is no such item or customer.
@@ -124,7 +124,7 @@ class PeerClient:
     async def post(
         self, peer: str, path: str, body: bytes, content_type: str = "application/json", timeout_s: float = ANSWERING_S
     ) -> Reply:
-        """Ask with a body; raises the same as `get`."""
+        """Request a document with a body; raises the same errors as `get`."""
         return await self._ask("POST", peer, path, timeout_s, data=body, headers={"Content-Type": content_type})
 
     async def _ask(
@@ -148,7 +148,7 @@ class PeerClient:
             async with self._session.request(method, url, timeout=timeout, headers=headers, **content) as response:
                 body = await response.read()
         except (ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
-            raise PeerUnavailable(f"worker {peer} does not answer: {error!r}") from error
+            raise PeerUnavailable(f"worker {peer} does not respond: {error!r}") from error
         if response.status == HTTPStatus.NOT_FOUND:
             raise NotKnown(_detail(body))
         if response.status == HTTPStatus.NOT_MODIFIED:
@@ -165,7 +165,7 @@ class PeerClient:
 
 
 def _detail(body: bytes) -> str:
-    """What a problem document says."""
+    """The detail of a problem document."""
     try:
         return str(msgspec.json.decode(body)["detail"])
     except (ValueError, RecursionError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Where a question is answered: here, or by the worker that owns the partition it is about."""
+"""Routing: a question is answered by this worker, or by the one that owns the partition it is about."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from streams.workers.cluster.owners import PartitionOwners
 
     Local = Callable[[], Awaitable["T"]]
-    """Answers a question here, or raises PartitionNotLocal."""
+    """Answers from this worker's partitions, or raises PartitionNotLocal."""
     Remote = Callable[[str], Awaitable["T"]]
-    """(address) has a worker answer it, or raises PeerUnavailable."""
+    """(address) asks another worker, or raises PeerUnavailable."""
 
 T = TypeVar("T")
 
-PATIENCE_S = 1.0
+RETRY_FOR_S = 1.0
 _PAUSE_S = 0.1
 
 
 class Router:
-    """Finds who answers a question.
+    """Has questions answered by whichever worker can.
 
     Args:
         address: of this worker.
@@ -38,17 +38,18 @@ class Router:
         self._address = address
         self._owners = owners
 
-    async def ask(self, place: StagePartition, local: Local[T], remote: Remote[T], *, own: bool = False) -> T:
-        """Have a question about a partition answered; while nobody can, wait for up to a second.
+    async def ask(self, partition: StagePartition, local: Local[T], remote: Remote[T], *, own: bool = False) -> T:
+        """Answer a question about a partition; while no worker can, retry for up to a second.
 
         Args:
-            place: the partition.
-            local: answers here.
-            remote: has the owner answer.
-            own: this worker asks the question itself, though perhaps to answer one that was forwarded to it.
+            partition: what the question is about.
+            local: answers from this worker's partitions.
+            remote: asks the owner.
+            own: whether the question is this worker's own, perhaps in the course of answering a forwarded one. Only
+                then may it be sent to another worker although the request at hand was forwarded.
 
         Raises:
-            NotReady: nobody can answer; or the question was forwarded here, and this worker cannot answer it.
+            NotReady: no worker can answer, or the question was forwarded to this worker and it cannot answer.
         """
 
         async def try_once() -> T:
@@ -56,12 +57,12 @@ class Router:
                 return await local()
             except PartitionNotLocal as error:
                 self._check_may_forward(error, own=own)
-            return await self._ask_owner(place, await self._owners.of(place), remote)
+            return await self._ask_owner(partition, await self._owners.of(partition), remote)
 
         return await self._retry(try_once)
 
     async def ask_any(self, stage: str, local: Local[T], remote: Remote[T], *, own: bool = False) -> T:
-        """Have a question answered that any worker with a partition of a stage can answer; otherwise as `ask`."""
+        """Answer a question that any worker with a partition of a stage can answer; otherwise like `ask`."""
 
         async def try_once() -> T:
             try:
@@ -69,9 +70,11 @@ class Router:
             except PartitionNotLocal as error:
                 self._check_may_forward(error, own=own)
             owners = await self._owners.of_all()
-            others = (place for place in owners if place.stage == stage and owners[place] != self._address)
-            place = min(others, default=StagePartition(stage, 0))
-            return await self._ask_owner(place, owners.get(place), remote)
+            elsewhere = (
+                partition for partition, owner in owners.items() if partition.stage == stage and owner != self._address
+            )
+            partition = min(elsewhere, default=StagePartition(stage, 0))
+            return await self._ask_owner(partition, owners.get(partition), remote)
 
         return await self._retry(try_once)
 
@@ -79,15 +82,15 @@ class Router:
         if forwarded.get() and not own:
             raise NotReady(f"{error} at {self._address}") from error
 
-    async def _ask_owner(self, place: StagePartition, owner: str | None, remote: Remote[T]) -> T:
+    async def _ask_owner(self, partition: StagePartition, owner: str | None, remote: Remote[T]) -> T:
         if owner is None:
-            raise PeerUnavailable(f"{place} has no owner")
+            raise PeerUnavailable(f"{partition} has no owner")
         if owner == self._address:
-            raise PeerUnavailable(f"{place} is being opened at {owner}")
+            raise PeerUnavailable(f"{partition} is being opened at {owner}")
         return await remote(owner)
 
     async def _retry(self, try_once: Local[T]) -> T:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + RETRY_FOR_S
         while True:
             try:
                 return await try_once()
