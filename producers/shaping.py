@@ -70,7 +70,7 @@ class Shaper:
         positions = batch.positions
         if self._items is not None:
             fields, positions = self._divided(self._items, fields, positions)
-        for field in self._format.fill_down:
+        for field in sorted(self._format.fill_down, key=lambda field: field != "order_id"):
             if field in fields:
                 fields[field] = self._filled_down(field, fields)
         return {field: plain(column) for field, column in fields.items()}, positions
@@ -100,7 +100,7 @@ class Shaper:
         """A field with the value of the line above where it is missing, within an order if the log names orders."""
         cells = as_text(fields[field]).to_pylist()
         orders: list[str | None] = [None] * len(cells)
-        if field != "order_id" and "order_id" in fields and "order_id" not in self._format.fill_down:
+        if field != "order_id" and "order_id" in fields:
             orders = as_text(fields["order_id"]).to_pylist()
         above, order_above = self._above.get(field), self._order_above.get(field)
         filled: list[str | None] = []

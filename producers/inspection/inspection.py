@@ -144,6 +144,8 @@ def inspect(
         wanted = {
             name: paths for name, paths in wanted.items() if name in FIELDS[:3] or set(paths) <= set(sample.cells)
         }
+    if settings.get("typed") is False:
+        wanted["type"] = ("",)
     roles = find_roles(sample.cells, wanted, settings.get("timestamp_format"))
     if roles.columns.get("timestamp", ("",))[0] in sample.times:
         roles.notations = ["iso"]
@@ -262,7 +264,7 @@ def _events(
 ) -> None:
     column, events = roles.event_column, roles.event_values
     if not roles.typed:
-        if "type" in sample.cells and "type" not in settings.get("columns", {}):
+        if "type" in sample.cells and settings.get("typed", True) and "type" not in settings.get("columns", {}):
             found.assumed.append(f"column type holds {', '.join(events[:4])}, not what happened")
             found.options += ["type="]  # joined with the other columns
             found.unconfirmed = True
@@ -270,6 +272,7 @@ def _events(
     if column is None:
         return
     if given := settings.get("purchases"):
+        roles.columns.setdefault("type", (column,))
         if not words(list(given)) & words(events) and found.complete:
             found.question = found.question or (
                 f"{found.path}: no line has {column} {' or '.join(given)}; it holds {', '.join(events[:10])}. "
@@ -375,10 +378,6 @@ def _gaps(
     if roles.missing:
         return
     extra = {text.lower() for text in settings.get("missing", ())}
-    if given := settings.get("fill_down"):
-        numbers = sample.cells.get(roles.columns.get("order_id", ("",))[0])
-        if numbers is not None and "order_id" not in given and len(filled(numbers)) < len(numbers):
-            decided["fill_down"] = (*given, "order_id")
 
     def there(name: str) -> list[bool]:
         rows = zip(*(sample.cells.get(path, [None] * found.rows) for path in roles.columns[name]), strict=True)
@@ -400,10 +399,7 @@ def _gaps(
         cells = sample.cells.get(orders[0]) if orders else None
         same = sum(cells is None or not filled([cells[row]]) or cells[row] == cells[row - 1] for row in below)
         if both > 0.9 * len(below) and same > 0.9 * len(below):
-            fields = ["customer_id", "timestamp"]
-            if cells is not None and any(not filled([cells[row]]) for row in below):
-                fields.append("order_id")
-            decided["fill_down"] = tuple(fields)
+            decided["fill_down"] = ("customer_id", "timestamp", "order_id")
             found.options.append("--fill-down")
             found.assumed.append("customer and time stand on an order's first line only, and hold for the lines below")
             found.unconfirmed = True
