@@ -46,6 +46,9 @@ class Paths:
                 raise LogError(f"the paths {', '.join(paths)} go into different lists; one list holds an order's lines")
             self._columns.append((len(keys), [key for key in last.split(".") if key]))
 
+        plain = not self._lists and all(len(keys) == 1 for _, keys in self._columns)
+        self._flat = [keys[0] for _, keys in self._columns] if plain else []
+
     @property
     def depth(self) -> int:
         """Lists within lists that the paths go into."""
@@ -58,7 +61,10 @@ class Paths:
     def groups(self, record: object) -> Iterator[list[list[str | None]]]:
         """The same, by the element whose innermost list they are from."""
         if not self._lists:
-            yield [[as_cell(_dig(record, keys)) for _, keys in self._columns]]
+            if isinstance(record, dict) and self._flat:
+                yield [[as_cell(record.get(key)) for key in self._flat]]
+            else:
+                yield [[as_cell(_dig(record, keys)) for _, keys in self._columns]]
             return
         for outer in self._elements([record], len(self._lists) - 1):
             inner = self._elements(outer, len(self._lists))
@@ -76,7 +82,7 @@ class Paths:
 
 def _dig(record: Any, keys: Sequence[str]) -> Any:  # noqa: ANN401  whatever a document holds
     for key in keys:
-        if not isinstance(record, dict):
+        if type(record) is not dict:
             return None
         record = record.get(key)
     return record

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from producers.arrays import plain
+from producers.arrays import is_number, plain
 from producers.columns import find_columns
 from producers.log_format import MISSING_TEXTS
 
@@ -73,6 +73,9 @@ class Shaper:
         for field in sorted(self._format.fill_down, key=lambda field: field != "order_id"):
             if field in fields:
                 fields[field] = self._filled_down(field, fields)
+        if "quantity" in fields and self._format.decimal_mark == "," and not is_number(fields["quantity"].type):
+            # whole numbers are read at once, others one by one
+            fields["quantity"] = pc.replace_substring_regex(as_text(fields["quantity"]), r"^\s*(-?\d+),0+\s*$", r"\1")
         return {field: plain(column) for field, column in fields.items()}, positions
 
     @staticmethod

@@ -373,11 +373,16 @@ def _batch(
     nested: bool,
 ) -> TableBatch:
     values = zip(*rows, strict=True) if rows else [()] * len(columns)
-    arrays = {
-        column: pa.array([None if cell is None else _utf8(cell) for cell in cells], pa.binary())
-        for column, cells in zip(columns, values, strict=True)
-    }
+    arrays = {column: _encoded(cells) for column, cells in zip(columns, values, strict=True)}
     return TableBatch(arrays, np.array(positions, np.int64), nested, rejected, end)
+
+
+def _encoded(cells: Sequence[str | None]) -> pa.Array:
+    """Texts, also those with halves of surrogate pairs, which JSON may hold and UTF-8 does not."""
+    try:
+        return pa.array(cells, pa.string()).cast(pa.binary())
+    except UnicodeEncodeError:
+        return pa.array([None if cell is None else _utf8(cell) for cell in cells], pa.binary())
 
 
 def _avro(path: Path, stream: IO[bytes]) -> Iterable[Any]:

@@ -248,7 +248,8 @@ def is_header(cells: Sequence[str]) -> bool:
 
 def _footers(lines: Sequence[str], separator: str, header: str | None) -> list[str]:
     """Patterns of the lines that are no rows."""
-    found = [pattern for pattern in FOOTERS if any(re.fullmatch(pattern, line) for line in lines)]
+    odd = [*lines[:10], *(line for line in lines if separator[0] not in line), *lines[-100:]]
+    found = [pattern for pattern in FOOTERS if any(re.fullmatch(pattern, line) for line in odd)]
     total = TOTAL.format(separator=re.escape(separator))
     if any(re.fullmatch(total, line) for line in lines[-20:]):
         found.append(total)

@@ -16,7 +16,16 @@ from producers.columns import FIELDS
 from producers.errors import LogError, Undecided
 from producers.inspection.dialect import find_head, settle_dialect
 from producers.inspection.profiles import matching_profile, merged
-from producers.inspection.roles import NAMES, PURCHASE_EVENTS, VIEW_TEXTS, filled, find_roles, plain_name, words
+from producers.inspection.roles import (
+    NAMES,
+    PURCHASE_EVENTS,
+    VIEW_TEXTS,
+    filled,
+    find_roles,
+    is_filled,
+    plain_name,
+    words,
+)
 from producers.inspection.text import sample as sample_text
 from producers.log_format import RETURN_TEXTS, LogFormat, with_settings
 from producers.notations import notations_of, read_times, readings, reads_all
@@ -202,8 +211,11 @@ def _notation(
     paths = roles.columns["timestamp"]
     if any(path not in sample.cells for path in paths):
         return
-    rows = [" ".join(filled(cells)) for cells in zip(*(sample.cells[path] for path in paths), strict=True)]
-    texts = [row for row in rows if row]
+    if len(paths) == 1:
+        texts = filled(sample.cells[paths[0]])
+    else:
+        rows = [" ".join(filled(cells)) for cells in zip(*(sample.cells[path] for path in paths), strict=True)]
+        texts = [row for row in rows if row]
     notations = roles.notations or _majority(texts)
     if {"day-first", "month-first"} <= set(notations):
         example = next((text for text in texts if len(set(readings(text, ["day-first", "month-first"]))) > 1), texts[0])
@@ -380,8 +392,9 @@ def _gaps(
     extra = {text.lower() for text in settings.get("missing", ())}
 
     def there(name: str) -> list[bool]:
-        rows = zip(*(sample.cells.get(path, [None] * found.rows) for path in roles.columns[name]), strict=True)
-        return [any(cell not in extra for cell in filled(row)) for row in rows]
+        columns = [sample.cells.get(path, [None] * found.rows) for path in roles.columns[name]]
+        known = [[is_filled(cell) and (not extra or cell not in extra) for cell in cells] for cells in columns]
+        return known[0] if len(known) == 1 else [any(row) for row in zip(*known, strict=True)]
 
     customers, times, items = there("customer_id"), there("timestamp"), there("item_id")
     absent = [not customer for customer in customers]
@@ -452,7 +465,10 @@ def _look_at_order(found: Inspection, sample: _Sample, settings: Mapping[str, An
         return
     paths = log_format.column_of("timestamp")
     columns = [sample.cells.get(path, []) for path in paths]
-    texts = pa.array([" ".join(filled(cells)) or None for cells in zip(*columns, strict=True)], pa.string())
+    if len(columns) == 1:
+        texts = pa.array([cell.strip() if cell else None for cell in columns[0]], pa.string())
+    else:
+        texts = pa.array([" ".join(filled(cells)) or None for cells in zip(*columns, strict=True)], pa.string())
     if log_format.timestamp_format == "iso":
         times, readable = TimestampReader().read_column(texts)
     else:

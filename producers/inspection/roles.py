@@ -114,6 +114,11 @@ def filled(cells: Sequence[str | None]) -> list[str]:
     return [cell.strip() for cell in cells if cell is not None and cell.strip().lower() not in MISSING_TEXTS]
 
 
+def is_filled(cell: str | None) -> bool:
+    """Whether a cell is not missing."""
+    return cell is not None and cell.strip().lower() not in MISSING_TEXTS
+
+
 def find_roles(
     sample: Mapping[str, Sequence[str | None]], wanted: Mapping[str, tuple[str, ...]], timestamp_format: str | None
 ) -> Roles:

@@ -13,8 +13,8 @@ from producers.sources import READ_ERRORS, Source
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAD_BYTES = 1 << 20
-PART_BYTES = 1 << 18
+HEAD_BYTES = 1 << 19
+PART_BYTES = 1 << 16
 PARTS = 8
 MOST_UNPACKED_BYTES = 32 << 20
 """Of a packed file, which has no middle that could be read without what stands before it."""
