@@ -1,4 +1,4 @@
-"""A real browser whose errors and requests are checked."""
+"""A real browser; its errors and requests are checked."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; 
 
 @contextmanager
 def watched_page(profile: Path, url: Callable[[], str]) -> Iterator[Page]:
-    """A page. At the end it must have logged no errors, and sent requests only to the shop at `url`."""
+    """Open a page. On exit it must have logged no errors, and sent requests only to the shop at `url`."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
-    complaints: list[str] = []
-    asked: set[str] = set()
+    errors: list[str] = []
+    origins: set[str] = set()
     with playwright.sync_playwright() as driver:
         context = driver.chromium.launch_persistent_context(
             profile, executable_path=CHROMIUM, args=FLAGS.split(), headless=True
@@ -38,18 +38,18 @@ def watched_page(profile: Path, url: Callable[[], str]) -> Iterator[Page]:
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.on(
-            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+            "console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None
         )
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        page.on("request", lambda request: asked.add("/".join(request.url.split("/")[:3])))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", lambda dialog: errors.append(dialog.message))
+        page.on("request", lambda request: origins.add("/".join(request.url.split("/")[:3])))
         yield page
         context.close()
-    assert complaints == []
-    assert asked == {url()}
+    assert errors == []
+    assert origins == {url()}
 
 
-def keep(page: Page, name: str) -> None:
+def save_screenshot(page: Page, name: str) -> None:
     """Save a screenshot, and check that nothing overflows horizontally."""
     page.wait_for_timeout(700)  # wait for animations
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def keep(page: Page, name: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the screen"
 
 
-def wear(page: Page, colours: str) -> None:
+def choose_colours(page: Page, colours: str) -> None:
     """Choose a colour scheme with the button."""
     while page.evaluate("document.documentElement.dataset.theme ?? 'auto'") != colours:
         page.locator("#theme").click()

@@ -1,4 +1,4 @@
-"""The command `alsobought`, run in a process of its own or in this one."""
+"""Running the command `alsobought`, in its own process or in this one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INTERRUPTED = 130
 
 
 def called(*arguments: str | Path) -> Result:
-    """Run the command in this process. An exception that a user would see as a traceback fails the test."""
+    """Run the command in this process. An exception that would show a traceback fails the test."""
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -24,7 +24,7 @@ def called(*arguments: str | Path) -> Result:
 
 
 def output_of(*arguments: str | Path) -> str:
-    """Run a command that must succeed; return what it prints."""
+    """Run a command that must succeed; return its output."""
     result = called(*arguments)
     assert result.exit_code == 0, result.output
     return result.stdout
@@ -39,7 +39,7 @@ def refused(*arguments: str | Path) -> str:
 
 
 def ran(*arguments: str | Path, before: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the command as a process; `before` is Python code that the process runs first."""
+    """Run the command in its own process; `before` is Python code that runs there first."""
     command = [COMMAND, *map(str, arguments)]
     if before:
         command = [sys.executable, "-c", f"import os, sys\n{before}\nos.execv(sys.argv[1], sys.argv[1:])", *command]

@@ -1,4 +1,4 @@
-"""A shop whose admin endpoint runs in this process, on a state that takes orders without Kafka."""
+"""A shop whose admin endpoint runs in this process, on a state that accepts orders without Kafka."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ HOSTILE_IDS = (
 
 
 def shop_log() -> list[Order]:
-    """Forty customers; tea and milk belong together, as do hostile ids and tea; soap is bought by everybody."""
+    """Forty customers. Tea and milk are related, and so are tea and the hostile ids; everyone buys soap."""
     log = []
     for number in range(40):
         lines = [Line("soap"), Line(f"odd{number % 7}")]
@@ -87,7 +87,7 @@ class Shop:
         self._score = Prequential(partial(offers, self.embedded.counts), self.embedded.settings.pair_window, 1).score
 
     async def produce(self, _customer_id: str, record: bytes) -> dict[str, Any]:
-        """Count an order or an erasure at once, as a log and a worker together would."""
+        """Count an order or an erasure at once, in place of a log and a worker."""
         position = self.embedded.purchases_offset
         decoded = self._decoder.decode([record], [position], FieldReader())
         assert not decoded.rejected

@@ -46,7 +46,7 @@ def in_sample(customer_id: str, row: int, one_in: int) -> bool:
 
 
 def scores(log: Sequence[Order], commits: Sequence[int], scored: Collection[int]) -> dict[int, Score]:
-    """UTC day: what its orders score.
+    """The scores of orders by UTC day.
 
     Args:
         log: in log order.
@@ -75,7 +75,7 @@ def scores(log: Sequence[Order], commits: Sequence[int], scored: Collection[int]
 
 
 def arrival(log: Sequence[Order], index: int) -> tuple[Mapping[str, Entry], set[str]]:
-    """What the customer holds right before an order, and the items of the order that are new."""
+    """The customer's history right before an order, and the items of the order that are new."""
     customer = log[index].customer_id
     mine = [order for order in log[:index] if order.customer_id == customer]
     before = batch(mine, 100).histories.get(customer, {})
@@ -84,7 +84,7 @@ def arrival(log: Sequence[Order], index: int) -> tuple[Mapping[str, Entry], set[
 
 
 def recommended(state: State, history: Mapping[str, Entry]) -> dict[str, float]:
-    """Item: score, of every item not held."""
+    """By item: the score of every item not held."""
     newest = dict(list(seeds_of(history, ()).items())[:SEEDS])
     seeds = {item: weight for item, weight in newest.items() if item in state.purchases}
     shares: dict[str, float] = defaultdict(float)
@@ -101,7 +101,7 @@ def recommended(state: State, history: Mapping[str, Entry]) -> dict[str, float]:
 
 
 def bestsellers(state: State, history: Mapping[str, Entry]) -> dict[str, float]:
-    """Item: purchases of the newest fourteen days, of every item not held."""
+    """By item: purchases in the newest fourteen days, of every item not held."""
     assert state.newest is not None
     recent: dict[str, float] = {item: 0.0 for item in state.purchases if item not in history}
     for (item, day), n in state.purchases_by_day.items():

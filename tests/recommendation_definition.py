@@ -30,7 +30,7 @@ class Recommended(NamedTuple):
     item_id: str
     score: float
     because: dict[str, float]
-    """Seed, `popularity` or `repeats`: its share of the score."""
+    """Shares of the score by seed, `popularity` or `repeats`."""
 
 
 def popularity(state: State, item_id: str) -> float:
@@ -39,13 +39,13 @@ def popularity(state: State, item_id: str) -> float:
 
 
 def recency(history: Mapping[str, Entry]) -> dict[str, float]:
-    """Item: 0.5^(age / 90 days), relative to the newest."""
+    """By item: 0.5^(age / 90 days), relative to the newest item held."""
     newest = max((entry.last for entry in history.values()), default=0)
     return {item: 0.5 ** ((newest - entry.last) / DAY_MS / 90) for item, entry in history.items()}
 
 
 def seeds_of(history: Mapping[str, Entry], basket: Sequence[str]) -> dict[str, float]:
-    """Item: weight, of the basket and the items bought last, a hundred in all."""
+    """Weights by item, of the basket and the items bought last, a hundred in all."""
     seeds = dict.fromkeys(basket, 1.0)
     weights = recency(history)
     for item in sorted(history, key=lambda item: (-history[item].last, -history[item].seq)):
@@ -97,7 +97,7 @@ def recommendations(
 
 
 def list_shares(state: State, seeds: Mapping[str, float]) -> dict[tuple[str, str], float]:
-    """(seed, item): weight * list score, scaled to sum 1."""
+    """By (seed, item): weight * list score, scaled to sum 1."""
     products = {
         (seed, entry.item_id): weight * entry.score for seed, weight in seeds.items() for entry in related(state, seed)
     }
@@ -106,7 +106,7 @@ def list_shares(state: State, seeds: Mapping[str, float]) -> dict[tuple[str, str
 
 
 def own_shares(history: Mapping[str, Entry]) -> dict[str, float]:
-    """Item: the customer's own purchases of it by recency, scaled to sum 1."""
+    """By item: the customer's own purchases, weighted by recency and scaled to sum 1."""
     weights = recency(history)
     products = {item: entry.purchases * weights[item] for item, entry in history.items()}
     whole = math.fsum(products.values())
@@ -114,7 +114,7 @@ def own_shares(history: Mapping[str, Entry]) -> dict[str, float]:
 
 
 def recent_shares(state: State) -> dict[str, float]:
-    """Item: its share of the purchases of the newest fourteen days."""
+    """By item: its share of the purchases of the newest fourteen days."""
     if state.newest is None:
         return {}
     oldest = day_of(state.newest) - 13

@@ -1,4 +1,4 @@
-"""The admin endpoint: what it answers, and what it refuses and why."""
+"""The admin endpoint: its answers, and the requests it rejects, with reasons."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def post(shop: Shop, path: str, document: object, token: str | None = None) -> R
 
 
 def refused(response: Response, status: int, *words: str) -> None:
-    """It is a problem document of that status, whose detail has these words."""
+    """Assert that it is a problem document with this status, whose detail contains these words."""
     assert response.status == status
     assert response.headers["Content-Type"].startswith("application/problem+json")
     problem = response.document
@@ -125,7 +125,7 @@ def test_recommendations_name_their_seeds(shop: Shop) -> None:
 
 
 def test_a_stranger_gets_bestsellers(shop: Shop) -> None:
-    """The page of a newcomer must not be empty, nor an error."""
+    """A new customer must see neither an empty page nor an error."""
     document = ask(shop, "/customers/nobody/recommendations", limit=5).document
     best = ask(shop, "/bestsellers", limit=5).document["bestsellers"]
 
@@ -145,7 +145,7 @@ def test_a_basket_is_recommended_for(shop: Shop) -> None:
 
 
 def test_an_unavailable_item_is_gone_from_every_answer_at_once(shop: Shop) -> None:
-    """What is out of stock must not be advertised, whatever the lists in the store say."""
+    """Unavailable items must not be advertised, even if stored lists contain them."""
 
     def everywhere() -> list[str]:
         answers = [
@@ -191,7 +191,7 @@ def test_a_customer_is_found_by_id(shop: Shop) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE_IDS)
 def test_ids_may_be_anything(shop: Shop, name: str) -> None:
-    """Nothing of a request reaches HTML, a shell or a file name; and what was bought under an id is found under it."""
+    """No part of a request reaches HTML, a shell or a file name; whatever was bought under an id is found under it."""
     path = quote(name, safe="")
 
     assert ask(shop, f"/items/{path}").document["item_id"] == name
@@ -240,7 +240,7 @@ def test_a_bad_parameter_is_named(shop: Shop, path: str, query: dict[str, Any], 
 
 
 def test_the_longest_query_is_answered(shop: Shop) -> None:
-    """Twenty ids each to recommend by and to leave out, of the longest there are."""
+    """Twenty basket ids and twenty excluded ids, all of maximal length."""
     ids = [f"{number:02}" + "\U0001f36e" * 510 for number in range(20)]
 
     response = ask(shop, "/customers/c2/recommendations", basket=ids, exclude=ids, category="\U0001f36e" * 1000)
@@ -257,7 +257,7 @@ def test_the_unknown_is_404_with_a_hint(shop: Shop, path: str) -> None:
 
 
 def test_an_item_only_in_the_catalogue_has_an_empty_list(shop: Shop) -> None:
-    """A shop's new product is no error."""
+    """A new product in the basket is not an error."""
     assert ask(shop, "/items/honey").document["purchases"] == 0
     assert ask(shop, "/items/honey/related").document["related"] == []
 
@@ -302,7 +302,7 @@ def test_a_body_of_another_kind_is_415(shop: Shop) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_large_body_is_413(shop: Shop, chunked: bool) -> None:
-    """Memory is bounded by what we read, not by what a client says it sends."""
+    """Memory is bounded by what is read, not by what a client declares."""
     body = b'{"category": "' + b"x" * 5000 + b'"}'
     headers = {"Content-Type": "application/json"}
     if chunked:
@@ -368,7 +368,7 @@ def test_without_a_token_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_who_cannot_answer_now_says_when(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A partition on the move must look like a pause, not like an unknown item."""
+    """A partition that moves must look like a pause, not like an unknown item."""
 
     async def absent(_: str) -> dict[str, Any]:
         raise NotReady("purchases partition 3 has no owner", 2)
@@ -417,7 +417,7 @@ def test_metrics_say_how_the_worker_stands_and_answers(shop: Shop) -> None:
 
 
 def test_quality_tells_what_became_of_the_orders_that_were_scored(shop: Shop) -> None:
-    """The order of a customer with a history is scored before it is counted; a newcomer's is not."""
+    """An order of a customer with a history is scored before it is counted; a new customer's is not."""
     before = ask(shop, "/quality").document
     for customer, item in (("c3", "odd5"), ("newcomer", "tea")):
         body = json.dumps({"customer_id": customer, "item_id": item, "timestamp": 1_709_300_000}).encode()
@@ -492,7 +492,7 @@ def test_the_page_lets_nothing_in_from_outside(shop: Shop) -> None:
 
 
 def test_every_route_is_in_openapi_and_in_the_documentation(shop: Shop) -> None:
-    """A route that is not documented is one nobody finds; one that is only documented is worse."""
+    """Nobody finds an undocumented route; a documented route that does not exist is worse."""
     described = ask(shop, "/openapi.json").document
     served = {f"{route.method} {route.path}" for route in ROUTES}
     of_workers = {f"{route.method} {route.path}" for route in worker_routes(cast("Any", None))}

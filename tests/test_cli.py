@@ -1,4 +1,4 @@
-"""The command line: what commands print and return, and what they say of a mistake."""
+"""The command line: output and exit codes of commands, and messages about mistakes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_related_as_json_has_the_shape_that_scripts_rely_on(state_dir: Path) -> 
 
 
 def test_numbers_in_json_are_not_rounded(state_dir: Path) -> None:
-    """Whoever checks a score by hand multiplies them."""
+    """So that a score can be checked by hand."""
     options = ("--state-dir", state_dir, "--score", "difference", "--json")
 
     (entry,) = json.loads(output_of("related", "tea", *options))["related"]
@@ -233,7 +233,7 @@ def test_a_log_of_bad_lines_is_given_up_early(tmp_path: Path) -> None:
 
 
 def test_a_rejects_file_that_is_something_else_is_left_alone(log: Path) -> None:
-    """A slip of the hand must not cost the log."""
+    """A typo must not destroy the log."""
     message = refused("replay", log, "--state-dir", log.parent / "state", "--rejects", log)
 
     assert "is not a file of rejected lines: name another one, --rejects FILE" in message
@@ -273,7 +273,7 @@ def test_a_log_that_has_grown_is_taken_up_where_it_ended(state_dir: Path, log: P
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(grocery_state: Path) -> None:
-    """`| head -1` is how people look at long answers."""
+    """`| head -1` is a common way to look at long output."""
     customer = json.loads((grocery_state / "rejected.jsonl").read_text().splitlines()[0])["record"]
     name = json.loads(customer)["customer_id"]
 
@@ -303,7 +303,7 @@ UNUSUAL = [
 
 
 def test_unusual_ids_come_out_as_they_went_in(tmp_path: Path) -> None:
-    """Markup, emoji codes and quotes mean something to the tools in between."""
+    """Markup, emoji codes and quotes have a meaning in the libraries used."""
     log = tmp_path / "orders.jsonl"
     lines = [
         {"customer_id": f"customer {item[:100]} {number}", "item_id": bought, "timestamp": "2024-03-01"}
@@ -328,7 +328,7 @@ def test_unusual_ids_come_out_as_they_went_in(tmp_path: Path) -> None:
 
 
 def test_an_id_that_is_not_utf8_was_never_bought(state_dir: Path) -> None:
-    """The shell hands over whatever bytes it is given."""
+    """The shell passes on any bytes."""
     for command in ("related", "customer"):
         result = subprocess.run(
             [COMMAND.encode(), command.encode(), b"t\xff", b"--state-dir", str(state_dir).encode()],
@@ -341,7 +341,7 @@ def test_an_id_that_is_not_utf8_was_never_bought(state_dir: Path) -> None:
 
 
 def test_erase_leaves_nothing_of_the_customer(tmp_path: Path) -> None:
-    """In no answer, in no count, and not in the files either."""
+    """Neither in answers nor in counts nor in files."""
     log = tmp_path / "orders.csv"
     zuleika = "customer-called-Zuleika-Dobson"
     log.write_text(
@@ -368,7 +368,7 @@ def test_erase_leaves_nothing_of_the_customer(tmp_path: Path) -> None:
 
 
 def test_help_and_errors_of_the_real_command(tmp_path: Path) -> None:
-    """What the entry point does is not what a test's runner does."""
+    """The entry point behaves differently from the runner of the other tests."""
     version = ran("--version")
     failed = ran("related", "tea", "--state-dir", tmp_path / "nothing")
 

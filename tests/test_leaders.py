@@ -1,4 +1,4 @@
-"""The best few are those of a full sort, and lists kept in memory are those that were written."""
+"""The leaders equal those of a full sort, and lists in memory equal those written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ scores = st.sampled_from([0.0, 0.5, 1.0, 2.0])
 
 @given(rows=st.lists(st.tuples(scores, st.integers(0, 2)), max_size=30), count=st.integers(0, 12))
 def test_the_best_few_are_those_of_a_full_sort(rows: list[tuple[float, int]], count: int) -> None:
-    """Ties abound in a young shop: they must fall to purchases, then to ids, not to chance."""
+    """Ties are common in a new shop: purchases break them, then ids, never chance."""
     ids = [f"{number * 7 % 31}" for number in range(len(rows))]
     items = np.arange(len(rows))
     score, purchases = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], np.int64)
@@ -31,7 +31,7 @@ def test_the_best_few_are_those_of_a_full_sort(rows: list[tuple[float, int]], co
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=3000), st.integers(1, 20), st.randoms(use_true_random=False))
 def test_the_front_fills_up_like_a_full_sort(popularity: list[int], count: int, random: object) -> None:
-    """A front of 1,024 spares the sort of everything; when too few of it are admitted, everything is looked at."""
+    """A front of 1,024 items avoids a full sort; if too few of them are admitted, all items are searched."""
     size = len(popularity)
     values = np.array(popularity, np.float64)
     zeros = np.zeros(size, np.int64)
@@ -47,7 +47,7 @@ def test_the_front_fills_up_like_a_full_sort(popularity: list[int], count: int, 
 @example([("get", 3), ("get", 2), ("seeds", 0), ("seeds", 3)])
 @given(st.lists(st.tuples(st.sampled_from(["get", "seeds", "put", "forget"]), st.integers(0, 9)), max_size=60))
 def test_lists_in_memory_are_those_last_published_whatever_was_dropped(steps: list[tuple[str, int]]) -> None:
-    """Room for four lists among ten items: places are reused all the time."""
+    """With room for four lists of ten items, slots are reused all the time."""
     stored = {number: _list(number, 0) for number in range(9)}
     lists = PublishedLists(stored.get, room=4)
     for turn, (step, number) in enumerate(steps):
@@ -64,8 +64,8 @@ def test_lists_in_memory_are_those_last_published_whatever_was_dropped(steps: li
         else:
             numbers = [number, (number + 1) % 10]
             seeds = lists.of_seeds(numbers)
-            for row, one in enumerate(numbers):
-                wanted = stored.get(one)
+            for row, seed in enumerate(numbers):
+                wanted = stored.get(seed)
                 shown = slice(int(seeds.length[row]))
                 assert seeds.score[row, shown].tolist() == ([] if wanted is None else wanted.score.tolist())
 

@@ -1,4 +1,4 @@
-"""The endpoint keeps what its OpenAPI document promises, whatever it is sent."""
+"""The endpoint conforms to its OpenAPI document, whatever it is sent."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ BOUNDS = ("minimum", "maximum", "minLength", "maxLength")
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_what_can_be_asked_of_recommendations_is_the_same_in_query_body_and_command(field: str) -> None:
-    """The customer aside, who stands in the path or is the command's argument."""
+    """Except for the customer, who is in the path or is the command's argument."""
     document = described()
     parameters = document["paths"]["/customers/{customer_id}/recommendations"]["get"]["parameters"]
     (parameter,) = [parameter for parameter in parameters if parameter["name"] == field]
@@ -109,7 +109,7 @@ def test_the_customer_is_in_the_path_or_in_the_body() -> None:
 
 
 def test_limits_are_those_of_what_is_kept() -> None:
-    """The command line knows them without loading the engine."""
+    """They are repeated so that the command line need not import the engine."""
     assert LONGEST_LIST == LIST_LENGTH
     assert DAYS_KEPT == DAYS
 
@@ -119,7 +119,7 @@ def test_the_score_of_a_list_is_one_of_the_scores_there_are() -> None:
 
 
 def test_the_schemas_are_those_that_routes_name() -> None:
-    """None is missing, and none is described that no route answers or takes."""
+    """None is missing, and none is unused."""
     text = json.dumps(described())
     named = set(re.findall(r"#/components/schemas/(\w+)", text))
 

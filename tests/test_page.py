@@ -1,4 +1,4 @@
-"""The page in a real browser: narrow and wide, light and dark, on a shop that takes orders while one watches."""
+"""The page in a real browser: narrow and wide, light and dark, on a shop that receives orders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.browsers import keep, needs_chromium, watched_page, wear
+from tests.browsers import choose_colours, needs_chromium, save_screenshot, watched_page
 from tests.live_shop import HOSTILE_IDS, TOKEN, Shop, open_shop
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def browser(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 
 def order(shop: Shop, customer_id: str, *items: str, time_s: int = 1_709_200_000) -> None:
-    """Have a customer buy something."""
+    """Send an order of a customer."""
     body = {"customer_id": customer_id, "timestamp": time_s, "lines": [{"item_id": item} for item in items]}
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{shop.url}/orders", json.dumps(body).encode(), headers)  # noqa: S310 - our own
@@ -55,21 +55,21 @@ def test_one_finds_an_item_sees_its_list_change_and_opens_a_customer(
     browser.reload()
     browser.locator(".seller").first.wait_for()
     browser.locator(".dot.on").wait_for()
-    wear(browser, colours)
-    keep(browser, f"start-{name}")
+    choose_colours(browser, colours)
+    save_screenshot(browser, f"start-{name}")
 
     browser.locator("#search").fill("green")
     browser.locator("#found [role=option]").first.wait_for()
-    keep(browser, f"search-{name}")
+    save_screenshot(browser, f"search-{name}")
     browser.locator("#search").press("Enter")
     browser.locator("h1", has_text="Green tea").wait_for()
     milk = browser.locator('#related .row[data-item="milk"]')
     before = milk.locator(".figures b").first.inner_text()
-    browser.wait_for_timeout(300)  # the stream of changes opens
+    browser.wait_for_timeout(300)  # until the event stream is open
     order(shop, f"new-{name}", "tea", "milk", "<script>alert(1)</script>")
     browser.locator(".feed li", has_text=f"{before} → {int(before) + 1} together").first.wait_for()
     assert milk.locator(".figures b").first.inner_text() == str(int(before) + 1)
-    keep(browser, f"item-{name}")
+    save_screenshot(browser, f"item-{name}")
 
     browser.locator("#search").fill("c2")
     browser.locator("#found [role=option]", has_text="Customer c2").wait_for()
@@ -80,7 +80,7 @@ def test_one_finds_an_item_sees_its_list_change_and_opens_a_customer(
         browser.locator(".history .row").count()
         == json.load(urllib.request.urlopen(f"{shop.url}/customers/c2"))["items_held"]  # noqa: S310 - our own
     )
-    keep(browser, f"customer-{name}")
+    save_screenshot(browser, f"customer-{name}")
     browser.locator("button", has_text="With repeats").click()
     browser.locator(".stack .repeats").first.wait_for()
 
@@ -99,7 +99,7 @@ def test_the_systems_colours_are_worn_unless_one_chooses(shop: Shop, browser: Pa
 
 @pytest.mark.parametrize("item", HOSTILE_IDS)
 def test_any_id_is_shown_as_it_is(shop: Shop, browser: Page, item: str) -> None:
-    """An id is text, wherever it came from: a shop's feed may hold anything."""
+    """An id is text, wherever it comes from: a shop's feed may contain anything."""
     browser.set_viewport_size({"width": 360, "height": 740})
     browser.goto("about:blank")
     browser.goto(f"{shop.url}/#/items/{quote(item, safe='')}")
@@ -138,9 +138,9 @@ def test_curves_show_the_hit_rates_of_scored_orders(shop: Shop, browser: Page) -
         browser.goto("about:blank")
         browser.goto(shop.url)
         browser.locator(".quality").wait_for()
-        keep(browser, f"quality-{width}")
+        save_screenshot(browser, f"quality-{width}")
 
-    assert f"{scored['orders']} orders were scored" in browser.locator(".quality .hint").inner_text()
+    assert f"before they are counted: {scored['orders']} so far" in browser.locator(".quality .hint").inner_text()
     for curve in ("recommended", "bestsellers"):
         drawn = browser.locator(f".curves .{curve}").get_attribute("d")
         assert drawn is not None

@@ -1,4 +1,4 @@
-"""Prequential scores are what an offline recomputation of their definition gives, wherever a replay was interrupted."""
+"""Prequential scores equal an offline recomputation of their definition, wherever a replay was interrupted."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opens(row: int) -> int | None:
-    """Where the small window opens that a row is in."""
+    """First row of the small window that contains a row; None if none does."""
     begin = row // 200 * 200 if row < 450 else row // 600 * 600
     return begin if row - begin < 40 else None
 
 
 def agree(found: Mapping[int, Sequence[int]], wanted: Mapping[int, Score]) -> None:
-    """Every day's hit counts are one of those that the definition allows."""
+    """Assert that the hit counts of each day are among those that the definition allows."""
     assert {day: counts[0] for day, counts in found.items()} == {day: score.orders for day, score in wanted.items()}
     for day, (_, hits, bestseller_hits) in found.items():
         assert hits in wanted[day].hits
@@ -76,7 +76,7 @@ def prequential(embedded: Embedded, one_in: int) -> Prequential:
 )
 @pytest.mark.usefixtures("_small_slices")
 def test_scores_are_those_of_the_definition(log: list[Order], cuts: set[int], one_in: int, partitions: int) -> None:
-    """Orders of one customer in one commit see each other; returns, duplicates and erasures count as they come."""
+    """Orders of one customer in one commit see earlier ones; returns, duplicates and erasures apply in log order."""
     begins = sorted({0, *(cut for cut in cuts if cut < len(log))})
     with tempfile.TemporaryDirectory() as directory:
         embedded = Embedded(Path(directory), CountingSettings(item_partitions=partitions))
@@ -94,7 +94,7 @@ def test_scores_are_those_of_the_definition(log: list[Order], cuts: set[int], on
 
 
 def test_the_sample_is_one_order_in_so_many_and_nested() -> None:
-    """Whoever asks for more orders gets those already scored, and others."""
+    """A larger sample contains the smaller one."""
     places = [(f"c{row % 97}", row) for row in range(32_000)]
 
     few = {place for place in places if is_sampled(*place, 32)}
@@ -108,7 +108,7 @@ def test_the_sample_is_one_order_in_so_many_and_nested() -> None:
 def replayed(
     state_dir: Path, log: Path, *, commit_lines: int, stop_after: int | None = None
 ) -> dict[int, tuple[int, ...]]:
-    """The hit_counts of a replay into `state_dir`, stopped after so many commits."""
+    """The hit counts of a replay into `state_dir`, stopped after this many commits."""
     embedded = Embedded(state_dir)
     left = stop_after
 
@@ -133,7 +133,7 @@ def replayed(
 
 @pytest.mark.usefixtures("_small_windows")
 def test_a_replay_scores_what_an_offline_recomputation_does(tmp_path: Path) -> None:
-    """Also however large its commits are and wherever it was interrupted."""
+    """Whatever the size of its commits, and wherever it was interrupted."""
     purchases = shop(seed=3, customers=70, items=60)
     log = write_log(tmp_path / "log.csv", purchases)
 
@@ -157,7 +157,7 @@ def test_a_replay_scores_what_an_offline_recomputation_does(tmp_path: Path) -> N
 @pytest.mark.parametrize("start", [0, 150, 205, 399])
 @pytest.mark.parametrize("batch_rows", [1, 13, 150, 10_000])
 def test_a_window_is_one_commit_however_the_log_is_read(tmp_path: Path, start: int, batch_rows: int) -> None:
-    """A window divided between two batches would be scored by what its own first half says."""
+    """If two batches shared a window, its first half would influence the scores of the second."""
     rows = [Purchase(10**12 + row, f"c{row // 3}", f"i{row}") for row in range(1500)]
     path = write_log(tmp_path / "log.csv", rows)
 

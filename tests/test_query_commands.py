@@ -1,4 +1,4 @@
-"""The commands that ask: of a stopped state, of a running endpoint, and what they say to a mistake."""
+"""The query commands: on a stopped state, on a running endpoint, and their messages about mistakes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def document(*arguments: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def catalogued(state_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state with the catalogue of the running shop, in which milk is unavailable."""
+    """The state of the running shop, with a catalogue in which milk is unavailable."""
     path = tmp_path_factory.mktemp("catalogued") / "state"
     shutil.copytree(state_dir, path)
     store = CatalogueStore(path / "catalogue")
@@ -79,7 +79,7 @@ def catalogued(state_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         ("related", "tea"),
         ("related", "tea", "--limit", "50"),
         ("related", "soap", "--limit", "3"),
-        ("related", "honey"),  # which only the catalogue knows
+        ("related", "honey"),  # only in the catalogue
         ("customer", "c3"),
         ("customer", "c3", "--limit", "2"),
         ("recommend", "c2", "--exclude", "odd1", "--basket", "odd2"),
@@ -92,7 +92,7 @@ def catalogued(state_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_a_state_and_an_endpoint_give_the_same_document(
     catalogued: Path, shop: Shop, question: tuple[str, ...]
 ) -> None:
-    """One question, one answer, wherever it is asked: titles, availability and limits included."""
+    """A question has one answer, from a state or a worker: titles, availability and limits included."""
     shop.run(show(shop, "milk", available=False))
     try:
         stopped = document(*question, "--state-dir", catalogued)
@@ -139,7 +139,7 @@ def test_a_stranger_gets_bestsellers(state_dir: Path) -> None:
     code, out, _ = run("recommend", "nobody", "--state-dir", state_dir)
 
     assert code == 0
-    assert "bestsellers, for want of a history" in out
+    assert "no history: bestsellers for" in out
 
 
 def test_nothing_to_recommend_is_a_no(state_dir: Path) -> None:
@@ -150,8 +150,8 @@ def test_nothing_to_recommend_is_a_no(state_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("recommend", "c2"), "one of the two"),
-        (("recommend", "c2", "--url", "http://127.0.0.1:9", "--state-dir", "x"), "one of the two"),
+        (("recommend", "c2"), "give either --state-dir"),
+        (("recommend", "c2", "--url", "http://127.0.0.1:9", "--state-dir", "x"), "give either --state-dir"),
         (("recommend", "c2", "--url", "http://127.0.0.1:9"), "does not answer"),
         (("recommend", "c2", "--url", "file:///etc/passwd"), "not an http or https address"),
         (("bestsellers", "--url", "http://127.0.0.1:9", "--days", "61"), "--days"),
@@ -188,7 +188,7 @@ def test_a_taken_address_is_named(state_dir: Path) -> None:
         code, _, err = run("serve", "--state-dir", state_dir, "--admin", f"127.0.0.1:{taken.getsockname()[1]}")
 
     assert code == 2
-    assert "cannot be listened on" in err
+    assert "cannot listen on" in err
 
 
 def test_the_catalogue_is_filled_and_items_are_hidden(state_dir: Path, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_the_catalogue_is_filled_and_items_are_hidden(state_dir: Path, tmp_path:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_state_is_served_until_one_stops_it(state_dir: Path, number: signal.Signals) -> None:
-    """Hiding an item in another process is seen within a second; a signal ends the server cleanly."""
+    """An item hidden by another process disappears within a second; a signal stops the server cleanly."""
     command = [COMMAND, "serve", "--state-dir", str(state_dir), "--admin", "127.0.0.1:0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}

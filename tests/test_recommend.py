@@ -44,7 +44,7 @@ def answered(
     *,
     publish: bool = True,
 ) -> Any:  # noqa: ANN401 - whatever `ask` returns
-    """What a state of `log` answers."""
+    """The answers of a state of `log`."""
     with tempfile.TemporaryDirectory() as directory:
         embedded = Embedded(Path(directory), CountingSettings(item_partitions=partitions))
         embedded.count(as_orders(log), len(log))
@@ -61,7 +61,7 @@ def answered(
 
 
 def shares_of(entry: dict[str, Any]) -> dict[str, float]:
-    """Kind or seed: share, of a recommendation's reasons."""
+    """The shares of a recommendation's reasons, by kind or seed."""
     return {
         reason.get("item_id") or ("popularity" if "popularity" in reason else "repeats"): reason["share"]
         for reason in entry["because"]
@@ -69,7 +69,7 @@ def shares_of(entry: dict[str, Any]) -> dict[str, float]:
 
 
 def agree(found: list[dict[str, Any]], wanted: list[Recommended], everything: list[Recommended]) -> None:
-    """Scores agree place by place; the items too, except where scores are equal but for rounding."""
+    """Scores agree rank by rank, and so do the items, except where scores differ by rounding alone."""
     assert [entry["score"] for entry in found] == pytest.approx([entry.score for entry in wanted], rel=1e-6, abs=1e-9)
     by_id = {entry.item_id: entry for entry in everything}
     for entry in found:
@@ -111,7 +111,7 @@ def test_recommendations_are_those_of_the_definition(
     partitions: int,
     publish: bool,
 ) -> None:
-    """The merge is vectorised and filled up from a front of popular items; neither may change what comes out."""
+    """The merge is compiled, and filled up from a front of popular items; neither may change the result."""
     state = batch(log, 100)
     named = {line.item_id for order in log if order.type != "erase" for line in order.lines}
     catalogue = Catalogue(dict.fromkeys(CATALOGUE_ONLY, CatalogueItem()) if in_catalogue else {})
@@ -162,7 +162,7 @@ def test_recommendations_are_those_of_the_definition(
 def test_reasons_left_out_are_one_entry_so_that_shares_still_add_up(
     log: list[Order], customer: str, reasons: int
 ) -> None:
-    """Whoever shows three reasons of thirty must be able to say what the others are worth."""
+    """A shop that shows three reasons of thirty must be able to show the share of the others."""
     request = RecommendationRequest(customer_id=customer, reasons=reasons)
     document = answered(log, lambda answers: answers.recommendations(request))
 
@@ -178,7 +178,7 @@ def test_reasons_left_out_are_one_entry_so_that_shares_still_add_up(
 def test_bestsellers_are_counted_over_the_days_before_the_newest_purchase(
     log: list[Order], days: int, hidden: list[str], limit: int
 ) -> None:
-    """Event time, not the clock: a replayed year has its own last two weeks."""
+    """Event time counts, not the clock: a replayed year has its own last two weeks."""
     state = batch(log, 100)
     catalogue = Catalogue({item: CatalogueItem(available=False) for item in hidden})
     wanted: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The admin endpoint of workers: whichever is asked, one shop answers."""
+"""The admin endpoint of workers: every worker gives the same answers."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ BASKET = {"basket": ["tea", "odd1", "never heard of"], "limit": 20, "exclude": [
 
 @pytest.fixture(scope="module")
 def shop(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveShop]:
-    """Two workers that share the shop; tests leave its state as it is."""
+    """Two workers that share the shop; tests do not change its state."""
     with live_shop(kafka.bootstrap, "answers", tmp_path_factory.mktemp("workers")) as shop:
         yield shop
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAnswers]:
-    """One process that has counted the shop's log by itself."""
+    """One process that has counted the shop's whole log."""
     embedded = Embedded(tmp_path_factory.mktemp("whole"), CountingSettings())
     embedded.count(as_orders(shop_log()), len(shop_log()))
     list(embedded.publish())
@@ -60,19 +60,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAnswers]
 
 
 def said(response: Response) -> dict[str, Any]:
-    """What was answered, whoever answered it."""
+    """An answer without the name of the worker."""
     assert response.status == 200, response.body
     return {name: value for name, value in response.document.items() if name != "worker"}
 
 
 def meant(document: Any) -> dict[str, Any]:  # noqa: ANN401 - of any question
-    """What one process answers, as it would arrive."""
+    """The answer of the one process, as JSON."""
     decoded: dict[str, Any] = json.loads(msgspec.json.encode(document))
     return {name: value for name, value in decoded.items() if name != "worker"}
 
 
 def test_each_worker_has_some_of_the_partitions_and_knows_who_has_the_others(shop: LiveShop) -> None:
-    """Otherwise the tests below would show nothing."""
+    """Otherwise the tests below would prove nothing."""
     first, second = (said(ask(worker, "/partitions"))["partitions"] for worker in shop.two)
 
     assert [(row["kind"], row["partition"], row["owner"]) for row in first] == [
@@ -120,7 +120,7 @@ def test_what_is_about_no_partition_is_the_same_at_each(shop: LiveShop, whole: E
 
 @pytest.mark.parametrize("name", HOSTILE_IDS)
 def test_ids_may_be_anything_at_each(shop: LiveShop, name: str) -> None:
-    """What one worker hands to another must arrive as it was sent."""
+    """A forwarded request must arrive as it was sent."""
     for path in (of_item(name), of_item(name, "related"), of_customer(name), of_customer(name, "recommendations")):
         first, second = (ask(worker, path) for worker in shop.two)
         assert first.status == 200
@@ -155,7 +155,7 @@ def test_an_unchanged_list_is_not_sent_again_whoever_has_it(shop: LiveShop) -> N
 
 
 def test_what_was_handed_on_is_never_handed_on_again(shop: LiveShop) -> None:
-    """Two workers that each believe the other has a partition must not play ball with a request."""
+    """Two workers that each take the other for the owner must not forward a request back and forth."""
     owners = {row["partition"]: row["owner"] for row in said(ask(shop.workers[0], "/partitions"))["partitions"][3:]}
     assert set(owners) == {0, 1, 2}
     for item_id in ("tea", "milk", "soap", "odd1"):
@@ -182,7 +182,7 @@ def test_without_the_token_nothing_is_written(shop: LiveShop, token: str | None)
 
 
 def test_an_order_that_could_not_be_counted_is_refused(shop: LiveShop) -> None:
-    """What the endpoint takes, the worker counts."""
+    """The worker counts every order that the endpoint accepts."""
     worker = shop.workers[0]
     late = {"customer_id": "x", "timestamp": int(time.time()) + 2 * 86_400, "item_id": "tea"}
     large = {"customer_id": "x", "timestamp": 1_709_000_000, "lines": [{"item_id": "x" * 500}] * 1200}
@@ -214,7 +214,7 @@ def test_a_worker_describes_its_own_routes_too(shop: LiveShop) -> None:
 
 
 def test_an_order_is_appended_as_it_came() -> None:
-    """The endpoint has decoded it to validate it; nobody decodes it again to find whose it is."""
+    """The endpoint decodes it to validate it, which also yields the customer."""
     appended = []
 
     class Log:
@@ -244,14 +244,14 @@ def test_an_order_is_appended_as_it_came() -> None:
 
 
 def wait_404(worker: WorkerProcess, path: str) -> float:
-    """Seconds until a path is 404."""
+    """Seconds until a path answers 404."""
     begun = time.monotonic()
     wait_until(f"{path} is gone", lambda: ask(worker, path).status == 404, pause_s=0.01)
     return time.monotonic() - begun
 
 
 def test_orders_and_erasures_go_through_the_log_and_erasing_leaves_no_trace(kafka: Broker, tmp_path: Path) -> None:
-    """Within a second on a worker that is idle: in histories, counts, holders and lists."""
+    """Within a second on an idle worker: from histories, counts, holders and lists."""
     with live_shop(kafka.bootstrap, "erasing", tmp_path) as shop:
         first, second = shop.two
         before = {item_id: said(ask(first, of_item(item_id, "related")))["related"] for item_id in ITEMS}
@@ -333,7 +333,7 @@ def test_the_partitions_of_a_worker_that_was_killed_are_answered_for_after_takeo
         assert time.monotonic() - begun < 10
         assert statuses <= {200, 503}
         wait_until("every question is answered again", lambda: all(ask(alive, path).status == 200 for path in paths))
-        # what is on offer and popular is found out anew once a second
+        # the assortment and its popularity are refreshed once a second
         wait_until("and as before", lambda: {path: said(ask(alive, path)) for path in paths} == before)
         assert {row["owner"] for row in said(ask(alive, "/partitions"))["partitions"]} == {alive.admin}
 
@@ -343,7 +343,7 @@ def test_the_partitions_of_a_worker_that_was_killed_are_answered_for_after_takeo
 
 
 def test_stages_may_run_apart(kafka: Broker, tmp_path: Path, whole: EmbeddedAnswers) -> None:
-    """A worker without items has others recommend, one without customers asks for what they hold."""
+    """A worker without item partitions asks for recommendations, one without customers for histories."""
     with live_shop(kafka.bootstrap, "apart", tmp_path, stages=("ingest", "tally", "tally")) as shop:
         for worker in shop.workers:
             for customer_id in ("c3", "c6", "nobody", HOSTILE_IDS[0]):

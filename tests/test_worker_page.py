@@ -1,4 +1,4 @@
-"""The page in a real browser, on live workers: orders that are produced are seen as they are counted."""
+"""The page in a real browser, on live workers: it shows orders as they are counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from producers.publish import Publisher
 from producers.wire import encode_order
-from tests.browsers import keep, needs_chromium, watched_page, wear
+from tests.browsers import choose_colours, needs_chromium, save_screenshot, watched_page
 from tests.live_workers import ask, live_shop, of_customer, of_item
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def browser(shop: LiveShop, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def produce(shop: LiveShop, customer_id: str, *items: str) -> None:
-    """Have a customer buy something, as the shop's own systems tell it: on the topic."""
+    """Send a purchase to the topic, as the shop's own systems do."""
     with Publisher(shop.broker, shop.topics.purchases) as publisher:
         key = customer_id.encode()
         record = encode_order(customer_id, 1_709_200_000_000, [(item, 1) for item in items])
@@ -50,7 +50,7 @@ def produce(shop: LiveShop, customer_id: str, *items: str) -> None:
 def test_one_finds_an_item_sees_its_list_change_and_opens_a_customer(
     shop: LiveShop, browser: Page, width: int, colours: str, item: str
 ) -> None:
-    """Also an item whose list another worker publishes."""
+    """Also for an item whose list another worker publishes."""
     worker, name = shop.workers[0], f"worker-{item}-{width}-{colours}"
     browser.set_viewport_size({"width": width, "height": 900})
     browser.emulate_media(color_scheme="light")
@@ -60,7 +60,7 @@ def test_one_finds_an_item_sees_its_list_change_and_opens_a_customer(
     browser.reload()
     browser.locator(".seller").first.wait_for()
     browser.locator(".dot.on").wait_for()
-    wear(browser, colours)
+    choose_colours(browser, colours)
 
     browser.locator("#search").fill(item)
     browser.locator("#found [role=option]").first.wait_for()
@@ -69,11 +69,11 @@ def test_one_finds_an_item_sees_its_list_change_and_opens_a_customer(
     beside = ask(worker, of_item(item, "related")).document["related"][0]["item_id"]
     row = browser.locator(f'#related .row[data-item="{beside}"]')
     before = int(row.locator(".figures b").first.inner_text())
-    browser.wait_for_timeout(700)  # the stream of changes opens, and an owner elsewhere is asked
+    browser.wait_for_timeout(700)  # until the event stream is open and the other worker has been polled
     produce(shop, f"new {name} {time.time_ns()}", item, beside)
     browser.locator(".feed li", has_text=f"{before} → {before + 1} together").first.wait_for()
     assert row.locator(".figures b").first.inner_text() == str(before + 1)
-    keep(browser, name)
+    save_screenshot(browser, name)
 
     browser.locator("#search").fill("c2")
     browser.locator("#found [role=option]", has_text="Customer c2").wait_for()

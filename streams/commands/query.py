@@ -1,6 +1,6 @@
-"""Commands that ask a stopped state (--state-dir) or a running worker (--url), and `serve`, which answers for a state.
+"""Commands that query a stopped state (--state-dir) or a running worker (--url), and `serve`, which serves a state.
 
-The document is the same either way. Options follow from the types of the endpoint's requests.
+Both answer the same document. Options follow from the types of the endpoint's requests.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class _InputError(click.ClickException):
 
 
 def source_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
-    """--state-dir and --url, one of which is given: a stopped state, or a running worker."""
+    """--state-dir and --url, of which one must be given: a stopped state, or a running worker."""
     state_dir = click.option(
         "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Directory of the counted state."
     )
-    url = click.option("--url", help="Ask a running worker or `alsobought serve`, such as http://127.0.0.1:6066.")
+    url = click.option("--url", help="Query a running worker or `alsobought serve`, such as http://127.0.0.1:6066.")
     return state_dir(url(command))
 
 
@@ -50,9 +50,9 @@ def request_options(request: type[msgspec.Struct], *names: str, **defaults: obje
     """Options for fields of a request, with their descriptions, ranges and defaults.
 
     Args:
-        request: the type of the request.
-        names: of the fields, in the order of the options.
-        defaults: by field, where the command's default differs from the endpoint's.
+        request: type of the request.
+        names: names of the fields, in the order of the options.
+        defaults: defaults that differ from the endpoint's, by field.
     """
     fields = {parameter.name: parameter for parameter in parameters_of(request)}
 
@@ -78,28 +78,28 @@ def _option(field: Parameter, default: object) -> Callable[[Any], Any]:
 
 
 def check_source(state_dir: Path | None, url: str | None) -> None:
-    """Check that one of the two was named.
+    """Check that exactly one of the two is given.
 
     Raises:
-        click.UsageError: neither or both were.
+        click.UsageError: neither or both are given.
     """
     if (state_dir is None) == (url is None):
-        raise click.UsageError("name --state-dir, a stopped state, or --url, a running worker: one of the two")
+        raise click.UsageError("give either --state-dir, a stopped state, or --url, a running worker")
 
 
 def document_at(
     source: Path | str, parts: tuple[str, ...], query: Mapping[str, Any], from_state: Callable[[Path], Document]
 ) -> dict[str, Any] | None:
-    """The document that a worker or a state answers; None if there is no such item or customer.
+    """The answer of a worker or a state; None if there is no such item or customer.
 
     Args:
         source: directory of the state, or URL of the worker.
-        parts: of the path at the worker.
-        query: parameters at the worker.
-        from_state: answers the same from a state directory.
+        parts: parts of the path at the worker.
+        query: query parameters at the worker.
+        from_state: returns the same document from a state directory.
 
     Raises:
-        click.ClickException: the worker does not answer, or refuses; exit code 2.
+        click.ClickException: the worker does not respond, or rejects the request; exit code 2.
     """
     if isinstance(source, str):
         return _from_url(source, parts, query)
@@ -133,7 +133,7 @@ def catalogue_of(state_dir: Path) -> Catalogue:
 
 
 def with_answers(question: Callable[[EmbeddedAnswers], Awaitable[Document]]) -> Callable[[Path], Document]:
-    """A function that puts a question to the state in a directory."""
+    """A function that answers a question from the state in a directory."""
 
     def ask_state(state_dir: Path) -> Document:
         from streams.endpoint.embedded_answers import EmbeddedAnswers
@@ -171,8 +171,8 @@ def with_answers(question: Callable[[EmbeddedAnswers], Awaitable[Document]]) -> 
 def recommend(customer: str, state_dir: Path | None, url: str | None, as_json: bool, **fields: Any) -> None:  # noqa: ANN401 - fields of the request
     """What CUSTOMER is likely to want next, and why.
 
-    Merges the related lists of the last hundred items bought and adds popularity. A customer without history gets the
-    bestsellers of two weeks. Exit code 1 if nothing can be recommended.
+    Merges the related lists of the last hundred items bought, and blends in popularity. A customer without history
+    gets the bestsellers of two weeks. Exit code 1 if nothing can be recommended.
 
     \b
       alsobought recommend 2070 --state-dir state
@@ -204,9 +204,9 @@ def recommend(customer: str, state_dir: Path | None, url: str | None, as_json: b
 def bestsellers(
     state_dir: Path | None, url: str | None, days: int, category: str | None, limit: int, as_json: bool
 ) -> None:
-    """What was bought most in the last days before the newest purchase.
+    """The most bought items of the last days, up to the newest purchase.
 
-    Exit code 1 if nothing was bought in them.
+    Exit code 1 if nothing was bought in these days.
 
     \b
       alsobought bestsellers --state-dir state
@@ -236,10 +236,10 @@ def bestsellers(
 @source_options
 @as_json_option
 def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
-    """How often recommendations contained what the next order brought, and how often bestsellers did.
+    """Hit rates of recommendations and bestsellers: how often the next order contained one of them.
 
-    As scored by `alsobought replay --prequential`, or a worker with --score-one-in, before each order of a sample was
-    counted. Exit code 1 if no order was scored.
+    `alsobought replay --prequential`, or a worker with --score-one-in, scores a sample of the orders before it counts
+    them. Exit code 1 if no order was scored.
 
     \b
       alsobought quality --state-dir state
@@ -254,7 +254,7 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
     document = document_at(state_dir or str(url), ("quality",), {}, with_answers(entries))
     if document is None or not document["orders"]:
         click.echo(
-            "no order was scored: `replay --prequential` scores orders, and a worker with --score-one-in", err=True
+            "no order was scored: score orders with `replay --prequential`, or a worker with --score-one-in", err=True
         )
         sys.exit(NO)
     if as_json:

@@ -37,7 +37,7 @@ def print_related(document: dict[str, Any]) -> None:
 
 def print_recommendations(customer: str, document: dict[str, Any]) -> None:
     """Print recommendations and their reasons."""
-    kind = "recommended to" if document["known"] else "bestsellers, for want of a history, for"
+    kind = "recommended to" if document["known"] else "no history: bestsellers for"
     rows = []
     for entry in document["recommendations"]:
         because = [f"{reason['share'] / entry['score']:.0%} {_reason(reason)}" for reason in entry["because"]]
@@ -73,11 +73,11 @@ def _stamp(document: dict[str, Any]) -> str:
 
 
 def _console() -> Console:
-    return Console(highlight=False, markup=False, emoji=False)  # an id like "[b]:apple:" is what it is
+    return Console(highlight=False, markup=False, emoji=False)  # ids like "[b]:apple:" print verbatim
 
 
 def _print(heading: Text, columns: Sequence[str], rows: Sequence[tuple[str, ...]], right: set[str] = _NUMBERS) -> None:
-    """Print a heading, and the rows as a table, of which the columns in `right` are right-aligned."""
+    """Print a heading and a table; the columns in `right` are right-aligned."""
     console = _console()
     console.print(heading, soft_wrap=True)
     if not rows:

@@ -1,4 +1,4 @@
-"""Commands on a counted state: ask for a list or a history, export all lists, audit, erase a customer."""
+"""Commands on a counted state: query a list or a history, export all lists, audit, erase a customer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _half_life(_: click.Context, __: click.Parameter, value: str | None) -> floa
 def scoring_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
     """--score, --half-life and --no-trend."""
     for option in (
-        click.option("--no-trend", is_flag=True, help="Don't multiply by how much more an item is bought recently."),
+        click.option("--no-trend", is_flag=True, help="Do not multiply scores by the trend."),
         click.option(
             "--half-life",
             callback=_half_life,
@@ -95,9 +95,9 @@ def related(
 ) -> None:
     """What is bought together with ITEM, more often than its buyers' other purchases explain.
 
-    Lists each related item with how many customers bought both, how many would by chance (the correction of Smith and
-    Linden for heavy buyers), and the score. Items that the catalogue marks as unavailable are left out. Exit code 1 if
-    the item was never bought.
+    Lists each related item with the number of customers who bought both, the number expected by chance (Smith and
+    Linden's correction for heavy buyers), and the score. Items that the catalogue marks as unavailable are left out.
+    Exit code 1 if the item was never bought.
 
     \b
       alsobought related 1082185 --state-dir state
@@ -107,7 +107,7 @@ def related(
 
     scoring = _scoring(score, half_life, no_trend)
     if url is not None and scoring != Scoring():
-        raise click.UsageError("a worker lists by its own score: --score, --half-life and --no-trend need --state-dir")
+        raise click.UsageError("a worker ranks by its own score: --score, --half-life and --no-trend need --state-dir")
     check_source(state_dir, url)
     document = document_at(
         state_dir or str(url),
@@ -144,7 +144,7 @@ def _related(state_dir: Path, item: str, scoring: Scoring, limit: int) -> Docume
 @request_options(CustomerRequest, "limit")
 @as_json_option
 def customer(customer: str, state_dir: Path | None, url: str | None, limit: int, as_json: bool) -> None:
-    """A customer's history: items held, purchases of each, and when.
+    """A customer's history: the items held, with the number and dates of purchases.
 
     Exit code 1 if the customer is not known.
     """
@@ -178,7 +178,7 @@ def _customer(state_dir: Path, customer: str, limit: int) -> Document:
 
     with closing(open_histories_of(state_dir)) as histories:
         entries = customer_entries(histories, customer, catalogue_of(state_dir), limit)
-    with closing(open_counts_of(state_dir, "")) as counts:  # whichever partition: each knows the log prefix
+    with closing(open_counts_of(state_dir, "")) as counts:  # any partition: each knows the log prefix
         return {**entries, "as_of": as_of(counts), "worker": str(state_dir)}
 
 
@@ -186,9 +186,9 @@ def _customer(state_dir: Path, customer: str, limit: int) -> Document:
 @click.argument("customer")
 @_state_dir
 def erase(customer: str, state_dir: Path) -> None:
-    """Erase a customer: afterwards nothing of theirs is in any history, count or list.
+    """Erase a customer from every history, count and list.
 
-    The log is not touched: remove the customer there too before it is replayed into another state. Exit code 1 if the
+    The log is unchanged: remove the customer there too before you replay it into another state. Exit code 1 if the
     customer is not known.
     """
     import time
@@ -219,9 +219,9 @@ def erase(customer: str, state_dir: Path) -> None:
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File, .jsonl or .parquet.")
 @scoring_options
 def export(state_dir: Path, out: Path, score: str, half_life: float | None, no_trend: bool) -> None:
-    """Write every item's related list to a file, by rising item id.
+    """Write every item's related list to a file, in ascending order of item ids.
 
-    JSON lines in the form of `alsobought related --json`, or Parquet, by the ending. Equal counts give equal bytes.
+    The file's suffix selects JSON lines, as of `alsobought related --json`, or Parquet. Equal counts give equal bytes.
     """
     from streams.engine.embedded import open_to_read
     from streams.offline.export import ENDINGS
@@ -248,7 +248,7 @@ def export(state_dir: Path, out: Path, score: str, half_life: float | None, no_t
 def audit(state_dir: Path, as_json: bool) -> None:
     """Recount everything from the histories, independently, and compare.
 
-    Compares every pair count, exposure histogram, holder count and related list. Exit code 1 if anything differs.
+    Compares all pair counts, exposure histograms, holder counts and related lists. Exit code 1 if anything differs.
     """
     from streams.engine.embedded import open_to_read
     from streams.offline.audit import Findings

@@ -1,4 +1,4 @@
-"""The endpoint as an aiohttp application, over anything that has answers."""
+"""The endpoint as an aiohttp application, for any implementation of `Answers`."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 
 
 def make_app(answers: Answers, settings: AdminSettings = AdminSettings()) -> web.Application:  # noqa: B008 - frozen
-    """The endpoint as an application of its own."""
+    """The endpoint as its own application."""
     app = web.Application(**application_options(settings))
     add_routes(app, answers, settings)
     return app
 
 
 def application_options(settings: AdminSettings) -> dict[str, Any]:
-    """Arguments of an application that serves the endpoint: it explains requests that no route takes."""
+    """Arguments for an application that serves the endpoint: it answers unroutable requests with problem documents."""
     return {"middlewares": [_explain], "client_max_size": settings.largest_body_bytes}
 
 
 def add_routes(
     app: web.Application, answers: Answers, settings: AdminSettings, routes: Sequence[Route] = ROUTES
 ) -> None:
-    """Serve the endpoint from an application, which may have other routes as well.
+    """Add the endpoint to an application, which may have other routes as well.
 
     Args:
-        app: not yet running.
+        app: the application; it is not running yet.
         answers: where answers come from.
-        settings: of the endpoint.
-        routes: what is served and described.
+        settings: settings of the endpoint.
+        routes: the routes to serve and describe.
     """
     metrics = Metrics(answers.status)
     description = msgspec.json.encode(describe(routes, settings.version))
@@ -73,7 +73,7 @@ def add_routes(
 
 
 def _handle(route: Route, answers: Answers, settings: AdminSettings, metrics: Metrics, description: bytes) -> Handle:
-    """What aiohttp calls for a route: it reads the request, has it answered, explains errors, and measures."""
+    """The aiohttp handler of a route: reads the request, calls the handler, answers errors, measures the latency."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         begun = time.perf_counter()
@@ -84,7 +84,7 @@ def _handle(route: Route, answers: Answers, settings: AdminSettings, metrics: Me
             if route.guarded:
                 check_token(context)
             response = await route.handler(context)
-        except Exception as error:  # noqa: BLE001 - none may reach aiohttp, which would answer with HTML
+        except Exception as error:  # noqa: BLE001 - aiohttp would answer it with HTML
             response = _problem(error, request).response(request.path[:1024])
         if not response.prepared:
             response.headers.update(_HEADERS)
@@ -95,10 +95,10 @@ def _handle(route: Route, answers: Answers, settings: AdminSettings, metrics: Me
 
 
 def _read_request(route: Route, request: web.Request) -> msgspec.Struct | None:
-    """The route's request type with the values from path and query.
+    """The route's request, with values from path and query.
 
     Raises:
-        Problem: one is wrong; the detail names it.
+        Problem: a value is invalid; the detail names it.
     """
     for name, value in request.match_info.items():
         check_path_part(name, value)
@@ -110,7 +110,7 @@ def _read_request(route: Route, request: web.Request) -> msgspec.Struct | None:
 
 
 def _problem(error: Exception, request: web.Request) -> Problem:
-    """How an error is explained to whoever sent the request."""
+    """The problem document for an error."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, AnswerError):
@@ -128,7 +128,7 @@ def _problem(error: Exception, request: web.Request) -> Problem:
 
 @web.middleware
 async def _explain(request: web.Request, handler: Handle) -> web.StreamResponse:
-    """Explain requests that no route takes."""
+    """Answer requests that match no route with problem documents."""
     try:
         return await handler(request)
     except web.HTTPException as error:

@@ -1,4 +1,4 @@
-"""Parts of what the endpoint answers, as plain dictionaries; item titles come from the catalogue."""
+"""Parts of the endpoint's answers, as plain dictionaries; item titles come from the catalogue."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from streams.recommendations.recommend import Reason, Recommendation
 
 Document: TypeAlias = Mapping[str, Any] | msgspec.Raw
-"""What is sent as JSON; `Raw` is already JSON, as another worker answered it."""
+"""A document to send as JSON; `Raw` is JSON already, such as an answer of another worker."""
 
 
 def count_of(number: float) -> float | int:
-    """A count as an integer if it is one; weighted by a half-life it need not be."""
+    """A count as an integer if it is whole; counts weighted by a half-life may not be."""
     return int(number) if number.is_integer() else number
 
 
 def titled(item_id: str, catalogue: Catalogue) -> dict[str, Any]:
-    """An item's id, and its title if it has one: how every answer names an item."""
+    """An item's id, and its title if it has one. Every answer names items in this way."""
     item = catalogue.items.get(item_id)
     return {"item_id": item_id} if item is None or item.title is None else {"item_id": item_id, "title": item.title}
 
 
 def item_facts(item_id: str, catalogue: Catalogue) -> dict[str, Any]:
-    """What the catalogue says about an item."""
+    """An item's entry in the catalogue."""
     item = catalogue.get(item_id)
     facts = {**titled(item_id, catalogue), "category": item.category, "available": item.available}
     facts |= {"url": item.url, "image": item.image}
@@ -65,7 +65,7 @@ def related_entries(stored: StoredList, names: Names, catalogue: Catalogue, limi
 
 
 def history_entries(store: HistoryStore, customer: int, catalogue: Catalogue, limit: int) -> dict[str, Any]:
-    """How much a customer holds, and the `limit` items bought last, latest first."""
+    """A customer's totals, and the `limit` items bought last, latest first."""
     items, entries = store.table.history.row(customer)
     latest = np.lexsort((-entries["seq"].astype(np.int64), -entries["last"]))[:limit]
     history = []

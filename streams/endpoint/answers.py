@@ -1,10 +1,10 @@
-"""What the endpoint can be asked, whoever holds the state: the questions, and why they may go unanswered.
+"""The questions that the endpoint answers, whoever holds the state, and the errors if it cannot.
 
-AnswerError                the question cannot be answered with a document
-|-- NotKnown               there is no such item or customer
+AnswerError                the question cannot be answered
+|-- NotKnown               no such item or customer
 |-- NotWritable            this process cannot append to the log
-`-- NotReady               whoever could answer is not available at the moment
-    `-- PartitionNotLocal  the answer needs a partition that is not open in this process
+`-- NotReady               no worker can answer at the moment
+    `-- PartitionNotLocal  a partition that the answer needs is not open in this process
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from streams.endpoint.changes import Changes
     from streams.recommendations.request import RecommendationRequest
 
-READS_ONLY = "this process reads a stored state and takes no orders or erasures: send them to a worker"
+READS_ONLY = "this process serves a stored state read-only: send orders and erasures to a worker"
 FORWARDED_BY = "Alsobought-Forwarded-By"
-"""Header of a request that a worker forwards; it names that worker. Whoever receives it answers or refuses."""
+"""Header of a forwarded request, with the worker that forwarded it. Its receiver never forwards it again."""
 
 forwarded: ContextVar[bool] = ContextVar("forwarded", default=False)
-"""Whether the request that is being answered was forwarded by another worker."""
+"""Whether another worker forwarded the request being answered."""
 
 
 class AnswerError(Exception):
-    """The question cannot be answered with a document; the message says why and what to do."""
+    """The question cannot be answered; the message says why and what to do."""
 
 
 class NotKnown(AnswerError):
-    """There is no such item or customer."""
+    """No such item or customer is known."""
 
 
 class NotWritable(AnswerError):
@@ -41,10 +41,10 @@ class NotWritable(AnswerError):
 
 
 class NotReady(AnswerError):
-    """Whoever could answer is not available at the moment.
+    """No worker can answer at the moment.
 
     Attributes:
-        retry_after_s: when it is worth asking again.
+        retry_after_s: seconds after which to ask again.
     """
 
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
@@ -61,7 +61,7 @@ class RelatedListAnswer(NamedTuple):
 
     document: Document
     version: str
-    """Equal versions mean equal lists; it becomes the ETag."""
+    """Equal for equal lists; it becomes the ETag."""
 
 
 class PartitionStatus(NamedTuple):
@@ -73,17 +73,17 @@ class PartitionStatus(NamedTuple):
     owner: str
     """The worker that answers for it."""
     offset: int
-    """Log position up to which it is counted; of items, the sum over purchases partitions."""
+    """Log position up to which it is counted; for items, the sum over purchases partitions."""
     lag: int
     """Records waiting to be counted."""
     state_bytes: int
     oldest_unpublished_ms: int
-    """Age of the oldest change that no published list reflects yet; 0: there is none."""
+    """Age of the oldest change that no published list reflects yet; 0 if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The status of this process, for /metrics and the page."""
+    """The status of this process, for /metrics, /quality and the page."""
 
     lines: int
     duplicates: int
@@ -94,9 +94,9 @@ class Status:
     lists: int
     partitions: list[PartitionStatus]
     newest_ms: int
-    """Event time of the newest purchase; -1: there is none."""
+    """Event time of the newest purchase; -1 if there is none."""
     hit_counts: Mapping[int, Sequence[int]] = field(default_factory=dict)
-    """UTC day -> orders scored before they were counted, hits, and bestseller hits; see `quality.prequential`."""
+    """By UTC day: orders scored before they were counted, hits, bestseller hits; see `quality.prequential`."""
 
     @property
     def lag(self) -> int:
@@ -115,12 +115,12 @@ class Status:
 
 
 class Answers(Protocol):
-    """Where answers come from. Ids are taken as they are; every method may raise NotReady.
+    """Answers the questions of the endpoint. Ids are compared exactly; every method may raise NotReady.
 
     Attributes:
-        worker: name of this process, which is in every answer.
+        worker: name of this process; every answer contains it.
         writable: whether orders and erasures can be appended to the log here.
-        changes: delivers changes to those who watch.
+        changes: delivers live changes to watchers.
     """
 
     worker: str

@@ -1,4 +1,4 @@
-"""Live changes: delivered to everyone who watches, without ever waiting for a slow watcher."""
+"""Live changes: delivered to all watchers, without waiting for slow ones."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _LONGEST_QUEUE = 64
 
 
 class Change(NamedTuple):
-    """Something that changed."""
+    """A change."""
 
     kind: str
-    """`related`: an item's list; `orders`: what was just bought; `end`: there will be no more changes."""
+    """`related`: an item's list changed; `orders`: items were bought; `end`: no more changes will follow."""
     item_id: str | None
-    """Of `related`: whose list."""
+    """The item whose list changed; None for other kinds."""
     document: Document
 
 
 class Watcher:
-    """Receives all `orders`, and `related` of one item. A slow watcher loses the oldest changes.
+    """Receives every `orders`, and the `related` of one item. A slow watcher loses the oldest changes.
 
     Attributes:
         item_id: the item watched, or None.
@@ -41,7 +41,7 @@ class Watcher:
         self._arrived.set()
 
     async def next(self, timeout_s: float) -> Change | None:
-        """The next change; None if there is none for `timeout_s`."""
+        """The next change; None if none arrives within `timeout_s`."""
         if not self._waiting:
             self._arrived.clear()
             try:
@@ -63,27 +63,27 @@ class Changes:
 
     @property
     def watched(self) -> set[str]:
-        """Ids of the items that someone watches."""
+        """Ids of all watched items."""
         return {watcher.item_id for watcher in self._watchers if watcher.item_id is not None}
 
     def watch(self, item_id: str | None) -> Watcher:
-        """Start to watch."""
+        """Add a watcher."""
         watcher = Watcher(item_id)
         self._watchers.add(watcher)
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
-        """Stop watching."""
+        """Remove a watcher."""
         self._watchers.discard(watcher)
 
     def notify(self, change: Change) -> None:
-        """Deliver a change to everyone it concerns; to be called on the event loop."""
+        """Deliver a change to the watchers that it concerns. Call it on the event loop."""
         for watcher in self._watchers:
             if change.item_id is None or change.item_id == watcher.item_id:
                 watcher.deliver(change)
 
     def close(self) -> None:
-        """Release all watchers: the process stops."""
+        """Release all watchers, as the process stops."""
         self.closed = True
         for watcher in self._watchers:
             watcher.deliver(Change("end", None, {}))

@@ -15,11 +15,11 @@ TIMEOUT_S = 30.0
 
 
 class ClientError(Exception):
-    """The endpoint cannot be reached, or refuses the question."""
+    """The endpoint does not respond, or rejects the request."""
 
 
 def path_of(*parts: str) -> str:
-    """A path of parts, which are percent-encoded: an id may contain anything.
+    """A path of percent-encoded parts: an id may contain any character.
 
     >>> path_of("items", "tea/green 1", "related")
     '/items/tea%2Fgreen%201/related'
@@ -33,10 +33,10 @@ def ask(url: str, path: str, query: Mapping[str, Any] | None = None) -> dict[str
     Args:
         url: of the endpoint, such as http://127.0.0.1:6066.
         path: made by `path_of`.
-        query: parameters; None values are left out, lists repeated.
+        query: parameters; a None is left out, a sequence repeats its parameter.
 
     Raises:
-        ClientError: the endpoint does not answer, or refuses; the message says why.
+        ClientError: the endpoint does not respond, or rejects the request; the message says why.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise ClientError(f"--url is {url!r}, not an http or https address such as http://127.0.0.1:6066")
@@ -68,4 +68,4 @@ def _detail(body: bytes) -> str:
     try:
         return str(json.loads(body)["detail"])
     except (ValueError, KeyError, TypeError):
-        return body[:200].decode(errors="replace") or "nothing more"
+        return body[:200].decode(errors="replace") or "(no details)"

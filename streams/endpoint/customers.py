@@ -1,4 +1,4 @@
-"""What customers hold, from the histories that are open in this process."""
+"""The items that customers hold, from the histories open in this process."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class OpenHistories(Protocol):
     """The purchases partitions that are open in this process."""
 
     def histories(self, customer_id: str) -> AbstractAsyncContextManager[HistoryStore]:
-        """The store with a customer's history, as of a commit. What is read must be copied before the next await.
+        """The store with a customer's history, as of a commit. Copy what you read before the next await.
 
         Raises:
-            PartitionNotLocal: the customer's partition is not open here.
+            PartitionNotLocal: the customer's partition is not open in this process.
         """
 
 
 class HeldIds(msgspec.Struct, array_like=True):
-    """What a customer holds: k items by id, and of each the last purchase, its `seq`, and the purchases."""
+    """The k items that a customer holds, by id, with the time of the last purchase, `seq` and purchases of each."""
 
     item_ids: list[str] = []
     last: list[int] = []
@@ -40,12 +40,12 @@ class HeldIds(msgspec.Struct, array_like=True):
 
     @classmethod
     def of(cls, held: Held, items: Names) -> HeldIds:
-        """Items held, by the ids behind their numbers."""
+        """Items held, with ids instead of numbers."""
         ids = items.texts(held.item.tolist())
         return cls(ids, held.last.tolist(), held.seq.tolist(), held.purchases.tolist())
 
     def numbered(self, items: Names) -> Held:
-        """The items held, in the numbers of `items`; those that have no number there are left out."""
+        """The items held, with the numbers of `items`, without those that have no number."""
         item = np.array([items.get(item_id, -1) for item_id in self.item_ids], np.int64)
         known = item >= 0
         columns = (self.last, self.seq, self.purchases)
@@ -53,7 +53,7 @@ class HeldIds(msgspec.Struct, array_like=True):
 
 
 def held_ids(store: HistoryStore, customer_id: str) -> HeldIds:
-    """What a customer holds; nothing if there is no such customer."""
+    """The items that a customer holds; none if the customer is not known."""
     if customer_id not in store.customers:
         return HeldIds()
     return HeldIds.of(Held.of_row(*store.table.history.row(store.customers[customer_id])), store.items)
@@ -63,7 +63,7 @@ def customer_entries(store: HistoryStore, customer_id: str, catalogue: Catalogue
     """A customer and the `limit` items bought last.
 
     Raises:
-        NotKnown: there is no such customer.
+        NotKnown: the customer is not known.
     """
     if customer_id not in store.customers:
         raise NotKnown(

@@ -27,10 +27,10 @@ class EmbeddedAnswers(LocalAnswers):
     """The `Answers` of an `Embedded` state.
 
     Args:
-        embedded: the state; whoever counts into it and publishes calls `counted` afterwards, on the event loop.
-        catalogue: what the shop says about its items; it may change at any time.
+        embedded: the state. After each count and publish, call `counted` on the event loop.
+        catalogue: titles, categories and availability; it may change at any time.
         worker: name of this process.
-        append: appends an order or an erasure to the log; None: this process only reads.
+        append: appends an order or an erasure to the log; None makes this process read-only.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class EmbeddedAnswers(LocalAnswers):
         super().__init__(worker, catalogue, partitions, partitions, status, append)
 
     def counted(self, bought: Iterable[str] = ()) -> None:
-        """Serve what was just counted and published, and notify those who watch.
+        """Serve what was just counted and published, and notify watchers.
 
         Args:
             bought: ids of the items just bought.
@@ -60,7 +60,7 @@ class EmbeddedAnswers(LocalAnswers):
 
 
 class _EveryPartition:
-    """The open items and histories of a state: all there are."""
+    """The partitions of a state, all of which are open."""
 
     def __init__(self, view: ItemPartitionView, histories: HistoryStore) -> None:
         self._view = view
@@ -71,7 +71,7 @@ class _EveryPartition:
         return self._view
 
     def home(self) -> ItemPartitionView:
-        """The same."""
+        """The view of all partitions."""
         return self._view
 
     def popularity(self, item_id: str) -> float:

@@ -1,4 +1,4 @@
-"""Server-sent events: changes as they happen, and the status every second."""
+"""Server-sent events: live changes, and the status every second."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def events(context: RequestContext) -> web.StreamResponse:
     if len(changes) >= MOST_WATCHERS:
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
-            f"{MOST_WATCHERS} others watch this worker already: try again later, or ask another worker",
+            f"{MOST_WATCHERS} clients watch this worker already: retry later, or watch another worker",
             {"Retry-After": "10"},
         )
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})

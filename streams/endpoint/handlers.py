@@ -1,4 +1,4 @@
-"""Handlers of the endpoint: a question in HTTP, the answer as JSON."""
+"""Handlers of the endpoint: each turns an HTTP request into a question, and the answer into JSON."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class AdminSettings:
     """Settings of the endpoint.
 
     Attributes:
-        token: what DELETE and POST /orders require; None: they are refused.
-        largest_body_bytes: larger bodies are refused.
-        version: of this software.
+        token: bearer token that DELETE, POST /orders and POST /snapshot require; None rejects them.
+        largest_body_bytes: larger bodies are rejected.
+        version: version of this software.
     """
 
     token: str | None = field(default=None, repr=False)
@@ -51,14 +51,14 @@ class AdminSettings:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """A request with what is needed to answer it.
+    """A request, and what a handler needs to answer it.
 
     Attributes:
-        request: as it arrived.
-        query: the route's request type, with the values from query and path; None if the route has none.
-        answers: where answers come from.
-        settings: of the endpoint.
-        metrics: of this process.
+        request: the HTTP request.
+        query: the route's request type, with values from query and path; None if the route has none.
+        answers: answers the question.
+        settings: settings of the endpoint.
+        metrics: metrics of this process.
         description: the OpenAPI document.
     """
 
@@ -75,7 +75,7 @@ class RequestContext:
 
 
 def answer(document: Document, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A document as a response; caches must revalidate it before they use it again."""
+    """A document as a response that caches must revalidate."""
     return web.Response(
         body=_encode(document),
         status=status,
@@ -85,7 +85,7 @@ def answer(document: Document, status: int = 200, headers: dict[str, str] | None
 
 
 def private(document: Document, status: int = 200) -> web.Response:
-    """A document about a person as a response that nobody may cache."""
+    """A document about a person, as a response that must not be cached."""
     return answer(document, status, {"Cache-Control": "no-store"})
 
 
@@ -156,7 +156,7 @@ async def order(context: RequestContext) -> web.StreamResponse:
     body = await read_body(context)
     if len(body) > LARGEST_RECORD_BYTES:
         raise web.HTTPRequestEntityTooLarge(LARGEST_RECORD_BYTES, len(body))
-    latest_ms = time.time_ns() // 1_000_000 + DAY_MS  # the limit that applies when it is counted
+    latest_ms = time.time_ns() // 1_000_000 + DAY_MS  # as when it is counted
     decoded = OrderDecoder().decode([body], [0], FieldReader(latest_ms=latest_ms))
     if decoded.rejected:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the order cannot be counted: {decoded.rejected[0].reason}")
@@ -188,11 +188,11 @@ async def openapi(context: RequestContext) -> web.StreamResponse:
 
 
 async def read_document(context: RequestContext, document: type[T]) -> T:
-    """The document in a body.
+    """The document in a JSON body.
 
     Raises:
-        Problem: it is not JSON, or not of that type.
-        web.HTTPRequestEntityTooLarge: it is larger than allowed.
+        Problem: the body is not JSON, or not of that type.
+        web.HTTPRequestEntityTooLarge: the body is larger than allowed.
     """
     body = await read_body(context)
     try:
@@ -202,16 +202,16 @@ async def read_document(context: RequestContext, document: type[T]) -> T:
 
 
 async def read_body(context: RequestContext) -> bytes:
-    """A body that is declared as JSON.
+    """A body whose content type is JSON.
 
     Raises:
-        Problem: it is declared as something else.
-        web.HTTPRequestEntityTooLarge: it is larger than allowed.
+        Problem: it has another content type.
+        web.HTTPRequestEntityTooLarge: the body is larger than allowed.
     """
     if context.request.content_type != JSON:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"the body is {context.request.content_type[:60]}: send {JSON}",
+            f"the content type of the body is {context.request.content_type[:60]}: send {JSON}",
             {"Accept-Post": JSON},
         )
     limit = context.settings.largest_body_bytes
@@ -224,10 +224,10 @@ async def read_body(context: RequestContext) -> bytes:
 
 
 def check_token(context: RequestContext) -> None:
-    """Check the token; the comparison takes equally long however much of it is right.
+    """Check the token in constant time.
 
     Raises:
-        NotWritable: this process only reads.
+        NotWritable: this process is read-only.
         Problem: the token is missing or wrong, or this process has none.
     """
     if not context.answers.writable:

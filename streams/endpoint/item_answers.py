@@ -1,7 +1,7 @@
-"""Answers from one count store; they are the same for a stored state and for a worker.
+"""Answers from one count store, the same for a stored state and for a worker.
 
-Facts about an item are read while another thread may be counting: each number is from before that commit or from after
-it. What takes a pass over all items is a snapshot of one commit, in a `LiveAssortment`.
+Facts about an item are read while another thread may be counting: each number is from before or after that commit.
+Whatever takes a pass over all items comes from a `LiveAssortment`, a snapshot of one commit.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 class Visitor(NamedTuple):
-    """Who gets recommendations, in the item numbers of one count store."""
+    """A visitor who gets recommendations, in the item numbers of one count store."""
 
     held: Held
     basket: list[int]
-    """Items in the visitor's hands."""
+    """Numbers of the items in the basket."""
     ignored: list[str]
-    """Ids in the basket that no item has."""
+    """Ids in the basket that belong to no item."""
     seeds: Seeds
 
 
@@ -44,10 +44,10 @@ class ItemAnswers:
     """Answers from the names, popularity and lists of a count store.
 
     Args:
-        counts: any item partition; the caller brings the lists.
-        catalogue: what the shop says about its items; it may change at any time.
+        counts: any item partition; lists come from the caller.
+        catalogue: titles, categories and availability; it may change at any time.
         worker: name of this process.
-        score: what lists are ranked by.
+        score: name of the score that ranks the lists.
         refreshed: see `LiveAssortment`.
 
     Attributes:
@@ -72,7 +72,7 @@ class ItemAnswers:
         """An item's number; None if only the catalogue knows it.
 
         Raises:
-            NotKnown: nobody does.
+            NotKnown: no state and no catalogue has this item.
         """
         number = self.names.get(item_id, -1)
         if number >= 0 and self._volume(number)["purchases"]:
@@ -91,7 +91,7 @@ class ItemAnswers:
         return float(assortment.popularity[number]) if 0 <= number < assortment.bought else 0.0
 
     def item(self, item_id: str, popularity: float) -> dict[str, Any]:
-        """What the catalogue says about an item, who bought it, and its purchases of the last sixty days."""
+        """An item's catalogue entry, buyers, popularity, and purchases of the last sixty days."""
         number = self.known(item_id)
         table = self._counts.popularity
         newest, daily = table.newest_day, table.days
@@ -121,7 +121,7 @@ class ItemAnswers:
         return RelatedListAnswer(document, entries.version)
 
     def unlisted(self, item_id: str) -> RelatedListAnswer:
-        """The document of an item that has no list: only the catalogue knows it."""
+        """The document of an item without a list, which only the catalogue knows."""
         return self.listed(item_id, self.entries.entries(None, None, 0), exact=True)
 
     def computed(self, item_id: str, number: int, stored: StoredList, limit: int) -> RelatedListAnswer:
@@ -129,11 +129,11 @@ class ItemAnswers:
         return self.listed(item_id, self.entries.entries(number, stored, limit), exact=True)
 
     def visitor(self, request: RecommendationRequest, held: Held) -> Visitor:
-        """Who gets recommendations.
+        """The visitor of a request.
 
         Args:
-            request: has the basket.
-            held: in this store's numbers.
+            request: the request, with the basket.
+            held: the items held, in this store's numbers.
         """
         bought = self.live.assortment().bought  # newer items are not in the snapshot
         basket = {
@@ -141,11 +141,11 @@ class ItemAnswers:
         }
         held = Held(*[column[held.item < bought] for column in held])
         ignored = [item_id for item_id in request.basket if item_id not in basket]
-        in_hand = list(basket.values())
-        return Visitor(held, in_hand, ignored, choose_seeds(held, in_hand))
+        basket_numbers = list(basket.values())
+        return Visitor(held, basket_numbers, ignored, choose_seeds(held, basket_numbers))
 
     def recommended(self, visitor: Visitor, lists: SeedLists, request: RecommendationRequest) -> dict[str, Any]:
-        """The document of a visitor's recommendations; `lists` are those of the visitor's seeds."""
+        """The document of a visitor's recommendations; `lists` are the related lists of the visitor's seeds."""
         assortment = self.live.assortment()
         admitted = self.live.admitted(request.category)
         excluded = [self.live.number(item_id) for item_id in request.exclude]
@@ -165,7 +165,7 @@ class ItemAnswers:
         return {**document, **self.stamp()}
 
     def bestsellers(self, days: int, category: str | None, limit: int) -> dict[str, Any] | None:
-        """What was bought most in the last days; None if the purchases of so many days must be counted first."""
+        """The bestsellers of the last days; None if the purchases of this many days must be counted first."""
         recent = self.live.recent(days)
         if recent is None:
             return None
@@ -182,14 +182,14 @@ class ItemAnswers:
         ]
 
     def stamp(self) -> dict[str, Any]:
-        """The log prefix that an answer reflects, and whose answer it is."""
+        """The log prefix that an answer reflects, and the worker that answers."""
         return {"as_of": as_of(self._counts), "worker": self._worker}
 
     def _volume(self, number: int | None) -> dict[str, int]:
-        """How many customers hold an item, and how often it was bought."""
+        """The number of customers who hold an item, and of its purchases."""
         table = self._counts.popularity
         return {
-            # the columns as they are now: a thread that counts may add some, and make them longer
+            # a copy: a thread that counts may add columns and lengthen them
             name: 0
             if number is None
             else sum(int(column[number]) for column in list(columns.values()) if number < len(column))

@@ -1,4 +1,4 @@
-"""Item partitions as questions see them: facts, lists as published and as computed now, and what can be recommended."""
+"""Views of item partitions: item facts, lists as published and as computed now, and what can be recommended."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ T = TypeVar("T")
 
 
 class ExclusiveAccess(Protocol):
-    """Runs work in a thread while nothing else uses the counts."""
+    """Runs work while nothing else uses the counts."""
 
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
         """The result of the work. Raises PartitionNotLocal if the partition was closed in the meantime."""
 
 
 class ItemPartitionView:
-    """One item partition, or all of a state's, as questions see them.
+    """One item partition, or all of a state's, as seen by questions.
 
     Args:
-        stores: counts and published lists of each partition. If there are several, they are all of them, in order, and
+        stores: counts and published lists of each partition. Several are all the partitions of a state, in order, and
             an item has the same number in each.
-        catalogue: what the shop says about its items; it may change at any time.
+        catalogue: titles, categories and availability; it may change at any time.
         worker: name of this process.
-        scoring: what lists are ranked by.
-        exclusive: how counts are used that another thread changes. None: nobody changes them but this event loop, so
-            that lists which were never published are computed when they are asked for, and assortments too.
+        scoring: what ranks the lists.
+        exclusive: gives access to counts that another thread changes. None if only this event loop changes them:
+            lists that were never published, and assortments, are then computed when asked for.
         room: published lists to keep in memory.
 
     Attributes:
-        counts: of the first partition; each has the popularity of all items.
-        answers: what it says about items.
-        published: its lists as published.
+        counts: counts of the first partition; each has the popularity of all items.
+        answers: answers about items.
+        published: the published lists.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ItemPartitionView:
         """An item's list as published; computed now if it should be fresh, or if none was published.
 
         Raises:
-            NotKnown: nobody knows the item.
+            NotKnown: the item is not known.
             PartitionNotLocal: the partition was closed in the meantime.
         """
         number = self.answers.known(item_id)
@@ -79,7 +79,7 @@ class ItemPartitionView:
         return self.answers.computed(item_id, number, stored, limit)
 
     def published_list(self, item_id: str, number: int, limit: int) -> RelatedListAnswer:
-        """The document of a list as published; it is exact if every published list of its partition is."""
+        """The document of a published list; `exact` if every published list of its partition is exact."""
         entries = self.answers.entries.cached(number, limit)
         if entries is None:
             entries = self.answers.entries.make(number, self.published.get(number), limit)
@@ -99,7 +99,7 @@ class ItemPartitionView:
         return work() if self._exclusive is None else await self._exclusive(work)
 
     def forget(self, numbers: Iterable[int] | None = None) -> None:
-        """Read the lists of these items again when they are next asked for, or of all items."""
+        """Drop the lists of these items, or of all, from memory; they are read again when next asked for."""
         if numbers is None:
             self.published.forget()
             self.answers.entries.forget_all()
@@ -109,7 +109,7 @@ class ItemPartitionView:
             self.answers.entries.forget(number)
 
     def _is_published(self, number: int) -> bool:
-        """Whether there is a list to serve; it is in memory then."""
+        """Whether the item has a list to serve; if so, it is in memory afterwards."""
         if number in self.published:
             return True
         stored = self._read_published(number)
@@ -135,11 +135,11 @@ class OpenItems(Protocol):
         """The partition of an item.
 
         Raises:
-            PartitionNotLocal: it is not open here.
+            PartitionNotLocal: it is not open in this process.
         """
 
     def home(self) -> ItemPartitionView:
-        """The partition whose popularity and item numbers recommendations are made with.
+        """The partition whose popularity and item numbers recommendations use.
 
         Raises:
             PartitionNotLocal: none is ready.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from state.related_store import StoredList
     from streams.catalogue.catalogue import Catalogue
 
-LISTS_AS_JSON = 4096  # of 5 KB each; half of all requests are for a few hundred items
+LISTS_AS_JSON = 4096  # 5 KB each; half of all requests are for a few hundred items
 
 
 class Entries(NamedTuple):
@@ -23,15 +23,15 @@ class Entries(NamedTuple):
     document: msgspec.Raw
     """A JSON array."""
     version: str
-    """Equal versions mean equal entries of the same item."""
+    """Equal for equal entries of the same item."""
 
 
 class ListEntries:
     """Entries of related lists, cached by item number and limit.
 
     Args:
-        names: of the numbers in the lists.
-        catalogue: has the titles, and says which items are available.
+        names: ids of the numbers in the lists.
+        catalogue: titles and availability.
         room: lists to cache.
     """
 
@@ -51,14 +51,14 @@ class ListEntries:
         return None if by_limit is None else by_limit.get(limit)
 
     def make(self, number: int, stored: StoredList | None, limit: int) -> Entries:
-        """The entries of a list; they are cached."""
+        """The entries of a list, which are cached."""
         if len(self._cached) >= self._room:
             self._cached.clear()
         entries = self._cached.setdefault(number, {})[limit] = self.entries(number, stored, limit)
         return entries
 
     def entries(self, number: int | None, stored: StoredList | None, limit: int) -> Entries:
-        """The entries of a list; they are not cached."""
+        """The entries of a list, which are not cached."""
         entries = [] if stored is None else related_entries(stored, self._names, self._catalogue, limit)
         document = msgspec.json.encode(entries)
         item_id = "" if number is None else self._names.text(number)

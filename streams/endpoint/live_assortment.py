@@ -1,4 +1,4 @@
-"""The current assortment: a snapshot taken at most once a second, with availability that is always current."""
+"""The current assortment: a snapshot at most a second old, with availability that is always current."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class AssortmentSnapshot:
     """The assortment as of one commit and one version of the catalogue.
 
     Attributes:
-        assortment: every item. Available are those that were bought or are in the catalogue; a return alone does not
-            make an id an item.
-        catalogue_only: item id -> number, for the items that only the catalogue knows.
+        assortment: every item. Items that were bought or are in the catalogue are available; an id that appears only
+            in a return is not.
+        catalogue_only: numbers of the items that only the catalogue knows, by item id.
         version: the commit of the counts and the version of the catalogue.
-        recent: days -> (b,) purchases of that many last days, for the numbers of days asked for so far.
+        recent: (b,) purchases of the last days, by the number of days, for those asked for so far.
     """
 
     assortment: Assortment
@@ -44,17 +44,17 @@ class AssortmentSnapshot:
 
 
 class LiveAssortment:
-    """What can be recommended now.
+    """The items that can be recommended now.
 
-    The popularity of all items takes a pass over sixty days of counters, some 10 ms for 70,000 items: too much for a
-    request, little once a second. Availability follows the catalogue at once.
+    Computing the popularity of all items takes a pass over sixty days of counters, some 10 ms for 70,000 items: too
+    much per request, little once a second. Availability follows the catalogue at once.
 
     Args:
         counts: any item partition; each has the popularity of all items.
-        catalogue: what the shop says about its items.
-        refreshed: a background task calls `take_snapshot` while nothing is counted, and `show`, whenever a snapshot is
-            `due`. Otherwise snapshots are taken when the assortment is asked for.
-        clock: monotonic seconds.
+        catalogue: categories and availability.
+        refreshed: whether a background task calls `take_snapshot`, while nothing is counted, and then `show`, whenever
+            a snapshot is `due`. If not, snapshots are taken when the assortment is asked for.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -82,21 +82,21 @@ class LiveAssortment:
         return self._current_version() != self._snapshot.version and self._clock() - self._taken_at >= SNAPSHOT_VALID_S
 
     def take_snapshot(self) -> AssortmentSnapshot:
-        """Take a snapshot, for `show`; may run in a thread as long as nothing is counted meanwhile."""
+        """Take a snapshot, for `show`; may run in a thread while nothing is counted."""
         version = self._current_version()
         bought = self._counts.names.every
         catalogue_only = self._catalogue.beyond(bought)
         assortment = current_assortment(self._counts.popularity, bought, catalogue_only)
         for column in ("popularity", "recent"):
-            assortment.front(column)  # so that no request has to compute it
+            assortment.front(column)  # so that no request computes it
         for number in np.flatnonzero(assortment.purchases == 0).tolist():
             assortment.available[number] = assortment.ids[number] in self._catalogue.items
-        numbers = {item_id: assortment.bought + place for place, item_id in enumerate(catalogue_only)}
+        numbers = {item_id: number for number, item_id in enumerate(catalogue_only, assortment.bought)}
         recent = {BESTSELLER_DAYS: assortment.recent[: assortment.bought]}
         return AssortmentSnapshot(assortment, numbers, version, recent)
 
     def show(self, snapshot: AssortmentSnapshot) -> None:
-        """Answer from this snapshot from now on."""
+        """Use this snapshot from now on."""
         self._snapshot, self._taken_at, self._version = snapshot, self._clock(), -1
 
     def assortment(self) -> Assortment:
@@ -121,7 +121,7 @@ class LiveAssortment:
         return self._snapshot.recent.get(days)
 
     def count_recent(self, days: int) -> None:
-        """Count the purchases of the last days; may run in a thread as long as nothing is counted meanwhile."""
+        """Count the purchases of the last days; may run in a thread while nothing is counted."""
         snapshot = self._snapshot
         if snapshot is not None:
             snapshot.recent[days] = recent_purchases(self._counts.popularity, snapshot.assortment.bought, days)

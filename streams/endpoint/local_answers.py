@@ -31,23 +31,23 @@ _UNSTAMPED = {"timestamp": None, "lines": 0}
 
 
 class LocalAnswers:
-    """The `Answers` of a process that has every partition open; of others, as far as their partitions go.
+    """The `Answers` of a process with every partition open; in others, answers from the partitions that are.
 
-    A method raises PartitionNotLocal where it needs a partition that is not open here. A subclass may override `held`,
-    `knows` and `read_lists` to ask others instead.
+    A method raises PartitionNotLocal if it needs a partition that is not open in this process. A subclass may override
+    `held`, `knows` and `read_lists` to ask other workers instead.
 
     Args:
         worker: name of this process.
-        catalogue: what the shop says about its items; it may change at any time.
+        catalogue: titles, categories and availability; it may change at any time.
         items: the open item partitions.
         customers: the open purchases partitions.
-        status: the status of this process.
-        append: appends to the log; None: this process only reads.
+        status: returns the status of this process.
+        append: appends to the log; None makes this process read-only.
 
     Attributes:
-        worker: name of this process, which is in every answer.
+        worker: name of this process; every answer contains it.
         writable: whether orders and erasures can be appended to the log here.
-        changes: delivers changes to those who watch.
+        changes: delivers live changes to watchers.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class LocalAnswers:
         self._append = append
 
     async def item(self, item_id: str) -> Document:
-        """An item: what the catalogue says, who bought it, and its purchases of the last sixty days."""
+        """An item: its catalogue entry, buyers, popularity, and purchases of the last sixty days."""
         popularity = self._open_items.popularity(item_id)
         return self._open_items.view_of(item_id).answers.item(item_id, popularity)
 
@@ -89,7 +89,7 @@ class LocalAnswers:
         return await self.recommend(held, request)
 
     async def recommend(self, held: HeldIds, request: RecommendationRequest) -> Document:
-        """Recommendations for someone whose history is known."""
+        """Recommendations for a visitor with a given history."""
         home = self._open_items.home()
         visitor = home.answers.visitor(request, held.numbered(home.answers.names))
         lists = await self.read_lists(home, visitor.seeds.item.tolist())
@@ -108,7 +108,7 @@ class LocalAnswers:
         customer_id = text.strip()
         try:
             customers = [customer_id] if customer_id and await self.knows(customer_id) else []
-        except NotReady:  # the items were found all the same
+        except NotReady:  # the items are an answer without the customer
             customers = []
         return {"items": items, "customers": customers, **self.stamp()}
 
@@ -121,7 +121,7 @@ class LocalAnswers:
         if self._append is None:
             raise NotWritable(READS_ONLY)
         if not await self.knows(customer_id):
-            raise NotKnown(f"no order of customer {customer_id[:200]!r} was counted: there is nothing to erase")
+            raise NotKnown(f"customer {customer_id[:200]!r} is not known: there is nothing to erase")
         record = encode_order(customer_id, time.time_ns() // 1_000_000, [], kind=ERASE)
         return {"customer_id": customer_id, **await self.order(customer_id, record)}
 
@@ -136,31 +136,31 @@ class LocalAnswers:
         return self._status()
 
     def ready(self) -> str | None:
-        """None: what is open can be asked."""
+        """None: this process can always answer."""
         return None
 
     async def held(self, customer_id: str) -> HeldIds:
-        """What a customer holds; nothing if there is no such customer."""
+        """The items that a customer holds; none if the customer is not known."""
         async with self._open_histories.histories(customer_id) as store:
             return held_ids(store, customer_id)
 
     async def knows(self, customer_id: str) -> bool:
-        """Whether there is such a customer."""
+        """Whether the customer is known."""
         async with self._open_histories.histories(customer_id) as store:
             return customer_id in store.customers
 
     async def read_lists(self, home: ItemPartitionView, seeds: Sequence[int]) -> SeedLists:
-        """The lists of seeds; they and the items in the lists have the numbers of `home`."""
+        """The lists of seeds; seeds and entries have the item numbers of `home`."""
         return home.published.of_seeds(seeds)
 
     def orders_counted(self, item_ids: Iterable[str]) -> None:
-        """Notify those who watch of items that were just bought; to be called on the event loop."""
+        """Notify watchers of items that were just bought. Call it on the event loop."""
         if len(self.changes):
             items = [titled(item_id, self._catalogue) for item_id in item_ids]
             self.changes.notify(Change("orders", None, {"items": items, **self.stamp()}))
 
     def lists_published(self, view: ItemPartitionView, numbers: Iterable[int]) -> None:
-        """Serve the lists of these items as they were just published, and notify those who watch one of them."""
+        """Serve the lists of these items as they were just published, and notify their watchers."""
         names = view.answers.names
         watched = {names[item_id]: item_id for item_id in self.changes.watched if item_id in names}
         numbers = list(numbers)
@@ -171,7 +171,7 @@ class LocalAnswers:
                 self.changes.notify(Change("related", watched[number], answer.document))
 
     def stamp(self) -> dict[str, Any]:
-        """The log prefix that an answer reflects, as far as this process knows, and whose answer it is."""
+        """The log prefix that an answer reflects, if known, and the worker that answers."""
         try:
             return self._open_items.home().answers.stamp()
         except PartitionNotLocal:

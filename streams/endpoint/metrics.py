@@ -22,7 +22,7 @@ _LATENCIES_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
 class Metrics:
-    """What /metrics shows: the status of the process, and the latency of its answers.
+    """The content of /metrics: the status of the process, and the latency of its answers.
 
     Args:
         status: returns the current status; called at each scrape.
@@ -65,17 +65,17 @@ class _StatusCollector(Collector):
         yield CounterMetricFamily("alsobought_duplicates", "Order lines ignored as duplicates", status.duplicates)
         yield CounterMetricFamily("alsobought_rejects", "Order lines rejected", status.rejected)
         yield CounterMetricFamily("alsobought_commits", "Commits of this state", status.commits)
-        yield GaugeMetricFamily("alsobought_customers", "Customers who hold anything", status.customers)
+        yield GaugeMetricFamily("alsobought_customers", "Customers who hold at least one item", status.customers)
         yield GaugeMetricFamily("alsobought_items", "Items known", status.items)
         yield GaugeMetricFamily("alsobought_lists", "Related lists published", status.lists)
         scored = total(status.hit_counts.values())
         yield CounterMetricFamily("alsobought_scored_orders", "Orders scored before they were counted", scored.orders)
         yield CounterMetricFamily(
-            "alsobought_scored_hits", "Scored orders that brought one of the six items recommended", scored.hits
+            "alsobought_scored_hits", "Scored orders with one of the six items recommended", scored.hits
         )
         yield CounterMetricFamily(
             "alsobought_scored_bestseller_hits",
-            "Scored orders that brought one of the six bestsellers of two weeks",
+            "Scored orders with one of the six bestsellers of two weeks",
             scored.bestseller_hits,
         )
         yield GaugeMetricFamily(

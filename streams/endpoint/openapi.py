@@ -1,4 +1,4 @@
-"""The endpoint's description of itself, OpenAPI 3.1, which follows from the routes it serves."""
+"""The OpenAPI 3.1 document of the endpoint, generated from its routes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 _TEMPLATE = "#/components/schemas/{name}"
 _PROBLEMS = {
-    400: "A parameter is wrong; the detail names it.",
+    400: "A parameter or the body is invalid; the detail names what is wrong.",
     401: "The token is missing or wrong.",
     403: "This process was started without a token.",
-    404: "There is no such item or customer.",
-    409: "This process only reads.",
+    404: "No such item or customer is known.",
+    409: "This process is read-only.",
     413: "The body is too large.",
     415: "The body is not JSON.",
-    503: "The worker that could answer is not reachable at the moment.",
+    503: "No worker can answer at the moment.",
 }
 
 
@@ -33,8 +33,8 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """The OpenAPI document.
 
     Args:
-        routes: what is served.
-        version: of this software.
+        routes: the routes served.
+        version: version of this software.
     """
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -44,7 +44,7 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "info": {
             "title": "alsobought",
             "version": version,
-            "description": "Related items, recommendations and the state behind them, as purchases arrive.",
+            "description": "Related items and recommendations, current as purchases arrive, and the state behind them.",
         },
         "paths": paths,
         "components": {
@@ -66,7 +66,7 @@ def _operation(route: Route) -> dict[str, Any]:
             "content": {"application/problem+json": {"schema": _reference(ProblemDocument)}},
         }
     if route.name == "related":
-        operation["responses"]["304"] = {"description": "The list still has that ETag."}
+        operation["responses"]["304"] = {"description": "The list still has this ETag."}
     parameters = [_in_path(name) for name in route.path_names] + [
         _in_query(parameter) for parameter in route.parameters
     ]
@@ -107,7 +107,7 @@ def _reference(document: type) -> dict[str, Any]:
 
 
 def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
-    """The schemas of every document that routes answer or accept, and of those inside them, by name."""
+    """The schemas of all documents that routes answer or accept, and of those nested in them, by name."""
     types = [document for route in routes for document in (route.schema, route.body) if document is not None]
     documents = dict.fromkeys([ProblemDocument, *types])
     _, components = msgspec.json.schema_components(documents, ref_template=_TEMPLATE)

@@ -1,4 +1,4 @@
-"""The page's files, read once and served from memory, with headers that admit no content from elsewhere."""
+"""The files of the page, served from memory, with headers that block content from other origins."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def page_file(context: RequestContext) -> web.StreamResponse:
 def _response(context: RequestContext, name: str) -> web.Response:
     file = page_files().get(name)
     if file is None:
-        raise Problem(HTTPStatus.NOT_FOUND, f"the page has no file {name[:60]!r}; it starts at /")
+        raise Problem(HTTPStatus.NOT_FOUND, f"the page has no file {name[:60]!r}; open / instead")
     headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Content-Security-Policy": _POLICY}
     known = context.request.if_none_match
     if known and any(f'"{etag.value}"' == file.tag for etag in known):

@@ -1,4 +1,4 @@
-"""Reading requests: the query of a URL, and what stands in its path."""
+"""Reading requests: query parameters, and ids in the path."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def read_query(query: MultiMapping[str], parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """The values of the parameters that are given, by name.
+    """The values of the given parameters, by name.
 
     Raises:
-        Problem: one is wrong, missing or unknown; the detail names it.
+        Problem: a parameter is invalid, missing or unknown; the detail names it.
     """
     known = {parameter.name: parameter for parameter in parameters}
     for name in query:
         if name not in known:
             names = ", ".join(known) or "none"
-            raise bad_parameter(repr(name)[1:-1][:60], f"is not known here; parameters are: {names}")
+            raise bad_parameter(repr(name)[1:-1][:60], f"is unknown; this route takes: {names}")
     values = {}
     for name, parameter in known.items():
         texts = query.getall(name, [])
@@ -37,11 +37,11 @@ def read_query(query: MultiMapping[str], parameters: Sequence[Parameter]) -> dic
     return values
 
 
-def read_parameter(parameter: Parameter, texts: Sequence[str]) -> Any:  # noqa: ANN401 - what its kind says
-    """The value of a parameter that is given once or several times.
+def read_parameter(parameter: Parameter, texts: Sequence[str]) -> Any:  # noqa: ANN401 - of the parameter's kind
+    """The value of a parameter, from its texts in the query.
 
     Raises:
-        Problem: it is not what the parameter takes.
+        Problem: the value is invalid, or given too often.
     """
     name = parameter.name
     if parameter.kind == "ids":
@@ -81,10 +81,10 @@ def _read_text(parameter: Parameter, text: str) -> str:
 
 
 def check_path_part(name: str, value: str) -> None:
-    """Check an id that stands in a path.
+    """Check an id in the path.
 
     Raises:
-        Problem: no item or customer has such an id.
+        Problem: no item or customer can have this id.
     """
     _check_utf8(name, value)
     size = len(value.encode())

@@ -1,4 +1,4 @@
-"""Problem documents: what is wrong with a request, as RFC 9457 defines it."""
+"""Problem documents (RFC 9457): what is wrong with a request."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Problem(Exception):
     """A request that is answered with a problem document.
 
     Args:
-        status: of the response.
+        status: status of the response.
         detail: what is wrong with this request, what was expected, and what to do.
         headers: additional headers of the response.
-        parameter: the parameter that is wrong, if one is.
+        parameter: name of the invalid parameter, if any.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Problem(Exception):
 
 
 def bad_parameter(name: str, detail: str) -> Problem:
-    """The problem of a parameter with a wrong value.
+    """The problem of a parameter with an invalid value.
 
     >>> str(bad_parameter("limit", "is 'many', not a whole number"))
     "parameter limit is 'many', not a whole number"

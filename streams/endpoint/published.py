@@ -1,4 +1,4 @@
-"""Related lists: as published, in memory while there is room, and as computed from the counts now."""
+"""Related lists: as published, cached in memory, and as computed from the counts now."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LISTS_IN_MEMORY = 32_768  # 59 MB once all are in use
 
 
 class PublishedLists:
-    """Published lists by item number, read once and kept in arrays while there is room, so that many are read at once.
+    """Published lists by item number, cached in arrays, from which the lists of many seeds are gathered at once.
 
     Args:
         read: (item number) reads a list that is not in memory; None if there is none.
-        room: lists to keep; when it is full, those read first are dropped.
+        room: lists to cache; the oldest are replaced first.
     """
 
     def __init__(self, read: Callable[[int], StoredList | None], room: int = LISTS_IN_MEMORY) -> None:
@@ -39,7 +39,7 @@ class PublishedLists:
         self._length = np.zeros(room, np.int64)
 
     def get(self, number: int) -> StoredList:
-        """An item's list, empty if none was published; valid until the next question."""
+        """An item's list, empty if none was published; valid until the next call."""
         slot = self._slot(number)
         shown = slice(self._length[slot])
         return StoredList(
@@ -51,19 +51,19 @@ class PublishedLists:
         )
 
     def of_seeds(self, numbers: Sequence[int]) -> SeedLists:
-        """The lists of some items, of which there are fewer than there is room for."""
+        """The lists of several items, fewer than `room`."""
         slots = [self._slots.get(number, -1) for number in numbers]
         while -1 in slots:
             for number in numbers:
                 self._slot(number)
-            # the last ones may have replaced the first; the next pass reads these behind them
+            # later reads may have replaced earlier ones; the next pass reads those into the slots that follow
             slots = [self._slots.get(number, -1) for number in numbers]
         return SeedLists(
             self._item[slots], self._score[slots], self._together[slots], self._expected[slots], self._length[slots]
         )
 
     def put(self, number: int, stored: StoredList | None) -> int:
-        """Keep a list; returns its slot."""
+        """Cache a list; return its slot."""
         slot = self._slots.get(number, -1)
         if slot < 0:
             slot, self._next = self._next, (self._next + 1) % self._room
@@ -84,13 +84,13 @@ class PublishedLists:
         return number in self._slots
 
     def discard(self, number: int) -> None:
-        """Read a list again when it is next asked for."""
+        """Drop a list; it is read again when next asked for."""
         slot = self._slots.pop(number, None)
         if slot is not None:
             self._numbers[slot] = -1
 
     def forget(self) -> None:
-        """Read every list again when it is next asked for."""
+        """Drop all lists."""
         self._slots.clear()
         self._numbers = [-1] * self._room
 
@@ -100,10 +100,10 @@ class PublishedLists:
 
 
 class FreshLists:
-    """Lists of a partition's items, computed from the counts as they are now.
+    """Lists of a partition's items, computed from the current counts.
 
     Args:
-        counts: of the partition.
+        counts: counts of the partition.
         scoring: what to rank by.
     """
 
@@ -114,7 +114,7 @@ class FreshLists:
         self._commit = -1
 
     def list_of(self, number: int) -> StoredList:
-        """An item's list; the first of a commit costs a pass over all items' popularity, the others little."""
+        """An item's list. The first of a commit takes a pass over the popularity of all items; others are cheap."""
         commit = self._counts.journal.commit
         if self._ranker is None or self._commit != commit:
             self._ranker, self._commit = Ranker(self._counts, self._scoring), commit

@@ -1,7 +1,7 @@
-"""What the endpoint's other routes can be asked, and how the fields of a request become parameters of a query.
+"""The requests of the endpoint's other routes, and how the fields of a request become query parameters.
 
-The query of a route, its description in OpenAPI and the options of commands that ask the same all follow from these
-types. This module loads neither compiled loops nor the web server, so that the command line can use it.
+A route's query, its description in OpenAPI and the options of the matching command all follow from these types. This
+module imports neither compiled loops nor the web server, so that the command line loads quickly.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ from streams.recommendations.request import BESTSELLER_DAYS, MOST_RECOMMENDATION
 LONGEST_LIST = 50
 """Entries of a related list."""
 DAYS_KEPT = 60
-"""Days of event time of which daily purchases are kept."""
-MOST_HELD = 10_000
-MOST_FOUND = 100
+"""Days of event time for which daily purchases are kept."""
+LONGEST_HISTORY = 10_000
+"""Items of a customer's history in one answer."""
+MOST_SEARCH_RESULTS = 100
 MOST_IDS_IN_QUERY = 20
-"""Ids that a query may repeat, since a URL is short; a body may have as many as the field says."""
+"""Limit on the ids of a query parameter, since URLs are short; in a body, the field's own limit applies."""
 
 CategoryFilter = Annotated[Category | None, msgspec.Meta(description="Only items of this category of the catalogue.")]
 
 
 class RelatedRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which part of a related list, and of which one."""
+    """How much of a related list, and which: the published or a fresh one."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_LIST, description="How many entries at most.")] = LONGEST_LIST
     fresh: Annotated[bool, msgspec.Meta(description="Compute the list now instead of serving the published one.")] = (
@@ -51,7 +52,7 @@ class CustomerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How much of a customer's history."""
 
     limit: Annotated[
-        int, msgspec.Meta(ge=1, le=MOST_HELD, description="How many items at most, those bought last.")
+        int, msgspec.Meta(ge=1, le=LONGEST_HISTORY, description="How many items at most, those bought last.")
     ] = 100
 
 
@@ -75,7 +76,7 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         str,
         msgspec.Meta(min_length=1, max_length=600, description="Words, all of which are in the item's id or title."),
     ]
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_FOUND, description="How many items at most.")] = 12
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_SEARCH_RESULTS, description="How many items at most.")] = 12
 
 
 class EventsRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,12 +90,12 @@ class Parameter:
     """A field of a request, as a parameter of a query or an option of a command.
 
     Attributes:
-        name: of the field.
+        name: name of the field.
         description: one sentence.
         kind: `integer`, `number`, `boolean`, `string`, or `ids`, which may be repeated.
-        default: its value where it is missing.
-        low, high: range of a number; of a string, how many characters it has; of ids, how many characters each has.
-        required: whether it must be there.
+        default: value if it is not given.
+        low, high: range of a number; range of the length in characters of a string, or of each id.
+        required: whether it must be given.
     """
 
     name: str
@@ -144,7 +145,7 @@ def _constraints(value: msgspec.inspect.Type) -> tuple[str, float | None, float 
     """Kind of a parameter, and the bounds of its value."""
     match value:
         case UnionType(types=types):
-            (value,) = (one for one in types if not isinstance(one, NoneType))
+            (value,) = (alternative for alternative in types if not isinstance(alternative, NoneType))
             return _constraints(value)
         case VarTupleType(item_type=StrType() as item):
             return "ids", item.min_length, item.max_length

@@ -1,4 +1,4 @@
-"""Every route of the endpoint: what it takes, what it answers, who handles it."""
+"""The routes of the endpoint: the request, the answer and the handler of each."""
 
 from __future__ import annotations
 
@@ -37,18 +37,17 @@ class Route:
     """A route.
 
     Attributes:
-        method: of HTTP.
-        path: with the names of its variable parts in braces.
+        method: HTTP method.
+        path: path, with variable parts in braces.
         handler: answers requests.
         summary: one sentence.
-        schema: type of the document that is answered; None: it is not described.
-        request: type whose fields are the parameters of the query, apart from those that stand in the path; None: there
-            are none.
-        body: type of the document in the body; None: there is no body.
-        guarded: whether the token is needed.
-        problems: statuses of the problems that may be answered.
-        content_type: of the answer.
-        status: of the answer.
+        schema: type of the answer; None if the answer is no JSON document.
+        request: type whose fields are the query parameters, except those in the path; None if there are none.
+        body: type of the body; None if there is none.
+        guarded: whether the token is required.
+        problems: statuses of possible problem documents.
+        content_type: content type of the answer.
+        status: status of the answer.
     """
 
     method: str
@@ -65,7 +64,7 @@ class Route:
 
     @property
     def name(self) -> str:
-        """Its handler's name."""
+        """Name of the handler."""
         return self.handler.__name__
 
     @property
@@ -85,7 +84,7 @@ ROUTES = (
         "GET",
         "/items/{item_id}",
         handlers.item,
-        "An item: what it is, who bought it, how often, and when.",
+        "An item: its catalogue entry, buyers, popularity, and daily purchases.",
         schemas.Item,
         problems=(400, 404, 503),
     ),
@@ -128,7 +127,7 @@ ROUTES = (
         "GET",
         "/bestsellers",
         handlers.bestsellers,
-        "What was bought most in the last days of event time.",
+        "The most bought items of the last days of event time.",
         schemas.Bestsellers,
         BestsellersRequest,
     ),
@@ -136,7 +135,7 @@ ROUTES = (
         "GET",
         "/search",
         handlers.search,
-        "Items by id or title, and the customer of an id.",
+        "Items by id or title, and the customer with that id.",
         schemas.SearchResults,
         SearchRequest,
     ),
@@ -151,7 +150,7 @@ ROUTES = (
         "GET",
         "/quality",
         handlers.quality,
-        "How often recommendations, and bestsellers, contained what the next order brought.",
+        "Hit rates of recommendations and bestsellers, scored before each order was counted.",
         schemas.Quality,
         problems=(400,),
     ),

@@ -1,4 +1,4 @@
-"""The shapes of the documents that the endpoint answers and accepts. OpenAPI's schemas follow from them."""
+"""The documents that the endpoint answers and accepts, as types. The OpenAPI schemas follow from them."""
 
 # no `from __future__ import annotations`: msgspec reads the annotations at run time
 from typing import Annotated, NotRequired, TypedDict
@@ -102,7 +102,7 @@ class Customer(TypedDict):
 
 
 class Because(TypedDict):
-    """A share of a score: of a seed (`item_id`), `popularity`, own `repeats`, or `others`, which are not named."""
+    """A part of a score: from a seed (`item_id`), `popularity`, own `repeats`, or `others`, the rest of the seeds."""
 
     share: Share
     item_id: NotRequired[ItemId]
@@ -124,7 +124,7 @@ class Recommended(TypedDict):
 
 
 class Recommendations(TypedDict):
-    """Recommendations, best first; `known` is false for bestsellers, for visitors without history or basket."""
+    """Recommendations, best first. A visitor without history or basket gets bestsellers, and `known` is false."""
 
     customer_id: NotRequired[CustomerId]
     known: bool
@@ -145,7 +145,7 @@ class BestsellerEntry(TypedDict):
 
 
 class Bestsellers(TypedDict):
-    """What was bought most in the last days of event time."""
+    """The most bought items of the last days of event time."""
 
     days: Count
     category: str | None
@@ -167,7 +167,7 @@ class FoundItem(TypedDict):
 
 
 class SearchResults(TypedDict):
-    """What a search found: items, the most bought first, and the customer of that id."""
+    """The results of a search: items, the most bought first, and the customer with that id."""
 
     items: list[FoundItem]
     customers: list[str]
@@ -196,7 +196,7 @@ class Partitions(TypedDict):
 
 
 class QualityDay(TypedDict):
-    """Orders of one UTC day that were scored before they were counted; the rates are running rates at its end."""
+    """The scored orders of one UTC day, and the running rates at its end."""
 
     day: str
     orders: Count
@@ -207,7 +207,7 @@ class QualityDay(TypedDict):
 
 
 class Quality(TypedDict):
-    """How many of the scored orders brought one of the `at` items recommended, or one of as many bestsellers."""
+    """How many scored orders contained one of the `at` items recommended, or one of the top `at` bestsellers."""
 
     at: Count
     orders: Count
@@ -220,14 +220,14 @@ class Quality(TypedDict):
 
 
 class Health(TypedDict):
-    """The process is well."""
+    """The process is live or ready."""
 
     status: str
     worker: str
 
 
 class Accepted(TypedDict):
-    """What was appended to the log, and where."""
+    """The position in the log of the record that was appended."""
 
     customer_id: NotRequired[str]
     partition: Count
@@ -243,7 +243,7 @@ class OrderLine(TypedDict):
 
 
 class Order(TypedDict):
-    """A record of the topic `purchases`; or, instead of `lines`, the one line's `item_id` and `quantity`."""
+    """A record of the topic `purchases`. A single line may be given as `item_id` and `quantity` instead of `lines`."""
 
     customer_id: str | int
     timestamp: str | int | float

@@ -1,4 +1,4 @@
-"""Serving a stopped state: the endpoint in a process of its own, without Kafka, read-only."""
+"""Serving a stopped state: the endpoint in its own process, without Kafka, read-only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class CannotListen(Exception):
-    """The address is taken, or not this machine's."""
+    """The address is in use, or does not belong to this machine."""
 
 
 async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int, say: Callable[[str], object]) -> None:
@@ -46,16 +46,16 @@ async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int,
         say: prints the address.
 
     Raises:
-        CannotListen: the address is taken, or not this machine's.
+        CannotListen: the address is in use, or does not belong to this machine.
     """
     catalogue = Catalogue()
     stored = StoredCatalogue(state_dir, catalogue)
     stored.refresh()
     answers = EmbeddedAnswers(embedded, catalogue, worker=f"{host}:{port}")
-    # the first question compiles loops and takes a snapshot of the assortment: ask it before anyone else does
+    # the first question compiles loops and takes a snapshot of the assortment: no request should wait for that
     await answers.recommendations(RecommendationRequest(basket=tuple(embedded.counts[0].names.every[:1])))
     await answers.search("a", 1)
-    gc.freeze()  # ids and titles stay: collecting them over and over would pause answers for 50 ms
+    gc.freeze()  # ids and titles are permanent: a collection that scans them pauses answers for 50 ms
     runner = await listen(answers, AdminSettings(version=software_version()), host, port)
     following = asyncio.create_task(_follow(stored))
     stop = asyncio.Event()
@@ -77,7 +77,7 @@ async def listen(answers: Answers, settings: AdminSettings, host: str, port: int
     """Start to serve answers; `cleanup()` of the runner returned stops it.
 
     Raises:
-        CannotListen: the address is taken, or not this machine's.
+        CannotListen: the address is in use, or does not belong to this machine.
     """
     app = make_app(answers, settings)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=LONGEST_REQUEST_LINE)
@@ -87,7 +87,7 @@ async def listen(answers: Answers, settings: AdminSettings, host: str, port: int
     except OSError as error:
         await runner.cleanup()
         raise CannotListen(
-            f"{host}:{port} cannot be listened on: {error.strerror or error}; name another --admin HOST:PORT"
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --admin HOST:PORT"
         ) from error
     return runner
 
@@ -107,5 +107,5 @@ async def _follow(stored: StoredCatalogue) -> None:
         if stored.changed():
             try:
                 stored.take(await asyncio.to_thread(stored.read))
-            except (StateError, CatalogueError) as error:  # another process is writing: the next round reads it
-                logger.warning("%s; the catalogue stays as it is", error)
+            except (StateError, CatalogueError) as error:  # another process is writing: retried in the next round
+                logger.warning("%s; the catalogue is unchanged", error)

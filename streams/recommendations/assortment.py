@@ -1,4 +1,4 @@
-"""What can be recommended: every item by number, how popular it is and whether it may be shown; as of one commit."""
+"""The assortment: every item with its popularity and whether it may be recommended, as of one commit."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 POPULARITY_HALF_LIVES_DAYS = (1, 7)
-_FRONT = 1024  # of the most popular items, kept in order: almost every list is filled up from these
+_FRONT = 1024  # the most popular items, kept in order: almost every answer is filled up from them
 
 
 @dataclass(slots=True)
 class Assortment:
-    """All n items by number: those ever bought, numbered as in their count store, then those only the catalogue knows.
+    """All n items by number: those bought, numbered as in their count store, then those only the catalogue knows.
 
     Attributes:
         ids: item ids.
-        bought: how many of the items were ever in an order.
+        bought: number of items with a number in the count store.
         popularity: (n,) mean of the shares of purchases decayed with half-lives of 1 and 7 days.
         recent: (n,) purchases of the last two weeks.
         purchases: (n,) purchases in all.
-        available: (n,) whether an item may be shown.
+        available: (n,) whether the item may be recommended.
     """
 
     ids: Sequence[str]
@@ -49,7 +49,7 @@ class Assortment:
     _fronts: dict[str, Integers] = field(default_factory=dict)
 
     def front(self, column: str) -> Integers:
-        """The best items by `popularity`, `recent` or `purchases`, best first; perhaps not all of them."""
+        """The best items by `popularity`, `recent` or `purchases`, best first; not necessarily all."""
         if column not in self._fronts:
             everything = np.arange(len(self.ids))
             self._fronts[column] = leaders(everything, getattr(self, column), self.purchases, self.ids, _FRONT)
@@ -58,20 +58,20 @@ class Assortment:
     def fillers(self, column: str, admitted: Mask, count: int) -> Integers:
         """The best `count` items by `column` among those for which `admitted` holds."""
         front = self.front(column)
-        here = front[admitted[front]]
-        if len(here) < count and len(front) < len(self.ids):
+        best = front[admitted[front]]
+        if len(best) < count and len(front) < len(self.ids):
             items = np.flatnonzero(admitted)
-            here = items[leaders(items, getattr(self, column)[items], self.purchases[items], self.ids, count)]
-        return here[:count]
+            best = items[leaders(items, getattr(self, column)[items], self.purchases[items], self.ids, count)]
+        return best[:count]
 
 
 def current_assortment(table: PopularityTable, bought: Sequence[str], unbought: Sequence[str]) -> Assortment:
-    """The assortment of now, with every item available.
+    """The current assortment, with every item available.
 
     Args:
         table: popularity of the items bought.
-        bought: their ids, by number.
-        unbought: ids of items that were never in an order.
+        bought: ids of the items in the count store, by number.
+        unbought: ids of items that only the catalogue knows.
     """
     known, more = len(bought), len(unbought)
     shares = [decayed_share(table, known, half_life) for half_life in POPULARITY_HALF_LIVES_DAYS]
@@ -87,15 +87,15 @@ def current_assortment(table: PopularityTable, bought: Sequence[str], unbought: 
 
 
 def recent_purchases(table: PopularityTable, items: int, days: int) -> npt.NDArray[np.int64]:
-    """(items,) purchases in the last `days` UTC days of event time, the newest purchase's day being one of them.
+    """(items,) purchases in the last `days` UTC days of event time, including the day of the newest purchase.
 
     Args:
         table: the daily counters.
         items: how many items there are.
-        days: 1 to 60, as many as are kept.
+        days: 1 to 60, the days kept.
 
     Raises:
-        ValueError: so many days are not kept.
+        ValueError: `days` is out of range.
     """
     if not 1 <= days <= DAYS:
         raise ValueError(f"days is {days}, not from 1 to {DAYS}, the days of which purchases are kept")

@@ -1,4 +1,4 @@
-"""Bestsellers: what was bought most in the last days of event time, and how popular it is."""
+"""Bestsellers: the most bought items of the last days of event time, with their popularity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Bestseller(NamedTuple):
-    """An item that sells."""
+    """A bestseller."""
 
     item: int
     purchases: int
@@ -27,13 +27,13 @@ class Bestseller(NamedTuple):
 def bestsellers(
     purchases: npt.NDArray[np.int64], assortment: Assortment, admitted: npt.NDArray[np.bool_], limit: int
 ) -> list[Bestseller]:
-    """The items bought most, ties by purchases in all, then by id; items not bought at all are none.
+    """The items bought most, ties by purchases in all, then by id; without items not bought in these days.
 
     Args:
-        purchases: (b,) of the days in question, for items from number 0.
+        purchases: (b,) purchases in these days, by item number.
         assortment: all items.
         admitted: (n,) which of them may be shown.
-        limit: how many to name at most.
+        limit: number of bestsellers at most.
     """
     items = np.flatnonzero(admitted[: len(purchases)] & (purchases > 0))
     best = items[leaders(items, purchases[items], assortment.purchases[items], assortment.ids, limit)]

@@ -1,4 +1,4 @@
-"""The merge of related lists: what they name together, and which list gives how much. Compiled loops over arrays."""
+"""The merge of related lists: which items they contain, and how much each list contributes. Compiled loops."""
 
 from __future__ import annotations
 
@@ -27,26 +27,29 @@ class SeedLists(NamedTuple):
     expected: Floats
     """(s, w)"""
     length: Integers
-    """(s,) entries of each; 0: no list."""
+    """(s,) number of entries; 0 if there is no list."""
 
 
 class Repeats(NamedTuple):
     """The visitor's own repeats: r items held."""
 
     item: Integers
+    """(r,)"""
     share: Floats
+    """(r,) part of the score."""
     purchases: Integers
+    """(r,)"""
 
 
 class Parts(NamedTuple):
-    """What seeds give to the items chosen: m contributions, by chosen item, the largest first."""
+    """What seeds contribute to the chosen items: m contributions, by chosen item, the largest first."""
 
     chosen: Integers
-    """(m,) rising place among the chosen."""
+    """(m,) index of the chosen item, ascending."""
     seed: Integers
-    """(m,) place among the seeds."""
+    """(m,) index of the seed."""
     entry: Integers
-    """(m,) place in the seed's list."""
+    """(m,) index in the seed's list."""
     share: Floats
     """(m,)"""
 
@@ -54,20 +57,20 @@ class Parts(NamedTuple):
 def merged(
     lists: SeedLists, weight: Floats, bought: int, known: int, share: float, own: Repeats
 ) -> tuple[Integers, Floats, float]:
-    """The distinct items that lists or repeats name, what each is given, and what a list score is multiplied by.
+    """The distinct items in lists and repeats, what each is given, and the factor of the list scores.
 
     Args:
-        lists: of the seeds.
-        weight: (s,) of each seed.
-        bought: lists may name items that came after stock was taken; numbers from here on are left out.
-        known: how many items there are.
-        share: what the lists give in all.
-        own: repeats.
+        lists: related lists of the seeds.
+        weight: (s,) weights of the seeds.
+        bought: items from this number on are newer than the assortment, and are left out.
+        known: number of items.
+        share: total that the lists give.
+        own: the visitor's own repeats.
     """
-    place = np.zeros(known, np.int32)
+    slot = np.zeros(known, np.int32)
     room = lists.item.size + len(own.item)
     items, sums = np.empty(room, np.int64), np.empty(room)
-    count, scale = _merge(lists, weight, bought, share, own, place, items, sums)
+    count, scale = _merge(lists, weight, bought, share, own, slot, items, sums)
     return items[:count], sums[:count], scale
 
 
@@ -78,61 +81,61 @@ def _merge(
     bought: int,
     share: float,
     own: Repeats,
-    place: npt.NDArray[np.int32],
+    slot: npt.NDArray[np.int32],
     items: Integers,
     sums: Floats,
 ) -> tuple[int, float]:
-    """Write the distinct items in order of appearance and what each is given; return how many, and the scale."""
+    """Write the distinct items in order of appearance and what each is given; return their number and the scale."""
     count = 0
-    whole = 0.0
+    total = 0.0
     for seed in range(len(weight)):
         for entry in range(lists.length[seed]):
             item = lists.item[seed, entry]
             if item >= bought:
                 continue
-            if place[item] == 0:
+            if slot[item] == 0:
                 items[count] = item
                 sums[count] = 0.0
                 count += 1
-                place[item] = count
+                slot[item] = count
             product = weight[seed] * lists.score[seed, entry]
-            sums[place[item] - 1] += product
-            whole += product
-    scale = share / whole if whole > 0.0 else 0.0
+            sums[slot[item] - 1] += product
+            total += product
+    scale = share / total if total > 0.0 else 0.0
     for at in range(count):
         sums[at] *= scale
     for at in range(len(own.item)):
         item = own.item[at]
-        if place[item] == 0:
+        if slot[item] == 0:
             items[count] = item
             sums[count] = 0.0
             count += 1
-            place[item] = count
-        sums[place[item] - 1] += own.share[at]
+            slot[item] = count
+        sums[slot[item] - 1] += own.share[at]
     return count, scale
 
 
 def contributions(lists: SeedLists, factor: Floats, known: int, chosen: Integers) -> Parts:
-    """What each seed gives to the items chosen; `factor` is what the scores of a seed's list are multiplied by."""
-    place = np.zeros(known, np.int32)
-    place[chosen] = np.arange(1, len(chosen) + 1)
+    """What each seed contributes to the chosen items; `factor` (s,) multiplies the scores of each seed's list."""
+    slot = np.zeros(known, np.int32)
+    slot[chosen] = np.arange(1, len(chosen) + 1)
     room = len(factor) * len(chosen)
     parts = Parts(np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room))
-    count = _contribute(lists, factor, place, parts)
+    count = _contribute(lists, factor, slot, parts)
     order = np.lexsort((-parts.share[:count], parts.chosen[:count]))
     return Parts(parts.chosen[order], parts.seed[order], parts.entry[order], parts.share[order])
 
 
 @compiled
-def _contribute(lists: SeedLists, factor: Floats, place: npt.NDArray[np.int32], parts: Parts) -> int:
-    """Write the contributions above 0; return how many there are."""
+def _contribute(lists: SeedLists, factor: Floats, slot: npt.NDArray[np.int32], parts: Parts) -> int:
+    """Write the contributions above 0; return their number."""
     count = 0
     for seed in range(len(factor)):
         for entry in range(lists.length[seed]):
             item = lists.item[seed, entry]
             share = factor[seed] * lists.score[seed, entry]
-            if item < len(place) and place[item] > 0 and share > 0.0:
-                parts.chosen[count] = place[item] - 1
+            if item < len(slot) and slot[item] > 0 and share > 0.0:
+                parts.chosen[count] = slot[item] - 1
                 parts.seed[count] = seed
                 parts.entry[count] = entry
                 parts.share[count] = share

@@ -1,7 +1,7 @@
 """Recommendations for a visitor, with the reasons for each: a pure function of history, lists and popularity.
 
-docs/definition.md defines the terms: the last items held are seeds; what their related lists name repeatedly is a
-candidate; popularity, and for shops whose customers buy the same again their own repeats, are blended in.
+docs/definition.md defines the terms. The last items held are the seeds; the items in their related lists are the
+candidates. Popularity is blended in, and so are the customer's own repeats where customers buy the same items again.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ _NO_ITEMS = np.zeros(0, np.int64)
 
 
 class Held(NamedTuple):
-    """What a visitor holds: k items by number."""
+    """The k items that a visitor holds, by number."""
 
     item: Integers
     """(k,)"""
     last: Integers
     """(k,) event time of the last purchase, milliseconds."""
     seq: Integers
-    """(k,) which first purchase it was."""
+    """(k,) ordinal of the first purchase in the history."""
     purchases: Integers
     """(k,)"""
 
     @classmethod
     def of_row(cls, items: npt.NDArray[Any], entries: npt.NDArray[Any]) -> Held:
-        """A customer's row of a history table, as copies, in the table's item numbers."""
+        """A copy of a customer's row of a history table, in the table's item numbers."""
         columns = (entries[name].astype(np.int64) for name in ("last", "seq", "purchases"))
         return cls(items.astype(np.int64), *columns)
 
 
 class Seeds(NamedTuple):
-    """The items whose related lists are asked, latest first."""
+    """The s items whose related lists are merged, latest first."""
 
     item: Integers
     """(s,)"""
@@ -62,7 +62,7 @@ class Seeds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """How much of a score comes from where; the rest comes from the related lists.
+    """What a score consists of; the rest comes from the related lists.
 
     Attributes:
         popularity: share of popularity beside the related lists, 0 to 1.
@@ -77,12 +77,12 @@ class Reason(NamedTuple):
     """A part of a recommendation's score."""
 
     kind: str
-    """`seed`, `repeats`, `popularity`, or `others`: all those not named."""
+    """`seed`, `repeats`, `popularity`, or `others`: all the rest."""
     share: float
     seed: int = -1
-    """The item bought, of a seed."""
+    """Number of the seed; -1 for other kinds."""
     together: float = 0.0
-    """N of seed and item; of repeats, how often the visitor bought the item; of others, how many they are."""
+    """N of seed and item; for repeats, the visitor's purchases of the item; for others, their number."""
     expected: float = 0.0
     """E of seed and item."""
 
@@ -93,7 +93,7 @@ class Recommendation(NamedTuple):
     item: int
     score: float
     because: list[Reason]
-    """Largest share first; the others last."""
+    """Largest share first, `others` last."""
 
 
 NOTHING_HELD = Held(_NO_ITEMS, _NO_ITEMS, _NO_ITEMS, _NO_ITEMS)
@@ -102,12 +102,11 @@ NOTHING_HELD = Held(_NO_ITEMS, _NO_ITEMS, _NO_ITEMS, _NO_ITEMS)
 def choose_seeds(held: Held, basket: Sequence[int] = ()) -> Seeds:
     """The basket, then the items bought last, a hundred in all.
 
-    An item's weight halves with every 90 days that its last purchase lies before that of the newest item held; what is
-    in the basket weighs 1.
+    An item's weight is 0.5 ** (age / 90 days), its age relative to the newest item held; items in the basket weigh 1.
 
     Args:
-        held: what the visitor holds.
-        basket: numbers of items in the visitor's hands.
+        held: items that the visitor holds.
+        basket: numbers of the items in the basket.
 
     >>> day = 86_400_000
     >>> held = Held(np.array([7, 8]), np.array([0, 90 * day]), np.array([0, 1]), np.array([1, 1]))
@@ -127,7 +126,7 @@ def choose_seeds(held: Held, basket: Sequence[int] = ()) -> Seeds:
 
 
 def _recency(held: Held) -> Floats:
-    """(k,) 1 for what was bought last, half for every 90 days before."""
+    """(k,) 1 for the item bought last, halved with every 90 days of age."""
     age_days = (held.last.max(initial=0) - held.last) / DAY_MS
     weights: Floats = 0.5 ** (age_days / SEED_HALF_LIFE_DAYS)
     return weights
@@ -146,20 +145,20 @@ def recommend(
     """The best `limit` items for a visitor; fewer only if fewer are admitted.
 
     Ties go to the item with more purchases, then to the smaller id. Without seeds these are the bestsellers of the last
-    two weeks, each with its share of those purchases.
+    two weeks, each with its share of all purchases in them.
 
     Args:
-        held: what the visitor holds, of which repeats are made.
-        seeds: of `choose_seeds`.
-        lists: the related lists of the seeds.
+        held: items that the visitor holds, the source of repeats.
+        seeds: seeds from `choose_seeds`.
+        lists: related lists of the seeds.
         assortment: all items.
         admitted: (n,) which of them may be recommended.
-        limit: how many are wanted.
+        limit: number of recommendations at most.
         blend: shares of popularity and repeats.
-        most_reasons: how many reasons to name; what remains is one more.
+        most_reasons: number of reasons to name; the rest is one more.
     """
     if not len(seeds.item):
-        return _for_a_stranger(assortment, admitted, limit)
+        return _bestselling(assortment, admitted, limit)
     known = len(assortment.ids)
     own = _repeats(held, assortment.bought, blend.repeats)
     listed = (1.0 - blend.repeats) * (1.0 - blend.popularity)
@@ -182,7 +181,7 @@ def recommend(
     ]
 
 
-def _for_a_stranger(assortment: Assortment, admitted: Mask, limit: int) -> list[Recommendation]:
+def _bestselling(assortment: Assortment, admitted: Mask, limit: int) -> list[Recommendation]:
     everything = max(int(assortment.recent.sum()), 1)
     chosen = []
     for item in assortment.fillers("recent", admitted, limit).tolist():
@@ -192,32 +191,32 @@ def _for_a_stranger(assortment: Assortment, admitted: Mask, limit: int) -> list[
 
 
 def _repeats(held: Held, bought: int, share: float) -> Repeats:
-    """The visitor's own purchases by recency, adding up to `share`."""
+    """The visitor's own repeats, weighted by recency; their shares add up to `share`."""
     if share <= 0 or not len(held.item):
         return Repeats(_NO_ITEMS, np.zeros(0), _NO_ITEMS)
-    here = held.item < bought
-    weighed = (held.purchases * _recency(held))[here]
-    return Repeats(held.item[here], weighed * (share / max(weighed.sum(), 1e-300)), held.purchases[here])
+    counted = held.item < bought
+    weight = (held.purchases * _recency(held))[counted]
+    return Repeats(held.item[counted], weight * (share / max(weight.sum(), 1e-300)), held.purchases[counted])
 
 
 def _reasons(
     chosen: Integers, parts: Parts, lists: SeedLists, seeds: Seeds, own: Repeats, popularity: Floats, most: int
 ) -> list[list[Reason]]:
-    """The reasons of each item chosen, the largest share first, at most so many and the others as one."""
+    """The reasons for each chosen item, the largest share first: `most` of them, and the rest as one."""
     ends = np.searchsorted(parts.chosen, np.arange(len(chosen) + 1)).tolist()
     repeats = dict(zip(own.item.tolist(), zip(own.share.tolist(), own.purchases.tolist(), strict=True), strict=True))
     every = []
-    for at, item in enumerate(chosen.tolist()):
-        first, last = ends[at], ends[at + 1]
+    for index, item in enumerate(chosen.tolist()):
+        first, last = ends[index], ends[index + 1]
         named = slice(first, min(first + most, last))
-        places = parts.seed[named], parts.entry[named]
-        shares, numbers = parts.share[named].tolist(), seeds.item[places[0]].tolist()
-        facts = lists.together[places].tolist(), lists.expected[places].tolist()
+        cells = parts.seed[named], parts.entry[named]
+        shares, numbers = parts.share[named].tolist(), seeds.item[cells[0]].tolist()
+        facts = lists.together[cells].tolist(), lists.expected[cells].tolist()
         reasons = [Reason("seed", *fact) for fact in zip(shares, numbers, *facts, strict=True)]
         if item in repeats and repeats[item][0] > 0:
             reasons.append(Reason("repeats", repeats[item][0], together=repeats[item][1]))
-        if popularity[at] > 0:
-            reasons.append(Reason("popularity", float(popularity[at])))
+        if popularity[index] > 0:
+            reasons.append(Reason("popularity", float(popularity[index])))
         reasons.sort(key=lambda reason: -reason.share)
         left = last - named.stop + len(reasons[most:])
         if left:

@@ -1,4 +1,4 @@
-"""Finding items by id or title, as one types."""
+"""Search for items by id or title, fast enough for each keystroke."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from streams.catalogue.catalogue import Catalogue
     from streams.recommendations.assortment import Assortment
 
-INDEX_HOLDS_S = 5.0
+INDEX_VALID_S = 5.0
 _MOST_HITS = 5000
 
 
 class ItemSearch:
-    """Items whose id or title contains every word asked for, capitals aside.
+    """Finds items whose id or title contains every word of a query, ignoring case.
 
-    All ids and titles are one text, so that a search is one scan at the speed of memory.
+    All ids and titles form one text, so that a search is one scan at memory speed.
 
     Args:
         ids: item ids by number.
-        titles: their titles, None where there is none.
+        titles: item titles by number; None for items without a title.
 
     >>> search = ItemSearch(["1", "2", "3"], ["Green Tea", None, "Black tea"])
     >>> search.find("tea", np.array([1, 9, 5]), 10), search.find("2", np.array([1, 9, 5]), 10)
@@ -48,60 +48,60 @@ class ItemSearch:
         self._ids = ids
 
     def find(self, text: str, purchases: npt.NDArray[np.int64], limit: int) -> list[int]:
-        """Numbers of the items found: the one of that very id first, then the most bought."""
+        """Numbers of the items found: the one with exactly that id first, then the most bought."""
         words = text.lower().replace("\0", " ").split()
         if not words:
             return []
-        rarest = max(words, key=len)
-        found: list[int] = []
-        at = self._text.find(rarest)
-        while at >= 0 and len(found) < _MOST_HITS:
-            number = bisect_right(self._starts, at) - 1
+        longest = max(words, key=len)
+        hits: list[int] = []
+        position = self._text.find(longest)
+        while position >= 0 and len(hits) < _MOST_HITS:
+            number = bisect_right(self._starts, position) - 1
             entry = self._entries[number]
             if all(word in entry for word in words):
-                found.append(number)
-            at = self._text.find(rarest, self._starts[number] + len(entry))
+                hits.append(number)
+            position = self._text.find(longest, self._starts[number] + len(entry))
         exact = text.strip()
-        found.sort(key=lambda number: (self._ids[number] != exact, -int(purchases[number]), self._ids[number]))
-        return found[:limit]
+        hits.sort(key=lambda number: (self._ids[number] != exact, -int(purchases[number]), self._ids[number]))
+        return hits[:limit]
 
 
 class _Index(NamedTuple):
-    made_at: float
-    state: tuple[int, int]
-    stock: Assortment
+    built_at: float
+    version: tuple[int, int]
+    assortment: Assortment
     search: ItemSearch
 
 
 class LiveSearch:
-    """A search whose items are those of a few seconds ago.
+    """A search over items as of a few seconds ago.
 
-    Building the index takes a while; meanwhile others are answered from the previous one.
+    While a new index is built, searches use the previous one.
 
     Args:
-        stock: the assortment of now.
-        catalogue: has the titles.
+        assortment: returns the current assortment.
+        catalogue: titles.
     """
 
-    def __init__(self, stock: Callable[[], Assortment], catalogue: Catalogue) -> None:
-        self._stock = stock
+    def __init__(self, assortment: Callable[[], Assortment], catalogue: Catalogue) -> None:
+        self._assortment = assortment
         self._catalogue = catalogue
         self._index: _Index | None = None
 
     async def find(self, text: str, limit: int) -> list[tuple[str, int]]:
         """Ids and purchases of the items found, best first."""
         index = self._index
-        stock = self._stock()
-        state, now = (len(stock.ids), self._catalogue.version), time.monotonic()
-        if index is None or (index.state != state and now - index.made_at > INDEX_HOLDS_S):
+        assortment = self._assortment()
+        version, now = (len(assortment.ids), self._catalogue.version), time.monotonic()
+        if index is None or (index.version != version and now - index.built_at > INDEX_VALID_S):
             if index is not None:
-                self._index = index._replace(made_at=now)
+                self._index = index._replace(built_at=now)
             items = dict(self._catalogue.items)
 
-            def make() -> ItemSearch:
-                return ItemSearch(stock.ids, [items.get(item_id, UNKNOWN).title for item_id in stock.ids])
+            def build() -> ItemSearch:
+                titles = [items.get(item_id, UNKNOWN).title for item_id in assortment.ids]
+                return ItemSearch(assortment.ids, titles)
 
-            index = self._index = _Index(now, state, stock, await asyncio.to_thread(make))
-        purchases = index.stock.purchases
-        found = index.search.find(text, purchases, limit)
-        return [(index.stock.ids[number], int(purchases[number])) for number in found]
+            index = self._index = _Index(now, version, assortment, await asyncio.to_thread(build))
+        ids, purchases = index.assortment.ids, index.assortment.purchases
+        return [(ids[number], int(purchases[number])) for number in index.search.find(text, purchases, limit)]

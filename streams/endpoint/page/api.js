@@ -7,7 +7,7 @@ export async function ask(parts, query = {}) {
   try {
     response = await fetch(text ? `${path}?${text}` : path, { headers: { Accept: "application/json" } });
   } catch {
-    throw Object.assign(new Error("The worker does not respond. Is it running?"), { status: 0 });
+    throw Object.assign(new Error("The worker does not answer. Is it running?"), { status: 0 });
   }
   const document = await response.json().catch(() => ({}));
   if (!response.ok) throw Object.assign(new Error(document.detail ?? response.statusText), { status: response.status });

@@ -148,7 +148,7 @@ class PeerClient:
             async with self._session.request(method, url, timeout=timeout, headers=headers, **content) as response:
                 body = await response.read()
         except (ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
-            raise PeerUnavailable(f"worker {peer} does not respond: {error!r}") from error
+            raise PeerUnavailable(f"worker {peer} does not answer: {error!r}") from error
         if response.status == HTTPStatus.NOT_FOUND:
             raise NotKnown(_detail(body))
         if response.status == HTTPStatus.NOT_MODIFIED:
