@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LIST = struct.Struct(">cI")
 _CURRENT = b"mcurrent"
 _POSITION = b"mrelated"
+_SCORE = b"mscore"
+_UNRECORDED_SCORE = "blend"  # of states from before there was a choice
 _ENTRY_BYTES = 4 + 4 * 8
 
 
@@ -50,6 +52,7 @@ class RelatedStore(Store):
         read_only: open without taking the directory's lock.
 
     Attributes:
+        score: the name of the score by which the lists are ranked.
         related_items_offset: up to where the caller knows the lists published to related-items; written with the lists.
     """
 
@@ -57,6 +60,8 @@ class RelatedStore(Store):
         super().__init__(path, read_only=read_only)
         position = self._rocks.get(_POSITION)
         self.related_items_offset = 0 if position is None else int(unpack(position, [np.int64])[0][0])
+        score = self._rocks.get(_SCORE)
+        self.score = _UNRECORDED_SCORE if score is None else score.decode()
 
     @property
     def exact_as_of(self) -> int:
@@ -81,6 +86,16 @@ class RelatedStore(Store):
         batch.put(_CURRENT, pack([np.array([exact_as_of])]))
         batch.put(_POSITION, pack([np.array([self.related_items_offset])]))
         self._rocks.write(batch)
+
+    def restart(self, score: str) -> None:
+        """Delete every list, in one batch, because from now on they are ranked by another score."""
+        batch = WriteBatch(raw_mode=True)
+        for key, _ in self._rocks.scan(b"l"):
+            batch.delete(key)
+        batch.put(_CURRENT, pack([np.array([-1])]))
+        batch.put(_SCORE, score.encode())
+        self._rocks.write(batch)
+        self.score = score
 
     def get(self, number: int) -> StoredList | None:
         """An item's list, or None if none was ever written, or None was."""

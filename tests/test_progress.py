@@ -47,7 +47,7 @@ def test_a_terminal_gets_a_bar_that_is_removed_at_the_end(tmp_path: Path) -> Non
     assert "generate " in shown
     assert "━" in shown
     assert " orders, " in shown
-    assert shown.endswith(f"60 orders made, to {tmp_path / 'orders.jsonl'}\r\n")
+    assert shown.endswith(f"60 orders generated, to {tmp_path / 'orders.jsonl'}\r\n")
     assert len((tmp_path / "orders.jsonl").read_text().splitlines()) == 60
 
 
@@ -63,4 +63,4 @@ def test_without_a_terminal_there_is_no_bar(tmp_path: Path) -> None:
         [*GENERATE, tmp_path / "orders.jsonl"], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=True
     )
 
-    assert done.stderr == f"60 orders made, to {tmp_path / 'orders.jsonl'}\n"
+    assert done.stderr == f"60 orders generated, to {tmp_path / 'orders.jsonl'}\n"

@@ -227,6 +227,32 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
         assert json.loads(asked)["related"] == published[item]["related"]
 
 
+def test_after_a_change_of_score_every_list_is_published_again(kafka: Broker, tmp_path: Path) -> None:
+    """Also a list that is empty under both scores, which says what it is ranked by; and what is exported stays exact."""
+    topics = made_topics(kafka.bootstrap, "rescored", purchases=1, items=1)
+    send(kafka, topics, shop_orders(0, 200))
+    lines = Truth(kafka.bootstrap, topics, tmp_path / "truth").lines
+    worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")
+    with worker:
+        wait_until_current([worker], lines, 1)
+        assert worker.stop() == 0
+    before = published_lists(kafka.bootstrap, topics)
+    worker.options += ["--score", "lift"]
+    with worker:
+        wait_until_current([worker], lines, 1)
+        assert worker.stop() == 0
+
+    after = published_lists(kafka.bootstrap, topics)
+    assert after.keys() == before.keys()
+    assert {document["score"] for document in before.values()} == {"blend"}
+    assert {document["score"] for document in after.values()} == {"lift"}
+    directory = worker.state / topics.generation
+    item = max(after)
+    by_lift = told("related", item, "--state-dir", directory, "--score", "lift", "--limit", "50", "--json")
+    assert json.loads(by_lift)["related"] == after[item]["related"]
+    assert json.loads(told("audit", "--state-dir", directory, "--json"))["differences"] == 0
+
+
 def test_a_log_that_begins_after_the_state_is_refused(kafka: Broker, tmp_path: Path) -> None:
     """Records that nobody counted can't be passed over in silence."""
     topics = made_topics(kafka.bootstrap, "cut", purchases=1)

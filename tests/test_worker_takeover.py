@@ -111,7 +111,7 @@ async def count_behind_another(kafka: Broker, topics: Topics, directory: Path) -
             await ingest.work({0: read_topic(kafka.bootstrap, topics.purchases)[0]}, {})
             await ingest.flush()
             with Publisher(kafka.bootstrap, topics.related_items) as publisher:
-                publisher.send(b"an item of later orders", b'{"related": []}', partition=0)
+                publisher.send(b"an item of later orders", b'{"score": "blend", "related": []}', partition=0)
             await tally.open(0)
             await tally.work({0: read_topic(kafka.bootstrap, topics.co_purchases)[0]}, {0: 0})
             await tally.flush()

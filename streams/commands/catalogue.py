@@ -105,13 +105,13 @@ def _fill_topic(
     shown: Mapping[str, bool],
     removed: Iterable[str],
 ) -> Filled | None:
-    from streams.commands.kafka import failures_told
+    from streams.commands.kafka import errors_as_messages
     from streams.workers.kafka import catalogue_topic
     from streams.workers.kafka.topics import Topics
 
     topics = Topics(prefix=prefix)
     filled = None
-    with failures_told():
+    with errors_as_messages():
         if file is not None:
             filled = _watched(
                 lambda on_row: catalogue_topic.fill_topic(broker, topics, file, columns, on_row, timeout_s=timeout_s)

@@ -54,11 +54,11 @@ def demo(no_broker: bool, state_dir: Path | None, speed: str, lines: int | None,
         return
     if state_dir is not None:
         raise click.UsageError("the live demo keeps nothing: --state-dir goes with --no-broker")
-    from streams.commands.kafka import failures_told, times_real
+    from streams.commands.kafka import errors_as_messages, times_real
     from streams.demo.embedded_broker import NoEmbeddedBroker
     from streams.demo.live import DemoFailed, LiveSettings, run_live
 
-    with failures_told():
+    with errors_as_messages():
         try:
             run_live(LiveSettings(times_real(speed), lines, port), click.echo)
         except (DemoFailed, NoEmbeddedBroker) as error:

@@ -1,4 +1,4 @@
-"""The commands that need Kafka: topics, worker, generate, rejected, snapshot; and the replay onto a topic."""
+"""The commands that need Kafka: topics, worker, generate, rejected, snapshot; and the replay to a topic."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
 from state.errors import SnapshotFailed, StateError, StateLocked
 from state.snapshots import snapshot_directory
+from streams.engine.scores import DEFAULT_SCORE, SCORES
 from streams.workers.kafka.errors import WorkerError
 from streams.workers.kafka.topics import Partitions, Topics, create_topics
 from streams.workers.settings import STAGES, WorkerSettings
@@ -27,24 +28,26 @@ if TYPE_CHECKING:
     from producers.publish import Published
     from producers.synthetic import SyntheticOrder
 
-_ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - addresses that nobody can be reached at
+_ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - addresses to listen at, but not to connect to
 _ENVIRONMENT = {"auto_envvar_prefix": "ALSOBOUGHT", "show_default": True}
 
 _broker = click.option("--broker", required=True, metavar="HOST:PORT", help="The Kafka broker, or several with commas.")
-_generation = click.option("--generation", default="live", help="Which of the states built side by side.")
-_prefix = click.option("--topic-prefix", default="", help="Before the name of every topic and group.")
+_generation = click.option(
+    "--generation", default="live", help="Name of the state, of several that can be built side by side."
+)
+_prefix = click.option("--topic-prefix", default="", help="Prefix of every topic and group name.")
 _timeout = click.option("--broker-timeout", default=30.0, metavar="SECONDS", help="How long to wait for a broker.")
 _admin_token = click.option(
-    "--admin-token", metavar="TOKEN", help="What requests that write need; better given in ALSOBOUGHT_ADMIN_TOKEN."
+    "--admin-token", metavar="TOKEN", help="Required by requests that write; better set as ALSOBOUGHT_ADMIN_TOKEN."
 )
 _state_dir = click.option(
-    "--state-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the state lies."
+    "--state-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory of the state."
 )
 
 
 @contextmanager
-def failures_told() -> Iterator[None]:
-    """Errors as sentences, with exit code 1."""
+def errors_as_messages() -> Iterator[None]:
+    """Print expected errors as messages, and exit with code 1."""
     try:
         yield
     except (ProducerError, WorkerError, StateError) as error:
@@ -53,8 +56,8 @@ def failures_told() -> Iterator[None]:
 
 @click.command(context_settings=_ENVIRONMENT)
 @_broker
-@click.option("--partitions", default=4, help="Partitions of purchases: the most workers that can share stage A.")
-@click.option("--item-partitions", type=int, help="Partitions of the items, for stage B.  [default: as many]")
+@click.option("--partitions", default=4, help="Partitions of purchases: the greatest number of workers for stage A.")
+@click.option("--item-partitions", type=int, help="Partitions of the items, for stage B.  [default: --partitions]")
 @click.option("--replication", default=1, help="Copies of each partition; 3 on a cluster.")
 @_generation
 @_prefix
@@ -68,41 +71,70 @@ def topics(
     topic_prefix: str,
     broker_timeout: float,
 ) -> None:
-    """Make the topics, as they must be configured; check those that are there."""
+    """Create the topics that are missing, and check the configuration of the others."""
     names = Topics(generation, topic_prefix)
     counts = Partitions(partitions, item_partitions or partitions)
-    with failures_told():
-        made = create_topics(broker, names, counts, replication=replication, timeout_s=broker_timeout)
+    with errors_as_messages():
+        created = create_topics(broker, names, counts, replication=replication, timeout_s=broker_timeout)
     for name in names.configs():
-        click.echo(f"{name}: {'made' if name in made else 'is there, and as it must be'}")
+        click.echo(f"{name}: {'created' if name in created else 'exists, configured as required'}")
 
 
 @click.command(context_settings=_ENVIRONMENT)
 @_broker
 @_state_dir
 @_generation
-@click.option("--stages", default=",".join(STAGES), help="What runs here: ingest, tally, or both.")
-@click.option("--pair-window", default=100, help="Pair items at most so many first purchases apart; 0: always.")
+@click.option("--stages", default=",".join(STAGES), help="Which stages run here: ingest, tally, or both.")
+@click.option("--pair-window", default=100, help="Pair items at most this many first purchases apart; 0: always.")
 @click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="Address of the worker's web server.")
-@click.option("--advertise", metavar="HOST:PORT", help="Where others reach it.  [default: --admin, or the host's name]")
+@click.option(
+    "--advertise", metavar="HOST:PORT", help="Where other workers reach it.  [default: --admin, or the host's name]"
+)
 @_admin_token
-@click.option("--restore-from", type=click.Path(exists=True, path_type=Path), help="Snapshot for missing stores.")
-@click.option("--commit-interval-ms", default=100, help="Longest that orders wait to be committed with others.")
-@click.option("--commit-lines", default=5_000, help="Order lines after which a commit does not wait.")
-@click.option("--list-change", default=0.05, help="Under load, publish a list when a score moved by this share.")
-@click.option("--lists-per-second", type=float, help="Most lists to publish while orders arrive.  [default: no limit]")
+@click.option(
+    "--restore-from",
+    type=click.Path(exists=True, path_type=Path),
+    help="Snapshot from which to restore missing stores.",
+)
+@click.option("--commit-interval-ms", default=100, help="Longest time that orders wait to be committed with others.")
+@click.option("--commit-lines", default=5_000, help="Order lines after which a commit does not wait for more.")
+@click.option(
+    "--score",
+    default=DEFAULT_SCORE,
+    type=click.Choice(list(SCORES)),
+    help="What to rank related lists by, the same for all workers. After a change every list is published again.",
+)
+@click.option(
+    "--list-change",
+    default=0.05,
+    type=click.FloatRange(0),
+    help="Under load, publish a list again when one of its scores changed by more than this fraction.",
+)
+@click.option(
+    "--lists-per-second",
+    type=click.FloatRange(0, min_open=True),
+    help="Publish at most this many lists a second while orders arrive.  [default: no limit]",
+)
+@click.option(
+    "--refresh-time-fraction",
+    default=0.1,
+    type=click.FloatRange(0),
+    help="Far behind, time spent on lists as a fraction of the time spent on counting.",
+)
 @click.option(
     "--score-one-in",
     default=0,
     type=click.IntRange(0),
-    help="Score one in so many orders before they are counted, at most two a commit: see /quality.  [default: none]",
+    help="Score one order in N before it is counted, at most two per commit: see /quality.  [default: none]",
     show_default=False,
 )
-@click.option("--idle-ms", default=2_000, help="Without orders for so long, publish until every list is exact.")
+@click.option("--idle-ms", default=2_000, help="After this long without orders, publish until every list is exact.")
 @click.option(
-    "--fencing/--no-fencing", default=True, help="Without: one worker only, for brokers that have no transactions."
+    "--fencing/--no-fencing",
+    default=True,
+    help="Without fencing: for one worker only, and brokers without transactions.",
 )
-@click.option("--session-timeout-ms", default=6_000, help="A worker silent for so long loses its partitions.")
+@click.option("--session-timeout-ms", default=6_000, help="A worker that is silent for this long loses its partitions.")
 @_timeout
 @_prefix
 @click.option("--log-json", is_flag=True, help="Log in JSON.")
@@ -118,8 +150,8 @@ def worker(
 ) -> None:
     """Run a worker: count purchases from Kafka, and publish related lists as they change.
 
-    Start as many as there are partitions, each with a --state-dir of its own. SIGTERM ends a worker in order, with exit
-    code 0; after a failure it ends with another, to be started again.
+    Start up to one worker per partition, each with its own --state-dir. On SIGTERM a worker finishes what is in flight
+    and exits with code 0; after a failure it exits with another code, and can be restarted.
     """
     from streams.workers.worker import run_worker
     from streams.workers.worker_logs import set_up_logs
@@ -128,7 +160,7 @@ def worker(
     if not chosen or set(stages.split(",")) - set(STAGES):
         raise click.UsageError(f"--stages is '{stages}', not {', '.join(STAGES)} or one of them")
     set_up_logs(as_json=log_json)
-    with failures_told():
+    with errors_as_messages():
         settings = WorkerSettings(
             broker, state_dir, Topics(generation, topic_prefix), chosen, broker_timeout_s=broker_timeout
         )
@@ -140,11 +172,15 @@ def worker(
 
 @click.command(context_settings=_ENVIRONMENT)
 @click.option("--orders", required=True, type=click.IntRange(1), help="How many orders.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Orders a second.  [default: as fast as can be]")
-@click.option("--seed", type=click.IntRange(0), default=0, help="The same seed gives the same orders.")
-@click.option("--customers", type=click.IntRange(1), default=10_000, help="How many shoppers there are.")
-@click.option("--broker", metavar="HOST:PORT", help="Send them to the topic purchases here.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write them to this file, as JSON lines.")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), help="Orders per second.  [default: as fast as possible]"
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="The same seed generates the same orders.")
+@click.option("--customers", type=click.IntRange(1), default=10_000, help="How many shoppers.")
+@click.option("--broker", metavar="HOST:PORT", help="Send the orders to the topic purchases of this broker.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the orders to this file, as JSON lines."
+)
 @_prefix
 @_timeout
 def generate(
@@ -157,13 +193,13 @@ def generate(
     topic_prefix: str,
     broker_timeout: float,
 ) -> None:
-    """Make up orders of shoppers who buy from groups of items that belong together."""
+    """Generate orders of shoppers who buy from groups of items that belong together."""
     from streams.progress import ProgressDisplay
 
     if (broker is None) == (out is None):
-        raise click.UsageError("name where the orders go: either --broker or --out")
+        raise click.UsageError("say where the orders go: either --broker or --out")
     pace = Pace(rate and 1.0)
-    with failures_told():
+    with errors_as_messages():
         shop = SyntheticShop(seed, customers)
         taker = _to_topic(broker, topic_prefix, broker_timeout) if out is None else _to_file(out)
         with taker as take, ProgressDisplay("generate", "orders") as display:
@@ -171,12 +207,12 @@ def generate(
                 pace.wait(int(1000 * number / (rate or 1)))
                 take(order)
                 display.update((number + 1) / orders, number + 1)
-    click.echo(f"{orders:,} orders made, to {out or broker}", err=True)
+    click.echo(f"{orders:,} orders generated, to {out or broker}", err=True)
 
 
 @contextmanager
 def _to_topic(broker: str | None, topic_prefix: str, timeout_s: float) -> Iterator[Callable[[SyntheticOrder], object]]:
-    """Takes orders to the topic `purchases`; all of them are there when it closes."""
+    """Sends orders to the topic `purchases`; the broker has all of them when it exits."""
     with Publisher(str(broker), Topics(prefix=topic_prefix).purchases, timeout_s) as publisher:
 
         def take(order: SyntheticOrder) -> None:
@@ -188,7 +224,7 @@ def _to_topic(broker: str | None, topic_prefix: str, timeout_s: float) -> Iterat
 
 @contextmanager
 def _to_file(path: Path) -> Iterator[Callable[[SyntheticOrder], object]]:
-    """Takes orders to a file, as JSON lines."""
+    """Writes orders to a file, as JSON lines."""
     with path.open("wb") as file:
         yield lambda order: file.write(order.encode() + b"\n")
 
@@ -199,11 +235,11 @@ def _to_file(path: Path) -> Iterator[Callable[[SyntheticOrder], object]]:
 @_prefix
 @_timeout
 def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float) -> None:
-    """List the records that were rejected, as JSON lines; or send them again."""
+    """List rejected records as JSON lines, or send them again."""
     from streams.workers.kafka.purchases import read_rejected, send_again
 
     names = Topics(prefix=topic_prefix)
-    with failures_told():
+    with errors_as_messages():
         if replay:
             count = send_again(broker, names, broker_timeout)
             click.echo(f"{count:,} rejected records sent to {names.purchases} again", err=True)
@@ -218,29 +254,29 @@ def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float
 
 @click.command(context_settings=_ENVIRONMENT)
 @_state_dir
-@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write it.")
+@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory to write it to.")
 @_generation
-@click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="The web server of a running worker.")
+@click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="Web server of the worker, if it runs.")
 @_admin_token
 def snapshot(state_dir: Path, to: Path, generation: str, admin: str, admin_token: str | None) -> None:
-    """Write a snapshot of a worker's state, whether it runs or not.
+    """Write a snapshot of a worker's state.
 
-    A running one wants its --admin-token. Start a worker from it with --restore-from.
+    A running worker writes it itself, if you give its --admin-token. A worker started with --restore-from uses it.
     """
-    with failures_told():
+    with errors_as_messages():
         if not (state_dir / generation).is_dir():
             raise StateError(f"{state_dir} holds no generation '{generation}'; name the --state-dir of a worker")
         with StateDirectory(state_dir, generation) as directory:
             try:
                 written = snapshot_directory(directory, to)
             except StateLocked:
-                written = _asked_for(admin, admin_token, to.resolve())
+                written = _worker_snapshot(admin, admin_token, to.resolve())
     for path in written:
         click.echo(path)
 
 
-def _asked_for(admin: str, token: str | None, to: Path) -> list[Path]:
-    """Have a running worker write its snapshot."""
+def _worker_snapshot(admin: str, token: str | None, to: Path) -> list[Path]:
+    """Have a running worker write a snapshot."""
     import urllib.error
     import urllib.request
 
@@ -271,27 +307,27 @@ def replay_to_kafka(
     on_progress: Callable[[Published], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Published | None:
-    """Send log files to the topic `purchases`; a replay that was interrupted goes on where it stopped.
+    """Send log files to the topic `purchases`; a replay that was interrupted resumes where it stopped.
 
     Args:
         broker: host:port.
         paths: the files, in order.
         columns: field -> column of the files.
-        speed: "max", or how many times faster than they happened.
-        topic_prefix: before the topic's name.
+        speed: "max", or how many times faster than the orders happened.
+        topic_prefix: prefix of the topic's name.
         broker_timeout: how long to wait for a broker, in seconds.
-        on_progress: told after each batch.
+        on_progress: called after each batch.
         stop: asked after each batch whether to stop.
 
     Returns:
-        What it came to; None if there was nothing to read.
+        How much was sent; None if there was nothing to read.
 
     Raises:
-        click.ClickException: with what went wrong as a sentence.
+        click.ClickException: what went wrong.
     """
     names = Topics(prefix=topic_prefix)
     last = None
-    with failures_told():
+    with errors_as_messages():
         pace = Pace(times_real(speed))
         for last in publish_logs(
             broker, names.purchases, paths, columns, pace=pace, timeout_s=broker_timeout, stop=stop
@@ -301,7 +337,7 @@ def replay_to_kafka(
 
 
 def times_real(text: str) -> float | None:
-    """How many times real time, None for as fast as can be.
+    """The value of --speed: how many times real time; None: as fast as possible.
 
     >>> times_real("max"), times_real("60")
     (None, 60.0)

@@ -11,7 +11,7 @@ from state.related_store import RelatedStore, StoredList
 from state.rocks import Rocks
 from state.settings import CountingSettings, stored_settings
 from streams.engine.ranker import Ranker
-from streams.engine.scores import Scoring
+from streams.engine.scores import DEFAULT_SCORE, Scoring
 from streams.engine.stages import count_deltas, count_orders, open_counts, open_histories
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ class Embedded:
     def publish(self) -> Iterator[int]:
         """Bring every related list up to date; yields how many were written, slice by slice."""
         for counts, related in zip(self.counts, self.related, strict=True):
+            if related.score != DEFAULT_SCORE:  # a worker's lists by another score
+                related.restart(DEFAULT_SCORE)
             if related.exact_as_of != counts.purchases_offset_sum:
                 yield from publish_lists(counts, related)
 

@@ -14,7 +14,7 @@ from state.count_rows import EXPOSURES, bucket_exposures, bucket_of, items_of, s
 from state.journal import SLICES
 from state.popularity_table import DAYS
 from streams.engine.epochs import EPOCH_DAYS, EPOCH_MS, epoch_of
-from streams.engine.scores import Scoring
+from streams.engine.scores import DEFAULT_SCORE, Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ def audit(embedded: Embedded, findings: Findings) -> Iterator[float]:
         histories = _histories(embedded.histories, counts)
         _compare_holders(counts, histories, findings)
         exposures = _exposures(histories, window)
-        lists_current = related.exact_as_of == counts.purchases_offset_sum
+        lists_current = related.score == DEFAULT_SCORE and related.exact_as_of == counts.purchases_offset_sum
         for first in range(0, SLICES, _SLICES_AT_ONCE):
             slices = range(first, min(first + _SLICES_AT_ONCE, SLICES))
             pairs = _pairs(counts, histories, window, slices)

@@ -63,7 +63,8 @@ def export(embedded: Embedded, out: Path, scoring: Scoring) -> Iterator[tuple[in
         total = sum(_bought(counts).sum() for counts in embedded.counts)
         ranked = 0
         for counts, published in zip(embedded.counts, embedded.related, strict=True):
-            if scoring == Scoring() and published.exact_as_of == counts.purchases_offset_sum:
+            stored = scoring == Scoring() and published.score == scoring.score
+            if stored and published.exact_as_of == counts.purchases_offset_sum:
                 sources.append(published)
                 continue
             sources.append(RelatedStore(Path(directory) / f"related-{counts.partition}"))

@@ -121,6 +121,8 @@ class ListPublisher:
         self._rate_limit = rate_limit
         self._on_published = on_published
         self._scoring = Scoring(settings.score)
+        if related.score != settings.score:
+            related.restart(settings.score)
         self._queue = RefreshQueue(time.monotonic())
         if related.exact_as_of == counts.purchases_offset_sum or counts.journal.commit == 0:
             self._queue.is_current(counts.journal.commit)
@@ -194,16 +196,17 @@ class ListPublisher:
         return {record.offset async for records in reader.records(topic, partition, begin, end) for record in records}
 
     def _as_published(self, record: Any, *, committed: bool) -> tuple[int, StoredList | None]:  # noqa: ANN401
-        """Item number and list of a record; None: it is not known which list readers have.
+        """Item number and list of a record; None: readers have none, or not all the same, that is ranked by our score.
 
         Raises:
             KeyError: an item is not counted yet.
         """
         names = self._counts.names
         number = names[record.key.decode()]
-        if not committed:
+        document = msgspec.json.decode(record.value)
+        if not committed or document.get("score") != self._settings.score:
             return number, None
-        rows = [tuple(entry.values()) for entry in msgspec.json.decode(record.value)["related"]]
+        rows = [tuple(entry.values()) for entry in document["related"]]
         ids, *columns = list(zip(*rows, strict=True)) or [()] * 5
         items = np.array([names[item_id] for item_id in ids], np.uint32)
         return number, StoredList(items, *[np.array(column, np.float64) for column in columns])
