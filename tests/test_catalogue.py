@@ -82,7 +82,7 @@ def test_only_web_addresses_are_addresses(address: str) -> None:
     [
         ("items.csv", b"sku,name\n7,Tea\n", "no column 'item_id' for item_id, only 'sku', 'name'"),
         ("items.csv", b"", "no column 'item_id'"),
-        ("items.csv", b"item_id,title\n7,\xff\xfe\n", "damaged"),
+        ("items.csv", b"item_id,title\n7,\x81\x8d\n", "neither UTF-8 nor Western text"),
         ("items.txt", b"", "no known format"),
         ("items.parquet", b"PAR1 nonsense", "damaged"),
     ],

@@ -89,8 +89,17 @@ class Inspection:
 
 
 @dataclass
-class _Sample:
-    """Some of a log's rows, and how they were read."""
+class Sample:
+    """Some of a file's rows, and how they were read.
+
+    Attributes:
+        cells: text by column, all of one length.
+        settings: attributes of `LogFormat` that say how the file is divided into rows and columns.
+        what: what the file is, in a few words.
+        assumed: what differs from a plain file, a sentence each.
+        complete: whether these are all rows.
+        times: columns that hold times by their type.
+    """
 
     cells: dict[str, list[str | None]]
     settings: dict[str, Any]
@@ -98,7 +107,6 @@ class _Sample:
     assumed: list[str] = field(default_factory=list)
     complete: bool = True
     times: set[str] = field(default_factory=set)
-    """Columns that hold times by their type."""
 
 
 def inspect(
@@ -130,7 +138,7 @@ def inspect(
         found.profile = profile.name
         settings = merged(profile, settings)
     try:
-        sample = _sample(path, settings)
+        sample = take_sample(path, settings)
     except Undecided as question:
         found.question = str(question)
         return found
@@ -180,7 +188,7 @@ def _paths(paths: Sequence[str], cells: Mapping[str, object]) -> tuple[str, ...]
     return tuple(divided)
 
 
-def _decisions(found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _decisions(found: Inspection, sample: Sample, roles: Roles, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes that follow from the columns."""
     decided: dict[str, Any] = {}
     for check in (_missing_columns, _notation, _events, _identifiers, _quantities, _gaps):
@@ -189,7 +197,7 @@ def _decisions(found: Inspection, sample: _Sample, roles: Roles, settings: Mappi
 
 
 def _missing_columns(
-    found: Inspection, sample: _Sample, roles: Roles, _settings: Mapping[str, Any], _decided: dict[str, Any]
+    found: Inspection, sample: Sample, roles: Roles, _settings: Mapping[str, Any], _decided: dict[str, Any]
 ) -> None:
     if not roles.missing:
         return
@@ -204,7 +212,7 @@ def _missing_columns(
 
 
 def _notation(
-    found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+    found: Inspection, sample: Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
 ) -> None:
     if "timestamp" not in roles.columns or "timestamp_format" in settings:
         return
@@ -245,7 +253,7 @@ def _notation(
         found.options += ["--timestamp-format", notations[0]]
 
 
-def _notations_of_all(path: Path, sample: _Sample, roles: Roles) -> list[str]:
+def _notations_of_all(path: Path, sample: Sample, roles: Roles) -> list[str]:
     """The notations that fit all of a file, of those that fit a sample."""
     paths = roles.columns["timestamp"]
     left = list(roles.notations)
@@ -272,7 +280,7 @@ def _majority(texts: Sequence[str]) -> list[str]:
 
 
 def _events(
-    found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+    found: Inspection, sample: Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
 ) -> None:
     column, events = roles.event_column, roles.event_values
     if not roles.typed:
@@ -317,7 +325,7 @@ def _events(
 
 
 def _identifiers(
-    found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+    found: Inspection, sample: Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
 ) -> None:
     numbers = []
     for name in ("customer_id", "item_id", "order_id"):
@@ -360,7 +368,7 @@ def _look_at_items(found: Inspection, column: str, cells: Sequence[str], setting
 
 
 def _quantities(
-    found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+    found: Inspection, sample: Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
 ) -> None:
     cells = filled(sample.cells.get(roles.columns.get("quantity", ("",))[0], []))
     if not cells:
@@ -385,7 +393,7 @@ def _quantities(
 
 
 def _gaps(
-    found: Inspection, sample: _Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+    found: Inspection, sample: Sample, roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
 ) -> None:
     if roles.missing:
         return
@@ -449,7 +457,7 @@ def _set_options(found: Inspection, roles: Roles, decided: Mapping[str, Any], se
     found.unconfirmed |= bool(guessed)
 
 
-def _described(sample: _Sample, roles: Roles) -> list[tuple[str, str, str, str]]:
+def _described(sample: Sample, roles: Roles) -> list[tuple[str, str, str, str]]:
     by_column = {path: name for name, paths in roles.columns.items() for path in paths}
     rows = []
     for column, cells in sample.cells.items():
@@ -458,7 +466,7 @@ def _described(sample: _Sample, roles: Roles) -> list[tuple[str, str, str, str]]
     return rows
 
 
-def _look_at_order(found: Inspection, sample: _Sample, settings: Mapping[str, Any]) -> None:
+def _look_at_order(found: Inspection, sample: Sample, settings: Mapping[str, Any]) -> None:
     """Whether the sample is in order of time, to a day."""
     log_format = found.log_format
     if log_format is None or "order" in settings:
@@ -487,8 +495,17 @@ def _look_at_order(found: Inspection, sample: _Sample, settings: Mapping[str, An
 # containers
 
 
-def _sample(path: Path, settings: Mapping[str, Any]) -> _Sample:
-    """Some rows of a log, by its content and not its name."""
+def take_sample(path: Path, settings: Mapping[str, Any]) -> Sample:
+    """Some rows of a file, by its content and not its name.
+
+    Args:
+        path: the file.
+        settings: attributes of `LogFormat` that are given.
+
+    Raises:
+        LogError: it cannot be read, or holds no table.
+        Undecided: only a person can tell how.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(1 << 12)
@@ -586,7 +603,7 @@ def _text_container(path: Path, head: str) -> str:
 
 def _delimited(
     head: str, later: list[str], packed: dict[str, Any], said: list[str], settings: Mapping[str, Any], *, complete: bool
-) -> _Sample:
+) -> Sample:
     lines = head.split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -612,17 +629,17 @@ def _delimited(
         name: [row[place] for row in rows] for place, name in enumerate(dialect.names) if name
     }
     what = "CSV" if dialect.separator == "," else f"text with {separator}"
-    return _Sample(cells, attributes, what, said + dialect.said, complete and len(rows) == len(dialect.rows))
+    return Sample(cells, attributes, what, said + dialect.said, complete and len(rows) == len(dialect.rows))
 
 
-def _records(path: Path, attributes: dict[str, Any], what: str, *, complete: bool = True) -> _Sample:
+def _records(path: Path, attributes: dict[str, Any], what: str, *, complete: bool = True) -> Sample:
     table = RecordTable(path, LogFormat(**attributes))
     records = list(islice(table.values(), RECORDS + 1))
     paths = _one_list([name for name in table.names if name])
     explode = Paths(paths)
     rows = [row for record in records[:RECORDS] for row in explode.rows(record)]
     cells = {name: [row[place] for row in rows] for place, name in enumerate(paths)}
-    return _Sample(cells, attributes, what, [], complete and len(records) <= RECORDS)
+    return Sample(cells, attributes, what, [], complete and len(records) <= RECORDS)
 
 
 def _one_list(paths: Sequence[str]) -> list[str]:
@@ -640,7 +657,7 @@ def _one_list(paths: Sequence[str]) -> list[str]:
     return [path for path in paths if (head := path.rpartition("[]")[0]) == "" or f"{chosen}[]".startswith(f"{head}[]")]
 
 
-def _arrow(path: Path, container: str) -> _Sample:
+def _arrow(path: Path, container: str) -> Sample:
     table = ArrowTable(path, LogFormat.from_settings({"container": container}))
     cells: dict[str, list[str | None]] = {}
     complete = True
@@ -653,10 +670,10 @@ def _arrow(path: Path, container: str) -> _Sample:
         cells[name] = (column * height if len(column) == 1 else column + [None] * height)[:height]
     times = {name for name in table.names if table.is_time(name)}
     titles = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
-    return _Sample(cells, {"container": container}, titles[container], [], complete, times)
+    return Sample(cells, {"container": container}, titles[container], [], complete, times)
 
 
-def _sheet(path: Path, member: str | None, settings: Mapping[str, Any]) -> _Sample:
+def _sheet(path: Path, member: str | None, settings: Mapping[str, Any]) -> Sample:
     rows = sheet_rows(path, member, SAMPLE_ROWS)
     width = Counter(len(row) for row in rows if row).most_common(1)[0][0] if any(rows) else 0
     head, header = find_head([[cell or "" for cell in row] for row in rows[:100]], 0, width, narrow=False)
@@ -670,4 +687,4 @@ def _sheet(path: Path, member: str | None, settings: Mapping[str, Any]) -> _Samp
     attributes: dict[str, Any] = {"container": "excel", "member": member, "skip_lines": head, "header": header}
     attributes["names"] = () if header else tuple(names)
     said = [f"the first {head} rows are no data"] if head else []
-    return _Sample(cells, attributes, "a workbook", said, len(rows) < SAMPLE_ROWS)
+    return Sample(cells, attributes, "a workbook", said, len(rows) < SAMPLE_ROWS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,8 +16,20 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT = 1000
 LONGEST_ADDRESS = 2000
-_OFF = {"false", "0", "no", "n", "f", "off"}
-_ON = {"true", "1", "yes", "y", "t", "on", ""}
+_OFF = frozenset(
+    """
+    false no n f off outofstock soldout unavailable notavailable discontinued inactive archived draft hidden disabled
+    deleted ended removed unlisted outofprint nichtverfugbar ausverkauft epuise agotado
+    """.split()  # noqa: SIM905  a list would take a line for each
+)
+_ON = frozenset(
+    """
+    true yes y t on instock available active enabled published visible live preorder presale backorder onbackorder
+    availableforpreorder availablefororder limitedavailability instoreonly onlineonly madetoorder lowstock
+    verfugbar lieferbar auflager enstock disponible
+    """.split()  # noqa: SIM905
+)
+"""Words of availability without case, spaces and signs."""
 
 
 class CatalogueError(Exception):
@@ -178,9 +192,14 @@ def _text(value: object) -> str | None:
 
 
 def _flag(value: object) -> bool:
+    """Whether an item can be had: by a word of any shop, or how many are in stock."""
     if value is None or isinstance(value, bool):
         return value is not False
     text = str(value).strip().lower()
-    if text in _OFF or text in _ON:
-        return text in _ON
-    raise CatalogueError(f"available is {str(value)[:60]!r}, not true or false")
+    if re.fullmatch(r"-?[0-9]+(?:[.,][0-9]+)?", text):
+        return float(text.replace(",", ".")) > 0
+    address = re.sub(r"^https?://schema\.org/", "", text)
+    word = re.sub(r"[^a-z]", "", unicodedata.normalize("NFKD", address))
+    if word in _OFF or word in _ON or not text:
+        return word not in _OFF
+    raise CatalogueError(f"available is {str(value)[:60]!r}, not true or false, nor another word of availability")

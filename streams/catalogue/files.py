@@ -12,11 +12,19 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from producers.errors import LogError, Undecided
+from producers.inspection.inspection import take_sample
+from producers.log_format import LogFormat
+from producers.shaping import as_text
+from producers.tables import open_table
 from streams.catalogue.catalogue import UNKNOWN, CatalogueError, CatalogueItem, decode_item, encode_item, from_fields
+from streams.catalogue.feeds import feed_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from producers.inspection.inspection import Sample
 
 FIELDS = ("item_id", "title", "category", "available", "url", "image")
 
@@ -41,20 +49,17 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None) -> Iter
     """The rows of a catalogue file.
 
     Args:
-        path: ending in .csv, .jsonl, .ndjson or .parquet.
+        path: a table of any kind that `producers.inspection` knows.
         columns: field -> column, where the column has another name. Fields are item_id and, if there, title, category,
-            available, url, image.
+            available, url, image. Without any, a feed of `streams.catalogue.feeds` is known by its header.
 
     Raises:
         CatalogueError: the file cannot be read, is of no known format, or has no column of item ids.
     """
-    columns = {field: (columns or {}).get(field, field) for field in FIELDS}
-    readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows, ".parquet": _parquet_rows}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise CatalogueError(f"{path} is of no known format: it ends in none of {', '.join(readers)}")
+    wanted = dict(columns or {})
+    columns = {field: wanted.get(field, field) for field in FIELDS}
     try:
-        for place, fields, fraction in reader(path, columns):
+        for place, fields, fraction in _rows(path, wanted, columns):
             if isinstance(fields, str):
                 yield CatalogueRow(place, "", CatalogueItem(), fields, fraction)
                 continue
@@ -68,6 +73,44 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None) -> Iter
         raise CatalogueError(f"{path} cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
         raise CatalogueError(f"{path} is damaged: {error}") from None
+    except LogError as error:
+        raise CatalogueError(str(error)) from None
+
+
+def _rows(path: Path, wanted: Mapping[str, str], columns: Mapping[str, str]) -> Iterator[_Fields]:
+    """The rows of a file: plain ones by its name, others by its content."""
+    readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows, ".parquet": _parquet_rows}
+    reader = readers.get(path.suffix.lower())
+    with path.open("rb"):  # so that a missing file is told as such
+        pass
+    try:
+        sample = take_sample(path, {})
+    except LogError as error:
+        if reader is not None and not isinstance(error, Undecided):
+            return reader(path, columns)
+        raise CatalogueError(f"{path} is of no known format: {error}") from None
+    feed = feed_of(sample.cells) if not wanted else None
+    if feed is None and reader is not None and LogFormat.from_settings(sample.settings) in _PLAIN:
+        return reader(path, columns)
+    if feed is None:
+        _check_columns(path, list(sample.cells), columns)
+    rows = _table_rows(path, sample, feed.columns if feed is not None else list(columns.values()))
+    return rows if feed is None else feed.items(rows)
+
+
+_PLAIN = (LogFormat(), LogFormat(container="jsonl"), LogFormat(container="parquet"))
+
+
+def _table_rows(path: Path, sample: Sample, columns: Iterable[str]) -> Iterator[_Fields]:
+    """The rows of a file of any container and dialect, by column."""
+    table = open_table(path, LogFormat.from_settings(sample.settings))
+    known = [column for column in dict.fromkeys(columns) if column in table.names]
+    for batch in table.batches(known):
+        faults = [(table.place(line.position), line.reason, table.fraction) for line in batch.rejected]
+        cells = [as_text(batch.columns[column]).to_pylist() for column in known]
+        for position, *values in zip(batch.positions.tolist(), *cells, strict=True):
+            yield table.place(position), dict(zip(known, values, strict=True)), table.fraction
+        yield from faults
 
 
 def _csv_rows(path: Path, columns: Mapping[str, str]) -> Iterator[_Fields]:
@@ -131,6 +174,8 @@ class Filled(NamedTuple):
     rejected: int
     first: list[tuple[str, str]]
     """Place and reason of the first rows rejected."""
+    hidden: int = 0
+    """Items that a complete feed no longer has."""
 
 
 def begun(rows: Iterator[CatalogueRow]) -> Iterator[CatalogueRow]:
@@ -146,13 +191,16 @@ def filled(
     rows: Iterable[CatalogueRow],
     write: Callable[[Sequence[tuple[str, bytes]]], None],
     on_row: Callable[[CatalogueRow], None] = lambda _: None,
+    known: Callable[[], Mapping[str, bytes | None]] | None = None,
 ) -> Filled:
     """Have the rows of a file written, some thousand at a time.
 
     Args:
         rows: of the file.
         write: keeps records by item id.
-        on_row: told of each row, also of those rejected.
+        on_row: gets each row, also those rejected.
+        known: the records that there are, by item id, if the file is complete: items that it does not have are hidden,
+            unless rows were rejected.
 
     Raises:
         CatalogueError: the file cannot be read any further; thousands before may be written.
@@ -160,6 +208,7 @@ def filled(
     items, rejected = 0, 0
     first: list[tuple[str, str]] = []
     batch: list[tuple[str, bytes]] = []
+    seen: set[str] = set()
     for row in rows:
         on_row(row)
         if row.reason is not None:
@@ -168,12 +217,26 @@ def filled(
             continue
         batch.append((row.item_id, encode_item(row.item)))
         items += 1
+        if known is not None:
+            seen.add(row.item_id)
         if len(batch) == _BATCH_ROWS:
             write(batch)
             batch = []
     if batch:
         write(batch)
-    return Filled(items, rejected, first)
+    gone: list[tuple[str, bytes]] = []
+    if known is not None and not rejected:  # a rejected row may be of any item
+        gone = _hidden_records(known(), seen)
+        for place in range(0, len(gone), _BATCH_ROWS):
+            write(gone[place : place + _BATCH_ROWS])
+    return Filled(items, rejected, first, len(gone))
+
+
+def _hidden_records(known: Mapping[str, bytes | None], seen: Collection[str]) -> list[tuple[str, bytes]]:
+    """Records that hide the items that are known and were not seen."""
+    absent = {item_id: record for item_id, record in known.items() if item_id not in seen and record is not None}
+    records = shown_records(absent, dict.fromkeys(absent, False))
+    return [(item_id, record) for item_id, record in records if record != absent[item_id]]
 
 
 def shown_records(known: Mapping[str, bytes | None], available: Mapping[str, bool]) -> list[tuple[str, bytes]]:

@@ -22,9 +22,14 @@ def directory_of(state_dir: Path) -> Path:
 
 
 def fill(
-    state_dir: Path, file: Path, columns: Mapping[str, str], on_row: Callable[[CatalogueRow], None] = lambda _: None
+    state_dir: Path,
+    file: Path,
+    columns: Mapping[str, str],
+    on_row: Callable[[CatalogueRow], None] = lambda _: None,
+    *,
+    complete: bool = False,
 ) -> Filled:
-    """Put the rows of a file into the catalogue of a state directory.
+    """Put the rows of a file into the catalogue of a state directory; if it is complete, hide the items it lacks.
 
     Raises:
         CatalogueError: the file cannot be read.
@@ -33,7 +38,7 @@ def fill(
     rows = begun(read_catalogue(file, columns))  # a file that cannot be read leaves no trace
     store = CatalogueStore(directory_of(state_dir))
     try:
-        return filled(rows, store.write, on_row)
+        return filled(rows, store.write, on_row, store.every if complete else None)
     finally:
         store.close()
 

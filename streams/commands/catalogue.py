@@ -27,6 +27,7 @@ NO, USAGE = 1, 2
 @click.option("--topic-prefix", default="", help="Before the name of every topic.")
 @click.option("--broker-timeout", default=30.0, metavar="SECONDS", help="How long to wait for a broker.")
 @click.option("--columns", metavar="FIELD=COLUMN,...", help="Columns with other names, as in title=product_type.")
+@click.option("--complete", is_flag=True, help="FILE has every item that is sold: hide those known that it lacks.")
 @click.option("--unavailable", multiple=True, metavar="ITEM", help="Hide this item from every answer; may be repeated.")
 @click.option("--available", multiple=True, metavar="ITEM", help="Show this item again; may be repeated.")
 @click.option("--remove", multiple=True, metavar="ITEM", help="Forget what is known of this item; may be repeated.")
@@ -37,19 +38,21 @@ def catalogue(
     topic_prefix: str,
     broker_timeout: float,
     columns: str | None,
+    complete: bool,
     unavailable: tuple[str, ...],
     available: tuple[str, ...],
     remove: tuple[str, ...],
 ) -> None:
     """Fill the catalogue from FILE: titles, categories, availability, addresses.
 
-    FILE is CSV, JSON lines or Parquet with the columns item_id and, if it has them, title, category, available, url and
-    image. A row replaces what was known of its item. Workers, or `alsobought serve`, take note within a second. Exit
-    code 1 if rows were rejected.
+    FILE is a table of any kind that `alsobought inspect` knows, with the columns item_id and, if it has them, title,
+    category, available, url and image; or a feed for Google Merchant Center, or a product export of Shopify or
+    WooCommerce, known by its header. A row replaces what was known of its item. Workers, or `alsobought serve`, follow
+    within a second. Exit code 1 if rows were rejected; then --complete hides nothing.
 
     \b
       alsobought catalogue products.csv --broker 127.0.0.1:9092 --columns item_id=sku,title=name
-      alsobought catalogue products.csv --state-dir state
+      alsobought catalogue products_export.csv --complete --state-dir state
       alsobought catalogue --state-dir state --unavailable 1082185
     """
     from streams.catalogue.catalogue import CatalogueError
@@ -57,6 +60,8 @@ def catalogue(
 
     if (state_dir is None) == (broker is None):
         raise click.UsageError("name --state-dir, a counted state, or --broker, for workers: one of the two")
+    if complete and file is None:
+        raise click.UsageError("--complete says that a FILE has every item: name one")
     if file is None and not (unavailable or available or remove):
         raise click.UsageError("name a FILE, or items with --unavailable, --available or --remove")
     _check_apart({"--available": available, "--unavailable": unavailable, "--remove": remove})
@@ -64,9 +69,11 @@ def catalogue(
     mapping = parse_columns(columns, FIELDS)
     try:
         if state_dir is not None:
-            filled = _fill_directory(state_dir, file, mapping, shown, remove)
+            filled = _fill_directory(state_dir, file, mapping, shown, remove, complete=complete)
         else:
-            filled = _fill_topic(str(broker), topic_prefix, broker_timeout, file, mapping, shown, remove)
+            filled = _fill_topic(
+                str(broker), topic_prefix, broker_timeout, file, mapping, shown, remove, complete=complete
+            )
     except CatalogueError as error:
         failure = click.ClickException(str(error))
         failure.exit_code = USAGE
@@ -82,13 +89,19 @@ def catalogue(
 
 
 def _fill_directory(
-    state_dir: Path, file: Path | None, columns: Mapping[str, str], shown: Mapping[str, bool], removed: Iterable[str]
+    state_dir: Path,
+    file: Path | None,
+    columns: Mapping[str, str],
+    shown: Mapping[str, bool],
+    removed: Iterable[str],
+    *,
+    complete: bool,
 ) -> Filled | None:
     from streams.catalogue import stored as stored_catalogue
 
     filled = None
     if file is not None:
-        filled = _watched(lambda on_row: stored_catalogue.fill(state_dir, file, columns, on_row))
+        filled = _watched(lambda on_row: stored_catalogue.fill(state_dir, file, columns, on_row, complete=complete))
     if shown:
         stored_catalogue.set_available(state_dir, shown)
     if removed:
@@ -104,6 +117,8 @@ def _fill_topic(
     columns: Mapping[str, str],
     shown: Mapping[str, bool],
     removed: Iterable[str],
+    *,
+    complete: bool,
 ) -> Filled | None:
     from streams.commands.kafka import errors_as_messages
     from streams.workers.kafka import catalogue_topic
@@ -114,7 +129,9 @@ def _fill_topic(
     with errors_as_messages():
         if file is not None:
             filled = _watched(
-                lambda on_row: catalogue_topic.fill_topic(broker, topics, file, columns, on_row, timeout_s=timeout_s)
+                lambda on_row: catalogue_topic.fill_topic(
+                    broker, topics, file, columns, on_row, timeout_s=timeout_s, complete=complete
+                )
             )
         if shown:
             catalogue_topic.set_available(broker, topics, shown, timeout_s=timeout_s)
@@ -145,6 +162,8 @@ def _tell(file: str, filled: Filled) -> None:
     if filled.rejected > len(filled.first):
         click.echo(f"and {filled.rejected - len(filled.first):,} more", err=True)
     click.echo(f"{filled.items:,} items in the catalogue from {file}, {filled.rejected:,} rows rejected")
+    if filled.hidden:
+        click.echo(f"{filled.hidden:,} items hidden that it no longer has")
 
 
 def _check_apart(named: Mapping[str, tuple[str, ...]]) -> None:

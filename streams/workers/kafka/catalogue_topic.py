@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer
@@ -159,8 +160,9 @@ def fill_topic(
     on_row: Callable[[CatalogueRow], None] = lambda _: None,
     *,
     timeout_s: float = 30,
+    complete: bool = False,
 ) -> Filled:
-    """Send the rows of a file; return when the broker has them.
+    """Send the rows of a file, and if it is complete, hide the items it lacks; return when the broker has them.
 
     Raises:
         CatalogueError: the file cannot be read.
@@ -170,7 +172,8 @@ def fill_topic(
     """
     rows = begun(read_catalogue(file, columns))  # a file that cannot be read sends nothing
     with Publisher(broker, topics.items, timeout_s) as publisher:
-        return filled(rows, lambda records: send_items(publisher, records), on_row)
+        known = partial(_every_record, broker, publisher) if complete else None
+        return filled(rows, lambda records: send_items(publisher, records), on_row, known)
 
 
 def send_items(publisher: Publisher, records: Sequence[tuple[str, bytes | None]]) -> None:
@@ -206,6 +209,22 @@ def remove(broker: str, topics: Topics, item_ids: Iterable[str], *, timeout_s: f
     """
     with Publisher(broker, topics.items, timeout_s) as publisher:
         send_items(publisher, [(item_id, None) for item_id in item_ids])
+
+
+def _every_record(broker: str, publisher: Publisher) -> dict[str, bytes | None]:
+    """The last record of every item."""
+
+    async def read() -> dict[str, bytes | None]:
+        found: dict[str, bytes | None] = {}
+        async with TopicReader(broker) as reader:
+            for partition in range(publisher.partitions):
+                begin, end = await reader.bounds(publisher.topic, partition)
+                async for records in reader.records(publisher.topic, partition, begin, end):
+                    found |= {record.key.decode("utf-8", "replace"): record.value for record in records if record.key}
+        return found
+
+    quieten_client()
+    return asyncio.run(read())
 
 
 async def _records(broker: str, publisher: Publisher, item_ids: Iterable[str]) -> dict[str, bytes | None]:
