@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.figures import peak_mib
+from producers.columns import as_settings
 from producers.orders import DAY_MS, Orders, order_key
 from state.count_rows import EXPOSURES
 from state.journal import SLICES
@@ -35,7 +36,9 @@ def _replay(directory: Path, on_commit: Callable[[Progress], None] = lambda _: N
     embedded = Embedded(directory)
     rejects = directory / "rejected.jsonl"
     log = grocery_file("transactions.parquet")
-    progress = replay(embedded, [log], GROCERY_COLUMNS, commit_lines=COMMIT_LINES, rejects=rejects, on_commit=on_commit)
+    progress = replay(
+        embedded, [log], as_settings(GROCERY_COLUMNS), commit_lines=COMMIT_LINES, rejects=rejects, on_commit=on_commit
+    )
     return embedded, progress
 
 

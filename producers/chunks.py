@@ -63,6 +63,8 @@ class Format(Protocol):
     """A log file of some format."""
 
     rows_total: int | None
+    names: list[str]
+    """Of its columns."""
 
     @property
     def unfinished(self) -> bool:

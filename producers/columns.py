@@ -54,6 +54,11 @@ def parse_columns(text: str | None, fields: Sequence[str] = FIELDS) -> dict[str,
     return mapping
 
 
+def as_settings(columns: Mapping[str, str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """A mapping of fields to columns as an attribute of `LogFormat`."""
+    return {"columns": {field: (column,) for field, column in columns.items()}}
+
+
 def find_columns(log: str, found: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
     """The column of each field that the log has.
 

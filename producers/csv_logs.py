@@ -64,7 +64,7 @@ class CsvLog:
             header = next(csv.reader([head[0].decode("utf-8", "backslashreplace").rstrip("\r")]))
         except csv.Error as error:
             raise LogError(f"{path} starts with a line that is not CSV: {error}") from None
-        header = [name.strip() for name in header]
+        self.names = header = [name.strip() for name in header]
         columns = columns_of(str(path), header, log_format)
         self._width = len(header)
         self._index = {field: header.index(column) for field, column in columns.items()}

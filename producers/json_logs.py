@@ -49,6 +49,7 @@ class JsonLinesLog:
         found = list(dict.fromkeys(name for record in records for name in record))
         lines = [line for record in records if isinstance(inner := record.get("lines"), list) for line in inner]
         found += list(dict.fromkeys(name for line in lines if isinstance(line, dict) for name in line))
+        self.names = list(found)
         if "lines" in found or "erase" in (record.get(wanted.get("type", "type")) for record in records):
             found.append(wanted.get("item_id", "item_id"))
         if records:

@@ -45,7 +45,8 @@ class ParquetLog:
                 schema = file.schema_arrow
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, "its beginning", error) from None
-        self._columns = columns_of(str(path), schema.names, log_format)
+        self.names = list(schema.names)
+        self._columns = columns_of(str(path), self.names, log_format)
         for field, column in self._columns.items():
             check_type(str(path), column, schema.field(column).type, field)
 

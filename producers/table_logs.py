@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from producers.arrays import plain
 from producers.chunks import Content
 from producers.lines import read_lines
 from producers.shaping import Shaper
@@ -31,6 +32,7 @@ class TableLog:
         self._table = open_table(path, log_format)
         Shaper(str(path), self._table.names, log_format)  # columns that are missing are named before anything is read
         self.rows_total: int | None = self._table.rows_total
+        self.names = list(self._table.names)
         self._nested = False
 
     @property
@@ -53,7 +55,8 @@ class TableLog:
         for batch in self._table.batches(shaper.columns):
             fields, positions = shaper.shape(batch)
             self._nested |= batch.nested or shaper.nested
-            yield Content(fields, positions, batch.rejected, batch.end)
+            columns = {name: plain(column) for name, column in fields.items()}
+            yield Content(columns, positions, batch.rejected, batch.end)
 
     def read(self, content: Content, reader: FieldReader) -> tuple[Orders, Mask, list[Rejection]]:
         """As `Format` says."""

@@ -29,6 +29,7 @@ _ROW = struct.Struct(">cHI")  # slice first: what a turn writes is adjacent
 _ROW_HEAD = struct.Struct("<IBII")
 _OUTBOX = struct.Struct(">cQ")
 _POSITION = b"mhistories"
+_LOG = b"l"
 
 
 class HistoryStore(Store):
@@ -46,7 +47,8 @@ class HistoryStore(Store):
         table: the histories, by store number of the customer.
         customers, items: ids and numbers.
         purchases_offset: log position up to which orders are counted.
-        sources: what else the caller keeps about its log, written with each commit: name -> number.
+        logs: what else the caller keeps about each log that it counts, written with its commits: name -> document.
+        sources: the same of states written before `logs`: name -> position. A name is dropped once a log replaces it.
         hit_counts: UTC day -> numbers that the caller adds up, written with the commits that add to them.
 
     Raises:
@@ -61,6 +63,7 @@ class HistoryStore(Store):
         self.customers = Names()
         self.items = Names()
         self.purchases_offset = 0
+        self.logs: dict[str, bytes] = {}
         self.sources: dict[str, int] = {}
         self.hit_counts: dict[int, tuple[int, ...]] = {}
         self._stored_customers = 0
@@ -76,6 +79,8 @@ class HistoryStore(Store):
         for key, record in self._rocks.scan(b"n"):
             self.customers.skip_to(_NUMBER.unpack(key)[1])
             self.customers.add(record.decode())
+        for key, record in self._rocks.scan(_LOG):
+            self.logs[key[len(_LOG) :].decode()] = record
         for key, record in self._rocks.scan(b"q"):
             self.hit_counts[_NUMBER.unpack(key)[1]] = tuple(unpack(record, [np.int64])[0].tolist())
         position = self._rocks.get(_POSITION)
@@ -131,7 +136,7 @@ class HistoryStore(Store):
         outbox: bytes,
         refused: npt.NDArray[np.int64],
         erased: Sequence[int],
-        sources: dict[str, int],
+        logs: Mapping[str, bytes | None],
         hit_counts: Mapping[int, Sequence[int]],
     ) -> int:
         """Make durable what was carried into the table, with the log position it stands for.
@@ -143,7 +148,7 @@ class HistoryStore(Store):
             outbox: the deltas they make, kept until `acknowledge`d.
             refused: log positions of lines among them that were refused, kept as long.
             erased: customers whose ids are to be forgotten.
-            sources: numbers that replace those of the same name in `sources`.
+            logs: documents that replace those of the same name in `logs`; None drops a name of `sources`.
             hit_counts: UTC day -> numbers to add to that day's hit counts.
 
         Returns:
@@ -177,7 +182,12 @@ class HistoryStore(Store):
             self.hit_counts[day] = tuple(sums.tolist())
             batch.put(_NUMBER.pack(b"q", day), pack([sums]))
         self.purchases_offset = purchases_offset
-        self.sources |= sources
+        for name, document in logs.items():
+            if document is None:
+                self.sources.pop(name, None)
+            else:
+                self.logs[name] = document
+                batch.put(_LOG + name.encode(), document)
         numbers = np.array([purchases_offset, len(self.customers), *self.sources.values()], np.int64)
         batch.put(_POSITION, pack([numbers, np.frombuffer(pack_ids(list(self.sources)), np.uint8)]))
         self._rocks.write(batch)

@@ -20,7 +20,7 @@ LINES = 120_000
 def write_prefix(path: Path, lines: int = LINES) -> Path:
     """Write a CSV log of the first grocery lines. Every 97th is a return, of a held item or not; some are invalid.
 
-    The last thousand lines repeat those 5,000 lines before.
+    The last thousand lines repeat those 4,000 lines before.
     """
     columns = ["household_id", "product_id", "transaction_timestamp", "quantity", "basket_id"]
     with pq.ParquetFile(grocery_file("transactions.parquet")) as file:
@@ -29,6 +29,6 @@ def write_prefix(path: Path, lines: int = LINES) -> Path:
     kinds = np.full(lines, "purchase", object)
     kinds[::97] = "return"
     table = table.append_column("type", pa.array(kinds, pa.string()))
-    table = pa.concat_tables([table.slice(0, lines - 1000), table.slice(lines - 6000, 1000)])
+    table = pa.concat_tables([table.slice(0, lines - 1000), table.slice(lines - 5000, 1000)])
     pa_csv.write_csv(table, path)
     return path

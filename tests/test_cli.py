@@ -20,9 +20,9 @@ ann,tea,2024-03-01T10:00:00Z,1,1,
 ann,milk,2024-03-01T10:00:00Z,2,1,
 bob,tea,2024-03-02T10:00:00Z,1,2,
 bob,milk,2024-03-02T10:00:00Z,1,2,
-bob,tea,2024-03-05T10:00:00Z,1,3,
 cat,soap,2024-03-03T10:00:00Z,1,4,
 dan,soap,2024-03-04T10:00:00Z,1,5,
+bob,tea,2024-03-05T10:00:00Z,1,3,
 dan,soap,2024-03-06T10:00:00Z,1,6,return
 """
 COMMANDS = sorted(main.list_commands(main.make_context("alsobought", [], resilient_parsing=True)))
@@ -183,8 +183,7 @@ def test_a_log_without_the_columns_needed_says_what_would_help(tmp_path: Path) -
 
     message = refused("replay", log, "--state-dir", tmp_path / "state")
 
-    assert f"{log} has no column customer_id, item_id, timestamp" in message
-    assert "It has: household, product_id, transaction_timestamp" in message
+    assert f"{log}: its columns have other names. If that is right, add --columns" in message
     assert "--columns customer_id=household,item_id=product_id,timestamp=transaction_timestamp" in message
 
 
@@ -209,7 +208,7 @@ def test_bad_lines_are_written_down_with_number_and_reason_and_the_replay_goes_o
     with log.open("ab") as file:
         file.write(b"ann,\xff\xfe,2024-01-01,1,\n")
 
-    out = output_of("replay", log, "--state-dir", tmp_path / "state", "--rejects", rejects)
+    out = output_of("replay", log, "--state-dir", tmp_path / "state", "--rejects", rejects, "--encoding", "utf-8")
 
     written = [json.loads(line) for line in rejects.read_text().splitlines()]
     expected = [*BAD_LINES.values(), "item_id is not UTF-8"]
@@ -225,10 +224,10 @@ def test_a_log_of_bad_lines_is_given_up_early(tmp_path: Path) -> None:
     log = tmp_path / "orders.csv"
     log.write_text("customer_id,item_id,timestamp\n" + "ann,tea,2024-01-01\nann,tea,never\nann,,never\n" * 3000)
 
-    message = refused("replay", log, "--state-dir", tmp_path / "state")
+    message = refused("replay", log, "--state-dir", tmp_path / "state", "--timestamp-format", "iso")
 
     assert "of the first 1000 lines are bad" in message
-    assert "is --columns right?" in message
+    assert "nothing was counted; `alsobought inspect` shows how the file is read" in message
     assert not (tmp_path / "state" / "rejected.jsonl").exists()
 
 

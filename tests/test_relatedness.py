@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from producers.columns import as_settings
 from producers.orders import Orders
 from state.count_rows import EXPOSURES, bucket_exposures, items_of, slice_of
 from state.journal import SLICES
@@ -45,7 +46,7 @@ def _groceries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     directory = tmp_path_factory.mktemp("groceries")
     embedded = Embedded(directory / "state", CountingSettings(WINDOW))
     log = grocery_file("transactions.parquet")
-    replay(embedded, [log], GROCERY_COLUMNS, commit_lines=20_000, rejects=directory / "rejected.jsonl")
+    replay(embedded, [log], as_settings(GROCERY_COLUMNS), commit_lines=20_000, rejects=directory / "rejected.jsonl")
     yield embedded
     embedded.close()
 

@@ -67,6 +67,7 @@ def demo(no_broker: bool, state_dir: Path | None, speed: str, lines: int | None,
 
 def _count(state_dir: Path | None) -> None:
     """Count without a broker, and show what belongs together."""
+    from producers.columns import as_settings
     from streams.engine.embedded import Embedded
     from streams.offline.replay import Progress, replay
     from streams.progress import ProgressDisplay
@@ -87,7 +88,7 @@ def _count(state_dir: Path | None) -> None:
             progress = replay(
                 embedded,
                 [log],
-                GROCERY_COLUMNS,
+                as_settings(GROCERY_COLUMNS),
                 commit_lines=5000,
                 rejects=state_dir / "rejected.jsonl",
                 on_commit=show,

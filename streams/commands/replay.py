@@ -7,17 +7,18 @@ import sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from producers.columns import parse_columns
+from streams.commands.format_options import format_options, format_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from producers.publish import Published
     from state.settings import CountingSettings
+    from streams.offline.known_logs import Planned
     from streams.offline.replay import Progress
 
 INTERRUPTED = 130
@@ -39,12 +40,7 @@ def _interruptible() -> Iterator[list[bool]]:
 @click.argument("logs", nargs=-1, required=True, metavar="LOG...", type=click.Path(path_type=Path))
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Directory to count into.")
 @click.option("--broker", metavar="HOST:PORT", help="Send the orders to the topic purchases of this broker instead.")
-@click.option(
-    "--columns",
-    callback=lambda _, __, text: parse_columns(text),
-    metavar="FIELD=COLUMN,...",
-    help="Columns with other names than customer_id, item_id, timestamp, quantity, order_id, type.",
-)
+@format_options
 @click.option(
     "--pair-window",
     type=click.IntRange(0),
@@ -72,13 +68,13 @@ def _interruptible() -> Iterator[list[bool]]:
     type=click.IntRange(1, 100),
     help="With --prequential: ask the lists of so many of the newest items held; visitors are served from 100.",
 )
+@click.option("--another-log", is_flag=True, help="A file that is not what was counted at its path is another log.")
 @click.option("--speed", default="max", metavar="max|N", help="With --broker: N times as fast as it happened.")
 @click.option("--topic-prefix", default="", help="With --broker: before the topic's name.")
 def replay(
     logs: tuple[Path, ...],
     state_dir: Path | None,
     broker: str | None,
-    columns: dict[str, str],
     pair_window: int | None,
     item_partitions: int | None,
     rejects: Path | None,
@@ -86,8 +82,10 @@ def replay(
     prequential: bool,
     score_one_in: int,
     score_seeds: int,
+    another_log: bool,
     speed: str,
     topic_prefix: str,
+    **options: Any,  # noqa: ANN401 - those of `format_options`
 ) -> None:
     """Count purchase logs into a state directory, or send them to Kafka, from where each stands.
 
@@ -114,7 +112,7 @@ def replay(
     if broker is not None:
         if prequential:
             raise click.UsageError("--prequential needs --state-dir: a worker scores what it counts by itself")
-        _send(logs, broker, columns, rejects or Path("rejected.jsonl"), speed, topic_prefix)
+        _send(logs, broker, options, rejects or Path("rejected.jsonl"), speed, topic_prefix)
         return
     assert state_dir is not None
     stored = settings_of(state_dir) or CountingSettings()
@@ -124,11 +122,12 @@ def replay(
     )
     with _interruptible() as asked:  # opening a large state takes a while too
         sample = (score_one_in, score_seeds) if prequential else None
-        _count(logs, state_dir, settings, columns, rejects or state_dir / "rejected.jsonl", commit_lines, sample, asked)
+        rejects = rejects or state_dir / "rejected.jsonl"
+        _count(logs, state_dir, settings, options, rejects, commit_lines, sample, asked, another=another_log)
 
 
 def _send(
-    logs: tuple[Path, ...], broker: str, columns: dict[str, str], rejects: Path, speed: str, topic_prefix: str
+    logs: tuple[Path, ...], broker: str, options: dict[str, Any], rejects: Path, speed: str, topic_prefix: str
 ) -> None:
     """Send logs to Kafka."""
     from streams.commands.kafka import replay_to_kafka
@@ -147,7 +146,7 @@ def _send(
         sent = replay_to_kafka(
             broker,
             logs,
-            columns,
+            format_settings(options)[0],
             speed=speed,
             topic_prefix=topic_prefix,
             on_progress=show,
@@ -168,15 +167,16 @@ def _count(
     logs: tuple[Path, ...],
     state_dir: Path,
     settings: CountingSettings,
-    columns: dict[str, str],
+    options: dict[str, Any],
     rejects: Path,
     commit_lines: int,
     sample: tuple[int, int] | None,
     asked: list[bool],
+    *,
+    another: bool,
 ) -> None:
     """Count logs into a state directory and bring its lists up to date; stop once `asked` holds something."""
     from streams.engine.embedded import Embedded
-    from streams.offline.replay import Progress
     from streams.offline.replay import replay as run
     from streams.progress import ProgressDisplay
     from streams.quality.offers import offers
@@ -190,25 +190,22 @@ def _count(
         prequential = Prequential(partial(offers, embedded.counts, seeds=seeds), settings.pair_window, one_in)
     try:
         with ProgressDisplay("replay", "lines") as display:
-            totals = Progress()
-            for place, log in enumerate(logs):
-
-                def show(progress: Progress, place: int = place) -> None:
-                    display.update((place + progress.fraction) / len(logs), progress.lines)
-
-                progress = run(
-                    embedded,
-                    [log],
-                    columns,
-                    commit_lines=commit_lines,
-                    rejects=rejects,
-                    on_commit=show,
-                    stop=lambda: bool(asked),
-                    prequential=prequential,
-                )
-                totals = totals.joined(progress)
-                if asked:
-                    break
+            told, profile = format_settings(options)
+            totals = run(
+                embedded,
+                logs,
+                told,
+                commit_lines=commit_lines,
+                rejects=rejects,
+                profile=profile,
+                another=another,
+                on_plan=_show_plan,
+                on_commit=lambda progress: display.update(
+                    (progress.files + progress.fraction) / len(logs), progress.lines
+                ),
+                stop=lambda: bool(asked),
+                prequential=prequential,
+            )
         _tell_replay(totals, embedded.counts[0].lines, rejects, state_dir, interrupted=bool(asked))
         if prequential is not None:
             click.echo("\n".join(quality_lines(embedded.histories.hit_counts)))
@@ -230,16 +227,54 @@ def _count(
         embedded.close()
 
 
+def _show_plan(planned: Planned) -> None:
+    """Say in one line what was assumed of a file."""
+    if planned.assumed:
+        click.echo(f"{planned.path}: {'; '.join(planned.assumed)}", err=True)
+    for warning in planned.warnings:
+        click.echo(f"note: {warning}", err=True)
+
+
+_ADVICE = {
+    "is not UTF-8": "--encoding",
+    "is below 1": "--negative-is-return, if these are returns",
+    "customer_id is missing": "--guest order, or --fill-down",
+    "is not a date": "--timestamp-format",
+    "is no time of the form": "--timestamp-format",
+    "is none of purchase": "--purchases and --returns; --columns type= ignores the column",
+    "is not a number": "--quantity-units, if a unit stands behind it",
+}
+"""Options that would take lines rejected for a reason."""
+
+
 def _tell_replay(progress: Progress, lines: int, rejects: Path, state_dir: Path, *, interrupted: bool) -> None:
     if progress.utc_assumed:
-        click.echo("timestamps without zone were taken for UTC", err=True)
+        click.echo("timestamps without zone were taken for UTC; --timezone names another", err=True)
+    for path in progress.unfinished:
+        click.echo(
+            f"{path}: the last line has no line end and is not counted yet; --count-last-line counts it", err=True
+        )
     if progress.lines == 0 and not interrupted:
         click.echo(f"nothing new: {state_dir} already stands at the end, {lines:,} lines")
         return
     counted = progress.lines - progress.rejected
     rate = progress.lines / max(sum(progress.commits_ms) / 1000, 1e-9)
     click.echo(f"{progress.lines:,} lines read, {counted:,} counted or duplicate, at {rate:,.0f} lines/s")
+    if progress.events:
+        click.echo(f"{progress.events:,} lines skipped: no purchases, or items left out")
+    if progress.fractions:
+        click.echo(f"{progress.fractions:,} quantities were fractions, each counted as one piece")
     if progress.rejected:
         click.echo(f"{progress.rejected:,} of {progress.lines:,} lines rejected, written to {rejects}")
+        for reason, count in progress.reasons.most_common(8):
+            advice = next((option for words, option in _ADVICE.items() if words in reason), "")
+            if count:
+                click.echo(f"  {count:>9,}  {reason}" + (f" ({advice})" if advice else ""))
+    for customer, share in progress.busy:
+        click.echo(
+            f"note: customer '{customer}' has {share:.0%} of the lines, which binds all items together; "
+            f"if these are guests, count into a new state with --missing {customer}",
+            err=True,
+        )
     if interrupted:
         click.echo(f"stopped at line {lines:,}, committed; the same command goes on from there")

@@ -15,7 +15,7 @@ from streams.engine.scores import DEFAULT_SCORE, Scoring
 from streams.engine.stages import count_deltas, count_orders, open_counts, open_histories
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -74,7 +74,7 @@ class Embedded:
         orders: Orders,
         end: int,
         rejected: int = 0,
-        sources: dict[str, int] | None = None,
+        logs: Mapping[str, bytes | None] | None = None,
         on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
         score: Score = lambda *_: {},
     ) -> npt.NDArray[np.int64]:
@@ -84,14 +84,14 @@ class Embedded:
             orders: what comes next in the log.
             end: log position after them.
             rejected: lines of this stretch that were rejected before they became orders.
-            sources: numbers to remember with the commit.
+            logs: what to keep with the commit about the logs that the orders are from.
             on_refused: told, before anything is durable, what is returned.
             score: told the orders before they are counted, as `count_orders` does; tallies them by UTC day.
 
         Returns:
             Positions of the returned lines whose item was not held.
         """
-        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, sources, on_refused, score)
+        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, logs, on_refused, score)
         for counts in self.counts:
             count_deltas(counts, [deltas])
         self.histories.acknowledge([commit])

@@ -74,7 +74,7 @@ def count_orders(
     orders: Orders,
     end: int,
     rejected: int = 0,
-    sources: dict[str, int] | None = None,
+    logs: Mapping[str, bytes | None] | None = None,
     on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
     score: Score = lambda *_: {},
 ) -> tuple[int, bytes, npt.NDArray[np.int64]]:
@@ -86,7 +86,7 @@ def count_orders(
         orders: what comes next in it.
         end: log position after them.
         rejected: lines in this stretch that were rejected before they became orders.
-        sources: numbers to remember with the commit.
+        logs: what to keep with the commit about the logs that the orders are from.
         on_refused: told, before the commit, the positions of returned lines whose item was not held.
         score: told the orders, with ids and with store numbers, and the histories before them; what it tallies of them
             by UTC day is committed with them.
@@ -128,7 +128,7 @@ def count_orders(
         outbox=packed,
         refused=refused,
         erased=erased.tolist(),
-        sources=sources or {},
+        logs=logs or {},
         hit_counts=hit_counts,
     )
     return commit, packed, refused

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from producers.errors import LogError
-from producers.logs import Log, fingerprint, open_log, same_log
+from producers.logs import Log, open_log
 from producers.orders import DAY_MS, Rejection
+from streams.offline.known_logs import KnownLog, plan
 from streams.offline.windows import commits, whole_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     import numpy.typing as npt
 
+    from producers.inspection.profiles import Profile
     from producers.logs import LogBatch
+    from producers.orders import Orders
     from streams.engine.embedded import Embedded
+    from streams.offline.known_logs import Planned
     from streams.quality.prequential import Prequential
 
 _HOPELESS_LINES = 1000
+BUSY_SHARE = 0.1
+BUSY_LINES = 1000
+NOT_HELD_REASON = "return of an item not held"
 _BEGIN = b'{"file":'
 """What a line of a rejects file begins with."""
 
@@ -39,6 +49,12 @@ class Progress:
         lines: order lines read in this run, whatever became of them.
         rejected: of those, how many were rejected.
         skipped: lines that were counted before.
+        files: files that are done.
+        fractions: quantities that were fractions, each counted as one piece.
+        events: lines that were no purchases, or items left out, and skipped.
+        reasons: how many lines were rejected, by reason.
+        busy: customers with many of a file's lines, and their shares.
+        unfinished: files of which a last line was left that may not be whole yet.
         utc_assumed: whether a timestamp without zone was taken for UTC.
         commits_ms: how long each commit took.
     """
@@ -48,20 +64,14 @@ class Progress:
     lines: int = 0
     rejected: int = 0
     skipped: int = 0
+    files: int = 0
     utc_assumed: bool = False
+    fractions: int = 0
+    events: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    busy: list[tuple[str, float]] = field(default_factory=list)
+    unfinished: list[Path] = field(default_factory=list)
     commits_ms: list[float] = field(default_factory=list)
-
-    def joined(self, later: Progress) -> Progress:
-        """This and what a run over the next file came to."""
-        return Progress(
-            later.path,
-            later.fraction,
-            self.lines + later.lines,
-            self.rejected + later.rejected,
-            self.skipped + later.skipped,
-            self.utc_assumed or later.utc_assumed,
-            self.commits_ms + later.commits_ms,
-        )
 
 
 class RejectsFile:
@@ -74,7 +84,7 @@ class RejectsFile:
         """Drop what was written of rows that the state does not stand for: they will be read, and rejected, again.
 
         Args:
-            positions: fingerprint of a log -> rows of it that are counted; what is told of other logs stays.
+            positions: name of a log -> rows of it that are counted; what is told of other logs stays.
 
         Raises:
             LogError: the file holds something else.
@@ -163,106 +173,196 @@ def _row(line: bytes) -> tuple[str, int] | None:
 def replay(
     embedded: Embedded,
     paths: Iterable[Path],
-    columns: Mapping[str, str],
+    settings: Mapping[str, Any],
     *,
     commit_lines: int,
     rejects: Path,
+    profile: Profile | None = None,
+    another: bool = False,
+    on_plan: Callable[[Planned], None] = lambda _: None,
     on_commit: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     prequential: Prequential | None = None,
 ) -> Progress:
-    """Count log files from where the state stands with each; a file that was counted before is passed over.
+    """Count log files from where the state stands with each.
 
     Args:
         embedded: the state.
         paths: the files, in order.
-        columns: field -> column of the files.
+        settings: attributes of the files' format, as in `LogFormat`; the others are found by looking at them.
         commit_lines: order lines a commit takes; an order is never divided.
         rejects: where rejected lines are kept.
+        profile: a profile that the files are read by.
+        another: whether a file that differs from what was counted at its path is another log.
+        on_plan: told of each file before it is counted.
         on_commit: told after each commit.
         stop: asked after each commit whether to stop.
         prequential: scores the orders of the windows of `streams.offline.windows`, before they are counted.
 
     Raises:
-        LogError: a file can't be read; what came before it is counted.
+        LogError: a file cannot be read, or is not what was counted of it; all are looked at before the first is
+            counted. If one turns out damaged, what stands before the damage is counted.
     """
     progress = Progress()
     file = RejectsFile(rejects)
-    sources = embedded.histories.sources
     latest_ms = int(time.time() * 1000) + DAY_MS
-    for path in paths:
-        source = _known(path, sources) or ":".join(map(str, fingerprint(path)))
-        digest = source.split(":")[0]
-        begin = sources.get(source, 0)
-        file.keep_before({digest: begin, **{name.split(":")[0]: rows for name, rows in sources.items()}})
-        progress.skipped += begin
-        log = open_log(path, columns, begin, latest_ms, max(65_536, commit_lines))
-        progress.path, progress.fraction = path, 0.0
-        for batch in whole_windows(log) if prequential else log:
-            _check_hope(log, batch)
-            for stretch, scored in commits(batch, commit_lines, windows=prequential is not None):
-                started = time.perf_counter()
-                rows = stretch.end - stretch.begin
-                not_held = embedded.count(
-                    stretch.orders,
-                    embedded.purchases_offset + rows,
-                    len(stretch.rejected),
-                    {source: stretch.end},
-                    _writer(file, log, digest, stretch),
-                    prequential.score if prequential is not None and scored else lambda *_: {},
+    histories = embedded.histories
+
+    with TemporaryDirectory(prefix=".replay-", dir=histories.path.parent) as scratch:
+
+        def planned(path: Path, place: int) -> Planned:
+            directory = Path(scratch, str(place))
+            directory.mkdir(exist_ok=True)
+            known = histories.logs, histories.sources
+            return plan(path, settings, *known, latest_ms, directory, profile=profile, another=another)
+
+        plans = [planned(path, place) for place, path in enumerate(paths)]
+        for place, one in enumerate(plans):
+            if place and one.first in {before.first for before in plans[:place]}:
+                one = planned(one.path, place)  # noqa: PLW2901 - it may be one of the files before it
+            progress.path, progress.fraction, progress.files = one.path, 0.0, place
+            progress.skipped += one.known.rows
+            on_plan(one)
+            if not one.unchanged:
+                batch_rows = max(65_536, commit_lines)
+                log = open_log(
+                    one.source, one.source_format, one.known.rows, latest_ms, batch_rows, limits=one.limits()
                 )
-                progress.commits_ms.append((time.perf_counter() - started) * 1000)
-                progress.lines += len(stretch.orders.item) + len(stretch.rejected)
-                progress.rejected += len(stretch.rejected) + len(not_held)
-                progress.fraction, progress.utc_assumed = log.fraction, log.utc_assumed
-                on_commit(progress)
-                if stop():
-                    return progress
-        progress.fraction = 1.0
+                log.path = one.path
+                file.keep_before({**_positions(histories.logs), one.name: one.known.rows})
+                _count(embedded, one, log, progress, file, commit_lines, on_commit, stop, prequential)
+                if log.unfinished or one.unfinished:
+                    progress.unfinished.append(one.path)
+            progress.fraction = 1.0
+            if stop():
+                break
     return progress
 
 
-def _known(path: Path, sources: Mapping[str, int]) -> str | None:
-    """The name under which a log is known: that of a file which begins alike."""
-    for name in sources:
-        digest, _, length = name.partition(":")
-        if length.isdigit() and same_log(path, digest, int(length)):
-            return name
-    return None
+def _count(
+    embedded: Embedded,
+    planned: Planned,
+    log: Log,
+    progress: Progress,
+    file: RejectsFile,
+    commit_lines: int,
+    on_commit: Callable[[Progress], None],
+    stop: Callable[[], bool],
+    prequential: Prequential | None,
+) -> None:
+    """Count one log from where it stands."""
+    digest = planned.digest
+    busiest = Busiest()
+    for batch in whole_windows(log) if prequential else log:
+        _check_hope(log, batch)
+        busiest.look_at(batch.orders)
+        for chunk, scored in commits(batch, commit_lines, windows=prequential is not None):
+            started = time.perf_counter()
+            if not planned.known.checkpoints:  # whether another file shares even one row
+                digest.update(chunk.content, 1)
+                planned.advance(digest)
+            digest.update(chunk.content, chunk.end)
+            planned.advance(digest)
+            documents: dict[str, bytes | None] = {planned.name: msgspec.json.encode(planned.known)}
+            if planned.legacy:
+                documents[planned.legacy] = None
+            reasons: list[str] = [rejection.reason for rejection in chunk.rejected]
+            not_held = embedded.count(
+                chunk.orders,
+                embedded.purchases_offset + chunk.end - chunk.begin,
+                len(chunk.rejected),
+                documents,
+                _writer(file, log, planned.name, chunk),
+                prequential.score if prequential is not None and scored else lambda *_: {},
+            )
+            progress.commits_ms.append((time.perf_counter() - started) * 1000)
+            progress.lines += len(chunk.orders.item) + len(chunk.rejected)
+            progress.rejected += len(chunk.rejected) + len(not_held)
+            progress.reasons.update(kind_of_reason(reason) for reason in reasons)
+            progress.reasons[NOT_HELD_REASON] += len(not_held)
+            progress.fraction = log.fraction
+            progress.utc_assumed |= log.utc_assumed
+            progress.fractions, progress.events = log.reader.fractions, log.reader.events + log.reader.excluded
+            on_commit(progress)
+            if stop():
+                return
+    progress.busy += busiest.found()
+
+
+def _positions(logs: Mapping[str, bytes]) -> dict[str, int]:
+    """Rows counted of each log that a state knows."""
+    return {name: msgspec.json.decode(document, type=KnownLog).rows for name, document in logs.items()}
+
+
+class Busiest:
+    """Watches for customers with more than a share of a log's lines: a guest account binds all items together."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._counts: Counter[str] = Counter()
+
+    def look_at(self, orders: Orders) -> None:
+        """Look at some orders."""
+        lines = np.bincount(orders.customer, np.diff(orders.start), len(orders.customers))
+        self._lines += len(orders.item)
+        many = np.flatnonzero(lines > BUSY_SHARE * len(orders.item)).tolist()
+        self._counts.update({orders.customers[place]: int(lines[place]) for place in many})
+
+    def found(self) -> list[tuple[str, float]]:
+        """The customers, with their shares of the lines."""
+        if self._lines < BUSY_LINES:
+            return []
+        return [
+            (name, count / self._lines)
+            for name, count in self._counts.most_common()
+            if count > BUSY_SHARE * self._lines
+        ]
+
+
+def kind_of_reason(reason: str) -> str:
+    """A reason without the value that it quotes.
+
+    >>> kind_of_reason("quantity '0' is below 1"), kind_of_reason("the line has 3 fields, the header 4")
+    ('quantity is below 1', 'the line has fewer or more fields than the header')
+    """
+    if reason.startswith("the line has "):
+        return "the line has fewer or more fields than the header"
+    return re.sub(r" '.*'(?= )| \d[\d,]* bytes,", "", reason)
 
 
 def _check_hope(log: Log, batch: LogBatch) -> None:
     """Refuse a log of which most of the first lines are bad.
 
     Raises:
-        LogError: more than half of its first 1,000 lines were rejected.
+        LogError: more than half of its first 1,000 lines, or of all, were rejected, and not for want of a customer.
     """
     if batch.begin > 0 or not batch.rejected:
         return
-    head = [rejection for rejection in batch.rejected if rejection.position < _HOPELESS_LINES]
-    lines = len(head) + int((batch.orders.position < _HOPELESS_LINES).sum())
-    if lines and len(head) > lines / 2:
+    bad = [rejection for rejection in batch.rejected if rejection.position < _HOPELESS_LINES]
+    head = [rejection for rejection in bad if rejection.reason != "customer_id is missing"]
+    lines = len(bad) + int((batch.orders.position < _HOPELESS_LINES).sum())
+    if (batch.end >= _HOPELESS_LINES or log.fraction >= 1) and len(head) > lines / 2:
         reasons = [rejection.reason for rejection in head]
         often = max(set(reasons), key=reasons.count)
         raise LogError(
             f"{log.path}: {len(head)} of the first {lines} lines are bad, the first at {log.place(head[0].position)}, "
-            f"most often because: {often}; nothing was counted: is --columns right?"
+            f"most often because: {often}; nothing was counted; `alsobought inspect` shows how the file is read"
         )
 
 
-def _writer(file: RejectsFile, log: Log, digest: str, stretch: LogBatch) -> Callable[[npt.NDArray[np.int64]], None]:
-    """Writes what is rejected of a stretch, with the returns refused at the positions that it is told."""
+def _writer(file: RejectsFile, log: Log, digest: str, chunk: LogBatch) -> Callable[[npt.NDArray[np.int64]], None]:
+    """Writes what is rejected of a chunk, with the returns refused at the positions that it is told."""
 
     def write(refused: npt.NDArray[np.int64]) -> None:
-        returns = [_not_held(stretch, position) for position in refused.tolist()]
-        file.write(log, digest, sorted([*stretch.rejected, *returns]))
+        returns = [_not_held(chunk, position) for position in refused.tolist()]
+        file.write(log, digest, sorted([*chunk.rejected, *returns]))
 
     return write
 
 
-def _not_held(stretch: LogBatch, position: int) -> Rejection:
+def _not_held(chunk: LogBatch, position: int) -> Rejection:
     """The rejection of a return of something the customer does not hold."""
-    orders = stretch.orders
+    orders = chunk.orders
     line = int(np.searchsorted(orders.position, position))
     order = int(np.searchsorted(orders.start, line, "right")) - 1
     record = {
@@ -272,4 +372,4 @@ def _not_held(stretch: LogBatch, position: int) -> Rejection:
         "quantity": int(orders.quantity[line]),
         "type": "return",
     }
-    return Rejection(position, "return of an item not held", msgspec.json.encode(record).decode())
+    return Rejection(position, NOT_HELD_REASON, msgspec.json.encode(record).decode())

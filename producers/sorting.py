@@ -1,0 +1,115 @@
+"""A log in order of time, in bounded memory: its rows divided among files by time, each sorted by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from producers.arrays import texts
+from producers.errors import LogError
+from producers.fields import FieldReader
+from producers.json_logs import RECORD
+from producers.log_format import LogFormat, with_settings
+from producers.logs import open_format
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from producers.arrays import Whole
+    from producers.chunks import Content, Format
+
+ROWS_AT_ONCE = 1_000_000
+_SAMPLED = 64
+_KEYS = ("time", "order_id", "customer_id", "item_id", "type", "quantity", "timestamp", RECORD)
+
+
+def sort_log(path: Path, log_format: LogFormat, directory: Path) -> tuple[Path, LogFormat]:
+    """Write the rows of a log by time; ties by order, customer and item, so that every order of a file gives the same.
+
+    Rows without a time, and lines that are no rows, come last.
+
+    Args:
+        path: the file.
+        log_format: how it is read.
+        directory: where to write.
+
+    Returns:
+        The sorted file, and how it is read.
+
+    Raises:
+        LogError: the log cannot be read, or is damaged.
+    """
+    log = open_format(path, log_format)
+    reader = FieldReader(log_format)
+    sampled = [_times(log, content, reader)[::_SAMPLED] for content in log.contents()]
+    times = np.sort(np.concatenate(sampled)) if sampled else np.zeros(0, np.int64)
+    parts = max(1, len(times) * _SAMPLED // ROWS_AT_ONCE)
+    bounds = np.unique([times[len(times) * part // parts] for part in range(1, parts)])
+    writers: dict[int, pa.RecordBatchFileWriter] = {}
+    try:
+        for content in log.contents():
+            table = _table(content, _times(log, content, reader))
+            part_of = np.searchsorted(bounds, table.column("time").to_numpy(), "right")
+            for part in np.unique(part_of).tolist():
+                rows = table.filter(pa.array(part_of == part))
+                if part not in writers:
+                    writers[part] = pa.ipc.new_file(str(directory / f"{part}.arrow"), rows.schema)
+                writers[part].write_table(rows)
+    finally:
+        for writer in writers.values():
+            writer.close()
+    if not writers:
+        raise LogError(f"{path} holds no rows")
+    return _merged(sorted(writers), log_format, directory)
+
+
+def _merged(parts: list[int], log_format: LogFormat, directory: Path) -> tuple[Path, LogFormat]:
+    """The parts, sorted, one behind the other."""
+    rows = directory / "sorted.parquet"
+    records = directory / "sorted.jsonl"
+    writer: pq.ParquetWriter | None = None
+    with records.open("wb") as lines:
+        for part in parts:
+            with pa.memory_map(str(directory / f"{part}.arrow")) as source:
+                table = pa.ipc.open_file(source).read_all()
+                keys = [(name, "ascending") for name in _KEYS if name in table.column_names]
+                table = table.sort_by(keys).drop_columns(["time"])
+                if RECORD in table.column_names:
+                    lines.writelines(record + b"\n" for record in table.column(RECORD).to_pylist())
+                else:
+                    writer = writer or pq.ParquetWriter(rows, table.schema)
+                    writer.write_table(table, row_group_size=65_536)
+            (directory / f"{part}.arrow").unlink()
+    settings = {"order": "sort", "compression": "none", "encoding": "utf-8", "count_last_line": True}
+    if writer is None:
+        return records, with_settings(log_format, settings)
+    writer.close()
+    return rows, LogFormat.from_settings(
+        {**log_format.differences(), **settings, "container": "parquet", "columns": {}, "fill_down": ()}
+    )
+
+
+def _times(log: Format, content: Content, reader: FieldReader) -> Whole:
+    """(n,) the time of each row; the largest number where there is none."""
+    times = np.full(len(content.positions), np.iinfo(np.int64).max)
+    if RECORD in content.columns:
+        orders, _, _ = log.read(content, reader)
+        times[np.searchsorted(content.positions, orders.after - 1)] = orders.time
+        return times
+    column = content.columns["timestamp"]
+    time, readable = reader.timestamps.read_column(texts(column) if pa.types.is_binary(column.type) else column)
+    times[readable] = time[readable]
+    return times
+
+
+def _table(content: Content, times: Whole) -> pa.Table:
+    """The rows with their times; numbers of ids as text, so that ties are the same in every format."""
+    columns = {"time": pa.array(times)}
+    for name, column in content.columns.items():
+        is_text = pa.types.is_binary(column.type) or name == "timestamp" or pa.types.is_temporal(column.type)
+        columns[name] = column if is_text else pc.cast(column, pa.string())
+    return pa.table(columns)

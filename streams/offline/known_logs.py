@@ -1,0 +1,425 @@
+"""Which log a file is: one counted before, perhaps grown since, or another; and how it is read.
+
+A log is known by the digest of every row that was read of it. A file that begins with these rows is the log, and is
+counted from where it stood; another file that only begins alike is another log. A log at its old path whose past is no
+longer what was counted is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from producers.arrays import present
+from producers.chunks import Limit
+from producers.errors import LogError, Undecided
+from producers.fields import FieldReader
+from producers.log_format import LogFormat, with_settings
+from producers.logs import open_format, plain_format, same_log
+from producers.sorting import sort_log
+from producers.survey import Disorder, RowDigest, Survey, WrongEncoding, survey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from producers.inspection.profiles import Profile
+
+MOST_CHECKPOINTS = 128
+FIRST_ROWS = 1000
+_EVENT_NAMES = re.compile(r"event|action|activity|behavio|interaction", re.IGNORECASE)
+
+
+class KnownLog(msgspec.Struct):
+    """What a state keeps about a log.
+
+    Attributes:
+        path: where it was read last.
+        rows: up to which row it is counted.
+        digest: of these rows.
+        checkpoints: digests of fewer rows, by rising rows: (rows, digest).
+        settled: how it is read, as `LogFormat.differences`.
+        limits: how late an order can be: (rows, milliseconds since 1970 UTC).
+        total_rows, size, modified_ns: of the file when it was looked at.
+        oldest_ms, newest_ms: its first and last time.
+    """
+
+    path: str
+    rows: int = 0
+    digest: str = ""
+    checkpoints: list[tuple[int, str]] = []
+    settled: dict[str, Any] = {}
+    limits: list[tuple[int, int]] = []
+    total_rows: int = 0
+    size: int = -1
+    modified_ns: int = -1
+    oldest_ms: int | None = None
+    newest_ms: int | None = None
+
+
+class LogChanged(LogError):
+    """A log is no longer what was counted of it."""
+
+
+@dataclass(slots=True)
+class Planned:
+    """A file to count.
+
+    Attributes:
+        path: the file.
+        name: by which the state knows the log.
+        log_format: how it is read.
+        source: where its rows are read: the file, or a sorted copy.
+        source_format: how that is read.
+        known: what the state keeps about it, up to date but for the rows to be counted.
+        digest: of the rows counted before.
+        legacy: the name by which a state written before knew the log; "" if none.
+        assumed: what was found and differs from a plain log, a sentence each.
+        warnings: what a person should know.
+        unfinished: whether a last line may not be whole yet.
+        unchanged: whether nothing has been added since it was counted.
+        first: digest of its first row.
+    """
+
+    path: Path
+    name: str
+    log_format: LogFormat
+    source: Path
+    source_format: LogFormat
+    known: KnownLog
+    digest: RowDigest
+    legacy: str = ""
+    assumed: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    unfinished: bool = False
+    unchanged: bool = False
+    first: str = ""
+
+    def limits(self) -> list[Limit]:
+        """How late an order of each row can be."""
+        return [Limit(rows, latest_ms) for rows, latest_ms in self.known.limits]
+
+    def advance(self, digest: RowDigest) -> None:
+        """Take note that the log is counted up to where a digest stands."""
+        known = self.known
+        text = digest.hexdigest()
+        known.rows, known.digest = digest.rows, text
+        known.checkpoints.append((digest.rows, text))
+        if len(known.checkpoints) > MOST_CHECKPOINTS:
+            first, *rest = known.checkpoints
+            known.checkpoints = [first, *rest[1::2]]
+
+
+def plan(
+    path: Path,
+    settings: Mapping[str, Any],
+    logs: Mapping[str, bytes],
+    sources: Mapping[str, int],
+    latest_ms: int,
+    scratch: Path,
+    *,
+    profile: Profile | None = None,
+    another: bool = False,
+) -> Planned:
+    """Find out which log a file is, look at all of it, and settle how it is read.
+
+    Args:
+        path: the file.
+        settings: attributes of its format that the user has named.
+        logs: what the state keeps about the logs it has counted, by name.
+        sources: the same of states written before: "digest:length" of a log's first bytes -> rows counted.
+        latest_ms: how late an order can be, if the log's rows have not been seen before.
+        scratch: where a sorted copy is written, if one is needed.
+        profile: a profile that the file is read by.
+        another: whether a file that differs from what was counted at its path is another log.
+
+    Raises:
+        LogError: the file cannot be read so, is not in order, or its past has changed.
+        Undecided: only the user can tell how it is read.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise LogError(f"{path} cannot be read: {error.strerror or error}") from None
+    known = {name: msgspec.json.decode(document, type=KnownLog) for name, document in logs.items()}
+    here = str(path.resolve())
+    same = [name for name, one in known.items() if one.path == here]
+    for name in reversed(same):
+        one = known[name]
+        if (one.size, one.modified_ns, one.rows) == (stat.st_size, stat.st_mtime_ns, one.total_rows):
+            log_format = _agreed(path, one, settings)
+            return Planned(path, name, log_format, path, log_format, one, RowDigest(), unchanged=True)
+    for name in reversed(same):
+        try:
+            planned = _same_path(path, name, known[name], settings, latest_ms, scratch)
+        except LogChanged:
+            if not another:
+                raise
+            planned = None
+        if planned is not None:
+            return _looked_at(planned, stat.st_size, stat.st_mtime_ns, latest_ms)
+    log_format, assumed, warnings = settle(path, settings, profile)
+    legacy = next((name for name, _ in sources.items() if _is_legacy(path, name)), "")
+    others = {name: one for name, one in known.items() if name not in same and one.rows}
+    rows = {one.rows for one in others.values()} | ({sources[legacy]} if legacy else set())
+    found, log_format = _survey(path, log_format, settings, latest_ms, rows, assumed)
+    source, source_format = _readable(path, log_format, scratch)
+    if source != path:
+        found = survey(source, source_format, latest_ms, {1, *rows}, any_bytes=True)
+    planned = Planned(path, "", log_format, source, source_format, KnownLog(here), RowDigest())
+    planned.legacy, planned.assumed, planned.warnings, planned.unfinished = legacy, assumed, warnings, found.unfinished
+    grown = next(
+        (
+            name
+            for name, one in sorted(others.items(), key=lambda pair: -pair[1].rows)
+            if one.rows in found.digests
+            and found.digests[one.rows].hexdigest() == one.digest
+            and (one.rows > 1 or found.rows == one.rows or not Path(one.path).exists())
+        ),
+        None,
+    )
+    if grown is not None:
+        planned.name, planned.known, planned.digest = grown, known[grown], found.digests[known[grown].rows]
+        planned.known.path = here
+    elif legacy:
+        if sources[legacy] not in found.digests:
+            raise LogError(
+                f"{path} has {found.rows:,} rows, too few to go on from row {sources[legacy]:,}: "
+                "is it still the same log?"
+            )
+        planned.digest = found.digests[sources[legacy]]
+        planned.known.rows = sources[legacy]
+        planned.known.checkpoints = [(1, found.digests[1].hexdigest())] if planned.known.rows else []
+    planned.name = planned.name or f"{len(logs) + 1:05}-{_name(path)}"
+    planned.first = found.digests[1].hexdigest() if 1 in found.digests else ""
+    planned.known.oldest_ms, planned.known.newest_ms = found.oldest_ms, found.newest_ms
+    planned.known.total_rows = found.rows
+    if not grown and not legacy and found.oldest_ms is not None:
+        planned.warnings += _overlaps(path, found.oldest_ms, known.values())
+    return _looked_at(planned, stat.st_size, stat.st_mtime_ns, latest_ms)
+
+
+def _name(path: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", path.name)[-60:]
+
+
+def _looked_at(planned: Planned, size: int, modified_ns: int, latest_ms: int) -> Planned:
+    """The same, with what belongs to rows that are seen for the first time."""
+    known = planned.known
+    known.size, known.modified_ns = size, modified_ns
+    known.settled = msgspec.json.decode(planned.log_format.to_json())
+    seen = known.limits[-1][0] if known.limits else 0
+    if known.total_rows > seen:
+        known.limits.append((known.total_rows, latest_ms))
+    return planned
+
+
+def _agreed(path: Path, known: KnownLog, settings: Mapping[str, Any]) -> LogFormat:
+    """How a log is read that was read before.
+
+    Raises:
+        LogError: it is asked for otherwise now.
+    """
+    settled = LogFormat.from_settings(known.settled)
+    asked = with_settings(settled, settings)
+    free: dict[str, Any] = {"order": "time", "count_last_line": False}
+    if replace(asked, **free) != replace(settled, **free):
+        differing = {
+            name: value for name, value in asked.differences().items() if value != settled.differences().get(name)
+        }
+        shown = ", ".join(f"{name.replace('_', ' ')} {value!r}" for name, value in differing.items())
+        raise LogError(
+            f"{path} was counted up to row {known.rows:,} with another format than is asked for now ({shown}): "
+            "name the same options again, or replay it into a new --state-dir"
+        )
+    return asked
+
+
+def _same_path(
+    path: Path, name: str, known: KnownLog, settings: Mapping[str, Any], latest_ms: int, scratch: Path
+) -> Planned | None:
+    """The log at a path where one was counted before; None if it is another one from its first row on.
+
+    Raises:
+        LogError: its past has changed, it is shorter, or a later line contradicts what was settled.
+    """
+    checked = [1, known.rows, *(rows for rows, _ in known.checkpoints)]
+    log_format = LogFormat.from_settings(known.settled)
+    any_bytes = log_format.encoding == "utf-8"  # a damaged line may have come since; it is rejected
+    try:
+        source, source_format = _readable(path, log_format, scratch)
+        try:
+            found = survey(source, source_format, latest_ms, checked, any_bytes=any_bytes)
+        except Disorder:
+            loose = replace(source_format, order="as-it-stands")
+            found = survey(source, loose, latest_ms, checked, any_bytes=any_bytes)
+            before = found.digests.get(known.rows)
+            if before is not None and before.hexdigest() == known.digest and settings.get("order") != "as-it-stands":
+                raise
+    except Disorder:
+        raise
+    except LogError:
+        return None
+    matched = 0
+    for rows, digest in [*known.checkpoints, (known.rows, known.digest)]:
+        if rows not in found.digests or found.digests[rows].hexdigest() != digest:
+            if not matched:
+                return None
+            log = open_format(source, source_format)
+            if rows not in found.digests and found.rows < known.rows:
+                raise LogChanged(
+                    f"{path} has {found.rows:,} rows; {known.rows:,} of it are counted: it has become shorter, or is "
+                    "another log. Fetch it again; if it is another log, add --another-log; to count what it is now, "
+                    "replay it into a new --state-dir"
+                )
+            raise LogChanged(
+                f"{path} has changed since it was counted, between {log.place(matched)} and {log.place(rows - 1)}: "
+                "counting on would skip or repeat lines. Restore the file, or replay it into a new --state-dir; "
+                "if it is another log that begins alike, add --another-log"
+            )
+        matched = rows
+    log_format = _agreed(path, known, settings)
+    log_format = replace(log_format, number_columns=_numbers(path, log_format, found, known))
+    known.total_rows = found.rows
+    known.newest_ms = found.newest_ms
+    past = found.digests.get(known.rows, RowDigest())
+    if source == path:
+        source_format = log_format
+    return Planned(path, name, log_format, source, source_format, known, past, unfinished=found.unfinished)
+
+
+def _readable(path: Path, log_format: LogFormat, scratch: Path) -> tuple[Path, LogFormat]:
+    """Where a log's rows are read, and how: a sorted copy if that is asked for."""
+    if log_format.order != "sort":
+        return path, log_format
+    return sort_log(path, log_format, scratch)
+
+
+def _numbers(path: Path, log_format: LogFormat, found: Survey, known: KnownLog) -> tuple[str, ...]:
+    for name in log_format.number_columns:
+        if name in found.first_texts and found.first_texts[name] >= known.rows:
+            place = open_format(path, log_format).place(found.first_texts[name])
+            raise LogError(
+                f"{path} {place}: {name} is no number, as all before it were, so that 17.0 was counted as 17: "
+                "replay the log into a new --state-dir"
+            )
+    return log_format.number_columns or (() if known.rows else found.number_columns)
+
+
+def settle(
+    path: Path, settings: Mapping[str, Any], profile: Profile | None = None
+) -> tuple[LogFormat, list[str], list[str]]:
+    """How a log is read that was not read before, what was assumed, and what a person should know.
+
+    Raises:
+        LogError: it cannot be read.
+        Undecided: only the user can tell how.
+    """
+    from producers.inspection.inspection import inspect  # noqa: PLC0415 - plain logs do without
+
+    plain = None if profile is not None else _plain(path, settings)
+    if plain is not None:
+        return plain, [], []
+    found = inspect(path, settings, profile)
+    if found.question is not None:
+        raise Undecided(f"{found.question}; nothing was counted")
+    if found.unconfirmed or found.log_format is None:
+        import shlex  # noqa: PLC0415
+
+        options = shlex.join(found.options)
+        said = "; ".join(found.assumed)
+        raise Undecided(
+            f"{path}: {said or 'its columns have other names'}. If that is right, add {options}; nothing was counted. "
+            f"`alsobought inspect {shlex.quote(str(path))}` shows more"
+        )
+    return replace(found.log_format, number_columns=()), found.assumed, found.warnings
+
+
+def _plain(path: Path, settings: Mapping[str, Any]) -> LogFormat | None:
+    """The format of a log that is what its name says, of which the first rows leave no question; None of others."""
+    try:
+        columns = {name: paths[0] for name, paths in settings.get("columns", {}).items()}
+        log_format = with_settings(plain_format(path, {}), {**settings, "columns": settings.get("columns", {})})
+        if any("+" in column for column in columns.values()):
+            return None
+        with path.open("rb") as file:
+            head = file.read(4)
+        magic = {"parquet": b"PAR1", "csv": b"", "jsonl": b"{"}[log_format.container]
+        packed = head.startswith(b"\x1f\x8b")
+        if packed != (log_format.compression == "gzip") or (not packed and not head.lstrip().startswith(magic)):
+            return None
+        log = open_format(path, log_format)
+        reader = FieldReader(log_format)
+        if not log_format.purchases and any(map(_EVENT_NAMES.search, log.names)):
+            return None
+        for content in islice(log.contents(), 1):
+            _, _, rejected = log.read(content.cut(0, FIRST_ROWS), reader)
+            first = [line for line in [*rejected, *content.rejected] if line.position < FIRST_ROWS]
+            rows = min(content.end, FIRST_ROWS)
+            times = content.columns.get("timestamp")
+            if len(first) > rows / 2 or (times is not None and not present(times).any()):
+                return None
+    except (LogError, OSError):
+        return None
+    return log_format
+
+
+def _survey(
+    path: Path,
+    log_format: LogFormat,
+    settings: Mapping[str, Any],
+    latest_ms: int,
+    rows: set[int],
+    assumed: list[str],
+) -> tuple[Survey, LogFormat]:
+    """Look at all of a log; what its encoding is, and whether ids are numbers, is settled then."""
+    told = "encoding" in settings
+    try:
+        found = survey(path, log_format, latest_ms, {1, *rows}, any_bytes=told)
+    except WrongEncoding:
+        if log_format.container == "parquet":
+            raise
+        log_format = replace(log_format, encoding=_encoding(path, log_format))
+        assumed.append(f"its text is {log_format.encoding}")
+        found = survey(path, log_format, latest_ms, {1, *rows}, any_bytes=True)
+    if not log_format.number_columns and found.number_columns:
+        log_format = replace(log_format, number_columns=found.number_columns)
+        assumed.append(f"{' and '.join(found.number_columns)} hold whole numbers, so that 17.0 is 17")
+    return found, log_format
+
+
+def _encoding(path: Path, log_format: LogFormat) -> str:
+    """The encoding of a text that is not UTF-8.
+
+    Raises:
+        Undecided: only the user can tell.
+    """
+    from producers.inspection.text import encoding_of  # noqa: PLC0415 - plain logs do without
+    from producers.sources import Source  # noqa: PLC0415
+
+    with Source(path, log_format.compression, log_format.member).open() as stream:
+        parts: list[bytes] = []
+        while chunk := stream.read(1 << 20):
+            if not chunk.isascii() or not parts:
+                parts.append(chunk)
+    return encoding_of(path, parts[:32], whole=len(parts) <= 1)
+
+
+def _is_legacy(path: Path, name: str) -> bool:
+    digest, _, length = name.partition(":")
+    return length.isdigit() and same_log(path, digest, int(length))
+
+
+def _overlaps(path: Path, oldest_ms: int, known: Sequence[KnownLog] | Any) -> list[str]:  # noqa: ANN401
+    newest = max((one.newest_ms for one in known if one.newest_ms is not None and one.rows), default=None)
+    if newest is None or oldest_ms > newest:
+        return []
+    text = (
+        f"{path} begins before the end of what is counted: orders that are in both are counted twice, "
+        "unless they have an order id that is among the last 64 of their customer"
+    )
+    return [text]

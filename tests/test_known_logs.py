@@ -1,0 +1,243 @@
+"""Logs that were counted before: grown, changed, renamed, or others that begin alike."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from tests.commands import called, output_of, refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD = "customer_id,item_id,timestamp\n"
+HEARTBEAT = "shop,heartbeat,2024-01-01\n"
+
+
+def lines(*names: str, day: int = 2) -> str:
+    return "".join(f"{name},tea,2024-01-{day:02}\n" for name in names)
+
+
+def write(path: Path, text: str) -> Path:
+    """A log of that ending, which says of which format."""
+    if path.suffix == ".csv":
+        path.write_text(HEAD + text)
+    elif path.suffix == ".gz":
+        path.write_bytes(gzip.compress((HEAD + text).encode()))
+    elif path.suffix == ".jsonl":
+        rows = [dict(zip(HEAD.strip().split(","), row.split(","), strict=True)) for row in text.splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa_csv.read_csv(pa.py_buffer((HEAD + text).encode())), path, row_group_size=2)
+    return path
+
+
+def counted(state: Path) -> int:
+    """Order lines that the state stands for."""
+    return int(json.loads(output_of("related", "tea", "--state-dir", state, "--json"))["as_of"]["lines"])
+
+
+ENDINGS = [".csv", ".csv.gz", ".jsonl", ".parquet"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_another_file_with_the_same_first_lines_is_another_log(tmp_path: Path, ending: str) -> None:
+    """A heartbeat as first line each day once cost the lines of every day but the first."""
+    first = write(tmp_path / f"monday{ending}", HEARTBEAT + lines("ann", "bob"))
+    second = write(tmp_path / f"tuesday{ending}", HEARTBEAT + lines("cy", "dan", "eve", day=3))
+    output_of("replay", first, "--state-dir", tmp_path / "state")
+
+    assert "4 lines read" in output_of("replay", second, "--state-dir", tmp_path / "state")
+    assert counted(tmp_path / "state") == 7
+    assert "nothing new" in output_of("replay", first, second, "--state-dir", tmp_path / "state")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_log_that_has_grown_goes_on_also_under_another_name(tmp_path: Path, ending: str) -> None:
+    path = write(tmp_path / f"orders{ending}", lines("ann", "bob"))
+    output_of("replay", path, "--state-dir", tmp_path / "state")
+
+    write(path, lines("ann", "bob") + lines("cy", day=3))
+    assert "1 lines read" in output_of("replay", path, "--state-dir", tmp_path / "state")
+
+    write(path, lines("ann", "bob") + lines("cy", day=3) + lines("dan", "eve", day=4))
+    renamed = path.rename(tmp_path / f"all{ending}")
+    assert "2 lines read" in output_of("replay", renamed, "--state-dir", tmp_path / "state")
+    assert counted(tmp_path / "state") == 5
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    "changed", [lines("ann", "cy", "dan", "eve"), lines("ann", "bob", "cy", "Dan", "eve"), lines("ann", "bob")]
+)
+def test_a_past_that_has_changed_is_an_error_that_says_where(tmp_path: Path, ending: str, changed: str) -> None:
+    """A line taken out of the middle would shift all others: one skipped, or one counted twice."""
+    path = write(tmp_path / f"orders{ending}", lines("ann", "bob", "cy", "dan"))
+    output_of("replay", path, "--state-dir", tmp_path / "state", "--commit-lines", "1")
+
+    write(path, changed)
+    message = refused("replay", path, "--state-dir", tmp_path / "state")
+
+    if changed == lines("ann", "bob"):
+        assert "has 2 rows; 4 of it are counted: it has become shorter" in message
+    else:
+        row = 3 if "Dan" in changed else 1
+        row += {".csv": 2, ".gz": 2, ".jsonl": 1, ".parquet": 0}[path.suffix]
+        word = "row" if ending == ".parquet" else "line"
+        assert f"has changed since it was counted, between {word} {row} and {word} {row}:" in message
+    assert counted(tmp_path / "state") == 4
+    assert called("replay", path, "--state-dir", tmp_path / "state", "--another-log").exit_code == 0
+    assert counted(tmp_path / "state") == 4 + changed.count("\n")
+
+
+def test_columns_that_are_not_read_may_change(tmp_path: Path) -> None:
+    """A title corrected in a re-export changes no count."""
+    path = tmp_path / "orders.csv"
+    path.write_text("customer_id,item_id,timestamp,title\nann,tea,2024-01-01,Te\nbob,tea,2024-01-02,Te\n")
+    output_of("replay", path, "--state-dir", tmp_path / "state")
+
+    path.write_text("customer_id,item_id,timestamp,title\nann,tea,2024-01-01,Tea\nbob,tea,2024-01-02,Tea\n")
+
+    assert "nothing new" in output_of("replay", path, "--state-dir", tmp_path / "state")
+
+
+def test_the_same_files_twice_in_one_call_count_once(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.csv", lines("ann", "bob"))
+    copy = write(tmp_path / "b.csv", lines("ann", "bob"))
+
+    output_of("replay", first, copy, first, "--state-dir", tmp_path / "state")
+
+    assert counted(tmp_path / "state") == 2
+
+
+def test_a_log_counted_with_other_columns_is_not_counted_on(tmp_path: Path) -> None:
+    """Half of its orders would have ids and half not."""
+    path = tmp_path / "orders.csv"
+    path.write_text("customer_id,item_id,timestamp,basket\nann,tea,2024-01-01,1\n")
+    output_of("replay", path, "--state-dir", tmp_path / "state")
+
+    message = refused("replay", path, "--state-dir", tmp_path / "state", "--columns", "order_id=basket")
+
+    assert "with another format than is asked for now" in message
+
+
+def test_all_files_are_looked_at_before_the_first_is_counted(tmp_path: Path) -> None:
+    good = write(tmp_path / "a.csv", lines("ann", "bob"))
+    bad = tmp_path / "b.csv"
+    bad.write_text("nothing,of,use\n1,2,3\n")
+
+    assert "b.csv" in refused("replay", good, bad, "--state-dir", tmp_path / "state")
+    assert "2 lines read" in output_of("replay", good, "--state-dir", tmp_path / "state")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_disorder_is_noticed_before_anything_is_counted(tmp_path: Path, ending: str) -> None:
+    path = write(tmp_path / f"orders{ending}", lines("ann", day=9) + lines("bob", day=3) + lines("cy", day=5))
+    state = tmp_path / "state"
+
+    message = refused("replay", path, "--state-dir", state)
+
+    assert "is not in order of time" in message
+    assert "6 days older than a line before it" in message
+    assert "Add --sort to count it in order, or --as-it-stands" in message
+    assert "3 lines read" in output_of("replay", path, "--state-dir", state, "--sort")
+    assert "3 lines read" in output_of("replay", path, "--state-dir", tmp_path / "other", "--as-it-stands")
+    assert "nothing new" in output_of("replay", path, "--state-dir", state, "--sort")
+
+
+def test_sorted_every_order_of_a_log_gives_the_same_bytes(tmp_path: Path) -> None:
+    rows = [f"c{number % 7},i{number % 5},2024-01-{1 + number * 5 % 28:02},{number % 3}" for number in range(80)]
+    exports = set()
+    for number, order in enumerate((rows, rows[::-1], sorted(rows), rows[40:] + rows[:40])):
+        path = tmp_path / f"{number}.csv"
+        path.write_text("customer_id,item_id,timestamp,order_id\n" + "".join(f"{row}\n" for row in order))
+        output_of("replay", path, "--state-dir", tmp_path / str(number), "--sort")
+        out = tmp_path / f"{number}.jsonl"
+        output_of("export", "--state-dir", tmp_path / str(number), "--out", out)
+        exports.add(out.read_bytes())
+
+    assert len(exports) == 1
+
+
+def test_an_encoding_is_found_for_the_whole_file(tmp_path: Path) -> None:
+    """Lines with umlauts were rejected and the others counted: a biased half."""
+    path = tmp_path / "orders.csv"
+    names = "".join(f"c{number},tee,2024-01-02\n" for number in range(2000))
+    path.write_bytes((HEAD + names + "jürgen,tee,2024-01-02\njürgen,müsli,2024-01-02\n").encode("latin-1"))
+
+    output_of("replay", path, "--state-dir", tmp_path / "state")
+
+    assert json.loads(output_of("customer", "jürgen", "--state-dir", tmp_path / "state", "--json"))["items_held"] == 2
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_whole_numbers_written_as_floats_are_the_same_customers(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"orders{ending}"
+    first, second = ("17001.0,tea,2024-01-02\n", "17001,milk,2024-01-02\n")
+    if ending == ".parquet":
+        table = pa.table(
+            {"customer_id": [17001.0, 17001.0], "item_id": ["tea", "milk"], "timestamp": ["2024-01-02"] * 2}
+        )
+        pq.write_table(table, path)
+    else:
+        write(path, first + second)
+
+    output_of("replay", path, "--state-dir", tmp_path / "state")
+
+    assert json.loads(output_of("customer", "17001", "--state-dir", tmp_path / "state", "--json"))["items_held"] == 2
+
+
+def test_a_customer_with_many_of_the_lines_is_named(tmp_path: Path) -> None:
+    rows = "".join(f"{0 if number % 3 else number},i{number % 50},2024-01-02\n" for number in range(1, 2000))
+    path = write(tmp_path / "orders.csv", rows)
+
+    result = called("replay", path, "--state-dir", tmp_path / "state")
+    assert "customer '0' has 67% of the lines" in result.stderr
+    assert "--missing 0" in result.stderr
+
+    output_of("replay", path, "--state-dir", tmp_path / "other", "--missing", "0,-1")
+    assert called("customer", "0", "--state-dir", tmp_path / "other").exit_code == 1
+
+
+def test_events_are_purchases_only_if_somebody_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    events = ["view", "addtocart", "transaction", "view"] * 5
+    path.write_text(
+        "customer_id,item_id,timestamp,event\n"
+        + "".join(f"c{number},i{number},2024-01-02,{event}\n" for number, event in enumerate(events))
+    )
+
+    message = refused("replay", path, "--state-dir", tmp_path / "state")
+
+    assert "--purchases event=transaction" in message
+    out = output_of("replay", path, "--state-dir", tmp_path / "state", "--purchases", "event=transaction")
+    assert "5 lines read, 5 counted" in out
+    assert "15 lines skipped" in out
+
+
+def test_a_state_written_before_goes_on_where_it_stands(tmp_path: Path) -> None:
+    """It knows its logs by their first MiB."""
+    import hashlib  # noqa: PLC0415
+
+    from producers.logs import open_log  # noqa: PLC0415
+    from state.settings import CountingSettings  # noqa: PLC0415
+    from streams.engine.embedded import Embedded  # noqa: PLC0415
+
+    path = write(tmp_path / "orders.csv", lines("ann", "bob"))
+    embedded = Embedded(tmp_path / "state", CountingSettings())
+    embedded.histories.sources[f"{hashlib.sha256(path.read_bytes()).hexdigest()}:{path.stat().st_size}"] = 2
+    for batch in open_log(path):
+        embedded.count(batch.orders, batch.end)
+    embedded.close()
+
+    write(path, lines("ann", "bob") + lines("cy", day=3))
+
+    assert "1 lines read" in output_of("replay", path, "--state-dir", tmp_path / "state")
+    write(path, lines("ann", "Bob") + lines("cy", day=3))
+    assert "has changed" in refused("replay", path, "--state-dir", tmp_path / "state")
