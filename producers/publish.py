@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+import xxhash
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from producers.connection import admin_client
-from producers.errors import BrokerUnavailable, PublishingFailed, TopicMissing
-from producers.logs import fingerprint, open_log, same_log
+from producers.errors import BrokerUnavailable, LogError, PublishingFailed, TopicMissing
+from producers.logs import open_format, open_log, plain_format, same_log
 from producers.orders import DAY_MS, Rejection
 from producers.partitioning import customer_partition
+from producers.survey import RowDigest
 from producers.wire import encode_order
 
 if TYPE_CHECKING:
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from producers.log_format import LogFormat
     from producers.orders import Orders
 
 LOG_HEADER = "log"
-_LONGEST_STRETCH = 1 << 16  # records looked at from the end of a partition for the last of a log
+_LONGEST_LOOK = 1 << 16  # records looked at from the end of a partition for the last of a log
 
 
 class Publisher:
@@ -169,6 +172,7 @@ def publish_logs(
     paths: Iterable[Path],
     columns: Mapping[str, str],
     *,
+    formats: Mapping[Path, LogFormat] | None = None,
     pace: Pace | None = None,
     timeout_s: float = 30,
     latest_ms: int | None = None,
@@ -185,6 +189,7 @@ def publish_logs(
         topic: of the orders.
         paths: the log files, in order.
         columns: field -> column of the files.
+        formats: how files are read that are not plain logs.
         pace: how fast.
         timeout_s: how long to wait for the broker.
         latest_ms: lines later than this are rejected; by default a day from now.
@@ -201,9 +206,14 @@ def publish_logs(
     sent = lines = 0
     with Publisher(broker, topic, timeout_s) as publisher:
         for path in paths:
-            name, rows = _rows_there(broker, publisher, path)
-            log = open_log(path, columns, min(rows), latest)
+            log_format = (formats or {}).get(path) or plain_format(path, columns)
+            identity = _Identity(path, log_format)
+            rows = _rows_there(broker, publisher, identity)
+            log = open_log(path, log_format, min(rows), latest)
+            digest = identity.at(min(rows))
             for batch in log:
+                digest.update(batch.content, batch.end)
+                name = identity.name(digest)
                 for order in range(len(batch.orders)):
                     pace.wait(int(batch.orders.time[order]))
                     count = _send(publisher, batch.orders, order, name, rows)
@@ -236,47 +246,90 @@ def _send(publisher: Publisher, orders: Orders, order: int, log: str, rows: list
     return len(ids) or 1
 
 
-def _rows_there(broker: str, publisher: Publisher, path: Path) -> tuple[str, list[int]]:
-    """The name by which the topic knows a log, and the row behind its last order in each partition; 0 where none is."""
-    digest, length = fingerprint(path)
-    name = f"{digest}:{length}"
+class _Identity:
+    """What tells a log from others: a digest of its first rows, which each record on the topic names.
+
+    Args:
+        path: the file.
+        log_format: how it is read.
+    """
+
+    def __init__(self, path: Path, log_format: LogFormat) -> None:
+        self._path = path
+        self._format = log_format
+        self._first = self.at(1).hexdigest()[:16]
+        self._place = xxhash.xxh3_64_hexdigest(str(path.resolve()).encode())
+
+    def at(self, rows: int) -> RowDigest:
+        """The digest of the first rows; of all, if there are fewer."""
+        digest = RowDigest()
+        if rows:
+            for content in open_format(self._path, self._format).contents():
+                digest.update((content,), min(rows, content.end))
+                if content.end >= rows:
+                    break
+        return digest
+
+    def name(self, digest: RowDigest) -> str:
+        """What a record says of the log that it is from: "rows-...:number of rows"."""
+        return f"rows-{self._first}-{self._place}-{digest.hexdigest()}:{digest.rows}"
+
+    def is_of(self, name: str) -> bool:
+        """Whether a record with this name is from the log.
+
+        Raises:
+            LogError: it is from a log at the same path that began alike, and differs from what is there now.
+        """
+        text, _, length = name.partition(":")
+        if not text.startswith("rows-"):  # as earlier versions wrote them: of the first MiB
+            return same_log(self._path, text, int(length))
+        _, first, place, _ = text.split("-")
+        if first != self._first:
+            return False
+        same = self.name(self.at(int(length))).rpartition("-")[2] == name.rpartition("-")[2]
+        if not same and place == self._place:
+            raise LogError(
+                f"{self._path} has changed since it was sent, before row {int(length):,}: sending on would skip or "
+                "repeat lines. Restore the file; if it is another log that begins alike, give it another name"
+            )
+        return same
+
+
+def _rows_there(broker: str, publisher: Publisher, identity: _Identity) -> list[int]:
+    """The row behind a log's last order in each partition; 0 where none is."""
     consumer = KafkaConsumer(bootstrap_servers=broker.split(","), enable_auto_commit=False)
     try:
         rows = []
         for number in range(publisher.partitions):
-            place = TopicPartition(publisher.topic, number)
-            consumer.assign([place])
-            found = _last_row(consumer, place, path)
-            if found is not None:
-                name = found[0]
-            rows.append(0 if found is None else found[1])
-        return name, rows
+            partition = TopicPartition(publisher.topic, number)
+            consumer.assign([partition])
+            rows.append(_last_row(consumer, partition, identity) or 0)
+        return rows
     finally:
         consumer.close()
 
 
-def _last_row(consumer: KafkaConsumer, place: TopicPartition, path: Path) -> tuple[str, int] | None:
-    """Name of the log and row behind its last order in a partition, looked for from the end on."""
-    begin, upper = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
+def _last_row(consumer: KafkaConsumer, partition: TopicPartition, identity: _Identity) -> int | None:
+    """The row behind a log's last order in a partition, looked for from the end on."""
+    begin, upper = consumer.beginning_offsets([partition])[partition], consumer.end_offsets([partition])[partition]
     known: dict[str, bool] = {}
-    stretch = 256
+    records_back = 256
     while upper > begin:
-        lower = max(begin, upper - stretch)
-        consumer.seek(place, lower)
+        lower = max(begin, upper - records_back)
+        consumer.seek(partition, lower)
         found = None
-        while consumer.position(place) < upper:
+        while consumer.position(partition) < upper:
             for records in consumer.poll(timeout_ms=500).values():
                 for record in records:
                     header = dict(record.headers).get(LOG_HEADER)
                     if record.offset >= upper or header is None:
                         continue
-                    digest, length, row = header.decode().split(":")
-                    name = f"{digest}:{length}"
+                    name, _, row = header.decode().rpartition(":")
                     if name not in known:
-                        known[name] = same_log(path, digest, int(length))
+                        known[name] = identity.is_of(name)
                     if known[name]:
-                        found = name, int(row)
+                        found = int(row)
         if found is not None:
             return found
-        upper, stretch = lower, min(4 * stretch, _LONGEST_STRETCH)
+        upper, records_back = lower, min(4 * records_back, _LONGEST_LOOK)
     return None

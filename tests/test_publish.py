@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producers.connection import wait_for_broker
-from producers.errors import BrokerUnavailable, TopicMissing
+from producers.errors import BrokerUnavailable, LogError, TopicMissing
 from producers.publish import Publisher, publish_logs
 from producers.synthetic import SyntheticShop
 from state.settings import CountingSettings
@@ -126,3 +126,22 @@ def test_planted_affinities_are_found(tmp_path: Path) -> None:
 
     assert rejected == []
     assert right / listed > 0.8
+
+
+def test_a_log_that_begins_like_one_that_was_sent_is_sent_whole_and_a_changed_one_not_at_all(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """A heartbeat as first line each day is no sign of the same log; a line taken out of the middle would shift all."""
+    topics = made(broker, "alike")
+    rows = [order.encode() + b"\n" for order in SyntheticShop(seed=9).orders(6)]
+    first, second = tmp_path / "monday.jsonl", tmp_path / "tuesday.jsonl"
+    first.write_bytes(b"".join(rows[:4]))
+    second.write_bytes(rows[0] + b"".join(rows[4:]))
+    counts = [
+        list(publish_logs(broker.bootstrap, topics.purchases, [path], {}))[-1].orders for path in (first, second, first)
+    ]
+    assert counts == [4, 3, 0]
+
+    first.write_bytes(rows[0] + b"".join(rows[2:]))
+    with pytest.raises(LogError, match="has changed since it was sent"):
+        list(publish_logs(broker.bootstrap, topics.purchases, [first], {}))

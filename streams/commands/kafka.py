@@ -25,6 +25,7 @@ from streams.workers.settings import STAGES, WorkerSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from producers.log_format import LogFormat
     from producers.publish import Published
     from producers.synthetic import SyntheticOrder
 
@@ -299,7 +300,7 @@ def _worker_snapshot(admin: str, token: str | None, to: Path) -> list[Path]:
 def replay_to_kafka(
     broker: str,
     paths: Sequence[Path],
-    columns: Mapping[str, str],
+    formats: Mapping[Path, LogFormat],
     *,
     speed: str = "max",
     topic_prefix: str = "",
@@ -312,7 +313,7 @@ def replay_to_kafka(
     Args:
         broker: host:port.
         paths: the files, in order.
-        columns: field -> column of the files.
+        formats: how each is read.
         speed: "max", or how many times faster than the orders happened.
         topic_prefix: prefix of the topic's name.
         broker_timeout: how long to wait for a broker, in seconds.
@@ -330,7 +331,7 @@ def replay_to_kafka(
     with errors_as_messages():
         pace = Pace(times_real(speed))
         for last in publish_logs(
-            broker, names.purchases, paths, columns, pace=pace, timeout_s=broker_timeout, stop=stop
+            broker, names.purchases, paths, {}, formats=formats, pace=pace, timeout_s=broker_timeout, stop=stop
         ):
             on_progress(last)
     return last

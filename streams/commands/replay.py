@@ -131,9 +131,16 @@ def _send(
 ) -> None:
     """Send logs to Kafka."""
     from streams.commands.kafka import replay_to_kafka
+    from streams.offline.known_logs import settle_and_check
     from streams.offline.replay import write_rejections
     from streams.progress import ProgressDisplay
 
+    told, profile = format_settings(options)
+    formats = {}
+    for log in logs:  # all are looked at before the first is sent
+        formats[log], assumed, warnings = settle_and_check(log, told, profile)
+        for text in (*assumed, *warnings):
+            click.echo(f"{log}: {text}", err=True)
     with _interruptible() as asked, ProgressDisplay("send", "orders") as display:
         rejected = 0
 
@@ -146,7 +153,7 @@ def _send(
         sent = replay_to_kafka(
             broker,
             logs,
-            format_settings(options)[0],
+            formats,
             speed=speed,
             topic_prefix=topic_prefix,
             on_progress=show,

@@ -23,6 +23,7 @@ from producers.log_format import LogFormat, with_settings
 from producers.logs import open_format, plain_format, same_log
 from producers.sorting import sort_log
 from producers.survey import Disorder, RowDigest, Survey, WrongEncoding, survey
+from producers.timestamps import LATEST_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -172,16 +173,7 @@ def plan(
         found = survey(source, source_format, latest_ms, {1, *rows}, any_bytes=True)
     planned = Planned(path, "", log_format, source, source_format, KnownLog(here), RowDigest())
     planned.legacy, planned.assumed, planned.warnings, planned.unfinished = legacy, assumed, warnings, found.unfinished
-    grown = next(
-        (
-            name
-            for name, one in sorted(others.items(), key=lambda pair: -pair[1].rows)
-            if one.rows in found.digests
-            and found.digests[one.rows].hexdigest() == one.digest
-            and (one.rows > 1 or found.rows == one.rows or not Path(one.path).exists())
-        ),
-        None,
-    )
+    grown = _grown(others, found)
     if grown is not None:
         planned.name, planned.known, planned.digest = grown, known[grown], found.digests[known[grown].rows]
         planned.known.path = here
@@ -201,6 +193,18 @@ def plan(
     if not grown and not legacy and found.oldest_ms is not None:
         planned.warnings += _overlaps(path, found.oldest_ms, known.values())
     return _looked_at(planned, stat.st_size, stat.st_mtime_ns, latest_ms)
+
+
+def _grown(known: Mapping[str, KnownLog], found: Survey) -> str | None:
+    """The name of the longest log with which a file begins, None if there is none.
+
+    One line alone, such as a heartbeat, is no evidence while the log it is from is still there.
+    """
+    for name, one in sorted(known.items(), key=lambda pair: -pair[1].rows):
+        begins = one.rows in found.digests and found.digests[one.rows].hexdigest() == one.digest
+        if begins and (one.rows > 1 or found.rows == one.rows or not Path(one.path).exists()):
+            return name
+    return None
 
 
 def _name(path: Path) -> str:
@@ -337,6 +341,24 @@ def settle(
             f"`alsobought inspect {shlex.quote(str(path))}` shows more"
         )
     return replace(found.log_format, number_columns=()), found.assumed, found.warnings
+
+
+def settle_and_check(
+    path: Path, settings: Mapping[str, Any], profile: Profile | None = None
+) -> tuple[LogFormat, list[str], list[str]]:
+    """The same as `settle`, after a look at all of the log.
+
+    Raises:
+        LogError: it cannot be read, or is not in order.
+        Undecided: only the user can tell how it is read.
+    """
+    if not path.exists():
+        raise LogError(f"{path} cannot be read: No such file or directory")
+    if settings.get("order") == "sort":
+        raise LogError("--sort needs --state-dir: what is on a topic already cannot be put in order")
+    log_format, assumed, warnings = settle(path, settings, profile)
+    _, log_format = _survey(path, log_format, settings, LATEST_MS, set(), assumed)
+    return log_format, assumed, warnings
 
 
 def _plain(path: Path, settings: Mapping[str, Any]) -> LogFormat | None:
