@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from producers.orders import Orders
     from streams.engine.embedded import Embedded
-    from streams.engine.stages import Score
+    from streams.engine.stages import OrderScorer
 
 _COMMIT_LINES = 8192  # without a pair window a commit allocates room for every pair that it could add
 
@@ -115,7 +115,7 @@ def count_prefix(
     columns: Mapping[str, str],
     before_ms: int,
     items: Container[str],
-    score: Score | None = None,
+    scorer: OrderScorer | None = None,
 ) -> None:
     """Count every order strictly before a time, in log order, with only the lines of some items.
 
@@ -125,16 +125,16 @@ def count_prefix(
         columns: field -> column.
         before_ms: milliseconds since 1970 UTC.
         items: ids of the items to count.
-        score: called with the orders of the windows of `streams.offline.windows` before they are counted.
+        scorer: called with the orders of the windows of `streams.offline.windows` before they are counted.
     """
     for path in paths:
         log = open_log(path, columns, batch_rows=_COMMIT_LINES)
-        for batch in log if score is None else whole_windows(log):
-            for commit, scored in commits(batch, _COMMIT_LINES, windows=score is not None):
+        for batch in log if scorer is None else whole_windows(log):
+            for commit, scored in commits(batch, _COMMIT_LINES, windows=scorer is not None):
                 orders = _prefix(commit.orders, before_ms, items)
                 end = embedded.purchases_offset + commit.end - commit.begin
-                if score is not None and scored:
-                    embedded.count(orders, end, len(commit.rejected), score=score)
+                if scorer is not None and scored:
+                    embedded.count(orders, end, len(commit.rejected), scorer=scorer)
                 else:
                     embedded.count(orders, end, len(commit.rejected))
 

@@ -1,4 +1,4 @@
-"""What a shop says of its items, one record an item, in one RocksDB directory."""
+"""A shop's catalogue, one record for each item, in one RocksDB directory."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _ITEM = b"i"
 _WRITE = struct.Struct(">cQ")
 _WRITES = b"mwrites"
 _REMEMBERED_WRITES = 256
-_LONGEST_NOTE = 1000  # ids: who misses a larger write reads everything
+_LONGEST_NOTE = 1000  # ids: after a larger write, readers read the whole catalogue
 
 
 class CatalogueStore:
     """Catalogue records by item id, the latest of each.
 
-    A write that returned survives SIGKILL. Readers of the directory see what was written before they opened it; `stamp`
-    tells them when to open it again, `since` what is new then.
+    A write that returned survives SIGKILL. A reader sees what was written before it opened the directory: `stamp` shows
+    when to open it again, and `since` what changed meanwhile.
 
     Args:
-        path: the directory; made if missing.
+        path: the directory; created if missing.
         read_only: open without taking the directory's lock; it must exist.
     """
 
@@ -42,7 +42,7 @@ class CatalogueStore:
         return 0 if record is None else int(unpack(record, [np.int64])[0][0])
 
     def write(self, records: Sequence[tuple[str, bytes | None]]) -> None:
-        """Keep records by item id in one batch; None forgets the item."""
+        """Write item ids and their records in one batch; None deletes the item's record."""
         number = self.writes + 1
         batch = WriteBatch(raw_mode=True)
         for item_id, record in records:
@@ -58,7 +58,7 @@ class CatalogueStore:
         self._rocks.write(batch)
 
     def get(self, item_id: str) -> bytes | None:
-        """An item's record, or None."""
+        """An item's record, or None if it has none."""
         return self._rocks.get(_ITEM + item_id.encode())
 
     def every(self) -> dict[str, bytes | None]:
@@ -66,7 +66,10 @@ class CatalogueStore:
         return {key[1:].decode(): record for key, record in self._rocks.scan(_ITEM)}
 
     def since(self, write: int) -> dict[str, bytes | None] | None:
-        """Records of the items written after the `write`-th write, None for those forgotten; None: too many to tell."""
+        """The changes after the `write`-th write: item id -> record, None if deleted; None if they are not known.
+
+        They are not known if there were too many.
+        """
         changed: dict[str, bytes | None] = {}
         for number in range(write + 1, self.writes + 1):
             note = self._rocks.get(_WRITE.pack(b"w", number))
@@ -81,7 +84,7 @@ class CatalogueStore:
 
 
 def stamp(path: Path) -> object:
-    """Something that differs whenever the directory was written to; None while there is none.
+    """A value that changes whenever the directory is written to; None if there is no store in it.
 
     >>> from pathlib import Path
     >>> stamp(Path("no such directory")) is None

@@ -1,7 +1,7 @@
-"""Columns of integers and lists of ids as bytes: the one encoding of every record we store or send.
+"""Columns of integers and lists of ids as bytes: the encoding of every record that is stored or sent to a topic.
 
-A record is a count of columns, then for each its element type and length, then the elements, little-endian.
-Integers travel in the narrowest type that holds them, so a column of small numbers costs a byte each.
+A record is the number of columns, the element type and length of each, then the elements, little-endian. Integers are
+written in the narrowest type that holds the column, so that small numbers take a byte each.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _KINDS = {np.dtype(kind).str[1:].encode() for kind in (*_UNSIGNED, *_SIGNED, np.
 
 
 def _narrow(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An integer column in the narrowest type that holds its values."""
     if column.size == 0 or column.dtype.kind not in "iu":
         return column
     low, high = int(column.min()), int(column.max())
@@ -38,7 +39,7 @@ def _narrow(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def pack(columns: Sequence[npt.NDArray[Any]]) -> bytes:
-    """Columns, each one-dimensional, as one record.
+    """One record of several columns, each one-dimensional.
 
     >>> [column.tolist() for column in unpack(pack([np.array([1, -2]), np.array([2**40])]), [np.int8, np.int64])]
     [[1, -2], [1099511627776]]
@@ -49,10 +50,11 @@ def pack(columns: Sequence[npt.NDArray[Any]]) -> bytes:
 
 
 def unpack(record: bytes, types: Sequence[npt.DTypeLike]) -> list[npt.NDArray[Any]]:
-    """The columns of a record, as fresh arrays of `types`.
+    """The columns of a record, as new arrays of `types`.
 
     Raises:
-        StateDamaged: the record is cut off, has another number of columns, or numbers that its types cannot hold.
+        StateDamaged: the record is cut off or garbled, has another number of columns, or numbers that its types cannot
+            hold.
     """
     if not record or record[0] != len(types):
         found = record[0] if record else "none"
@@ -88,8 +90,8 @@ def _widened(column: npt.NDArray[Any], wanted: np.dtype[Any]) -> npt.NDArray[Any
 def pack_ids(ids: Sequence[str]) -> bytes:
     r"""Ids as bytes, separated by NUL.
 
-    Validation rejects ids that are empty or hold a NUL. Should one get here all the same, the ids are written with
-    their lengths behind a byte that UTF-8 never begins with, so that no id can change another.
+    Validation rejects ids that are empty or contain a NUL. If there is one all the same, the ids are written with their
+    lengths, after a byte that UTF-8 never begins with, so that no id can change another.
 
     >>> unpack_ids(pack_ids(["tea", "milk"])), unpack_ids(pack_ids([])), unpack_ids(pack_ids(["a\0b", "", "c"]))
     (['tea', 'milk'], [], ['a\x00b', '', 'c'])
@@ -117,7 +119,7 @@ def unpack_ids(record: bytes) -> list[str]:
 
 
 def join_records(records: Sequence[bytes]) -> bytes:
-    """Several records as one.
+    """One record of several.
 
     >>> split_records(join_records([b"a", b"", b"bcd"]))
     [b'a', b'', b'bcd']

@@ -15,26 +15,26 @@ F = TypeVar("F", bound="Callable[..., object]")
 
 
 def compiled(loop: F) -> F:
-    """Compile `loop` to machine code on first call and keep the result on disk.
+    """Compile `loop` to machine code on its first call, and cache the result on disk.
 
-    No fast-math: equal state must give equal bytes, so floats are added in the order written.
+    Without fast-math: equal state must give equal bytes, so floats are added in the order written.
     """
     return _with_safe_cache(numba.njit(cache=True)(loop), loop)
 
 
 def compiled_nogil(loop: F) -> F:
-    """Compile a loop of milliseconds, and let other threads run meanwhile.
+    """Compile a loop that takes milliseconds, and release the GIL while it runs.
 
-    Not for short loops: a thread that releases the interpreter waits up to five milliseconds to get it back.
+    Not for short loops: a thread that releases the GIL may wait five milliseconds to get it back.
     """
     return _with_safe_cache(numba.njit(cache=True, nogil=True)(loop), loop)
 
 
 def _with_safe_cache(dispatcher: Any, loop: F) -> F:  # noqa: ANN401 - numba has no types
-    """Let a compiled loop's cache depend on every file whose loops it may contain.
+    """Make a compiled loop's cache depend on every file whose loops it may contain.
 
-    Numba compares only the file that a loop stands in, but machine code contains the loops it calls: without this, a
-    changed score would go on being computed as before.
+    Numba only checks the file that defines a loop, but the machine code contains the loops it calls as well. Without
+    this, a changed score would still be computed with the old formula.
     """
     cache = getattr(dispatcher, "_cache", None)  # absent where NUMBA_DISABLE_JIT is set
     if isinstance(cache, FunctionCache):
@@ -45,12 +45,12 @@ def _with_safe_cache(dispatcher: Any, loop: F) -> F:  # noqa: ANN401 - numba has
 
 
 class _Index(IndexDataCacheFile):
-    """Numba's index of what is cached of a loop; one that cannot be read counts as empty."""
+    """Numba's index of a loop's cache; one that cannot be read counts as empty."""
 
     def _load_index(self) -> Any:  # noqa: ANN401
         try:
             return super()._load_index()  # type: ignore[no-untyped-call]
-        except (AttributeError, ImportError):  # it names a class of another version of ours, which is gone
+        except (AttributeError, ImportError):  # it was written by another version of alsobought, with other classes
             return {}
 
 
@@ -58,7 +58,7 @@ _STAMPS: dict[Path, tuple[tuple[str, int, int], ...]] = {}
 
 
 def _sources(package: Path) -> tuple[tuple[str, int, int], ...]:
-    """Name, size and modification time of every file of `package` and of state, whose loops it may call."""
+    """Name, size and modification time of every file of `package` and of state, whose loops a loop of it may call."""
     if package not in _STAMPS:
         files = sorted({*package.glob("*.py"), *Path(__file__).parent.glob("*.py")})
         _STAMPS[package] = tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)

@@ -1,14 +1,15 @@
-"""Rows of counts: how they are keyed, encoded and added up. Pure functions over arrays.
+"""Rows of counts: their keys, their encoding, and their sums. Pure functions over arrays.
 
 A row belongs to an item and an epoch and holds (neighbour, customers) pairs by rising neighbour; the exposure histogram
 of an item is one more row, in the epoch EXPOSURES, whose "neighbours" are buckets. The rows of BUNDLE adjacent items
-share one stored value, and SLICES of bundles take turns at being written.
+share one stored value. Bundles are divided into SLICES, which are written in rotation (see `state.journal`).
 
-In memory a count travels as a *pair key*, item and neighbour in one uint64, so that sorting makes rows:
+In memory, a *pair key* holds item and neighbour in one uint64, so that sorting keys yields rows:
 
     | slice 6 | bundle of the slice 23 | item of the bundle 2 | neighbour 32 | sign 1 |
 
-A *signed* key stands for a change by one, +1 or -1; a key without its sign bit comes with a count.
+A *signed* key is a change of a count by one: +1, or -1 if the sign bit is set. Keys without the sign bit (shifted right
+by one) are accompanied by counts. The upper 31 bits alone are the item's *row key*.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 _BITS = 2
 BUNDLE = 1 << _BITS
-"""Items whose rows share a stored value: an entry costs as much as decoding a hundred counts, so that one for each item
-slows a replay; but whoever reads one item's row reads the others' too, which with 16 of them cost more than ranking."""
+"""Items whose rows share a stored value. A RocksDB entry costs as much as decoding a hundred counts, so one per item
+slows a replay; but reading one row reads the bundle, which with 16 items costs more than ranking them."""
 _SLICE_BITS = SLICES.bit_length() - 1
 assert 1 << _SLICE_BITS == SLICES  # noqa: S101 - a slice is some bits of a key
 _SLICE_SHIFT = 31 - _SLICE_BITS  # a pair key has 31 bits for the item, one for the sign and 32 for the neighbour
@@ -38,32 +39,36 @@ _IN_SLICE = np.uint64((1 << (_SLICE_SHIFT - _BITS)) - 1)
 _SHIFT = np.uint64(_BITS)
 _MEMBER = np.uint64(BUNDLE - 1)
 EXPOSURES = 0xFFFF
-"""The epoch under which exposure histograms are kept."""
+"""The epoch under which exposure histograms are stored."""
 EXACT_EXPOSURES = 256
-"""Exposures up to this have a bucket each; above, eight buckets an octave."""
+"""Exposures up to this have a bucket each; above, there are eight buckets an octave."""
 
 
 class Addends(NamedTuple):
-    """Rows of n items as they are kept: encoded as on disk, and the changes that wait in memory beside them."""
+    """What the rows of n items are the sum of: encoded rows on disk, and k changes that wait in memory.
+
+    The last of the e + 1 epochs is EXPOSURES, whose rows are the exposure histograms.
+    """
 
     blob: npt.NDArray[np.uint8]
-    """Encoded rows."""
+    """(bytes,) encoded rows."""
     begin: npt.NDArray[np.int64]
-    """(epochs + 1, n) where each item's row of each epoch begins in `blob`; last, its exposure histogram."""
+    """(e + 1, n) where each item's row of each epoch begins in `blob`."""
     end: npt.NDArray[np.int64]
-    """(epochs + 1, n) where it ends; where it begins, if there is none."""
+    """(e + 1, n) where it ends; equal to `begin` if there is no row."""
     keys: Keys
-    """Pair keys of the changes, those of the epochs end to end, rising in each."""
+    """(k,) pair keys of the changes without sign bit, epoch by epoch, rising within an epoch."""
     changes: Counts
+    """(k,) what to add to the count of each key; not 0."""
     start: npt.NDArray[np.int64]
-    """(epochs + 2,) where each epoch's changes begin, and the end."""
+    """(e + 2,) where each epoch's changes begin in `keys`, and k."""
 
 
 _ROW_KEY = struct.Struct(">cHHI")
 
 
 def bundle_key(epoch: int, bundle: int) -> bytes:
-    """RocksDB key of a bundle: old epochs lie together and are left alone by compaction; a slice is contiguous."""
+    """RocksDB key of a bundle. Old epochs are adjacent, so that compaction leaves them alone, and so is a slice."""
     return _ROW_KEY.pack(b"c", epoch, bundle >> (_SLICE_SHIFT - _BITS), bundle)
 
 
@@ -74,7 +79,7 @@ def parse_bundle_key(key: bytes) -> tuple[int, int, int]:
 
 
 def epoch_prefix(epoch: int, slice_number: int) -> bytes:
-    """What the keys of one slice's bundles in an epoch begin with."""
+    """The common prefix of the keys of one slice's bundles in an epoch."""
     return _ROW_KEY.pack(b"c", epoch, slice_number, 0)[:5]
 
 
@@ -88,7 +93,7 @@ def slice_of(items: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 def row_keys_of(items: npt.NDArray[Any]) -> Keys:
-    """(n,) uint64 item part of the pair keys: items in the order in which they are stored.
+    """(n,) row keys of n items: the item part of their pair keys, which rises in the order of storage.
 
     >>> row_keys = row_keys_of(np.array([2, 5, 257]))
     >>> items_of(row_keys).tolist(), np.argsort(row_keys).tolist()
@@ -115,7 +120,7 @@ def slice_of_row_keys(row_keys: Keys) -> npt.NDArray[np.int64]:
 
 
 def slice_bounds(signed: Keys) -> list[int]:
-    """Where each slice begins among sorted signed keys, and the end: (SLICES + 1,) indices."""
+    """(SLICES + 1,) indices where each slice begins among sorted signed keys, and their number."""
     firsts = np.arange(SLICES, dtype=np.uint64) << np.uint64(_SLICE_SHIFT + 33)
     return [*np.searchsorted(signed, firsts).tolist(), len(signed)]
 
@@ -141,13 +146,13 @@ def bucket(exposure: int) -> int:
 
 
 def bucket_exposures(buckets: int) -> npt.NDArray[np.int64]:
-    """(buckets,) int64 exposure that each bucket stands for: the middle of what falls into it.
+    """(buckets,) int64 exposure that represents each bucket: the middle of its range.
 
     >>> bucket_exposures(259)[[0, 256, 257, 258]].tolist()
     [0, 256, 272, 303]
     """
-    number = np.arange(max(buckets - 257, 0))
-    octave, eighth = number // 8, number % 8
+    coarse = np.arange(max(buckets - 257, 0))
+    octave, eighth = coarse // 8, coarse % 8
     low = (8 + eighth) << (octave + 5)
     low[:1] = 257  # 256 has a bucket of its own
     high = ((9 + eighth) << (octave + 5)) - 1
@@ -155,7 +160,7 @@ def bucket_exposures(buckets: int) -> npt.NDArray[np.int64]:
 
 
 def net(signed: Keys) -> tuple[Keys, Counts]:
-    """Distinct keys of sorted signed keys, without their sign bit, and the sum of their signs; zeros are dropped.
+    """The distinct keys, without sign bit, of sorted signed keys, and the sum of the signs of each; zeros are dropped.
 
     >>> keys, changes = net(np.array([4, 4, 5, 8, 9], np.uint64))
     >>> keys.tolist(), changes.tolist()
@@ -185,7 +190,7 @@ def _net(signed: Keys, keys: Keys, changes: Counts) -> int:
 
 
 def add(keys: Keys, counts: Counts, more_keys: Keys, changes: Counts) -> tuple[Keys, Counts]:
-    """Sum of two lists of counts by rising key; zeros are dropped.
+    """The sum of two lists of counts, each by rising key; zeros are dropped.
 
     >>> keys, counts = add(
     ...     np.array([1, 3], np.uint64), np.array([2, 1]), np.array([2, 3], np.uint64), np.array([5, -1])
@@ -227,7 +232,7 @@ def _add(keys: Keys, counts: Counts, more_keys: Keys, changes: Counts, out_keys:
 
 
 def bundles_of(keys: Keys) -> npt.NDArray[np.uint64]:
-    """(b,) the distinct bundles of rising keys: row_keys without the item of the bundle, rising."""
+    """(b,) the distinct bundles of rising keys: row keys without the bits of the item in the bundle; they rise."""
     bundles = np.empty(len(keys), np.uint64)
     return bundles[: _bundles(keys, bundles)].copy()
 
@@ -246,12 +251,13 @@ def _bundles(keys: Keys, bundles: npt.NDArray[np.uint64]) -> int:
 def encode(keys: Keys, counts: Counts) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Counts by rising key as one stored value per bundle.
 
-    A value is BUNDLE row lengths in bytes, then the rows. A row is a varint per neighbour: the gap to the one before,
-    shifted by a flag that says whether its count, less two, follows; most counts are one.
+    A value is BUNDLE row lengths in bytes, then the rows. A row has a varint for each neighbour: the gap to the
+    neighbour before (0 if their numbers are adjacent), shifted left by a flag. If the flag is set, another varint
+    follows, the count less two; otherwise the count is one, as most are.
 
     Returns:
-        (b,) uint64 bundles, each the place of its first item without the item of the bundle; the values end to end as
-        (bytes,) uint8; their (b + 1,) boundaries.
+        (b,) uint64 bundles, rising, as of `bundles_of`; (bytes,) uint8 their values, concatenated; (b + 1,) int64
+        boundaries of the values.
     """
     bundles = bundles_of(keys)
     out = np.empty(20 * len(keys) + 5 * BUNDLE * len(bundles), np.uint8)
@@ -285,10 +291,10 @@ def _encode(
     for number in range(len(bundles)):
         filled = 0
         for member in range(BUNDLE):
-            place = bundles[number] << _SHIFT | np.uint64(member)
+            row_key = bundles[number] << _SHIFT | np.uint64(member)
             previous = np.int64(-1)
             begin = filled
-            while at < len(keys) and keys[at] >> np.uint64(32) == place:
+            while at < len(keys) and keys[at] >> np.uint64(32) == row_key:
                 neighbour = np.int64(keys[at] & np.uint64(0xFFFFFFFF))
                 gap = neighbour - previous - 1
                 previous = neighbour
@@ -309,7 +315,7 @@ def _encode(
 def decode(
     bundles: npt.NDArray[np.uint64], values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]
 ) -> tuple[Keys, Counts]:
-    """What `encode` encoded: counts by rising key."""
+    """The keys and counts of values that `encode` returned, by rising key."""
     row_keys = np.repeat(bundles << _SHIFT, BUNDLE) + np.tile(np.arange(BUNDLE, dtype=np.uint64), len(bundles))
     begin, end = locate(row_keys, bundles, values, ends)
     keys = np.empty(len(values), np.uint64)
@@ -321,7 +327,7 @@ def decode(
 def locate(
     row_keys: Keys, bundles: npt.NDArray[np.uint64], values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(n,) where the row of each of n rising row_keys begins and ends among the stored values; nowhere: 0 and 0."""
+    """(n,) where the row of each of n rising row keys begins and ends in `values`; 0 and 0 if it has none."""
     begin = np.zeros(len(row_keys), np.int64)
     end = np.zeros(len(row_keys), np.int64)
     _locate(row_keys, bundles, values, ends, begin, end)
@@ -338,7 +344,7 @@ def _locate(
     end: npt.NDArray[np.int64],
 ) -> None:
     starts = np.empty(BUNDLE + 1, np.int64)
-    read = -1
+    read = -1  # the bundle whose row lengths are in `starts`
     number = 0
     for at in range(len(row_keys)):
         bundle = row_keys[at] >> _SHIFT
@@ -362,7 +368,7 @@ def _locate(
 
 @compiled
 def read_varint(blob: npt.NDArray[np.uint8], at: int) -> tuple[int, int]:
-    """The varint at a place, and the place after it; for compiled loops."""
+    """The varint at index `at`, and the index after it; for compiled loops."""
     number = np.int64(blob[at] & 127)
     shift = 7
     while blob[at] >= 128:

@@ -1,4 +1,4 @@
-"""Co-purchase counts of one item partition in one RocksDB directory."""
+"""The co-purchase counts of one item partition, in one RocksDB directory."""
 
 from __future__ import annotations
 
@@ -43,54 +43,68 @@ if TYPE_CHECKING:
     from state.count_rows import Counts, Keys
 
 KIND = "co-purchase counts"
-_PAIRS_PER_SLICE = 1 << 19  # pair updates that pay for writing one slice whole: a sixty-fourth waits in memory, 300 MB
-_MOST_KEYS = 1 << 24  # pair keys that a commit may make at once, 170 MB; an order of 10,000 lines has 100 million
-_KEYS_AT_ONCE = 1 << 23  # pair keys made at a time of a commit that makes more
+_PAIRS_PER_SLICE = 1 << 19  # pair updates per slice written in full; up to SLICES times as many wait in memory, 300 MB
+_MOST_KEYS = 1 << 24  # pair keys that a commit may expand at once, 170 MB; an order of 10,000 lines has 100 million
+_KEYS_AT_ONCE = 1 << 23  # pair keys expanded at a time in a commit that has more
 _NAMES = struct.Struct(">cI")
 _NUMBERS = struct.Struct(">cII")
 _POSITION = b"mcounts"
 
 
 class CountChange(NamedTuple):
-    """What a record of deltas changes here, with items as this store's numbers."""
+    """The change that one deltas record makes to a store, with items as the store's numbers.
+
+    It has h changes of holders and p purchases.
+    """
 
     source: int
+    """The purchases partition."""
     end: int
+    """Log position in it after the record."""
     totals: npt.NDArray[np.int64]
     """(4,) lines, duplicates and rejected lines read, and the change in customers who hold anything."""
     newest: int
+    """Event time in milliseconds of the newest purchase; -1 if there is none."""
     newest_day: int
+    """Its UTC day, in days since 1970-01-01; -1 if there is none."""
     most_keys: int
-    """Signed pair keys that `keys` gives at most, exposure moves aside."""
+    """An upper bound on the signed pair keys that `keys` returns, exposure moves excluded."""
     keys: Callable[[npt.NDArray[np.bool_]], dict[int, Keys]]
-    """Sorted signed pair keys by epoch, in the rows of the items for which a given (items,) bool holds."""
+    """Called with an (items,) bool mask; returns epoch -> sorted signed pair keys, in the rows of the mask's items."""
     holder_item: npt.NDArray[np.uint32]
+    """(h,) item that a customer holds, or no longer holds."""
     holder_epoch: npt.NDArray[np.int64]
+    """(h,) epoch of the customer's first purchase of it."""
     holder_change: npt.NDArray[np.int64]
+    """(h,) 1 or -1."""
     purchase_item: npt.NDArray[np.uint32]
+    """(p,) item of each purchase, repeats included."""
     purchase_day: npt.NDArray[np.int64]
+    """(p,) its UTC day."""
     purchase_epoch: npt.NDArray[np.int64]
+    """(p,) its epoch."""
 
 
 class CountStore(Store):
     """Co-purchase counts and exposures of one partition's items, and the popularity of all items.
 
-    State and the offsets it stands for share a write batch: a commit that returned survives SIGKILL; after a power cut
-    the last commits may be missing, offsets and counts together.
+    A commit writes the counts and the offsets they are valid for in one batch, which survives SIGKILL. After a power
+    cut the last commits may be missing, counts and offsets together.
 
     Args:
-        path: the directory; made if missing.
-        partition: which partition of the items this is.
-        settings: what is counted.
-        owns: (item id) whether an item belongs to this partition.
+        path: the directory; created if missing.
+        partition: number of the item partition.
+        settings: the counting settings.
+        owns: called with an item id; whether the item belongs to this partition.
         read_only: open without taking the directory's lock.
 
     Attributes:
         purchases_offsets: purchases partition -> log position up to which it is counted.
-        lines, duplicates, rejected: order lines read, by what became of them.
+        lines, duplicates, rejected: order lines read, and how many of them were duplicates or rejected.
         newest: event time in milliseconds of the newest purchase; -1 before the first.
         holding: customers who hold anything.
-        co_purchases_offset: where the caller reads on in its partition of co-purchases; written with the next commit.
+        co_purchases_offset: next offset to read in the partition of co-purchases; set by the caller, written with the
+            next commit.
 
     Raises:
         SettingsMismatch: the state was written with other settings.
@@ -126,7 +140,7 @@ class CountStore(Store):
 
     @property
     def purchases_offset_sum(self) -> int:
-        """Sum of `purchases_offsets`: the version of the counts, which every change raises, an erasure too."""
+        """Sum of `purchases_offsets`: a version of the counts, which rises with every change, erasures included."""
         return sum(self.purchases_offsets.values())
 
     @property
@@ -136,7 +150,7 @@ class CountStore(Store):
 
     @property
     def duplicates(self) -> int:
-        """Order lines ignored because they came again."""
+        """Order lines ignored as duplicates."""
         return int(self._totals[1])
 
     @property
@@ -189,10 +203,10 @@ class CountStore(Store):
         Args:
             source: the purchases partition.
             first: number there of the first of `ids`, which may be new here; they are written with the next commit.
-            ids: the items numbered there from `first` on.
+            ids: the ids of the items numbered there from `first` on.
 
         Raises:
-            StateDamaged: these items do not follow those known, or others have their numbers.
+            StateDamaged: the items do not follow those known, or differ from known items with their numbers.
         """
         table = self._numbers_of.get(source, np.zeros(0, np.uint32))
         if first == len(table):
@@ -203,8 +217,8 @@ class CountStore(Store):
                 table = self._numbers_of[source] = np.concatenate([table, self._number(ids)])
         elif self.names.texts(table[first : first + len(ids)].tolist()) != list(ids):
             raise StateDamaged(
-                f"{self.path}: purchases partition {source} numbers {len(ids)} items from {first} on, which are not "
-                f"those of the {len(table)} known here"
+                f"{self.path}: purchases partition {source} numbers {len(ids)} items from {first} on, "
+                f"which do not match the {len(table)} known items"
             )
         return table
 
@@ -216,42 +230,42 @@ class CountStore(Store):
         known = len(self.names)
         numbers = self.names.number(ids)
         if len(self.names) > len(self.owned):
-            room = -(-len(self.names) * 3 // 2 // 1024) * 1024
-            self.owned = np.concatenate([self.owned, np.zeros(room - len(self.owned), np.bool_)])
+            size = -(-len(self.names) * 3 // 2 // 1024) * 1024
+            self.owned = np.concatenate([self.owned, np.zeros(size - len(self.owned), np.bool_)])
         for number in range(known, len(self.names)):
             self.owned[number] = self._owns(self.names.text(number))
         self.popularity.grow_to(len(self.names))
         return numbers
 
     def commit(self, records: Sequence[bytes], changes: Sequence[CountChange]) -> None:
-        """Count `changes`, and make them durable together with the offsets they stand for.
+        """Count `changes`, and write them together with the offsets after them.
 
         Args:
-            records: the packed deltas behind the changes, kept in the journal until every slice was rewritten.
-            changes: one for each record, with `number`ed items.
+            records: the packed deltas of the changes, kept in the journal until every slice has been written.
+            changes: one for each record; items are numbered by `numbers_of`.
         """
         batch = WriteBatch(raw_mode=True)
         if self.journal.commit == 0:
             put_settings(batch, KIND, self.settings)
         joined = join_records(records)
-        many = sum(change.most_keys for change in changes) > _MOST_KEYS
-        if many:
-            turns = self.journal.begin(batch, joined, SLICES * _PAIRS_PER_SLICE)  # every slice is written
+        too_many = sum(change.most_keys for change in changes) > _MOST_KEYS
+        if too_many:
+            due_slices = self.journal.begin(batch, joined, SLICES * _PAIRS_PER_SLICE)  # every slice is written
         else:
-            turns = self._count_pairs(batch, joined, changes)
+            due_slices = self._count_pairs(batch, joined, changes)
         for change in changes:
             self._count(self.journal.commit, change)
             self.purchases_offsets[change.source] = change.end
             self.newest = max(self.newest, change.newest)
             self._totals += change.totals
-        if many:
-            self._count_many_pairs(batch, changes, turns)
+        if too_many:
+            self._count_many_pairs(batch, changes, due_slices)
         else:
-            for number, since in turns:
+            for number, since in due_slices:
                 self._write_slice(batch, number, since)
         if self._stored_names < len(self.names):
-            fresh = self.names.texts(range(self._stored_names, len(self.names)))
-            batch.put(_NAMES.pack(b"n", self._stored_names), pack_ids(fresh))
+            new_names = self.names.texts(range(self._stored_names, len(self.names)))
+            batch.put(_NAMES.pack(b"n", self._stored_names), pack_ids(new_names))
             self._stored_names = len(self.names)
         for source, table in self._numbers_of.items():
             stored = self._stored_numbers.get(source, 0)
@@ -272,7 +286,7 @@ class CountStore(Store):
         self._rocks.write(batch)
 
     def _count(self, commit: int, change: CountChange, only: npt.NDArray[np.bool_] | None = None) -> None:
-        """Add a change to what is in memory; with `only`, (items,) bool, only for the items where it is set."""
+        """Add a change to the popularity in memory; if `only`, (items,) bool, is given, of the items in it only."""
         holders: list[npt.NDArray[Any]] = [change.holder_item, change.holder_epoch, change.holder_change]
         purchases: list[npt.NDArray[Any]] = [change.purchase_item, change.purchase_day, change.purchase_epoch]
         if only is not None:
@@ -283,28 +297,29 @@ class CountStore(Store):
         self.popularity.add_purchases(commit, *purchases)
 
     def _count_pairs(self, batch: WriteBatch, joined: bytes, changes: Sequence[CountChange]) -> list[tuple[int, int]]:
-        """Count the pairs of changes that fit into memory together; return the slices to be written."""
-        keys = [change.keys(self.owned) for change in changes]
-        turns = self.journal.begin(batch, joined, sum(len(part) for more in keys for part in more.values()))
-        for more in keys:
-            self._waiting.add(more)
-        return turns
+        """Count the pairs of changes that fit into memory together; return the slices to write."""
+        keys_of_changes = [change.keys(self.owned) for change in changes]
+        work = sum(len(keys) for keys_by_epoch in keys_of_changes for keys in keys_by_epoch.values())
+        due_slices = self.journal.begin(batch, joined, work)
+        for keys_by_epoch in keys_of_changes:
+            self._waiting.add(keys_by_epoch)
+        return due_slices
 
     def _count_many_pairs(
-        self, batch: WriteBatch, changes: Sequence[CountChange], turns: list[tuple[int, int]]
+        self, batch: WriteBatch, changes: Sequence[CountChange], due_slices: list[tuple[int, int]]
     ) -> None:
-        """Count the pairs of changes a few slices at a time, each of which is written at once."""
+        """Count the pairs of changes a few slices at a time, and write those slices at once."""
         parts = min(sum(change.most_keys for change in changes) // _KEYS_AT_ONCE + 1, SLICES)
         part_of_item = slice_of(np.arange(len(self.owned))) % parts
         for part in range(parts):
             for change in changes:
                 self._waiting.add(change.keys(self.owned & (part_of_item == part)))
-            for number, since in turns:
+            for number, since in due_slices:
                 if number % parts == part:
                     self._write_slice(batch, number, since)
 
     def _write_slice(self, batch: WriteBatch, number: int, since: int) -> None:
-        """Put into `batch` every row of a slice that changed since a commit."""
+        """Put every row of a slice that changed since a commit into `batch`."""
         self.popularity.write_slice(batch, number, since)
         for epoch in self._waiting.epochs():
             keys, changes = net(self._waiting.keys(epoch, number))
@@ -312,32 +327,33 @@ class CountStore(Store):
                 continue
             bundles = bundles_of(keys)
             keys, counts = self._sum(*decode(*self._stored(epoch, bundles)), keys, changes)
-            left, values, ends = encode(keys, counts)
+            kept_bundles, values, ends = encode(keys, counts)
             blob = values.tobytes()
             bounds = ends.tolist()
-            for bundle, begin, end in zip(left.tolist(), bounds, bounds[1:], strict=False):
+            for bundle, begin, end in zip(kept_bundles.tolist(), bounds, bounds[1:], strict=False):
                 batch.put(bundle_key(epoch, bundle), blob[begin:end])
-            if len(left) < len(bundles):
-                for bundle in np.setdiff1d(bundles, left).tolist():
+            if len(kept_bundles) < len(bundles):
+                for bundle in np.setdiff1d(bundles, kept_bundles).tolist():
                     batch.delete(bundle_key(epoch, bundle))
         self._waiting.forget(number)
 
-    def _sum(self, keys: Keys, counts: Counts, more: Keys, changes: Counts) -> tuple[Keys, Counts]:
-        keys, counts = add(keys, counts, more, changes)
+    def _sum(self, keys: Keys, counts: Counts, changed_keys: Keys, changes: Counts) -> tuple[Keys, Counts]:
+        """The counts after their changes, by rising key."""
+        keys, counts = add(keys, counts, changed_keys, changes)
         if len(counts) and counts.min() < 0:
             raise StateDamaged(f"{self.path}: a count would fall below zero; restore a snapshot, or replay the log")
         return keys, counts
 
     def _stored(self, epoch: int, bundles: npt.NDArray[np.uint64]) -> _Values:
-        """The values of some bundles as they are on disk; `bundles` rise."""
-        wanted = bundles.tolist()
+        """The values of some bundles, given in rising order, as they are on disk."""
+        numbers = bundles.tolist()
         entries: Iterable[tuple[int, bytes | None]]
-        if len(wanted) > 1 and wanted[-1] - wanted[0] < 2 * len(wanted):  # the next entry costs a fifth of another look
-            found = self._rocks.between(bundle_key(epoch, wanted[0]), bundle_key(epoch, wanted[-1] + 1))
+        if len(numbers) > 1 and numbers[-1] - numbers[0] < 2 * len(numbers):  # a scan step costs a fifth of a lookup
+            found = self._rocks.between(bundle_key(epoch, numbers[0]), bundle_key(epoch, numbers[-1] + 1))
             entries = [(parse_bundle_key(key)[2], value) for key, value in found]
         else:
-            values = self._rocks.get_many([bundle_key(epoch, bundle) for bundle in wanted])
-            entries = zip(wanted, values, strict=True)
+            values = self._rocks.get_many([bundle_key(epoch, bundle) for bundle in numbers])
+            entries = zip(numbers, values, strict=True)
         return _Values.of([(bundle, value) for bundle, value in entries if value])
 
     def _stored_slice(self, epoch: int, number: int) -> _Values:
@@ -347,35 +363,36 @@ class CountStore(Store):
         )
 
     def bought(self, number: int) -> bool:
-        """Whether an item was ever bought, rather than only named."""
+        """Whether an item was ever bought; others occur only in rejected lines."""
         return any(column[number] for column in self.popularity.purchases.values())
 
     def epochs(self) -> list[int]:
-        """Every epoch of which there may be pairs, oldest first."""
+        """Every epoch that may have pairs, oldest first."""
         return sorted(self.popularity.holders)
 
     def addends(self, row_keys: Keys) -> Addends:
-        """The rows of some of this partition's items, by their rising row_keys."""
+        """The rows of some of this partition's items, whose `row_keys`, (n,), rise."""
         bundles = bundles_of(row_keys << np.uint64(32))
         low = row_keys << np.uint64(33)
-        edge = np.stack([low, low + np.uint64(1 << 33)], axis=1).ravel()  # where each item's keys begin and end
+        key_bounds = np.stack([low, low + np.uint64(1 << 33)], axis=1).ravel()  # (2 n,) of each item's signed keys
         slices = slice_of_row_keys(row_keys)
         numbers, firsts = np.unique(slices, return_index=True)
-        bounds = itertools.pairwise([*firsts.tolist(), len(row_keys)])
-        stretches = list(zip(numbers.tolist(), bounds, strict=False))  # of no row_keys, there is one bound and no slice
+        item_ranges = itertools.pairwise([*firsts.tolist(), len(row_keys)])
+        items_by_slice = list(zip(numbers.tolist(), item_ranges, strict=False))  # no row_keys: no slice, but one range
         stored, waiting = [], []
         for epoch in [*self.epochs(), EXPOSURES]:
-            parts = []
-            for number, (first, end) in stretches:
+            keys_of_items = []
+            for number, (first, end) in items_by_slice:
                 for keys in self._waiting.runs(epoch, number):
-                    edges = keys.searchsorted(edge[2 * first : 2 * end]).tolist()
-                    parts += [keys[at:to] for at, to in zip(edges[::2], edges[1::2], strict=True) if at < to]
+                    bounds = keys.searchsorted(key_bounds[2 * first : 2 * end]).tolist()
+                    pairs = zip(bounds[::2], bounds[1::2], strict=True)
+                    keys_of_items += [keys[begin:stop] for begin, stop in pairs if begin < stop]
             stored.append(self._stored(epoch, bundles))
-            waiting.append(merged(parts))
-        return _added(row_keys, stored, waiting)
+            waiting.append(merged(keys_of_items))
+        return _addends(row_keys, stored, waiting)
 
     def slice_rows(self, number: int) -> dict[int, tuple[Keys, Counts]]:
-        """Every count of a slice: epoch -> pair keys and counts by rising key."""
+        """Every count of a slice: epoch -> pair keys, rising, and their counts."""
         rows = {}
         for epoch in [*self.epochs(), EXPOSURES]:
             keys, counts = decode(*self._stored_slice(epoch, number))
@@ -384,22 +401,26 @@ class CountStore(Store):
 
 
 class _Values(NamedTuple):
-    """Stored values of bundles, end to end."""
+    """The stored values of b bundles, concatenated."""
 
     bundles: npt.NDArray[np.uint64]
+    """(b,) rising."""
     blob: npt.NDArray[np.uint8]
+    """(bytes,) the values."""
     ends: npt.NDArray[np.int64]
+    """(b + 1,) their boundaries in `blob`."""
 
     @classmethod
     def of(cls, entries: list[tuple[int, bytes]]) -> _Values:
+        """The values of (bundle, value) entries."""
         ends = np.zeros(len(entries) + 1, np.int64)
         np.cumsum([len(value) for _, value in entries], out=ends[1:])
         blob = np.frombuffer(b"".join([value for _, value in entries]), np.uint8)
         return cls(np.array([bundle for bundle, _ in entries], np.uint64), blob, ends)
 
 
-def _added(row_keys: Keys, stored: list[_Values], waiting: list[Keys]) -> Addends:
-    """Rows as kept: `stored` and `waiting` by epoch, the exposures last."""
+def _addends(row_keys: Keys, stored: list[_Values], waiting: list[Keys]) -> Addends:
+    """The rows of items: values on disk and signed keys in memory of each epoch, those of the exposures last."""
     offset = 0
     bounds = []
     for values in stored:

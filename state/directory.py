@@ -1,4 +1,4 @@
-"""The state directory of one worker: which store lies where, and one process at a time."""
+"""The state directory of one worker: the paths of its stores, and the lock that admits one process at a time."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class StateDirectory:
     """`<root>/<generation>`, with a directory for each partition's store: histories-0, counts-0, related-0, ...
 
     Args:
-        root: the --state-dir; made if missing.
-        generation: which of the states built side by side this is.
+        root: the --state-dir; created if missing.
+        generation: name of the state; several can be built side by side.
 
     Attributes:
         path: the generation's directory.
@@ -31,10 +31,10 @@ class StateDirectory:
         self._lock = (self.path / "worker.lock").open("ab")
 
     def lock(self) -> None:
-        """Keep other processes out, until `close` or the end of this one, however it ends.
+        """Lock the directory until `close` or the end of the process, however it ends.
 
         Raises:
-            StateLocked: another process has it.
+            StateLocked: another process holds the lock.
         """
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,15 +44,15 @@ class StateDirectory:
             ) from None
 
     def store(self, kind: str, partition: int) -> Path:
-        """Where the store of one of KINDS lies for a partition, whether it exists or not."""
+        """The path of a partition's store of one of KINDS, whether it exists or not."""
         return self.path / f"{kind}-{partition}"
 
     def stores(self) -> list[Path]:
-        """The stores that exist, by name."""
+        """The paths of the stores that exist, sorted."""
         return sorted(path for kind in KINDS for path in self.path.glob(f"{kind}-*") if path.is_dir())
 
     def close(self) -> None:
-        """Let others in."""
+        """Release the lock."""
         self._lock.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What can go wrong in the stores. Each message says where, what, what was expected and what to do.
+"""Errors of the stores. Each message says where, what, what was expected and what to do.
 
 StateError                 the state directory cannot be used as asked
 |-- StateLocked            another process has it open

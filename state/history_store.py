@@ -1,4 +1,4 @@
-"""Customers' histories of one purchases partition in one RocksDB directory."""
+"""The histories of one purchases partition's customers, in one RocksDB directory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KIND = "histories"
 _LINES_PER_SLICE = 4096
 _NUMBER = struct.Struct(">cI")
-_ROW = struct.Struct(">cHI")  # slice first: what a turn writes is adjacent
+_ROW = struct.Struct(">cHI")  # slice first, so that the rows written together are adjacent
 _ROW_HEAD = struct.Struct("<IBII")
 _OUTBOX = struct.Struct(">cQ")
 _POSITION = b"mhistories"
@@ -35,21 +35,21 @@ _LOG = b"l"
 class HistoryStore(Store):
     """Histories of one partition's customers, the outbox of deltas that stage B may lack, and hit counts by day.
 
-    A commit writes the orders it counts, the position they end at and the deltas they make in one batch. So what a
-    commit tells stage B survives SIGKILL with it, and is sent again, byte for byte, until it is known to have arrived.
+    A commit writes the orders it counts, the log position after them and their deltas in one batch. The deltas of a
+    commit therefore survive SIGKILL with it, and are sent again, byte for byte, until they are acknowledged.
 
     Args:
-        path: the directory; made if missing.
-        settings: what is counted.
+        path: the directory; created if missing.
+        settings: the counting settings.
         read_only: open without taking the directory's lock.
 
     Attributes:
         table: the histories, by store number of the customer.
-        customers, items: ids and numbers.
+        customers, items: ids and their store numbers.
         purchases_offset: log position up to which orders are counted.
-        logs: what else the caller keeps about each log that it counts, written with its commits: name -> document.
-        sources: the same of states written before `logs`: name -> position. A name is dropped once a log replaces it.
-        hit_counts: UTC day -> numbers that the caller adds up, written with the commits that add to them.
+        logs: name -> document; what the caller stores about each log that it counts, written with its commits.
+        sources: name -> log position; the same in states written before `logs`. A name is dropped once a log replaces it.
+        hit_counts: UTC day -> sums of the numbers that commits add for that day.
 
     Raises:
         SettingsMismatch: the state was written with other settings.
@@ -93,13 +93,13 @@ class HistoryStore(Store):
         self._stored_customers, self._stored_items = customers, len(self.items)
         self.table.grow_to(customers)
         for key, record in self._rocks.scan(b"h"):
-            self._place(_ROW.unpack(key)[2], record)
+            self._load_row(_ROW.unpack(key)[2], record)
 
-    def _place(self, customer: int, record: bytes) -> None:
+    def _load_row(self, customer: int, record: bytes) -> None:
         """Put a stored row into the table."""
         columns: list[npt.NDArray[Any]] = []
         try:
-            next_seq, orders, held, remembered = _ROW_HEAD.unpack_from(record)
+            next_seq, order_count, held, remembered = _ROW_HEAD.unpack_from(record)
             offset = _ROW_HEAD.size
             for kind, length in ((np.uint32, held), (ENTRY, held), (np.uint64, remembered), (np.uint32, remembered)):
                 columns.append(np.frombuffer(record, kind, length, offset))
@@ -107,23 +107,24 @@ class HistoryStore(Store):
         except (struct.error, ValueError) as error:
             raise StateDamaged(f"{self.path}: the history of customer {customer} is cut off: {error}") from None
         self.table.next_seq[customer] = next_seq
-        self.table.orders[customer] = orders
-        self.table.history.place(customer, *columns[:2])
-        self.table.remembered.place(customer, *columns[2:])
+        self.table.order_count[customer] = order_count
+        self.table.history.put(customer, *columns[:2])
+        self.table.remembered.put(customer, *columns[2:])
 
-    def _row(self, customer: int) -> bytes:
+    def _packed_row(self, customer: int) -> bytes:
+        """A customer's row as it is stored."""
         columns = [*self.table.history.row(customer), *self.table.remembered.row(customer)]
         head = _ROW_HEAD.pack(
-            self.table.next_seq[customer], self.table.orders[customer], len(columns[0]), len(columns[2])
+            self.table.next_seq[customer], self.table.order_count[customer], len(columns[0]), len(columns[2])
         )
         return head + b"".join([column.tobytes() for column in columns])
 
     def recover(self, apply: Callable[[bytes, npt.NDArray[np.bool_]], None]) -> None:
-        """Apply the journal to the slices that have not seen it; to be called once, after opening.
+        """Apply the journal to the slices that do not contain it yet. Call it once, after opening.
 
         Args:
-            apply: carries the orders of a record into the table for the customers for which the given (customers,)
-                bool holds.
+            apply: called with a record and a (customers,) bool mask; applies the record's orders to the table for the
+                customers in the mask.
         """
         for commit, record in self.journal.records():
             apply(record, np.resize(self.journal.written < commit, max(len(self.customers), 1)))
@@ -139,25 +140,25 @@ class HistoryStore(Store):
         logs: Mapping[str, bytes | None],
         hit_counts: Mapping[int, Sequence[int]],
     ) -> int:
-        """Make durable what was carried into the table, with the log position it stands for.
+        """Write what was applied to the table, together with the log position it is valid for.
 
         Args:
             record: the orders, for the journal.
-            lines: how many order lines that is.
+            lines: number of order lines in the record.
             purchases_offset: log position after them.
-            outbox: the deltas they make, kept until `acknowledge`d.
-            refused: log positions of lines among them that were refused, kept as long.
-            erased: customers whose ids are to be forgotten.
-            logs: documents that replace those of the same name in `logs`; None drops a name of `sources`.
+            outbox: their deltas, kept until `acknowledge`d.
+            refused: log positions of the refused lines among them, kept as long as the deltas.
+            erased: customers whose ids to delete.
+            logs: name -> document; updates `logs`. None drops a name of `sources`.
             hit_counts: UTC day -> numbers to add to that day's hit counts.
 
         Returns:
-            The commit's number, by which the outbox knows its deltas.
+            The commit's number, which identifies its deltas in the outbox.
         """
         batch = WriteBatch(raw_mode=True)
         if self.journal.commit == 0:
             put_settings(batch, KIND, self.settings)
-        turns = self.journal.begin(batch, record, lines)
+        due_slices = self.journal.begin(batch, record, lines)
         for number in range(self._stored_customers, len(self.customers)):
             batch.put(_NUMBER.pack(b"n", number), self.customers.text(number).encode())
         for number in erased:
@@ -166,19 +167,19 @@ class HistoryStore(Store):
             batch.delete(_ROW.pack(b"h", number % SLICES, number))
         self._stored_customers = len(self.customers)
         if self._stored_items < len(self.items):
-            fresh = self.items.texts(range(self._stored_items, len(self.items)))
-            batch.put(_NUMBER.pack(b"i", self._stored_items), pack_ids(fresh))
+            new_items = self.items.texts(range(self._stored_items, len(self.items)))
+            batch.put(_NUMBER.pack(b"i", self._stored_items), pack_ids(new_items))
             self._stored_items = len(self.items)
         changed = self.table.changed
-        for number, _ in turns:
+        for number, _ in due_slices:
             for customer in (np.flatnonzero(changed[number::SLICES]) * SLICES + number).tolist():
-                batch.put(_ROW.pack(b"h", number, customer), self._row(customer))
+                batch.put(_ROW.pack(b"h", number, customer), self._packed_row(customer))
             changed[number::SLICES] = False
         batch.put(_OUTBOX.pack(b"o", self.journal.commit), outbox)
         if len(refused):
             batch.put(_OUTBOX.pack(b"r", self.journal.commit), pack([refused]))
-        for day, more in hit_counts.items():
-            sums = np.array(more, np.int64) + np.array(self.hit_counts.get(day, np.zeros(len(more))), np.int64)
+        for day, added in hit_counts.items():
+            sums = np.array(added, np.int64) + np.array(self.hit_counts.get(day, np.zeros(len(added))), np.int64)
             self.hit_counts[day] = tuple(sums.tolist())
             batch.put(_NUMBER.pack(b"q", day), pack([sums]))
         self.purchases_offset = purchases_offset
@@ -194,18 +195,18 @@ class HistoryStore(Store):
         return self.journal.commit
 
     def outbox(self) -> Iterator[tuple[int, bytes]]:
-        """Commit numbers and deltas that were not yet acknowledged, oldest first."""
+        """Commit numbers and deltas that are not acknowledged yet, oldest first."""
         for key, record in self._rocks.scan(b"o"):
             yield _OUTBOX.unpack(key)[1], record
 
     def refused(self, commit: int) -> npt.NDArray[np.int64]:
-        """Log positions of the lines that a commit in the outbox refused."""
+        """(n,) log positions of the lines that a commit in the outbox refused."""
         record = self._rocks.get(_OUTBOX.pack(b"r", commit))
         positions: npt.NDArray[np.int64] = np.zeros(0, np.int64) if record is None else unpack(record, [np.int64])[0]
         return positions
 
     def acknowledge(self, commits: Sequence[int]) -> None:
-        """Drop the deltas of `commits` from the outbox: stage B has them for good."""
+        """Delete the deltas of `commits` from the outbox: stage B has them durably."""
         batch = WriteBatch(raw_mode=True)
         for commit in commits:
             batch.delete(_OUTBOX.pack(b"o", commit))

@@ -1,8 +1,8 @@
-"""The commit journal: how large state is kept durable without rewriting it.
+"""The commit journal, which keeps large state durable without rewriting all of it at every commit.
 
-State is cut into slices. A commit writes its input as one journal record and, in rotation, a few slices whole; what is
-on disk is those slices plus the records newer than each. Reopening reads the slices and applies to each the records it
-has not seen. Nothing is ever folded or stalled: the work of a commit is bounded, and so is the journal.
+State is divided into slices. A commit writes its input as one journal record, and a few slices in full, in rotation.
+The state on disk is the slices, plus the records that are newer than each. Opening a store reads the slices and applies
+to each the records it lacks. The work of a commit and the length of the journal are bounded.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Journal:
     """The journal of one store.
 
     Args:
-        rocks: where it is kept.
-        work_per_slice: how much work (the store's unit: lines, pair updates) pays for writing one slice whole.
+        rocks: the store's directory.
+        work_per_slice: units of work (the store's unit: order lines, pair updates) per slice written in full.
 
     Attributes:
         commit: number of the last commit, from 1; 0 before the first.
-        written: (SLICES,) int64 commit that last wrote each slice whole.
+        written: (SLICES,) int64 commit that last wrote each slice.
     """
 
     def __init__(self, rocks: Rocks, work_per_slice: int) -> None:
@@ -55,23 +55,23 @@ class Journal:
         """Start the next commit in `batch`: journal its `record`.
 
         Returns:
-            The slices that the commit has to write whole, each with the commit that wrote it last.
+            The slices that the commit has to write in full, each with the commit that wrote it last.
         """
         oldest = int(self.written.min())
         self.commit += 1
         batch.put(_RECORD + _NUMBER.pack(self.commit), record)
         due, self._work = divmod(self._work + work, self._work_per_slice)
         due = min(due, SLICES)
-        slices = [(self._next_slice + turn) % SLICES for turn in range(due)]
+        slices = [(self._next_slice + offset) % SLICES for offset in range(due)]
         self._next_slice = (self._next_slice + due) % SLICES
-        turns = [(number, int(self.written[number])) for number in slices]
+        due_slices = [(number, int(self.written[number])) for number in slices]
         self.written[slices] = self.commit
         for commit in range(oldest + 1, int(self.written.min()) + 1):
             batch.delete(_RECORD + _NUMBER.pack(commit))
         batch.put(_POSITION, pack([self.written, np.array([self.commit, self._next_slice, self._work])]))
-        return turns
+        return due_slices
 
     def records(self) -> Iterator[tuple[int, bytes]]:
-        """Commit number and record of every commit that some slice has not seen, oldest first."""
+        """Commit number and record of every commit that some slice lacks, oldest first."""
         for key, record in self._rocks.scan(_RECORD):
             yield _NUMBER.unpack(key[1:])[0], record

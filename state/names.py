@@ -1,4 +1,4 @@
-"""Item and customer ids: strings outside, small integers inside one store."""
+"""Item and customer ids, which are strings outside a store and small integers inside it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 NOWHERE = np.uint32(0xFFFFFFFF)
-"""The number of a string that has none: beyond every number there is."""
+"""Stands for a string without a number; larger than every number."""
 
 
 class Names:
-    """A two-way dictionary, string <-> number, numbered in order of first appearance.
+    """A two-way dictionary of strings and their numbers, which are given in order of first appearance.
 
     >>> names = Names()
     >>> names.number(["tea", "milk", "tea"]).tolist(), names["milk"], names.text(1)
@@ -30,7 +30,7 @@ class Names:
         self._ends = np.zeros(1, np.int64)
 
     def __len__(self) -> int:
-        """How many numbers were ever given out."""
+        """How many numbers were ever given, those of forgotten strings included."""
         return len(self._texts)
 
     def __contains__(self, text: str) -> bool:
@@ -44,26 +44,26 @@ class Names:
         return self._numbers.get(text, default)
 
     def text(self, number: int) -> str:
-        """The string behind a number; empty if it was forgotten."""
+        """The string with a number; empty if it was forgotten."""
         return self._texts[number]
 
     @property
     def every(self) -> Sequence[str]:
-        """All strings by number."""
+        """All strings, in the order of their numbers."""
         return self._texts
 
     def texts(self, numbers: Iterable[int]) -> list[str]:
-        """The strings behind several numbers."""
+        """The strings with several numbers."""
         return list(map(self._texts.__getitem__, numbers))
 
     def number(self, texts: Sequence[str]) -> npt.NDArray[np.uint32]:
-        """(n,) uint32 numbers of n strings; those not seen before get the next ones."""
+        """(n,) uint32 numbers of n strings; new strings get the next numbers."""
         numbers = list(map(self._numbers.get, texts))
         if None in numbers:
-            for place, number in enumerate(numbers):
+            for index, number in enumerate(numbers):
                 if number is None:
-                    known = self._numbers.get(texts[place])
-                    numbers[place] = self.add(texts[place]) if known is None else known
+                    added = self._numbers.get(texts[index])  # a string may be new twice
+                    numbers[index] = self.add(texts[index]) if added is None else added
         return np.array(numbers, np.uint32)
 
     def add(self, text: str) -> int:
@@ -74,38 +74,38 @@ class Names:
         return number
 
     def skip_to(self, number: int) -> None:
-        """Leave out the numbers before `number`: their strings were forgotten."""
+        """Skip the unused numbers before `number`, whose strings were forgotten."""
         self._texts.extend([""] * (number - len(self._texts)))
 
     def forget(self, number: int) -> None:
-        """Remove a string; its number is never given to another."""
+        """Remove a string; its number is not reused."""
         del self._numbers[self._texts[number]]
         self._texts[number] = ""
 
     def encoded(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """All strings as one UTF-8 blob and their (n + 1,) boundaries, for compiled comparison; grown on demand.
+        """All n strings in UTF-8, concatenated: (bytes,) uint8, and their (n + 1,) boundaries, for compiled loops.
 
-        UTF-8 sorts like code points, so comparing the bytes orders the strings as Python does.
+        UTF-8 sorts like code points, so that comparing the bytes orders the strings as Python does.
         """
-        known = len(self._ends) - 1
-        if known < len(self._texts):
-            fresh = [text.encode() for text in self._texts[known:]]
-            ends = self._ends[-1] + np.cumsum([len(text) for text in fresh], dtype=np.int64)
-            self._blob = np.concatenate([self._blob, np.frombuffer(b"".join(fresh), np.uint8)])
+        encoded = len(self._ends) - 1
+        if encoded < len(self._texts):
+            new = [text.encode() for text in self._texts[encoded:]]
+            ends = self._ends[-1] + np.cumsum([len(text) for text in new], dtype=np.int64)
+            self._blob = np.concatenate([self._blob, np.frombuffer(b"".join(new), np.uint8)])
             self._ends = np.concatenate([self._ends, ends])
         return self._blob, self._ends
 
 
 class Translation:
-    """A table from one numbering to another, as of the last `extend`.
+    """A table from one store's numbers to another's, as of the last `extend`.
 
     Args:
-        origin: whose numbers are given.
-        target: whose numbers are wanted.
+        origin: the names whose numbers are translated.
+        target: the names whose numbers are returned.
 
-    >>> here, there = Names(), Names()
-    >>> _ = here.number(["tea", "milk", "rye"]), there.number(["milk", "tea"])
-    >>> translation = Translation(here, there)
+    >>> origin, target = Names(), Names()
+    >>> _ = origin.number(["tea", "milk", "rye"]), target.number(["milk", "tea"])
+    >>> translation = Translation(origin, target)
     >>> translation.extend()
     >>> translation(np.array([1, 0, 2, 3])).tolist()
     [0, 1, 4294967295, 4294967295]
@@ -118,17 +118,17 @@ class Translation:
         self._missing: list[int] = []
 
     def extend(self) -> None:
-        """Add the strings that either side has numbered since; may run in a thread."""
-        known, now = len(self._table) - 1, len(self._origin)
-        candidates = [*self._missing, *range(known, now)]
+        """Add the strings that either side has numbered since the last call; may run in a thread."""
+        translated, known = len(self._table) - 1, len(self._origin)
+        candidates = [*self._missing, *range(translated, known)]
         if not candidates:
             return
         numbers = [self.target.get(text, int(NOWHERE)) for text in self._origin.texts(candidates)]
-        table = np.full(now + 1, NOWHERE)
-        table[:known] = self._table[:known]
+        table = np.full(known + 1, NOWHERE)
+        table[:translated] = self._table[:translated]
         table[candidates] = numbers
-        self._missing = [place for place, number in zip(candidates, numbers, strict=True) if number == NOWHERE]
-        self._table = table  # whole, since others read it meanwhile
+        self._missing = [origin for origin, number in zip(candidates, numbers, strict=True) if number == NOWHERE]
+        self._table = table  # replaced as a whole, since other threads read it
 
     def __call__(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
         """(n,) the target's numbers of n numbers of the origin; NOWHERE where the target has none."""

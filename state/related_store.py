@@ -1,4 +1,4 @@
-"""Related lists of one item partition as they were last published, in one RocksDB directory."""
+"""The related lists of one item partition as they were last published, in one RocksDB directory."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class StoredList(NamedTuple):
     """One related list of k entries, best first."""
 
     item: npt.NDArray[np.uint32]
-    """(k,) items listed, as the count store of the partition numbers them."""
+    """(k,) items listed, as numbers of the partition's count store."""
     score: npt.NDArray[np.float64]
-    """(k,) above 0, falling."""
+    """(k,) above 0, descending."""
     together: npt.NDArray[np.float64]
     """(k,) N, customers who hold both items; weighted if the score has a half-life."""
     expected: npt.NDArray[np.float64]
@@ -42,18 +42,19 @@ class StoredList(NamedTuple):
 
 
 class RelatedStore(Store):
-    """Related lists by item number, and the log prefix of which all of them are exact.
+    """Published related lists by item number, and the version of the counts for which all of them are exact.
 
-    Lists can be made again from the counts at any time; what is kept here is what readers were told. A write that
-    returned survives SIGKILL.
+    Lists can be computed from the counts at any time; the store keeps those that readers have. A write that returned
+    survives SIGKILL.
 
     Args:
-        path: the directory; made if missing.
+        path: the directory; created if missing.
         read_only: open without taking the directory's lock.
 
     Attributes:
         score: the name of the score by which the lists are ranked.
-        related_items_offset: up to where the caller knows the lists published to related-items; written with the lists.
+        related_items_offset: offset in related-items up to which the caller knows the published lists; set by the
+            caller, written with the lists.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -65,16 +66,16 @@ class RelatedStore(Store):
 
     @property
     def exact_as_of(self) -> int:
-        """The counts' `purchases_offset_sum` of which every list is exact; -1 if lists were written since, or never."""
+        """The counts' `purchases_offset_sum` for which every list is exact; -1 if there is none."""
         record = self._rocks.get(_CURRENT)
         return -1 if record is None else int(unpack(record, [np.int64])[0][0])
 
     def write(self, lists: Iterable[tuple[int, StoredList | None]], exact_as_of: int = -1) -> None:
-        """Keep the lists of some items, by number, in one batch; None: nobody knows what readers were told.
+        """Write the lists of some items in one batch.
 
         Args:
-            lists: number and list.
-            exact_as_of: the counts' `purchases_offset_sum` of which all lists are exact; -1: of none.
+            lists: item number and list; None if the published list is not known.
+            exact_as_of: the counts' `purchases_offset_sum` for which all lists are exact; -1 if there is none.
         """
         batch = WriteBatch(raw_mode=True)
         for number, stored in lists:
@@ -98,11 +99,11 @@ class RelatedStore(Store):
         self.score = score
 
     def get(self, number: int) -> StoredList | None:
-        """An item's list, or None if none was ever written, or None was."""
+        """An item's list, or None if it is not known."""
         return self.get_many([number])[0]
 
     def get_many(self, numbers: Iterable[int]) -> list[StoredList | None]:
-        """The lists of some items, None for those of which none was ever written."""
+        """The lists of some items; None for those not known."""
         records = self._rocks.get_many([_LIST.pack(b"l", number) for number in numbers])
         return [None if record is None else self._unpacked(record) for record in records]
 
@@ -115,7 +116,7 @@ class RelatedStore(Store):
         length, rest = divmod(len(record), _ENTRY_BYTES)
         if rest:
             raise StateDamaged(
-                f"{self.path}: a list of {len(record)} bytes is cut off, entries have {_ENTRY_BYTES}; restore a "
+                f"{self.path}: a list of {len(record)} bytes is cut off, an entry has {_ENTRY_BYTES}; restore a "
                 "snapshot, or delete it and replay"
             )
         items = np.frombuffer(record, np.uint32, length)
@@ -123,5 +124,5 @@ class RelatedStore(Store):
 
 
 def _packed(stored: StoredList) -> bytes:
-    """Columns end to end, items as uint32 and the others as float64: no shorter code pays for floats."""
+    """The columns, concatenated: items as uint32, the others as float64, which no encoding makes much shorter."""
     return b"".join([column.tobytes() for column in stored])

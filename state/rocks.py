@@ -1,4 +1,4 @@
-"""RocksDB as we use it: how it is opened, its options, and its errors in words a person can act on."""
+"""RocksDB: its options, how it is opened, and its errors translated into messages that say what to do."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def _options() -> Options:
     options.set_write_buffer_size(32 * _MIB)
     options.set_max_write_buffer_number(3)
     options.set_target_file_size_base(32 * _MIB)
-    # journal records are deleted soon after they are written: one more file before compaction lets them die young
+    # journal records are deleted soon after they are written: at four files, many are gone before they are compacted
     options.set_level_zero_file_num_compaction_trigger(4)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
     blocks = BlockBasedOptions()
-    blocks.set_block_cache(Cache(128 * _MIB))  # rows of bought items, asked for again with every list
+    blocks.set_block_cache(Cache(128 * _MIB))  # rows of items just bought, which every list of theirs reads again
     blocks.set_bloom_filter(10, block_based=False)
     options.set_block_based_table_factory(blocks)
     return options
@@ -47,7 +47,7 @@ def _options() -> Options:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Turn what RocksDB raises, plain `Exception`s, into ours."""
+    """Translate RocksDB's errors, which are plain `Exception`s, into a StateError."""
     try:
         yield
     except StateError:
@@ -60,17 +60,19 @@ def _translated(path: Path) -> Iterator[None]:
         if "Corruption" in text or "checksum" in text or "Invalid argument" in text or "No such file" in text:
             raise StateDamaged(f"{path} is damaged: {text}; restore a snapshot, or delete it and replay") from error
         if denied:
-            raise StorageFailed(f"{path} can't be written to: {text}") from error
+            raise StorageFailed(f"{path} cannot be written to: {text}") from error
         if "No space left" in text or "IO error" in text:
-            raise StorageFailed(f"{path}: {text}; the state is as of its last commit: free space and go on") from error
+            raise StorageFailed(
+                f"{path}: {text}; the state is as of its last commit: free space and continue"
+            ) from error
         raise StateError(f"{path}: {text}") from error
 
 
 class Rocks:
-    """One RocksDB directory with raw byte keys, open for one writer, or for reading only.
+    """One RocksDB directory with raw byte keys, opened by its one writer or for reading only.
 
-    A batch that was written survives SIGKILL. After a power cut the last ones may be missing, but only from the end
-    and never in part.
+    A written batch survives SIGKILL. After a power cut the last batches may be missing, but never part of one, and none
+    before one that is there.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -79,7 +81,7 @@ class Rocks:
             raise StateError(f"{path} holds no state; name the --state-dir of a replay")
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "CURRENT").exists() and any(file.stat().st_size for file in path.glob("*.[sl][so][tg]")):
-            # RocksDB would create a new database and delete these
+            # RocksDB would create a new database and delete these files
             raise StateDamaged(
                 f"{path} is damaged: it has no file CURRENT; restore a snapshot, or delete it and replay"
             )
@@ -88,21 +90,21 @@ class Rocks:
             self._db = Rdict(str(path), _options(), access_type=access)
 
     def get(self, key: bytes) -> bytes | None:
-        """The value at `key`, or None."""
+        """The value of `key`, or None."""
         with _translated(self.path):
             return cast("bytes | None", self._db.get(key))
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """The values at `keys`, None where there is none."""
+        """The values of `keys`, None for keys without one."""
         with _translated(self.path):
             return cast("list[bytes | None]", self._db.get(cast("list[Any]", keys)))
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Entries whose key begins with `prefix`, which does not end in 0xff, in key order."""
+        """Entries whose key begins with `prefix`, in key order; `prefix` must not end in 0xff."""
         return self.between(prefix, prefix[:-1] + bytes([prefix[-1] + 1]))
 
     def between(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Entries with keys from `first` on, and before `end`, in key order."""
+        """Entries with keys from `first` to before `end`, in key order."""
         with _translated(self.path):
             last = first
             for key, value in cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=first)):
@@ -110,7 +112,7 @@ class Rocks:
                     return
                 yield key, value
                 last = key
-            # this iteration ends alike at the end and where a block is damaged; only an iterator of our own tells which
+            # `items` ends silently at a damaged block; the status of an iterator of our own shows whether there was one
             check = self._db.iter()
             check.seek(last)
             while check.valid():
@@ -118,7 +120,7 @@ class Rocks:
             check.status()
 
     def write(self, batch: WriteBatch) -> None:
-        """Write `batch` whole or not at all; it is consumed."""
+        """Write `batch` atomically; it is consumed."""
         with _translated(self.path):
             self._db.write(batch)
 
@@ -127,18 +129,18 @@ class Rocks:
         return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
 
     def compact(self) -> None:
-        """Flush what is in memory and compact everything."""
+        """Flush the memtables and compact everything."""
         with _translated(self.path):
             self._db.flush()
             self._db.compact_range(None, None)
 
     def checkpoint(self, to: Path) -> None:
-        """Write the directory as it is now to `to`, which must not exist; files are linked where they can be."""
+        """Write the directory as it is now to `to`, which must not exist; files are hard links where possible."""
         with _translated(self.path):
-            # the handle is dropped at once: while one lives, `close` keeps the directory's lock
+            # the handle is dropped at once: while one exists, `close` does not release the directory's lock
             Checkpoint(self._db).create_checkpoint(str(to))
 
     def close(self) -> None:
-        """Flush and release the directory."""
+        """Flush, and release the directory."""
         with _translated(self.path):
             self._db.close()

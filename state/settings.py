@@ -1,4 +1,4 @@
-"""What a state was counted with; another count needs another state."""
+"""Counting settings: what every count of a state depends on. Other settings need another state."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class CountingSettings:
     """Settings that every count depends on.
 
     Attributes:
-        pair_window: items of a customer are paired when at most this many first purchases apart; 0: always.
-        item_partitions: how many partitions the items are divided among.
+        pair_window: two items of a customer are a pair if their first purchases are at most this far apart, counted in
+            first purchases of the customer; 0: always.
+        item_partitions: number of partitions that the items are divided into.
     """
 
     pair_window: int = 100
@@ -29,17 +30,17 @@ class CountingSettings:
 
 
 def check_settings(rocks: Rocks, kind: str, settings: CountingSettings) -> None:
-    """Check that the state of a `kind` of store was written with these settings and in this format.
+    """Check that a store of a `kind` was written with these settings and in this format; a new store passes.
 
     Raises:
-        SettingsMismatch: it was not; the message names both.
+        SettingsMismatch: it was written with others; the message names both.
     """
     stored = rocks.get(_KEY)
     if stored is None:
         return
     found = _found(rocks, stored)
-    wanted = {"format": FORMAT, "kind": kind, **asdict(settings)}
-    for name, value in wanted.items():
+    expected = {"format": FORMAT, "kind": kind, **asdict(settings)}
+    for name, value in expected.items():
         if found.get(name) != value:
             raise SettingsMismatch(
                 f"{rocks.path} was written with {name.replace('_', ' ')} {found.get(name)}, this run has {value}: "
@@ -53,7 +54,7 @@ def put_settings(batch: WriteBatch, kind: str, settings: CountingSettings) -> No
 
 
 def stored_settings(rocks: Rocks) -> CountingSettings | None:
-    """The settings a state was written with, or None if it is new."""
+    """The settings that a state was written with, or None if it is new."""
     stored = rocks.get(_KEY)
     if stored is None:
         return None
@@ -62,18 +63,19 @@ def stored_settings(rocks: Rocks) -> CountingSettings | None:
 
 
 def _found(rocks: Rocks, stored: bytes) -> dict[str, Any]:
-    """What a state says it was written with.
+    """The format, kind and settings of a stored record.
 
     Raises:
-        SettingsMismatch: it is of another format.
-        StateDamaged: it is no record of settings.
+        SettingsMismatch: the state is of another format.
+        StateDamaged: the record is not one of settings.
     """
     try:
         found = json.loads(stored)
         written = found["format"]
     except (ValueError, KeyError, TypeError):
         raise StateDamaged(
-            f"{rocks.path} is damaged: {stored[:80]!r} are no settings; restore a snapshot, or delete it and replay"
+            f"{rocks.path} is damaged: {stored[:80]!r} is not a record of settings; "
+            "restore a snapshot, or delete it and replay"
         ) from None
     if written != FORMAT:
         raise SettingsMismatch(

@@ -1,7 +1,7 @@
-"""Snapshots: RocksDB checkpoints of a worker's stores, each consistent with the offsets it stands for.
+"""Snapshots: RocksDB checkpoints of a worker's stores, each consistent with its own offsets.
 
-The stores of a snapshot need not stand at the same place in the log: every store goes on from its own offset, so a
-worker started from a snapshot ends where one ends that never stopped.
+The stores of a snapshot need not be at the same log position. Every store continues from its own offsets, so a worker
+that starts from a snapshot reaches the same state as one that never stopped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UNFINISHED = ".unfinished"
 
 
 def snapshot_stores(stores: Iterable[Store], to: Path) -> list[Path]:
-    """Write open stores to `to`, a directory each; what was there of the same store is replaced.
+    """Write open stores to `to`, a directory each; an earlier snapshot of the same store is replaced.
 
     Returns:
         The directories written.
@@ -44,7 +44,7 @@ def snapshot_directory(directory: StateDirectory, to: Path) -> list[Path]:
     """Write the stores of a stopped worker to `to`.
 
     Raises:
-        StateLocked: the worker is running: ask it for the snapshot.
+        StateLocked: the worker is running; request the snapshot from it.
         StateError: there are no stores.
     """
     directory.lock()
@@ -61,7 +61,7 @@ def snapshot_directory(directory: StateDirectory, to: Path) -> list[Path]:
 
 
 def restore_store(path: Path, snapshot: Path | None) -> bool:
-    """Put a store from a snapshot in its place if there is none there; tell whether that was done."""
+    """Copy a store from a snapshot to `path` unless there is a store already; return whether it was copied."""
     if snapshot is None or path.exists() or not (snapshot / path.name / "CURRENT").exists():
         return False
     unfinished = path.with_name(f"{path.name}{_UNFINISHED}")

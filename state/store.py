@@ -1,4 +1,4 @@
-"""What every store is: a RocksDB directory of its own, opened by one writer."""
+"""What all stores have in common: a RocksDB directory of their own, opened by one writer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Store:
     """A store's directory.
 
     Args:
-        path: the directory; made if missing.
+        path: the directory; created if missing.
         read_only: open without taking the directory's lock.
 
     Raises:
-        StateError: the directory is locked, damaged or, to be read, not there.
+        StateError: the directory is locked, damaged, or missing (read_only).
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -26,7 +26,7 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """Where the store is kept."""
+        """The store's directory."""
         return self._rocks.path
 
     def size_bytes(self) -> int:
@@ -34,7 +34,7 @@ class Store:
         return self._rocks.size_bytes()
 
     def compact(self) -> None:
-        """Compact the directory: what deletions left behind is gone afterwards."""
+        """Compact the directory, so that deleted data is gone from the disk."""
         self._rocks.compact()
 
     def checkpoint(self, to: Path) -> None:

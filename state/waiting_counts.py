@@ -1,4 +1,4 @@
-"""Counts that wait in memory for their slices' turns at being written."""
+"""Changes of counts that wait in memory until their slice is written."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _MOST_RUNS = 64
 class WaitingCounts:
     """Signed pair keys by epoch and slice, in sorted runs.
 
-    Counting only adds runs; whoever reads a slice merges them first, the small ones only, so that a reader searches a
-    handful and a replay, during which nobody reads, never sorts a key twice.
+    Counting appends runs. A reader merges the small runs of a slice first, so that it searches only a few. A replay, in
+    which nobody reads, sorts each key once.
 
     >>> waiting = WaitingCounts()
     >>> waiting.add({570: np.array([4, 6], np.uint64)})
@@ -36,18 +36,18 @@ class WaitingCounts:
         self._runs: dict[int, list[list[Keys]]] = {}
 
     def add(self, keys: dict[int, Keys]) -> None:
-        """Add sorted signed keys by epoch; they are not copied."""
-        for epoch, more in keys.items():
+        """Add epoch -> sorted signed keys, which are not copied."""
+        for epoch, added in keys.items():
             slices = self._runs.setdefault(epoch, [[] for _ in range(SLICES)])
-            bounds = slice_bounds(more)
+            bounds = slice_bounds(added)
             for number, (begin, end) in enumerate(itertools.pairwise(bounds)):
                 if begin < end:
-                    slices[number].append(more[begin:end])
+                    slices[number].append(added[begin:end])
                     if len(slices[number]) > _MOST_RUNS:
                         _merge(slices[number])
 
     def runs(self, epoch: int, number: int) -> list[Keys]:
-        """The keys of a slice and epoch: a few sorted runs, which share keys."""
+        """The keys of a slice and epoch as a few sorted runs; a key may be in several."""
         slices = self._runs.get(epoch)
         if slices is None:
             return []
@@ -57,7 +57,7 @@ class WaitingCounts:
         return runs
 
     def epochs(self) -> list[int]:
-        """Epochs in which counts may wait."""
+        """The epochs that may have waiting counts, oldest first."""
         return sorted(self._runs)
 
     def keys(self, epoch: int, number: int) -> Keys:
@@ -66,25 +66,25 @@ class WaitingCounts:
         return merged(slices[number]) if slices is not None else merged([])
 
     def forget(self, number: int) -> None:
-        """Drop the keys of a slice, which were written."""
+        """Drop the keys of a slice that was written."""
         for slices in self._runs.values():
             slices[number] = []
 
 
 def merged(runs: list[Keys]) -> Keys:
-    """Runs of keys as one."""
+    """One sorted run of the keys of several."""
     return np.sort(np.concatenate(runs)) if runs else np.zeros(0, np.uint64)
 
 
 def _merge(runs: list[Keys]) -> None:
-    """Merge runs until each is at most half as long as the one before: a key is merged a few times in all."""
-    together: list[list[Keys]] = []
+    """Merge runs until each is at most half as long as the one before, so that a key is merged only a few times."""
+    groups: list[list[Keys]] = []
     sizes: list[int] = []
     for run in runs:
-        together.append([run])
+        groups.append([run])
         sizes.append(len(run))
         while len(sizes) > 1 and sizes[-2] < 2 * sizes[-1]:
-            runs_behind, size = together.pop(), sizes.pop()
-            together[-1] += runs_behind
+            last_group, size = groups.pop(), sizes.pop()
+            groups[-1] += last_group
             sizes[-1] += size
-    runs[:] = [group[0] if len(group) == 1 else merged(group) for group in together]
+    runs[:] = [group[0] if len(group) == 1 else merged(group) for group in groups]

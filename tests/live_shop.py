@@ -91,7 +91,7 @@ class Shop:
         position = self.embedded.purchases_offset
         decoded = self._decoder.decode([record], [position], FieldReader())
         assert not decoded.rejected
-        self.embedded.count(decoded.orders, position + 1, score=self._score)
+        self.embedded.count(decoded.orders, position + 1, scorer=self._score)
         list(self.embedded.publish())
         self.answers.counted(decoded.orders.items)
         return {"partition": 0, "offset": position}

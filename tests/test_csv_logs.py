@@ -10,6 +10,7 @@ import pytest
 from producers.errors import LogError
 from producers.log_format import LogFormat
 from producers.logs import open_log
+from producers.orders import DAY_MS
 from tests.written_logs import NEW_YEAR_MS, csv_log, line, told, write
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def test_a_bad_csv_line_is_rejected_alone_with_its_number(
     """Whatever stands in it or, as in a column nobody asked for, around it."""
     good = b"ann,milk,2017-01-01," + title
     path = csv_log(tmp_path / "orders.csv", good, row, b"", b'bob,eggs,2017-01-01,"two\nlines"', good, b"")
-    log = open_log(path, latest_ms=NEW_YEAR_MS + 365 * 86_400_000)
+    log = open_log(path, latest_ms=NEW_YEAR_MS + 365 * DAY_MS)
 
     batches = list(log)
 

@@ -1,4 +1,4 @@
-"""State that is damaged, locked, of other settings, or on a disk that fails: one sentence, nothing lost."""
+"""Damaged or locked state, other settings, a failing disk: an error in one sentence, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -71,11 +71,15 @@ def remove(path: Path) -> None:
 def test_a_damaged_file_is_an_error_that_names_the_store_and_says_what_to_do(
     state_dir: Path, healthy: Path, store: str, files: str, damage: Callable[[Path], None]
 ) -> None:
-    """Never other counts, and never a traceback."""
+    """Counts must not change silently, and there must be no traceback."""
     damaged = max((state_dir / store).glob(files), key=lambda path: path.stat().st_size)
     damage(damaged)
 
-    if (store, files, damage) == ("related-0", "MANIFEST-*", truncate):  # to RocksDB a shorter history: lists are old
+    if (store, files, damage) == (
+        "related-0",
+        "MANIFEST-*",
+        truncate,
+    ):  # RocksDB takes it for a shorter history: the lists are old
         output_of(*replayed(state_dir))
         assert exported(state_dir) == exported(healthy / "state")
         return
@@ -91,10 +95,10 @@ def test_a_damaged_file_is_an_error_that_names_the_store_and_says_what_to_do(
 
 @pytest.mark.parametrize("store", STORES[:2])
 @pytest.mark.parametrize("damage", [truncate, garble])
-def test_a_log_of_writes_cut_short_loses_commits_from_the_end_or_is_an_error(
+def test_a_truncated_write_ahead_log_loses_the_last_commits_or_is_an_error(
     healthy: Path, tmp_path: Path, store: str, damage: Callable[[Path], None]
 ) -> None:
-    """As after a power cut: a store alone that stands behind the others must not be counted on with."""
+    """As after a power cut: counting must not continue if one store is behind the others."""
     state_dir = tmp_path / "copy" / "state"
     state_dir.parent.mkdir()
     shutil.copy(healthy / "orders.csv", state_dir.parent)
@@ -115,18 +119,18 @@ def test_a_log_of_writes_cut_short_loses_commits_from_the_end_or_is_an_error(
 
 
 @pytest.mark.parametrize("store", STORES[:2])
-def test_a_store_that_is_gone_is_an_error(state_dir: Path, store: str) -> None:
-    """Its log would be counted again into one of the two, or never into the other."""
+def test_a_missing_store_is_an_error(state_dir: Path, store: str) -> None:
+    """The log would be counted twice into one of the stores, or never into the other."""
     shutil.rmtree(state_dir / store)
 
     message = refused(*replayed(state_dir, "--pair-window", "100"))
 
-    assert "stands at log position 0" in message or "at 0:" in message
+    assert "is at log position 0" in message or "at 0:" in message
     assert "one of them lost commits; restore a snapshot, or delete both and replay" in message
 
 
-def test_lists_that_are_gone_are_written_again(state_dir: Path, healthy: Path) -> None:
-    """They follow from the counts."""
+def test_missing_lists_are_written_again(state_dir: Path, healthy: Path) -> None:
+    """They can be computed from the counts."""
     shutil.rmtree(state_dir / "related-0")
 
     out = output_of(*replayed(state_dir))
@@ -145,7 +149,7 @@ def put(path: Path, key: bytes, value: bytes) -> None:
 
 @pytest.mark.parametrize("command", ["related", "replay"])
 def test_a_newer_format_is_an_error_that_names_both(state_dir: Path, command: str) -> None:
-    """Reading it by our rules would give numbers, but not the right ones."""
+    """Read as the current format, it would give wrong counts without an error."""
     for store in STORES[:2]:
         put(state_dir / store, b"msettings", json.dumps({"format": 2, "kind": "something new"}).encode())
 
@@ -166,8 +170,8 @@ def test_a_newer_format_is_an_error_that_names_both(state_dir: Path, command: st
         (b"n\x00\x00\x00\x00", b"\xff\xfe", "counts-0"),
     ],
 )
-def test_a_record_that_makes_no_sense_is_an_error(state_dir: Path, key: bytes, value: bytes, store: str) -> None:
-    """A disk that returns other bytes with the right checksum is rare; a bug of ours that writes them is not."""
+def test_a_garbled_record_is_an_error(state_dir: Path, key: bytes, value: bytes, store: str) -> None:
+    """A disk rarely returns other bytes with the right checksum; a bug of ours may well write them."""
     put(state_dir / store, key, value)
 
     result = called(*replayed(state_dir))
@@ -194,16 +198,16 @@ def test_other_settings_are_an_error_that_names_both(state_dir: Path, options: t
     [["related", "tea"], ["customer", "ann"], ["erase", "ann"], ["audit"], ["export", "--out", "lists.jsonl"]],
     ids=lambda command: command[0],
 )
-def test_no_state_is_an_error_and_none_is_made(tmp_path: Path, command: list[str]) -> None:
-    """A query with a typing error in the directory must not leave an empty state there."""
+def test_a_query_without_state_is_an_error_and_creates_none(tmp_path: Path, command: list[str]) -> None:
+    """A query with a mistyped directory must not create an empty state."""
     message = refused(*command, "--state-dir", tmp_path / "nothing")
 
     assert f"{tmp_path / 'nothing'} holds no state; name the --state-dir of a replay" in message
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_state_directory_in_use_is_an_error_and_can_still_be_asked(state_dir: Path) -> None:
-    """Queries take no lock; whatever writes does."""
+def test_a_state_directory_in_use_can_be_queried_but_not_opened_to_write(state_dir: Path) -> None:
+    """Queries take no lock; commands that write do."""
     embedded = Embedded(state_dir)
 
     replay = ran(*replayed(state_dir))
@@ -218,12 +222,12 @@ def test_a_state_directory_in_use_is_an_error_and_can_still_be_asked(state_dir: 
     assert related.returncode == 0, related.stderr
 
 
-# root may write anywhere: without this capability it is as anybody else
+# root may write anywhere; without this capability it has the rights of any user
 UNPRIVILEGED = "import ctypes\nctypes.CDLL(None).prctl(24, 1, 0, 0, 0)"
 
 
 def test_a_read_only_directory_is_an_error(state_dir: Path) -> None:
-    """Also for queries: RocksDB's binding writes its options beside the data whenever it opens."""
+    """This holds for queries too: RocksDB's binding writes its options file whenever it opens a directory."""
     for path in [state_dir, *state_dir.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     (state_dir.parent / "orders.csv").write_text(CSV + "ann,tea,2024-04-01\n")
@@ -234,17 +238,17 @@ def test_a_read_only_directory_is_an_error(state_dir: Path) -> None:
     for path in [state_dir, *state_dir.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
     assert replay.returncode == BAD_INPUT
-    assert "can't be written to" in " ".join(replay.stderr.split())
+    assert "cannot be written to" in " ".join(replay.stderr.split())
     assert "Traceback" not in replay.stderr
     assert related.returncode == BAD_INPUT
-    assert "can't be written to" in " ".join(related.stderr.split())
+    assert "cannot be written to" in " ".join(related.stderr.split())
 
 
 @pytest.mark.parametrize("limit", [2_000, 1_000_000])
-def test_a_full_disk_stops_the_replay_at_a_commit_and_it_goes_on_later(
+def test_a_replay_stopped_by_a_full_disk_continues_from_its_last_commit(
     grocery_log: Path, grocery_state: Path, tmp_path: Path, limit: int
 ) -> None:
-    """A limit on the size of files fails in the same way, and needs no disk."""
+    """A limit on file sizes makes writes fail in the same way, without a disk to fill."""
     command = ["replay", str(grocery_log), "--state-dir", str(tmp_path / "state")]
 
     full = ran(*command, before=f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))")

@@ -1,4 +1,4 @@
-"""Records of deltas: what no stretch of a log can have done is an error before anything is counted."""
+"""Deltas records: one that no orders can produce is an error before anything is counted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOG = [
     Order("bob", BEGIN_MS + 41 * DAY_MS, (Line("soap"),)),
 ]
 COUNTED = 2
-"""Orders in the record counted first; the next has the others."""
+"""Orders in the first record; the second has the others."""
 
 
 def records_of(directory: Path) -> list[bytes]:
@@ -121,8 +121,8 @@ def ids(*names: str) -> Change:
         (entry(EPOCH, 0, -1), "a day is in no calendar"),
         (entry(EPOCH, -1, 9999), "later than the newest purchase"),
         (ids("soap", "soap"), "named twice"),
-        (ids("soap", "a\0b"), "an item id is none"),
-        (ids("soap", "x" * 513), "an item id is none"),
+        (ids("soap", "a\0b"), "an item id is empty, too long or has a NUL"),
+        (ids("soap", "x" * 513), "an item id is empty, too long or has a NUL"),
         (entry(SIGN, 0, 0), "neither 1 nor -1"),
         (entry(SIGN, 0, 3), "neither 1 nor -1"),
         (entry(WINDOW, 0, -1), "more entries than it has, or fewer"),
@@ -130,8 +130,8 @@ def ids(*names: str) -> Change:
         (entry(ACTIVE, 0, 1 << 60), "more entries than it has, or fewer"),
         (shorter(SIGN, WINDOW, ACTIVE), "more entries than it has, or fewer"),
         (entry(SIGN, 0, -1), "a run of several returns has a window"),
-        (entry(ITEM, 0, 77), "never told"),
-        (entry(PURCHASE_ITEM, 0, 77), "never told"),
+        (entry(ITEM, 0, 77), "item number without an id"),
+        (entry(PURCHASE_ITEM, 0, 77), "item number without an id"),
         (entry(ITEM, 0, 1), "twice"),
         (entry(SEQ, 1, 0), "do not rise"),
         (entry(SEQ, 0, -5), "do not rise"),
@@ -144,7 +144,7 @@ def ids(*names: str) -> Change:
     ],
 )  # fmt: skip
 def test_an_impossible_record_changes_nothing(tmp_path: Path, change: Change, why: str) -> None:
-    """Each of these was counted wrongly, ended in numpy's own error, or read beyond an array."""
+    """Unchecked, each of these is counted wrongly, fails in numpy, or reads beyond an array."""
     counted, record = records_of(tmp_path)
     columns = unpack(record, deltas._COLUMNS)
     change(columns)
@@ -168,7 +168,7 @@ def facts_of(store: CountStore) -> dict[str, Any]:
 @given(logs(max_size=12))
 @settings(max_examples=60)
 def test_every_record_of_stage_a_is_possible(tmp_path_factory: pytest.TempPathFactory, log: list[Order]) -> None:
-    """What is rejected here would stop a worker; what is packed comes back to the last number."""
+    """A record rejected by mistake would stop a worker; a packed one must be read back exactly."""
     directory = tmp_path_factory.mktemp("state")
     with (
         closing(open_histories(directory / "histories", SETTINGS)) as histories,
@@ -183,8 +183,8 @@ def test_every_record_of_stage_a_is_possible(tmp_path_factory: pytest.TempPathFa
             assert pack_deltas(unpack_deltas(record)) == record
 
 
-def test_items_numbered_otherwise_than_before_are_an_error(tmp_path: Path) -> None:
-    """As after a rebuild by other rules: counts would go to other items."""
+def test_items_numbered_differently_than_before_are_an_error(tmp_path: Path) -> None:
+    """This happens after a rebuild under other rules: purchases would be counted for other items."""
     counted, record = records_of(tmp_path)
     columns = unpack(record, deltas._COLUMNS)
     columns[HEAD][FIRST_ITEM] = 1

@@ -12,23 +12,23 @@ STEPS = st.lists(st.tuples(st.integers(0, 30), st.lists(st.integers(0, 1 << 31),
 
 
 @given(STEPS)
-def test_rows_that_are_placed_are_there_however_they_moved(steps: list[tuple[int, list[int]]]) -> None:
+def test_rows_keep_their_elements_when_others_grow_and_move(steps: list[tuple[int, list[int]]]) -> None:
     rows = Rows(np.uint32, np.int64)
     model: dict[int, list[int]] = {}
     for number, elements in steps:
         rows.grow_to(number + 1)
-        rows.place(number, np.array(elements, np.uint32), -np.array(elements, np.int64))
+        rows.put(number, np.array(elements, np.uint32), -np.array(elements, np.int64))
         model[number] = elements
 
-        for place, wanted in model.items():
-            one, other = rows.row(place)
+        for row, wanted in model.items():
+            one, other = rows.row(row)
             assert one.tolist() == wanted
             assert other.tolist() == [-element for element in wanted]
 
 
 @given(STEPS)
-def test_room_that_is_reserved_can_be_filled_in_place(steps: list[tuple[int, list[int]]]) -> None:
-    """Compiled loops append without asking; a row short of room would overwrite its neighbour."""
+def test_reserved_elements_can_be_filled_in_place(steps: list[tuple[int, list[int]]]) -> None:
+    """Compiled loops append without checking bounds: a row without space would overwrite its neighbour."""
     rows = Rows(np.uint32)
     rows.grow_to(31)
     model: dict[int, list[int]] = {number: [] for number in range(31)}
@@ -39,11 +39,11 @@ def test_room_that_is_reserved_can_be_filled_in_place(steps: list[tuple[int, lis
         rows.length[number] += len(elements)
         model[number] += elements
 
-        assert all(rows.row(place)[0].tolist() == wanted for place, wanted in model.items())
+        assert all(rows.row(row)[0].tolist() == wanted for row, wanted in model.items())
 
 
-def test_orders_of_one_customer_share_the_room_reserved_for_them() -> None:
-    """A stretch may hold many orders of one customer; each counts."""
+def test_a_row_is_extended_by_the_lines_of_all_its_customers_orders() -> None:
+    """A batch may hold many orders of one customer, and the loop that applies them never grows the table."""
     table = HistoryTable()
 
     table.reserve(np.array([3, 3, 3, 900], np.uint32), np.array([10, 20, 30, 5]))
@@ -58,7 +58,7 @@ def test_orders_of_one_customer_share_the_room_reserved_for_them() -> None:
 def test_new_rows_are_empty_after_the_table_grew() -> None:
     table = HistoryTable()
     table.grow_to(10)
-    table.history.place(9, np.array([7], np.uint32), np.zeros(1, ENTRY))
+    table.history.put(9, np.array([7], np.uint32), np.zeros(1, ENTRY))
 
     table.grow_to(5000)
 

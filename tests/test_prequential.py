@@ -81,7 +81,7 @@ def test_scores_are_those_of_the_definition(log: list[Order], cuts: set[int], on
     with tempfile.TemporaryDirectory() as directory:
         embedded = Embedded(Path(directory), CountingSettings(item_partitions=partitions))
         for begin, end in zip(begins, [*begins[1:], len(log)], strict=True):
-            embedded.count(as_orders(log[begin:end], begin), end, score=prequential(embedded, one_in).score)
+            embedded.count(as_orders(log[begin:end], begin), end, scorer=prequential(embedded, one_in).score)
         found = embedded.histories.hit_counts
         embedded.close()
         again = Embedded(Path(directory))

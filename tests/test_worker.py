@@ -14,6 +14,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from producers.orders import DAY_MS
 from producers.publish import Publisher
 from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from tests.brokers import Broker
 
 NOW_MS = int(time.time() * 1000)
-DAY_MS = 86_400_000
 SCHEMAS = ROOT / "docs" / "schemas"
 
 

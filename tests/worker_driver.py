@@ -127,7 +127,7 @@ def count_repeats() -> None:
     """Count every record of deltas, even one that was counted before."""
 
     def count(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.uint32]:
-        changes = [stages._change(store, unpack_deltas(record)) for record in records]
+        changes = [stages._count_change(store, unpack_deltas(record)) for record in records]
         store.commit(records, changes)
         return np.unique(np.concatenate([change.purchase_item for change in changes]))
 

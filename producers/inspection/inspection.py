@@ -29,6 +29,7 @@ from producers.inspection.roles import (
 from producers.inspection.text import sample as sample_text
 from producers.log_format import RETURN_TEXTS, LogFormat, with_settings
 from producers.notations import notations_of, read_times, readings, reads_all
+from producers.orders import DAY_MS
 from producers.records import Paths, as_cell, decode
 from producers.shaping import as_text, joined
 from producers.sources import READ_ERRORS, Source, compression_of, members
@@ -46,7 +47,6 @@ SAMPLE_ROWS = 50_000
 RECORDS = 5000
 BUSY_SHARE = 0.05
 BUSY_LINES = 100
-DAY_MS = 86_400_000
 
 _GUEST_IDS = frozenset({"0", "-1", "guest", "anonymous", "unknown", "anon", "cash", "walk-in", "default"})
 _LOSSY = re.compile(r"\d(?:\.\d+)?[eE]\+?\d{1,2}")

@@ -1,9 +1,8 @@
-"""Deltas: what stage A tells stage B, one packed record per commit, and the pair keys that B makes of it.
+"""Deltas: what stage A sends to stage B, one packed record per commit, and the pair keys that B derives from it.
 
-A record speaks for a range of one purchases partition, names no customer, and is a function of the log prefix and the
-counting settings alone: items go by the numbers of their first appearance in the partition, and the ids behind new
-numbers travel with the record in which they appear. It holds runs rather than pairs: a window of 100 items and 9 new
-ones stand for 1,872 counts.
+A record covers a range of one purchases partition, names no customer, and depends on nothing but the log prefix and the
+counting settings. Items are numbered by first appearance in the partition, and a record carries the ids of the items
+that first appear in it. It holds runs rather than pairs: a run of 100 window items and 9 new ones changes 1,872 counts.
 """
 
 from __future__ import annotations
@@ -37,29 +36,37 @@ class DeltasInvalid(StateDamaged):
 
 
 class Deltas(NamedTuple):
-    """The change that positions `begin` up to `end` of one purchases partition make to every count."""
+    """The change that log positions `begin` to `end` of one purchases partition make to every count.
+
+    Items are numbered by first appearance in the partition.
+    """
 
     source: int
     """The purchases partition."""
     begin: int
+    """Log position of the first line."""
     end: int
+    """Log position after the last line."""
     lines: int
-    """Order lines read, whatever became of them."""
+    """Order lines read: counted, duplicate or rejected."""
     duplicates: int
+    """Duplicate lines among them."""
     rejected: int
+    """Rejected lines among them, the returns of items not held included."""
     newest: int
     """Event time in milliseconds of the newest purchase counted; -1 if there is none."""
     holding: int
     """Change in the number of customers who hold anything."""
     first_item: int
-    """Number of the first item that appears here for the first time in the partition."""
+    """Number of the first item that appears in the partition for the first time."""
     items: list[str]
-    """Ids of the items numbered from there."""
+    """Ids of the new items, numbered from `first_item`."""
     runs: Runs
+    """Items that entered or left histories."""
     purchase_item: npt.NDArray[np.uint32]
     """(p,) item of each purchase counted, repeats included."""
     purchase_day: npt.NDArray[np.int64]
-    """(p,) its UTC day."""
+    """(p,) its UTC day, in days since 1970-01-01."""
 
 
 def make_deltas(
@@ -72,21 +79,21 @@ def make_deltas(
     first_item: int,
     items: list[str],
 ) -> Deltas:
-    """The deltas of a stretch of orders.
+    """The deltas of some orders.
 
     Args:
         source: the purchases partition.
-        begin: log position of the stretch.
-        end: log position after it.
-        rejected: lines of the stretch that were rejected before they became orders.
-        orders: the stretch.
-        changes: what `apply_orders` made of it.
-        first_item: number of the first item that appears in it for the first time.
-        items: ids of those items.
+        begin: log position where the orders begin.
+        end: log position after them.
+        rejected: lines between `begin` and `end` that were rejected before they became orders.
+        orders: the orders, in log order.
+        changes: the result of `apply_orders`.
+        first_item: number of the first item that appears for the first time.
+        items: ids of the items that do, in the order of their numbers.
     """
     order_of_line = np.repeat(np.arange(len(orders.customer)), np.diff(orders.start))
     purchases = np.flatnonzero((changes.status == COUNTED) & (orders.kind[order_of_line] == PURCHASE))
-    bought = orders.item[purchases]
+    purchased_items = orders.item[purchases]
     times = orders.time[order_of_line[purchases]]
     not_held = int((changes.status == NOT_HELD).sum())
     return Deltas(
@@ -101,7 +108,7 @@ def make_deltas(
         first_item=first_item,
         items=items,
         runs=changes.runs,
-        purchase_item=bought,
+        purchase_item=purchased_items,
         purchase_day=times // DAY_MS,
     )
 
@@ -111,7 +118,7 @@ def pack_deltas(deltas: Deltas) -> bytes:
     runs = deltas.runs
     sizes = runs.window + runs.active
     starts = np.cumsum(sizes) - sizes
-    # within a run seqs lie close together, and so do the epochs and days of one commit: small differences pack narrow
+    # seqs of a run are close together, and so are the epochs and days of a commit: small differences pack narrowly
     low_seq = np.minimum.reduceat(runs.seq, starts) if len(starts) else starts
     low_epoch = int(runs.epoch.min(initial=0)) if len(runs.epoch) else 0
     low_day = int(deltas.purchase_day.min()) if len(deltas.purchase_day) else 0
@@ -135,7 +142,7 @@ def pack_deltas(deltas: Deltas) -> bytes:
 
 
 def unpack_deltas(record: bytes) -> Deltas:
-    """Deltas from their record; seqs count from the lowest of their run, which is all that pairing needs.
+    """Deltas from their record. Seqs are relative to the lowest of their run, which is all that pairing needs.
 
     Raises:
         DeltasInvalid: the record is cut off or garbled.
@@ -198,10 +205,10 @@ def _require(condition: bool, fault: str) -> None:
 
 
 def _check_totals(deltas: Deltas) -> None:
-    """Check what a record says of its stretch as a whole.
+    """Check the totals of a record.
 
     Raises:
-        DeltasInvalid: no stretch of a log is like that.
+        DeltasInvalid: no orders have such deltas.
     """
     purchases = len(deltas.purchase_item)
     positive = deltas.runs.sign > 0
@@ -221,7 +228,7 @@ def _check_totals(deltas: Deltas) -> None:
     _require(len(set(deltas.items)) == len(deltas.items), "an item is named twice")
     _require(
         not any("\0" in item or not 0 < len(item.encode()) <= LONGEST_ID_BYTES for item in deltas.items),
-        "an item id is none",
+        "an item id is empty, too long or has a NUL",
     )
 
 
@@ -231,17 +238,17 @@ def check_runs(deltas: Deltas, pair_window: int, items: int, newest: int) -> Non
     Args:
         deltas: from `unpack_deltas`.
         pair_window: the pair window W; 0: no limit.
-        items: how many items the purchases partition had before.
+        items: number of items of the purchases partition before this record.
         newest: event time in milliseconds of the newest purchase counted, these included.
 
     Raises:
-        DeltasInvalid: no stretch of a log brings such runs about, or others came before.
+        DeltasInvalid: no orders have such runs, or the records counted before are not those before this one.
     """
     runs = deltas.runs
     _require(deltas.first_item == items, f"its items begin at number {deltas.first_item}, {items} are known")
     items += len(deltas.items)
-    _require(runs.item.max(initial=0) < max(items, 1), "a run names an item that was never told")
-    _require(deltas.purchase_item.max(initial=0) < max(items, 1), "a purchase is of an item that was never told")
+    _require(runs.item.max(initial=0) < max(items, 1), "a run has an item number without an id")
+    _require(deltas.purchase_item.max(initial=0) < max(items, 1), "a purchase has an item number without an id")
     widest = 2 * pair_window if pair_window else 1 << 32
     seen = np.zeros(items, np.uint32)
     fault = _FAULTS[_fault(runs, pair_window, widest, epoch_of(newest // DAY_MS), seen)]
@@ -302,53 +309,56 @@ def _fault(  # noqa: PLR0911 - one for each fault
 
 
 def most_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> int:
-    """How many pair keys `runs` make at most, exposure moves aside; the arguments are those of `pair_keys`.
+    """An upper bound on the pair keys of `runs`, exposure moves excluded; the arguments are those of `pair_keys`.
 
-    A window item pairs with active ones only, which lie on one side of it; an active one with items on both sides.
+    A window item pairs with active items only, all on one side of it; an active item with items on both sides.
     """
     sizes = runs.window + runs.active
-    of_window, of_active = runs.active, sizes - 1
+    window_partners, active_partners = runs.active, sizes - 1
     if pair_window:
-        of_window, of_active = np.minimum(of_window, pair_window), np.minimum(of_active, 2 * pair_window)
-    of_entry = np.where(active_entries(runs), np.repeat(of_active, sizes), np.repeat(of_window, sizes))
-    return int(of_entry[wanted[runs.item]].sum())
+        window_partners = np.minimum(window_partners, pair_window)
+        active_partners = np.minimum(active_partners, 2 * pair_window)
+    partners = np.where(active_entries(runs), np.repeat(active_partners, sizes), np.repeat(window_partners, sizes))
+    return int(partners[wanted[runs.item]].sum())
 
 
 def active_entries(runs: Runs) -> npt.NDArray[np.bool_]:
-    """(k,) whether each entry of `runs` is an active one."""
+    """(k,) whether each entry of `runs` is active."""
     sizes = runs.window + runs.active
-    place = np.arange(len(runs.item)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    active: npt.NDArray[np.bool_] = place >= np.repeat(runs.window, sizes)
+    index_in_run = np.arange(len(runs.item)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    active: npt.NDArray[np.bool_] = index_in_run >= np.repeat(runs.window, sizes)
     return active
 
 
 def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> dict[int, Keys]:
-    """Every count that `runs` change, as sorted signed pair keys by epoch; exposure moves under EXPOSURES.
+    """Every count that `runs` change: epoch -> sorted signed pair keys; the exposure moves are under EXPOSURES.
 
     Args:
-        runs: with store numbers as items.
+        runs: the runs, with store numbers as items.
         pair_window: the pair window W; 0: no limit.
-        wanted: (items,) bool whose rows are kept here: counts of other items are left out.
+        wanted: (items,) bool, the items whose rows to return; counts in other rows are left out.
     """
     sizes = runs.window + runs.active
-    room = most_keys(runs, pair_window, wanted)
-    keys = np.empty(room, np.uint64)
-    epochs = np.empty(room, np.uint16)
+    capacity = most_keys(runs, pair_window, wanted)
+    keys = np.empty(capacity, np.uint64)
+    epochs = np.empty(capacity, np.uint16)
     moves = np.empty(2 * len(runs.item), np.uint64)
     row_keys = row_keys_of(runs.item)
-    scratch = np.zeros(int(sizes.max(initial=0)), np.int64)
-    pairs, moved, low, high = _expand(runs, pair_window, wanted[runs.item], row_keys, keys, epochs, moves, scratch)
-    keys = keys[:pairs]
-    chunks: dict[int, Keys] = {}
-    if low == high:
-        chunks[low] = np.sort(keys)
+    partners = np.zeros(int(sizes.max(initial=0)), np.int64)
+    pair_count, move_count, lowest, highest = _expand(
+        runs, pair_window, wanted[runs.item], row_keys, keys, epochs, moves, partners
+    )
+    keys = keys[:pair_count]
+    keys_by_epoch: dict[int, Keys] = {}
+    if lowest == highest:
+        keys_by_epoch[lowest] = np.sort(keys)
     else:
-        epochs = epochs[:pairs]
+        epochs = epochs[:pair_count]
         for epoch in np.unique(epochs).tolist():
-            chunks[epoch] = np.sort(keys[epochs == epoch])
-    if moved:
-        chunks[EXPOSURES] = np.sort(moves[:moved])
-    return chunks
+            keys_by_epoch[epoch] = np.sort(keys[epochs == epoch])
+    if move_count:
+        keys_by_epoch[EXPOSURES] = np.sort(moves[:move_count])
+    return keys_by_epoch
 
 
 @compiled_nogil
@@ -362,9 +372,16 @@ def _expand(
     moves: Keys,
     partners: npt.NDArray[np.int64],
 ) -> tuple[int, int, int, int]:
-    """Write the pair keys with their epochs, and the moves; return how many of each, and the range of epochs."""
-    pairs = 0
-    moved = 0
+    """Write the pair keys with their epochs, and the exposure moves.
+
+    A move is two signed keys: -1 in the bucket of an item's exposure before the run, +1 in the one after it. An active
+    item has only one of them. `partners` is scratch: how many items each entry of the run pairs with.
+
+    Returns:
+        The number of pair keys, the number of move keys, and the lowest and highest epoch of a pair.
+    """
+    pair_count = 0
+    move_count = 0
     lowest, highest = np.int64(1 << 30), np.int64(-1)
     first = 0
     for run in range(len(runs.sign)):
@@ -379,35 +396,35 @@ def _expand(
             for earlier in range(later - 1, -1, -1):
                 y = first + earlier
                 if pair_window > 0 and abs(runs.seq[x] - runs.seq[y]) > pair_window:
-                    break  # entries before an active one rise by seq, unless all are within reach of it
+                    break  # seqs of the entries before an active one rise, unless all are within the pair window
                 partners[later] += 1
                 partners[earlier] += 1
                 epoch = max(runs.epoch[x], runs.epoch[y])
                 if wanted[x]:
-                    keys[pairs] = high_x | np.uint64(runs.item[y]) << np.uint64(1) | negative
-                    epochs[pairs] = epoch
-                    pairs += 1
+                    keys[pair_count] = high_x | np.uint64(runs.item[y]) << np.uint64(1) | negative
+                    epochs[pair_count] = epoch
+                    pair_count += 1
                 if wanted[y]:
-                    keys[pairs] = row_keys[y] << np.uint64(33) | low_x
-                    epochs[pairs] = epoch
-                    pairs += 1
+                    keys[pair_count] = row_keys[y] << np.uint64(33) | low_x
+                    epochs[pair_count] = epoch
+                    pair_count += 1
                 lowest = min(lowest, epoch)
                 highest = max(highest, epoch)
-        step = np.int64(runs.sign[run])
-        for place in range(size):
-            at = first + place
-            if not wanted[at]:
+        sign = np.int64(runs.sign[run])
+        for index in range(size):
+            entry = first + index
+            if not wanted[entry]:
                 continue
-            high = row_keys[at] << np.uint64(33)
-            if place >= window:
-                moves[moved] = high | np.uint64(bucket(partners[place])) << np.uint64(1) | negative
-                moved += 1
+            high = row_keys[entry] << np.uint64(33)
+            if index >= window:
+                moves[move_count] = high | np.uint64(bucket(partners[index])) << np.uint64(1) | negative
+                move_count += 1
                 continue
-            before = np.uint64(bucket(runs.exposure[at]))
-            after = np.uint64(bucket(runs.exposure[at] + step * partners[place]))
+            before = np.uint64(bucket(runs.exposure[entry]))
+            after = np.uint64(bucket(runs.exposure[entry] + sign * partners[index]))
             if before != after:
-                moves[moved] = high | before << np.uint64(1) | np.uint64(1)
-                moves[moved + 1] = high | after << np.uint64(1)
-                moved += 2
+                moves[move_count] = high | before << np.uint64(1) | np.uint64(1)
+                moves[move_count + 1] = high | after << np.uint64(1)
+                move_count += 2
         first += size
-    return pairs, moved, lowest, highest
+    return pair_count, move_count, lowest, highest

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def timestamp_text(milliseconds: int) -> str | None:
-    """Event time as ISO 8601 in UTC; None for the -1 that means never.
+    """Event time as ISO 8601 in UTC; None for -1, which means never.
 
     >>> timestamp_text(1_483_271_606_000), timestamp_text(-1)
     ('2017-01-01T11:53:26Z', None)
@@ -28,7 +28,7 @@ def timestamp_text(milliseconds: int) -> str | None:
 
 
 def day_text(day: int) -> str:
-    """A UTC day, counted from 1970, as ISO 8601.
+    """A UTC day, in days since 1970-01-01, as ISO 8601.
 
     >>> day_text(17_167)
     '2017-01-01'
@@ -53,24 +53,24 @@ class RelatedList(msgspec.Struct, frozen=True, gc=False):
 
 
 def related_list(
-    store: CountStore, number: int, score: str, entries: Sequence[RelatedItem], log: dict[str, Any]
+    store: CountStore, number: int, score: str, entries: Sequence[RelatedItem], log_prefix: dict[str, Any]
 ) -> RelatedList:
     """An item's related list.
 
     Args:
-        store: the item's counts.
-        number: the item, by its number there.
-        score: what it is ranked by.
+        store: the counts of the item's partition.
+        number: the item's number in the store.
+        score: name of the score by which the list is ranked.
         entries: the list, best first.
-        log: the `as_of` of the store.
+        log_prefix: the `as_of` of the store.
     """
     table = store.popularity
     buyers = sum([column.item(number) for column in table.holders.values()])
     purchases = sum([column.item(number) for column in table.purchases.values()])
-    return RelatedList(store.names.text(number), buyers, purchases, log, score, entries)
+    return RelatedList(store.names.text(number), buyers, purchases, log_prefix, score, entries)
 
 
 def related_document(store: CountStore, number: int, score: str, entries: Sequence[RelatedItem]) -> dict[str, Any]:
-    """The same as a dictionary."""
+    """An item's related list as a dictionary, with the arguments of `related_list`."""
     document: dict[str, Any] = msgspec.to_builtins(related_list(store, number, score, entries, as_of(store)))
     return document

@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from producers.orders import Orders
     from state.count_store import CountStore
     from state.history_store import HistoryStore
-    from streams.engine.stages import Score
+    from streams.engine.stages import OrderScorer
 
 
 class Embedded:
     """One purchases partition and all item partitions of one state directory.
 
     Args:
-        state_dir: where the partitions' directories are, or will be.
-        settings: what is counted; by default what an existing state was counted with.
+        state_dir: holds a directory for each partition's store; they are created if missing.
+        settings: the counting settings; by default those of an existing state.
         read_only: open without locking, for queries; the state must exist.
 
     Attributes:
-        histories: of all customers.
-        counts: of each item partition.
-        related: published lists of each item partition.
+        histories: the histories of all customers.
+        counts: the counts of each item partition.
+        related: the published lists of each item partition.
 
     Raises:
-        StateError: the directory is locked, damaged, of other settings, or, to be read, not there.
+        StateError: the directory is locked, damaged, written with other settings, or missing (read_only).
     """
 
     def __init__(self, state_dir: Path, settings: CountingSettings | None = None, *, read_only: bool = False) -> None:
@@ -49,7 +49,7 @@ class Embedded:
         self.settings = settings
         self.counts: list[CountStore] = []
         self.related: list[RelatedStore] = []
-        with ExitStack() as opened:  # if one can't be opened, the others are released
+        with ExitStack() as opened:  # if one cannot be opened, the others are closed
             self.histories = open_histories(state_dir / "histories-0", settings, read_only=read_only)
             opened.callback(self.histories.close)
             for number in range(settings.item_partitions):
@@ -60,8 +60,8 @@ class Embedded:
                 self.related.append(RelatedStore(state_dir / f"related-{number}", read_only=read_only))
                 opened.callback(self.related[-1].close)
             if not read_only:
-                self._deliver()
-                self._check_positions()
+                self._count_outbox()
+                self._check_offsets()
             opened.pop_all()
 
     @property
@@ -76,29 +76,29 @@ class Embedded:
         rejected: int = 0,
         logs: Mapping[str, bytes | None] | None = None,
         on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
-        score: Score = lambda *_: {},
+        scorer: OrderScorer = lambda *_: {},
     ) -> npt.NDArray[np.int64]:
-        """Count orders through both stages; afterwards they are durable.
+        """Count orders through both stages; they are durable when this returns.
 
         Args:
-            orders: what comes next in the log.
+            orders: the next orders of the log.
             end: log position after them.
-            rejected: lines of this stretch that were rejected before they became orders.
-            logs: what to keep with the commit about the logs that the orders are from.
-            on_refused: told, before anything is durable, what is returned.
-            score: told the orders before they are counted, as `count_orders` does; tallies them by UTC day.
+            rejected: lines before `end` that were rejected before they became orders.
+            logs: name -> document to store with the commit, about the logs that the orders are from.
+            on_refused: called with the value returned, before anything is durable.
+            scorer: scores the orders before they are counted; its hit counts are part of the commit.
 
         Returns:
-            Positions of the returned lines whose item was not held.
+            Log positions of the returned lines whose item was not held.
         """
-        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, logs, on_refused, score)
+        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, logs, on_refused, scorer)
         for counts in self.counts:
             count_deltas(counts, [deltas])
         self.histories.acknowledge([commit])
         return not_held
 
-    def _deliver(self) -> None:
-        """Count what a run before this one committed in stage A, but perhaps not in stage B."""
+    def _count_outbox(self) -> None:
+        """Count the deltas that an earlier run committed in stage A, but perhaps not in stage B."""
         for commit, deltas in list(self.histories.outbox()):
             for counts in self.counts:
                 count_deltas(counts, [deltas])
@@ -106,19 +106,19 @@ class Embedded:
 
     @property
     def settled(self) -> bool:
-        """Whether every partition has counted what the histories hold; not so while a replay runs, or after a crash."""
+        """Whether every item partition has counted what the histories hold: false during a replay or after a crash."""
         return all(counts.purchases_offset_sum == self.purchases_offset for counts in self.counts)
 
-    def _check_positions(self) -> None:
+    def _check_offsets(self) -> None:
         for counts in self.counts:
             if counts.purchases_offset_sum != self.purchases_offset:
                 raise StateDamaged(
-                    f"{counts.path} stands at log position {counts.purchases_offset_sum}, {self.histories.path} at "
+                    f"{counts.path} is at log position {counts.purchases_offset_sum}, {self.histories.path} at "
                     f"{self.purchases_offset}: one of them lost commits; restore a snapshot, or delete both and replay"
                 )
 
     def publish(self) -> Iterator[int]:
-        """Bring every related list up to date; yields how many were written, slice by slice."""
+        """Update every related list; yield the number of lists written, slice by slice."""
         for counts, related in zip(self.counts, self.related, strict=True):
             if related.score != DEFAULT_SCORE:  # a worker's lists by another score
                 related.restart(DEFAULT_SCORE)
@@ -126,13 +126,13 @@ class Embedded:
                 yield from publish_lists(counts, related)
 
     def compact(self) -> None:
-        """Compact every store, so that what was deleted is gone from the disk too."""
+        """Compact every store, so that deleted data is gone from the disk too."""
         self.histories.compact()
         for counts in self.counts:
             counts.compact()
 
     def close(self) -> None:
-        """Release the directories."""
+        """Close the stores and release their directories."""
         self.histories.close()
         for counts, related in zip(self.counts, self.related, strict=True):
             counts.close()
@@ -140,29 +140,23 @@ class Embedded:
 
     def size_bytes(self) -> int:
         """Bytes on disk."""
-        return (
-            sum(
-                counts.size_bytes() + related.size_bytes()
-                for counts, related in zip(self.counts, self.related, strict=True)
-            )
-            + self.histories.size_bytes()
-        )
+        return sum(store.size_bytes() for store in (self.histories, *self.counts, *self.related))
 
 
 def publish_lists(counts: CountStore, related: RelatedStore, scoring: Scoring = Scoring()) -> Iterator[int]:  # noqa: B008 - frozen
-    """Write the list of every item of a partition; yields how many were written, slice by slice."""
+    """Write the list of every item of a partition; yield the number of lists written, slice by slice."""
     for items, lists in Ranker(counts, scoring).every():
-        written = [
+        stored_lists = [
             (item, StoredList(*lists.cut(row, length)))
             for row, (item, length) in enumerate(zip(items.tolist(), lists.length.tolist(), strict=True))
         ]
-        related.write(written)
-        yield len(written)
+        related.write(stored_lists)
+        yield len(stored_lists)
     related.write([], exact_as_of=counts.purchases_offset_sum)
 
 
 def settings_of(state_dir: Path) -> CountingSettings | None:
-    """What a state directory was counted with, or None if there is none."""
+    """The counting settings of a state directory, or None if it holds no state."""
     path = state_dir / "histories-0"
     if not (path / "CURRENT").exists():
         return None
@@ -180,17 +174,17 @@ def _stored_settings(state_dir: Path) -> CountingSettings:
 
 
 def open_to_read(state_dir: Path) -> Embedded:
-    """Open a state directory for queries about all of its stores, which all stand at one log position.
+    """Open all stores of a state directory for queries, at one and the same log position.
 
     Raises:
-        StateError: there is no state in it, it can't be read, or a replay into it is going on.
+        StateError: the directory holds no state, cannot be read, or a replay into it is running.
     """
     settings = _stored_settings(state_dir)
     embedded = Embedded(state_dir, settings, read_only=True)
     if embedded.settled:
         return embedded
     embedded.close()
-    Embedded(state_dir, settings).close()  # a run before this one was killed inside a commit: finish it
+    Embedded(state_dir, settings).close()  # an earlier run was killed inside a commit: finish that commit
     return Embedded(state_dir, settings, read_only=True)
 
 
@@ -198,16 +192,16 @@ def open_to_write(state_dir: Path) -> Embedded:
     """Open an existing state directory to change it.
 
     Raises:
-        StateError: there is no state in it, or it is locked.
+        StateError: the directory holds no state, or is locked.
     """
     return Embedded(state_dir, _stored_settings(state_dir))
 
 
 def open_counts_of(state_dir: Path, item_id: str) -> CountStore:
-    """Open for queries the counts of the partition that an item belongs to.
+    """Open the counts of the partition that owns an item, for queries.
 
     Raises:
-        StateError: there is no state, or it can't be read.
+        StateError: the directory holds no state, or cannot be read.
     """
     settings = _stored_settings(state_dir)
     partition = item_partition(item_id, settings.item_partitions)
@@ -218,6 +212,6 @@ def open_histories_of(state_dir: Path) -> HistoryStore:
     """Open the histories for queries.
 
     Raises:
-        StateError: there is no state, or it can't be read.
+        StateError: the directory holds no state, or cannot be read.
     """
     return open_histories(state_dir / "histories-0", _stored_settings(state_dir), read_only=True)

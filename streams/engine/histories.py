@@ -1,8 +1,7 @@
-"""Orders -> changes of customers' histories, and the runs of pairs that come and go with them.
+"""Apply orders to customers' histories, and collect the runs of items that enter and leave them.
 
-One pure step over arrays: given a history table and a stretch of orders, the table afterwards and what stage B needs to
-know of it follow, and nothing else has a say. docs/definition.md defines the terms: history, seq, pair window,
-exposure, return, duplicate, erasure.
+One pure step over arrays: a history table and some orders determine the table afterwards and what stage B needs.
+docs/definition.md defines the terms: history, seq, pair window, exposure, return, duplicate, erasure.
 """
 
 from __future__ import annotations
@@ -21,106 +20,117 @@ if TYPE_CHECKING:
     from state.history_table import HistoryArrays, HistoryTable
 
 REMEMBERED_ORDERS = 64
-"""Orders of a customer, the latest, among which duplicates are recognised."""
+"""The latest orders of each customer, among which duplicates are recognised."""
 
 COUNTED, MERGED, DUPLICATE, NOT_HELD = 0, 1, 2, 3
-"""What became of an order line: counted; part of a line before it that names the same item; seen before; a return of
-something the customer does not hold."""
+"""Status of an order line: counted; merged into an earlier line of the order with the same item; a duplicate; a return
+of an item that the customer does not hold."""
 
 
 class NumberedOrders(NamedTuple):
     """The columns of `producers.orders.Orders` with customers and items as store numbers: m orders, n lines."""
 
     customer: npt.NDArray[np.uint32]
+    """(m,) store number."""
     time: npt.NDArray[np.int64]
+    """(m,) milliseconds since 1970 UTC."""
     kind: npt.NDArray[np.uint8]
+    """(m,) PURCHASE, RETURN or ERASE of `producers.orders`."""
     key: npt.NDArray[np.uint64]
+    """(m,) `producers.orders.order_key` of the order id; 0 without one."""
     start: npt.NDArray[np.int64]
+    """(m + 1,) the lines of order i are start[i] to start[i + 1]."""
     item: npt.NDArray[np.uint32]
+    """(n,) store number."""
     quantity: npt.NDArray[np.int64]
+    """(n,) units bought or returned."""
 
 
-def selected(orders: NumberedOrders, here: npt.NDArray[np.bool_]) -> NumberedOrders:
-    """The orders for which `here`, (m,), holds."""
+def selected(orders: NumberedOrders, mask: npt.NDArray[np.bool_]) -> NumberedOrders:
+    """The orders for which `mask`, (m,), is true."""
     lengths = np.diff(orders.start)
-    lines = np.repeat(here, lengths)
+    line_mask = np.repeat(mask, lengths)
     return NumberedOrders(
-        orders.customer[here],
-        orders.time[here],
-        orders.kind[here],
-        orders.key[here],
-        np.concatenate([[0], np.cumsum(lengths[here])]),
-        orders.item[lines],
-        orders.quantity[lines],
+        orders.customer[mask],
+        orders.time[mask],
+        orders.kind[mask],
+        orders.key[mask],
+        np.concatenate([[0], np.cumsum(lengths[mask])]),
+        orders.item[line_mask],
+        orders.quantity[line_mask],
     )
 
 
 class Runs(NamedTuple):
-    """What came into or left a customer's window at once: r runs with k entries.
+    """Items that enter or leave a customer's history together: r runs with k entries in all.
 
-    A run has window items, whose exposure changes, and active items, which enter (sign 1) or leave (sign -1) the
-    history; its entries stand in that order. Every active item pairs with the window items and with the active items
-    before it that are within the pair window.
+    The entries of a run are first its window items, whose exposure changes, then its active items, which enter (sign 1)
+    or leave (sign -1) the history. Each active item pairs with the window items and with the active items before it, as
+    far as they are within the pair window.
     """
 
     sign: npt.NDArray[np.int8]
-    """(r,)"""
+    """(r,) 1: the active items enter the history; -1: they leave it."""
     window: npt.NDArray[np.int64]
-    """(r,) window items of each run."""
+    """(r,) number of window items."""
     active: npt.NDArray[np.int64]
-    """(r,) active items of each run."""
+    """(r,) number of active items."""
     item: npt.NDArray[np.uint32]
-    """(k,)"""
+    """(k,) number of the item: of the history store, or of the store that counts them."""
     seq: npt.NDArray[np.int64]
-    """(k,)"""
+    """(k,) seq of the item in the customer's history, or its distance from the lowest of the run."""
     epoch: npt.NDArray[np.int64]
-    """(k,) epoch of the item's first purchase by this customer."""
+    """(k,) epoch of the customer's first purchase of the item."""
     exposure: npt.NDArray[np.int64]
-    """(k,) of a window item: its exposure before the run; of an active item 0, it follows from the run."""
+    """(k,) a window item's exposure before the run; 0 for an active item, whose exposure follows from the run."""
 
 
 class HistoryChanges(NamedTuple):
-    """What a stretch of orders did."""
+    """What orders changed in the histories."""
 
     status: npt.NDArray[np.uint8]
     """(n,) COUNTED, MERGED, DUPLICATE or NOT_HELD, of each line."""
     holding: int
-    """By how much the number of customers who hold anything changed."""
+    """Change in the number of customers who hold anything."""
     runs: Runs
+    """Items that entered or left histories."""
 
 
 def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) -> HistoryChanges:
-    """Carry `orders` into `table` and tell what changed.
+    """Apply `orders` to `table` and return what changed.
 
     Args:
         table: the customers' histories; changed in place.
-        orders: a stretch of the log, in log order.
+        orders: the next orders of the log, in log order.
         pair_window: the pair window W; 0: no limit.
     """
     lines = np.diff(orders.start)
     table.reserve(orders.customer, lines)
     erased = orders.kind == ERASE
     purchased = orders.kind == PURCHASE
-    # the most that each order's runs can hold: its reach for each purchase order, and for each line of a return
+    # upper bounds: a purchase order is one run and a return one for each line, each with the items of a full window;
+    # an erasure is one run with the whole history
     longest = table.history.length[orders.customer] + lines_before(orders.customer, lines) + lines
-    reach = np.minimum(2 * pair_window, longest) if pair_window else longest
-    stars = np.where(purchased, 1, lines)
-    room = int((stars * (reach + 1)).sum()) + len(orders.item) + int(longest[erased].sum())
-    most = int(stars.sum()) + int(erased.sum())
+    window_items = np.minimum(2 * pair_window, longest) if pair_window else longest
+    windowed_runs = np.where(purchased, 1, lines)
+    most_entries = int((windowed_runs * (window_items + 1)).sum()) + len(orders.item) + int(longest[erased].sum())
+    most_runs = int(windowed_runs.sum()) + int(erased.sum())
     runs = Runs(
-        sign=np.empty(most, np.int8),
-        window=np.empty(most, np.int64),
-        active=np.empty(most, np.int64),
-        item=np.empty(room, np.uint32),
-        seq=np.empty(room, np.int64),
-        epoch=np.empty(room, np.int64),
-        exposure=np.empty(room, np.int64),
+        sign=np.empty(most_runs, np.int8),
+        window=np.empty(most_runs, np.int64),
+        active=np.empty(most_runs, np.int64),
+        item=np.empty(most_entries, np.uint32),
+        seq=np.empty(most_entries, np.int64),
+        epoch=np.empty(most_entries, np.int64),
+        exposure=np.empty(most_entries, np.int64),
     )
-    distinct, code = np.unique(orders.item, return_inverse=True)
-    seen = np.full(len(distinct), -1, np.int64)
+    distinct, item_code = np.unique(orders.item, return_inverse=True)
+    line_of_item = np.full(len(distinct), -1, np.int64)
     status = np.zeros(len(orders.item), np.uint8)
-    amount = orders.quantity.copy()
-    run_count, entry_count, holding = _apply(table.arrays(), orders, pair_window, code, seen, amount, status, runs)
+    quantity = orders.quantity.copy()
+    run_count, entry_count, holding = _apply(
+        table.arrays(), orders, pair_window, item_code, line_of_item, quantity, status, runs
+    )
     return HistoryChanges(
         status,
         holding,
@@ -137,7 +147,7 @@ def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) 
 
 
 def lines_before(customer: npt.NDArray[np.uint32], lines: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(m,) lines of the orders of the same customer that stand before each order.
+    """(m,) number of lines in the earlier orders of each order's customer.
 
     >>> lines_before(np.array([7, 8, 7, 7], np.uint32), np.array([2, 5, 1, 3])).tolist()
     [0, 0, 2, 3]
@@ -157,13 +167,27 @@ def _apply(
     table: HistoryArrays,
     orders: NumberedOrders,
     pair_window: int,
-    code: npt.NDArray[np.int64],
-    seen: npt.NDArray[np.int64],
-    amount: npt.NDArray[np.int64],
+    item_code: npt.NDArray[np.int64],
+    line_of_item: npt.NDArray[np.int64],
+    quantity: npt.NDArray[np.int64],
     status: npt.NDArray[np.uint8],
     runs: Runs,
 ) -> tuple[int, int, int]:
-    """Carry the orders in; return how many runs and entries were written, and the change in customers who hold."""
+    """Apply the orders to the table.
+
+    Args:
+        table: changed in place.
+        orders: the orders.
+        pair_window: the pair window W; 0: no limit.
+        item_code: (n,) index of each line's item among the distinct items of the orders.
+        line_of_item: (distinct items,) -1; becomes the last counted line of each item.
+        quantity: (n,) copy of the lines' quantities; a counted line gets those of the lines merged into it added.
+        status: (n,) set to the status of each line.
+        runs: set to the runs.
+
+    Returns:
+        The number of runs and of entries, and the change in the number of customers who hold anything.
+    """
     run = 0
     entry = 0
     holding = 0
@@ -181,20 +205,20 @@ def _apply(
             table.length[customer] = 0
             table.next_seq[customer] = 0
             table.order_length[customer] = 0
-            table.orders[customer] = 0
+            table.order_count[customer] = 0
             continue
-        lo, hi = orders.start[order], orders.start[order + 1]
-        for line in range(lo, hi):
-            same = seen[code[line]]
-            if same >= lo:
-                amount[same] += amount[line]
+        begin, end = orders.start[order], orders.start[order + 1]
+        for line in range(begin, end):
+            earlier_line = line_of_item[item_code[line]]
+            if earlier_line >= begin:
+                quantity[earlier_line] += quantity[line]
                 status[line] = MERGED
             else:
-                seen[code[line]] = line
+                line_of_item[item_code[line]] = line
                 status[line] = COUNTED
         known = _remembers(table, customer, orders.key[order])
         counted = 0
-        for line in range(lo, hi):
+        for line in range(begin, end):
             if status[line] != COUNTED:
                 continue
             item = orders.item[line]
@@ -211,43 +235,43 @@ def _apply(
                     table.entry[at].purchases = 1
                     table.entry[at].first = orders.time[order]
                     table.entry[at].last = orders.time[order]
-                    table.entry[at].quantity = amount[line]
+                    table.entry[at].quantity = quantity[line]
                     table.next_seq[customer] += 1
                     table.length[customer] += 1
                 else:
                     table.entry[at].purchases += 1
                     table.entry[at].last = max(table.entry[at].last, orders.time[order])
-                    table.entry[at].quantity += amount[line]
+                    table.entry[at].quantity += quantity[line]
                 continue
             if at < 0:
                 status[line] = NOT_HELD
                 continue
             counted += 1
-            table.entry[at].quantity -= amount[line]
+            table.entry[at].quantity -= quantity[line]
             if table.entry[at].quantity > 0:
                 continue
             length = table.length[customer]
-            place = at - first
-            low, high = _reach(table, first, length, place, pair_window)
+            index = at - first
+            low, high = _window_bounds(table, first, length, index, pair_window)
             runs.sign[run], runs.window[run], runs.active[run] = -1, high - low - 1, 1
             run += 1
-            entry = _emit(table, first, low, place, place, place, length, pair_window, entry, runs)
-            entry = _emit(table, first, place + 1, high, place, place, length, pair_window, entry, runs)
-            entry = _emit(table, first, 0, 0, place, place + 1, length, pair_window, entry, runs)
+            entry = _emit(table, first, low, index, index, index, length, pair_window, entry, runs)
+            entry = _emit(table, first, index + 1, high, index, index, length, pair_window, entry, runs)
+            entry = _emit(table, first, 0, 0, index, index + 1, length, pair_window, entry, runs)
             for later in range(at, first + length - 1):
                 table.item[later] = table.item[later + 1]
                 table.entry[later] = table.entry[later + 1]
             table.length[customer] = length - 1
             if length == 1:
                 holding -= 1
-        for line in range(lo, hi):
-            if status[line] == MERGED and status[seen[code[line]]] != COUNTED:
-                status[line] = status[seen[code[line]]]
+        for line in range(begin, end):
+            if status[line] == MERGED and status[line_of_item[item_code[line]]] != COUNTED:
+                status[line] = status[line_of_item[item_code[line]]]
         if orders.key[order] != 0 and counted > 0:
             if not known:
                 _forget_oldest(table, customer)
             at = table.order_start[customer] + table.order_length[customer]
-            for line in range(lo, hi):
+            for line in range(begin, end):
                 if status[line] == COUNTED:
                     table.order_key[at] = orders.key[order]
                     table.order_line[at] = (orders.item[line] << 1) | orders.kind[order]
@@ -256,8 +280,8 @@ def _apply(
         length = table.length[customer]
         if orders.kind[order] == PURCHASE and length > before:
             low = before
-            new = np.int64(table.entry[first + before].seq)
-            while low > 0 and (pair_window == 0 or new - np.int64(table.entry[first + low - 1].seq) <= pair_window):
+            seq = np.int64(table.entry[first + before].seq)
+            while low > 0 and (pair_window == 0 or seq - np.int64(table.entry[first + low - 1].seq) <= pair_window):
                 low -= 1
             runs.sign[run], runs.window[run], runs.active[run] = 1, before - low, length - before
             run += 1
@@ -269,7 +293,7 @@ def _apply(
 
 @compiled
 def _find(table: HistoryArrays, first: int, length: int, item: int) -> int:
-    """Where a history keeps an item, or -1; the latest first, since repeats tend to be recent."""
+    """The index of an item in the table, or -1. Searched from the latest entry, since repeats tend to be recent."""
     for at in range(first + length - 1, first - 1, -1):
         if table.item[at] == item:
             return at
@@ -277,15 +301,15 @@ def _find(table: HistoryArrays, first: int, length: int, item: int) -> int:
 
 
 @compiled
-def _reach(table: HistoryArrays, first: int, length: int, place: int, pair_window: int) -> tuple[int, int]:
-    """Bounds, within a history, of the entries within the pair window of the one at `place`, itself included."""
+def _window_bounds(table: HistoryArrays, first: int, length: int, index: int, pair_window: int) -> tuple[int, int]:
+    """Bounds of the entries of a history within the pair window of entry `index`, that entry included."""
     if pair_window == 0:
         return 0, length
-    seq = np.int64(table.entry[first + place].seq)
-    low = place
+    seq = np.int64(table.entry[first + index].seq)
+    low = index
     while low > 0 and seq - np.int64(table.entry[first + low - 1].seq) <= pair_window:
         low -= 1
-    high = place + 1
+    high = index + 1
     while high < length and np.int64(table.entry[first + high].seq) - seq <= pair_window:
         high += 1
     return low, high
@@ -304,16 +328,26 @@ def _emit(
     entry: int,
     runs: Runs,
 ) -> int:
-    """Write a history's places `window_low:window_high` as window and `active_low:active_high` as active entries.
+    """Append entries of a history to `runs`; return the index after the last one written.
 
-    `length` is the history's length for the exposures, which are those before the run.
+    Args:
+        table: the histories.
+        first: index in the table of the history's first entry.
+        window_low: index in the history of the first entry to write as a window item.
+        window_high: index after the last of them.
+        active_low: index in the history of the first entry to write as an active item.
+        active_high: index after the last of them.
+        length: length of the history before the run, which the exposures refer to.
+        pair_window: the pair window W; 0: no limit.
+        entry: index in `runs` to write at.
+        runs: where to write.
     """
     low = 0
     high = 0
-    for place in range(window_low, window_high):
-        at = first + place
-        if place == window_low:
-            low, high = _reach(table, first, length, place, pair_window)
+    for index in range(window_low, window_high):
+        at = first + index
+        if index == window_low:
+            low, high = _window_bounds(table, first, length, index, pair_window)
         elif pair_window > 0:
             seq = np.int64(table.entry[at].seq)
             while seq - np.int64(table.entry[first + low].seq) > pair_window:
@@ -325,8 +359,8 @@ def _emit(
         runs.epoch[entry] = table.entry[at].first // EPOCH_MS
         runs.exposure[entry] = high - low - 1
         entry += 1
-    for place in range(active_low, active_high):
-        at = first + place
+    for index in range(active_low, active_high):
+        at = first + index
         runs.item[entry] = table.item[at]
         runs.seq[entry] = table.entry[at].seq
         runs.epoch[entry] = table.entry[at].first // EPOCH_MS
@@ -337,7 +371,7 @@ def _emit(
 
 @compiled
 def _remembers(table: HistoryArrays, customer: int, key: int) -> bool:
-    """Whether an order with this key is among those remembered of the customer."""
+    """Whether an order with this key is among the customer's remembered orders."""
     if key == 0:
         return False
     start = table.order_start[customer]
@@ -349,7 +383,7 @@ def _remembers(table: HistoryArrays, customer: int, key: int) -> bool:
 
 @compiled
 def _remembers_line(table: HistoryArrays, customer: int, key: int, item: int, kind: int) -> bool:
-    """Whether the remembered order with this key has the line."""
+    """Whether the remembered order with this key has a line of this item and kind."""
     line = (item << 1) | kind
     start = table.order_start[customer]
     for at in range(start, start + table.order_length[customer]):
@@ -360,9 +394,9 @@ def _remembers_line(table: HistoryArrays, customer: int, key: int, item: int, ki
 
 @compiled
 def _forget_oldest(table: HistoryArrays, customer: int) -> None:
-    """Make room for one more order to remember."""
-    if table.orders[customer] < REMEMBERED_ORDERS:
-        table.orders[customer] += 1
+    """Make room for one more remembered order: drop the oldest if there are REMEMBERED_ORDERS."""
+    if table.order_count[customer] < REMEMBERED_ORDERS:
+        table.order_count[customer] += 1
         return
     start = table.order_start[customer]
     oldest = table.order_key[start]

@@ -1,4 +1,4 @@
-"""The neighbourhood of one item: its rows added up and its histogram read, straight from how they are stored."""
+"""The neighbourhood of one item: the sum of its rows, and its exposure histogram, read from their stored encoding."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ if TYPE_CHECKING:
     from state.count_rows import Addends
     from streams.engine.relatedness import Floats
 
-_NOTHING = np.int64(1 << 40)  # above every neighbour's number
+_NO_NEIGHBOUR = np.int64(1 << 40)  # above every neighbour's number
 
 
 class Neighbourhood(NamedTuple):
-    """Scratch for the list of one item after another: its neighbours, by their index, under c components.
+    """Scratch for ranking one item at a time: its neighbours under c components.
 
-    `items` is how many items are numbered; an item's neighbours fill the front of each array that goes by index.
+    `items` is how many items are numbered. An item's neighbours have indices from 0 on, and fill the front of the
+    arrays that are by index.
     """
 
     sums: Floats
-    """(items, 2) by item number: where rows are added up, one column for each component; zeros between items."""
+    """(items, 2) by item number: sums of rows, a column for each component; zeros between items."""
     neighbours: npt.NDArray[np.uint64]
-    """(items + 1,) by index: the neighbours' numbers; unsigned, since indices need no check for being negative then."""
+    """(items + 1,) by index: the neighbours' numbers; unsigned, so that numba does not check for negative indices."""
     together: Floats
     """(c, items) by index: N, customers who hold both, weighted."""
     bounds: Floats
-    """(c, items) by index: the most that each neighbour's score can be; the score itself once it is evaluated."""
+    """(c, items) by index: an upper bound of each neighbour's score; the score itself once it is evaluated."""
     evaluated: npt.NDArray[np.bool_]
-    """(c, items) by index."""
+    """(c, items) by index: whether the score is evaluated."""
     leaders: npt.NDArray[np.int64]
     """(groups,) index of the neighbour with the greatest bound in each group."""
     scale: Floats
-    """(c,) in [0, 1]: what E is multiplied by, the weighted part of the item's pairs."""
+    """(c,) in [0, 1]: factor of E, the sum of the item's weighted pairs divided by the sum of its pairs."""
     exposures: npt.NDArray[np.int64]
     """(b,) exposure of each filled bucket of the item's histogram, rising."""
     buyers: Floats
     """(b,) the item's buyers in each of them."""
     lanes: Floats
-    """(4, LANES) for `expect`."""
+    """(4, LANES) scratch of `relatedness.expect`."""
 
 
 @compiled
@@ -55,7 +56,19 @@ def read_exposures(
     cursor: npt.NDArray[np.int64],
     bucket_exposures: npt.NDArray[np.int64],
 ) -> int:
-    """Read an item's histogram; return how many buckets are filled."""
+    """Read an item's exposure histogram, merging the one on disk with its waiting changes.
+
+    Args:
+        scratch: set are `exposures` and `buyers`.
+        row: index of the item among those of `addends`.
+        row_key: its row key.
+        addends: the rows.
+        cursor: (epochs + 1,) index of the first change not yet passed, in each epoch; moved on.
+        bucket_exposures: (b,) exposure of each bucket.
+
+    Returns:
+        The number of filled buckets.
+    """
     last = len(cursor) - 1
     at, end = addends.begin[last, row], addends.end[last, row]
     change, change_end = cursor[last], addends.start[last + 1]
@@ -101,10 +114,10 @@ def add_rows(
     cursor: npt.NDArray[np.int64],
     weights: Floats,
 ) -> int:
-    """Add up an item's rows, those on disk merged with the changes that wait; return how many neighbours it has.
+    """Add up an item's rows, merging those on disk with their waiting changes; return the number of neighbours.
 
-    Counts of an epoch are summed as integers before they are weighed, so that the floats do not tell which were
-    written already.
+    Counts of an epoch are summed as integers before they are weighted, so that the floats do not depend on which
+    changes are already on disk.
     """
     width = len(weights)
     count = 0
@@ -116,14 +129,16 @@ def add_rows(
         while change < change_end and addends.keys[change] >> np.uint64(32) < row_key:
             change += 1
         weight, other_weight = weights[0, epoch], weights[width - 1, epoch]
-        until = change
-        while until < change_end and addends.keys[until] >> np.uint64(32) == row_key:
-            until += 1
-        if until == change:
+        row_change_end = change
+        while row_change_end < change_end and addends.keys[row_change_end] >> np.uint64(32) == row_key:
+            row_change_end += 1
+        if row_change_end == change:
             count, pairs = _add_row(addends.blob, at, end, scratch, count, weight, other_weight)
         else:
-            count, pairs = _add_changed_row(addends, at, end, change, until, scratch, count, weight, other_weight)
-        change = until
+            count, pairs = _add_changed_row(
+                addends, at, end, change, row_change_end, scratch, count, weight, other_weight
+            )
+        change = row_change_end
         cursor[epoch] = change
         total += pairs
         for component in range(width):
@@ -143,35 +158,35 @@ def _add_row(
     weight: float,
     other_weight: float,
 ) -> tuple[int, int]:
-    """Add up an encoded row; return how many neighbours there are by now, and the row's pairs.
+    """Add up an encoded row; return the number of neighbours so far, and the sum of the row's counts.
 
-    The innermost loop of a list. Its integers are unsigned, since numba checks each signed index for being negative:
-    half the time.
+    The innermost loop of ranking. Its integers are unsigned, because numba checks signed indices for being negative,
+    which would take half the time.
     """
     sums, neighbours = scratch.sums, scratch.neighbours
-    one, seven, low, more = np.uint64(1), np.uint64(7), np.uint64(127), np.uint64(128)
+    one, seven, low_bits, continues = np.uint64(1), np.uint64(7), np.uint64(127), np.uint64(128)
     at, last, found, other = np.uint64(begin), np.uint64(end), np.uint64(count), np.uint64(0)
     pairs = np.uint64(0)
     while at < last:
         byte = np.uint64(blob[at])
-        gap = byte & low
+        gap = byte & low_bits
         at += one
         shift = seven
-        while byte >= more:
+        while byte >= continues:
             byte = np.uint64(blob[at])
-            gap |= (byte & low) << shift
+            gap |= (byte & low_bits) << shift
             at += one
             shift += seven
         other += gap >> one
         customers = one
         if gap & one:
             byte = np.uint64(blob[at])
-            customers = byte & low
+            customers = byte & low_bits
             at += one
             shift = seven
-            while byte >= more:
+            while byte >= continues:
                 byte = np.uint64(blob[at])
-                customers |= (byte & low) << shift
+                customers |= (byte & low_bits) << shift
                 at += one
                 shift += seven
             customers += np.uint64(2)
@@ -192,18 +207,18 @@ def _add_changed_row(
     at: int,
     end: int,
     change: int,
-    until: int,
+    change_end: int,
     scratch: Neighbourhood,
     count: int,
     weight: float,
     other_weight: float,
 ) -> tuple[int, int]:
-    """Add up an encoded row merged with the changes `change` up to `until`; return what `_add_row` does."""
+    """Add up an encoded row merged with the changes `change` to `change_end`; return the same as `_add_row`."""
     other = np.int64(-1)
     customers = np.int64(0)
     pairs = np.int64(0)
     waiting = False
-    while at < end or waiting or change < until:
+    while at < end or waiting or change < change_end:
         if not waiting and at < end:
             gap, at = read_varint(addends.blob, at)
             other += (gap >> 1) + 1
@@ -212,7 +227,7 @@ def _add_changed_row(
                 customers, at = read_varint(addends.blob, at)
                 customers += 2
             waiting = True
-        changed = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF)) if change < until else _NOTHING
+        changed = np.int64(addends.keys[change] & np.uint64(0xFFFFFFFF)) if change < change_end else _NO_NEIGHBOUR
         neighbour = other if waiting and other <= changed else changed
         together = np.int64(0)
         if neighbour == changed:

@@ -1,6 +1,6 @@
-"""Popularity as relatedness needs it: shares of first purchases and of purchases, and the trend. Floats from integers.
+"""Popularity for relatedness: shares of first purchases and of purchases, and the trend; floats from integer counts.
 
-Every sum runs over epochs or days in order, and over items as integers, so equal counts give equal floats.
+Sums over epochs or days are taken in order, and sums over items are of integers, so equal counts give equal floats.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Popularity(NamedTuple):
     chance: Floats
     """(n,) P: the chance that a random first purchase is the item."""
     trend: Floats
-    """(n,) how much more often it is bought recently than its share of all purchases says."""
+    """(n,) the item's share of recent purchases divided by its share of all purchases, both smoothed; above 0."""
 
 
 def epoch_weights(epochs: list[int], newest_day: int, half_life_days: float | None) -> Floats:
-    """(epochs,) weight of each epoch: half every `half_life_days` before the newest; 1 without half-life.
+    """(epochs,) weight of each epoch, in (0, 1]: halved for every `half_life_days` of age; 1 without half-life.
 
     >>> epoch_weights([0, 1, 2], 60, 30).tolist(), epoch_weights([0, 1], 60, None).tolist()
     ([0.25, 0.5, 1.0], [1.0, 1.0])
@@ -43,13 +43,19 @@ def epoch_weights(epochs: list[int], newest_day: int, half_life_days: float | No
     if half_life_days is None:
         return np.ones(len(epochs))
     age = epoch_of(newest_day) - np.array(epochs, np.float64)
-    # never 0: a count of an epoch long gone must still tell that there is one
+    # never 0: a neighbour's weighted count is 0 only if it has no counts
     weights: Floats = np.maximum(0.5 ** (EPOCH_DAYS * age / half_life_days), 1e-200)
     return weights
 
 
 def weighted_share(columns: dict[int, npt.NDArray[np.int64]], weights: Floats, items: int) -> Floats:
-    """(items,) each item's share of the weighted sum of all; `columns` by rising epoch, one for each weight."""
+    """(items,) each item's share of the weighted sum of `columns`.
+
+    Args:
+        columns: epoch or day -> (items or more,) counts.
+        weights: weight of each column, by rising epoch or day.
+        items: how many items there are.
+    """
     share = np.zeros(items)
     total = 0.0
     for weight, (_, column) in zip(weights.tolist(), sorted(columns.items()), strict=True):
@@ -59,7 +65,7 @@ def weighted_share(columns: dict[int, npt.NDArray[np.int64]], weights: Floats, i
 
 @compiled
 def _add_weighted(share: Floats, column: npt.NDArray[np.int64], weight: float) -> int:
-    """Add a column times its weight, and return the sum of the column, in one pass."""
+    """Add a column times its weight to `share`; return the sum of the column."""
     total = np.int64(0)
     for item in range(len(column)):
         total += column[item]
@@ -69,7 +75,7 @@ def _add_weighted(share: Floats, column: npt.NDArray[np.int64], weight: float) -
 
 
 def decayed_share(table: PopularityTable, items: int, half_life_days: float) -> Floats:
-    """(items,) each item's share of the purchases of the days kept, halved every `half_life_days` before the newest."""
+    """(items,) each item's share of the purchases of the last DAYS days, halved for every `half_life_days` of age."""
     first = max(table.newest_day - DAYS + 1, 0)
     days = {day: table.days[day % DAYS] for day in range(first, table.newest_day + 1)}
     weights = 0.5 ** ((table.newest_day - np.array(list(days), np.float64)) / half_life_days)
@@ -77,8 +83,14 @@ def decayed_share(table: PopularityTable, items: int, half_life_days: float) -> 
 
 
 def recent_share(table: PopularityTable, items: int) -> Floats:
-    """(items,) what the trend sets against an item's share of all purchases: its share of recent ones."""
+    """(items,) p_7 of the trend: each item's share of recent purchases."""
     return decayed_share(table, items, TREND_HALF_LIFE_DAYS)
+
+
+# The trend of an item is (p_7 + 1e-7) / (p + 1e-6).
+# p_7 is its share of the purchases of the last 60 days, each halved for every 7 days of age; p is its share of all
+# purchases, each weighted by its epoch under the half-life. The constants smooth the ratio: an item with hardly any
+# purchases has a trend of 0.1 until it sells.
 
 
 def popularity(table: PopularityTable, items: int, half_life_days: float | None, recent: Floats | None) -> Popularity:
@@ -87,8 +99,8 @@ def popularity(table: PopularityTable, items: int, half_life_days: float | None,
     Args:
         table: the counts.
         items: how many items there are.
-        half_life_days: of the epochs' weights; None: all count alike.
-        recent: the items' `recent_share`; None: every trend is 1.
+        half_life_days: half-life of the epochs' weights; None: every weight is 1.
+        recent: (items,) `recent_share`; None: every trend is 1.
     """
     weights = epoch_weights(sorted(table.holders), table.newest_day, half_life_days)
     chance = weighted_share(table.holders, weights, items)

@@ -1,4 +1,4 @@
-"""Related lists of a partition's items, by any score, from its counts as they are now."""
+"""Related lists of a partition's items, by any score, computed from its counts."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from streams.engine.scores import Scoring
 
 _BUCKETS = bucket_exposures(257 + 8 * 24)  # up to an exposure of 2^32
-_STRETCH = 64  # bundles of a slice that lie together in a shard
+_BUNDLES_PER_BLOCK = 64  # adjacent bundles of a slice that are in the same shard, so that reading them is one scan
 
 
 class Ranker:
-    """Ranks the neighbours of a partition's items as of its latest commit when it was made.
+    """Ranks the neighbours of a partition's items as of the store's last commit.
 
     Args:
-        store: the counts; what it commits later is seen in the rows but not in the popularity: make another then.
-        scoring: by what to rank.
+        store: the counts. Later commits change the rows, but not the popularity read here: create another Ranker then.
+        scoring: the score, half-life and trend to rank by.
     """
 
     def __init__(self, store: CountStore, scoring: Scoring) -> None:
@@ -54,7 +54,7 @@ class Ranker:
         )
 
     def lists(self, items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], RelatedLists]:
-        """Some of the partition's items, in the order in which they are stored, and their lists."""
+        """(n,) some of the partition's items, sorted in the order of storage, and their lists."""
         items, row_keys = _in_order(items)
         addends = self._store.addends(row_keys)
         return items, rank(items, row_keys, addends, _BUCKETS, self._components, self._facts)
@@ -64,16 +64,17 @@ class Ranker:
         return self._facts.holders[items], self._facts.purchases[items]
 
     def shard(self, number: int, of: int) -> npt.NDArray[np.int64]:
-        """The partition's items that were ever bought and fall into shard `number` of `of`, always the same one.
+        """(n,) the partition's items in one shard that were ever bought; an item is always in the same shard.
 
         Args:
-            number: below `of`.
-            of: a multiple of SLICES. Stretches of each slice take turns, so that a shard is read in one go or a few.
+            number: number of the shard, below `of`.
+            of: number of shards, a multiple of SLICES. A slice is divided into blocks of adjacent bundles, and its
+                shards get blocks in rotation, so that a shard is read in few scans.
         """
-        known = self._bought()
-        stretch = known // (SLICES * BUNDLE * _STRETCH)
-        here: npt.NDArray[np.int64] = known[(slice_of(known) + stretch % (of // SLICES) * SLICES) == number]
-        return here
+        bought = self._bought()
+        block = bought // (SLICES * BUNDLE * _BUNDLES_PER_BLOCK)
+        shard: npt.NDArray[np.int64] = bought[(slice_of(bought) + block % (of // SLICES) * SLICES) == number]
+        return shard
 
     def every(self) -> Iterator[tuple[npt.NDArray[np.uint32], RelatedLists]]:
         """The lists of all items of the partition, slice by slice."""

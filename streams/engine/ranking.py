@@ -1,4 +1,4 @@
-"""Ranking an item's neighbours: the best of thousands, exactly, by evaluating some ninety of them."""
+"""Ranking an item's neighbours: the best 50 of thousands, exactly, by evaluating about ninety of them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 LIST_LENGTH = 50
 _GROUPS = 128
-_JUST_BELOW = 1.0 - 1e-9  # of a lower bound: rounding never lifts it above what it bounds
+_JUST_BELOW = 1.0 - 1e-9  # factor of a lower bound of E, so that rounding never lifts it above E
 
 
 class Components(NamedTuple):
-    """The one score, or the two halves of a blend, by which items are ranked; c components."""
+    """The c components of a score: one, or the two halves of a blend."""
 
     kind: npt.NDArray[np.int64]
     """(c,) branch of `score_of`."""
@@ -36,18 +36,18 @@ class Components(NamedTuple):
     weight: Floats
     """(c, epochs) weight of each epoch's counts, in (0, 1]."""
     chance_and_trend: Floats
-    """(items, 2 c) P and trend under each component, side by side, so that one cache line has all of a neighbour."""
+    """(items, 2 c) P and trend under each component, adjacent, so that a neighbour takes one cache line."""
 
 
 class ItemFacts(NamedTuple):
-    """What is known of all items of a partition's numbering, whichever partition owns them."""
+    """Facts of all items that a partition's store numbers, whichever partition owns them."""
 
     holders: npt.NDArray[np.int64]
-    """(items,) customers who hold each."""
+    """(items,) customers who hold each item."""
     purchases: npt.NDArray[np.int64]
-    """(items,) purchases of each, which break ties."""
+    """(items,) purchases of each item, which break ties of scores."""
     id_bytes: npt.NDArray[np.uint8]
-    """(bytes,) the items' ids in UTF-8, end to end, which break the last ties."""
+    """(bytes,) the items' ids in UTF-8, concatenated, which break ties of purchases."""
     id_ends: npt.NDArray[np.int64]
     """(items + 1,) boundaries of the ids in `id_bytes`."""
     customers: int
@@ -55,41 +55,48 @@ class ItemFacts(NamedTuple):
 
 
 class RelatedLists(NamedTuple):
-    """Related lists of n items, best first; row i holds `length[i]` entries, then zeros."""
+    """Related lists of n items, best first; row i has `length[i]` entries, then zeros."""
 
     item: npt.NDArray[np.uint32]
-    """(n, LIST_LENGTH) the items listed, as the store numbers them."""
+    """(n, LIST_LENGTH) store numbers of the items listed."""
     score: Floats
-    """(n, LIST_LENGTH) above 0, falling; times the trend, unless that is switched off."""
+    """(n, LIST_LENGTH) above 0, descending; multiplied by the trend unless that is switched off."""
     together: Floats
     """(n, LIST_LENGTH) N, customers who hold both; weighted if the score has a half-life, of all time for a blend."""
     expected: Floats
     """(n, LIST_LENGTH) E, likewise; n n' / customers for the naive metric."""
     trend: Floats
-    """(n, LIST_LENGTH) a ratio; 1 if switched off; for a blend that of all time."""
+    """(n, LIST_LENGTH) ratio of recent to long-term share of purchases; 1 if switched off; of all time for a blend."""
     length: npt.NDArray[np.int64]
-    """(n,) entries, 0 to LIST_LENGTH."""
+    """(n,) number of entries, 0 to LIST_LENGTH."""
 
     def cut(self, row: int, length: int) -> list[npt.NDArray[Any]]:
-        """One list's columns, item to trend, (length,) each."""
+        """The first `length` entries of one list, as columns item to trend, (length,) each."""
         return [column[row, :length] for column in self[:5]]
 
     def entries(self, row: int, names: Names) -> list[RelatedItem]:
-        """One list, with the items' ids."""
+        """The entries of one list, with the items' ids."""
         return related_items(names, *self.cut(row, int(self.length[row])))
 
 
 class RelatedItem(msgspec.Struct, frozen=True, gc=False):
     """An entry of a related list.
 
-    Every score but `blend` can be recomputed from its entry, with the list's `buyers` n where it takes them: with
-    N = bought_together and E = expected, `difference` is (N - E) trend, `significance` (N - E) / sqrt(E + 2) trend,
-    `lift` (N - E) / (E + 20) trend, `naive` (N - E) trend, with E = n n' / customers, and `raw` N trend; `cosine` is
-    N / sqrt(n n') trend, where n' are the buyers of the item listed. With a half-life, N, E and trend are those under
-    it.
+    Every score but `blend` can be recomputed from the entry. With N = bought_together, E = expected, n the list's
+    `buyers`, and n' the buyers of the item listed, the scores are:
 
-    A blend adds the halves of two lists, each divided by the root of its own sum. An entry shows N, E and trend of
-    the first half, that of all time; those of recent purchases are not shown, so its score cannot be recomputed.
+        difference      (N - E) trend
+        significance    (N - E) / sqrt(E + 2) trend
+        lift            (N - E) / (E + 20) trend
+        naive           (N - E) trend, where E = n n' / customers
+        raw             N trend
+        cosine          N / sqrt(n n') trend
+
+    Under a half-life, N, E and trend are weighted by it.
+
+    A blend adds halves of two lists, each divided by the square root of the sum of its scores. An entry shows N, E and
+    trend of the first half, that of all time. Those of recent purchases are not shown, so its score cannot be
+    recomputed.
     """
 
     item_id: str
@@ -102,9 +109,9 @@ class RelatedItem(msgspec.Struct, frozen=True, gc=False):
 def related_items(
     names: Names, item: npt.NDArray[np.uint32], score: Floats, together: Floats, expected: Floats, trend: Floats
 ) -> list[RelatedItem]:
-    """A list's (k,) columns as entries; co-purchases that are not weighted are whole numbers."""
-    whole = together.astype(np.int64)
-    columns = [score, whole if (whole == together).all() else together, expected, trend]
+    """A list's (k,) columns as entries; co-purchases are ints if all of them are whole numbers."""
+    rounded = together.astype(np.int64)
+    columns = [score, rounded if (rounded == together).all() else together, expected, trend]
     return list(map(RelatedItem, names.texts(item.tolist()), *[column.tolist() for column in columns]))
 
 
@@ -135,7 +142,7 @@ def rank(
         trend=np.zeros(size),
         length=np.zeros(len(items), np.int64),
     )
-    if len(items):  # where nothing was ever bought, there is not even a greatest chance
+    if len(items):  # without purchases, there is no greatest chance to compute bounds from
         _rank(items, row_keys, addends, bucket_exposures, components, facts, lists)
     return lists
 
@@ -152,8 +159,9 @@ def _rank(
 ) -> None:
     """Fill `lists`.
 
-    Every neighbour's score has an upper bound. The neighbours with the greatest bounds are evaluated first, then those
-    whose bound reaches the last of the 50 best found: of thousands of neighbours some ninety, and the list is exact.
+    Every neighbour's score has an upper bound. The 50 neighbours with the greatest bounds are evaluated first, then all
+    whose bounds reach the lowest score of those. The list is exact, and of thousands of neighbours about ninety are
+    evaluated.
     """
     width = len(components.kind)
     known = len(facts.holders)
@@ -193,7 +201,7 @@ def _rank(
             groups = _lead(bounds, count, size, scratch.leaders)
             first = _choose(bounds, scratch.leaders, groups, scores, candidates)
             threshold = _evaluate(scratch, component, filled, holders, candidates, 0, first, components, facts)
-            # the 50th best of some is at most the 50th best of all: what can't reach it need not be evaluated
+            # the 50th best of some neighbours scores at most as much as that of all: skip those that cannot reach it
             threshold = threshold if first == LIST_LENGTH else 0.0
             end = _add_reaching(scratch, component, count, threshold, candidates, first)
             _evaluate(scratch, component, filled, holders, candidates, first, end, components, facts)
@@ -218,16 +226,18 @@ def _rank(
         _fill(lists, row, listed, scores, best, scratch, filled, holders, components, facts)
 
 
-# Lower bounds of E, which are upper bounds of scores, cost a few operations a neighbour instead of a power a bucket.
-# With b_e buyers of exposure e, E(P) = sum_e b_e (1 - (1 - P)^e), which is concave in P. So it is at least
-#     slope P - bend P^2, with slope = sum_e b_e e and bend = sum_e b_e e (e - 1) / 2, which is close while e P is
-#         small, and rises up to P = turn = slope / (2 bend), beyond which its value at `turn` is the bound; and
+# A lower bound of E gives an upper bound of a score. It takes a few operations for a neighbour, instead of a power for
+# each bucket. With b_e buyers of exposure e,
+#     E(P) = sum_e b_e (1 - (1 - P)^e)
+# is concave and rises in P. So it is at least
+#     slope P - bend P^2, with slope = sum_e b_e e and bend = sum_e b_e e (e - 1) / 2. This bound is close while e P is
+#         small. It rises up to P = turn = slope / (2 bend); beyond, its value at `turn` is the bound; and
 #     chord P, with chord = E(G) / G, where G is the greatest chance of any item.
 
 
 @compiled
 def _slope_and_bend(scratch: Neighbourhood, filled: int) -> tuple[float, float]:
-    """The coefficients of the parabola below E."""
+    """The coefficients of the parabola below E: slope and bend."""
     slope = 0.0
     bend = 0.0
     for bucket in range(filled):
@@ -272,7 +282,7 @@ def _bound(
         least_expected = scale * max(near * (slope - near * bend), chance * chord)
         together[index] = sums[other, component]
         bounds[index] = chance_and_trend[other, trend_column] * (together[index] - least_expected)
-    if kind == DIFFERENCE:  # done: the default's loop has no branch on the kind
+    if kind == DIFFERENCE:  # done: the loop of the default score has no branch on the kind
         return
     for index in range(count):
         other = neighbours[index]
@@ -300,7 +310,7 @@ def _lead(bounds: Floats, count: int, size: int, leaders: Indices) -> int:
     for begin in range(0, count, size):
         leader, most = begin, bounds[begin]
         for index in range(begin + 1, min(begin + size, count)):
-            # both chosen without a branch, which would be guessed wrong every other time
+            # selects instead of a branch, which would be mispredicted every other time
             better = bounds[index] > most
             leader = index if better else leader
             most = bounds[index] if better else most
@@ -311,7 +321,7 @@ def _lead(bounds: Floats, count: int, size: int, leaders: Indices) -> int:
 
 @compiled
 def _choose(bounds: Floats, leaders: Indices, groups: int, scores: Floats, candidates: Indices) -> int:
-    """Put the LIST_LENGTH leaders with the greatest positive bounds first in `candidates`; return how many there are.
+    """Set `candidates` to the LIST_LENGTH leaders with the greatest positive bounds, or fewer; return their number.
 
     `scores` is scratch.
     """
@@ -339,7 +349,7 @@ def _choose(bounds: Floats, leaders: Indices, groups: int, scores: Floats, candi
 def _add_reaching(
     scratch: Neighbourhood, component: int, count: int, threshold: float, candidates: Indices, end: int
 ) -> int:
-    """Add to `candidates[:end]` all others whose bound reaches the threshold; return the new end."""
+    """Append all other neighbours whose bounds reach the threshold to `candidates[:end]`; return the new end."""
     bounds, evaluated = scratch.bounds[component], scratch.evaluated[component]
     for index in range(count):
         if bounds[index] >= threshold and not evaluated[index]:
@@ -360,7 +370,7 @@ def _evaluate(
     components: Components,
     facts: ItemFacts,
 ) -> float:
-    """Put the scores of `candidates[begin:end]` in the place of their bounds; return the least, at least 0."""
+    """Replace the bounds of `candidates[begin:end]` by their scores; return the lowest score, at least 0."""
     lanes = scratch.lanes
     lowest = np.inf
     for first in range(begin, end, LANES):
@@ -386,15 +396,15 @@ def _evaluate(
     return max(lowest, 0.0)
 
 
-# The blend of an item's neighbours, with d their differences N - E times trend, d' those under the half-life, and sums
-# over the 50 best of each:
+# The blend of a neighbour, where d is its difference N - E times trend, d' the same under the half-life, and the sums
+# are over the 50 best of each:
 #     blend = 0.5 d / sqrt(sum d) + 0.5 d' / sqrt(sum d')
-# Dividing by the root, rather than by the sum, lets lists with more evidence weigh more when they are added up.
+# Divided by the square root rather than by the sum, lists with more evidence have more weight when lists are added up.
 
 
 @compiled
 def _blend_factor(scores: Floats, listed: int) -> float:
-    """What half of a blend is multiplied by: 0.5 over the root of the sum of its list; 0 if that is empty."""
+    """The factor of one half of a blend: 0.5 divided by the square root of the sum of its list; 0 if that is empty."""
     mass = 0.0
     for at in range(listed):
         mass += scores[at]
@@ -413,7 +423,7 @@ def _blend(
     components: Components,
     facts: ItemFacts,
 ) -> float:
-    """Set `totals` of `candidates[:count]`, until now bounds, to their blend; return the least, at least 0."""
+    """Replace the bounds in `totals` of `candidates[:count]` by their blends; return the lowest, at least 0."""
     missing = np.empty(count, np.int64)
     for component in range(len(factors)):
         end = 0
@@ -443,7 +453,7 @@ def _fill(
     components: Components,
     facts: ItemFacts,
 ) -> None:
-    """Write one list; N, E and trend are those of the first component."""
+    """Write one list, with N, E and trend of the first component."""
     lists.length[row] = listed
     lanes = scratch.lanes
     for first in range(0, listed, LANES):
@@ -467,18 +477,18 @@ def _fill(
 
 
 @compiled
-def _wins_tie(facts: ItemFacts, item: int, than: int) -> bool:
-    """Whether of two items of equal score the first is listed first: by purchases, then id."""
-    if facts.purchases[item] != facts.purchases[than]:
-        return facts.purchases[item] > facts.purchases[than]
+def _wins_tie(facts: ItemFacts, item: int, other: int) -> bool:
+    """Whether `item` is listed before an item of equal score: by more purchases, then by id."""
+    if facts.purchases[item] != facts.purchases[other]:
+        return facts.purchases[item] > facts.purchases[other]
     at, end = facts.id_ends[item], facts.id_ends[item + 1]
-    other, other_end = facts.id_ends[than], facts.id_ends[than + 1]
-    while at < end and other < other_end:
-        if facts.id_bytes[at] != facts.id_bytes[other]:
-            return facts.id_bytes[at] < facts.id_bytes[other]
+    other_at, other_end = facts.id_ends[other], facts.id_ends[other + 1]
+    while at < end and other_at < other_end:
+        if facts.id_bytes[at] != facts.id_bytes[other_at]:
+            return facts.id_bytes[at] < facts.id_bytes[other_at]
         at += 1
-        other += 1
-    return end - at < other_end - other
+        other_at += 1
+    return end - at < other_end - other_at
 
 
 @compiled
@@ -491,14 +501,14 @@ def _sort(
     scores: Floats,
     best: Indices,
 ) -> int:
-    """List the best of `candidates[:count]` that score above 0; return how many are listed.
+    """List the best of `candidates[:count]` with scores above 0; return how many are listed.
 
     Args:
-        facts: decide ties.
-        neighbours: (items + 1,) items by index.
+        facts: purchases and ids, which decide ties.
+        neighbours: (items + 1,) item numbers by index.
         values: (items,) scores by index.
-        candidates: (items,) indices.
-        count: how many of them there are.
+        candidates: (items,) indices of neighbours.
+        count: number of candidates.
         scores: (LIST_LENGTH,) set to the scores of the list.
         best: (LIST_LENGTH,) set to its indices.
     """

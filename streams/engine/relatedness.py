@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 LANES = 8
-"""How many chances are evaluated side by side."""
+"""How many chances are evaluated together."""
 _SIGNIFICANCE_SUPPORT = 2.0
 _LIFT_SUPPORT = 20.0
 
@@ -27,9 +27,9 @@ _LIFT_SUPPORT = 20.0
 def expected_copurchases(exposures: Floats, buyers: Floats, popularity: Floats) -> Floats:
     """Co-purchases of one item with each of n others that heavy buying alone explains.
 
-    A buyer with e other purchases misses an item of popularity P with probability (1 - P)^e. The powers are taken by
-    multiplication from bucket to bucket: exact to a few units in the last place, and a tenth of the cost of an
-    exponential per bucket.
+    A buyer with e other purchases does not buy an item of popularity P with probability (1 - P)^e. The powers are
+    multiplied up from bucket to bucket: exact to a few units in the last place, at a tenth of the cost of an
+    exponential for each bucket.
 
     Args:
         exposures: (b,) float64, other purchases a buyer could have paired with the item, one per histogram bucket;
@@ -55,27 +55,29 @@ def expected_copurchases(exposures: Floats, buyers: Floats, popularity: Floats) 
     return expected
 
 
-# Expected co-purchases of X and Y, the correction of Smith and Linden for heavy buyers: a buyer c of X with exposure
-# e_c, the other items of c within the pair window of X, misses Y with probability (1 - P)^e_c, so
+# Expected co-purchases of X and Y, the correction for heavy buyers of Smith and Linden:
 #     E = sum over buyers c of X of 1 - (1 - P)^e_c = sum over buckets of b_e (1 - (1 - P)^e)
-# where P is the chance that a random first purchase is Y, and b_e the buyers of X in the bucket of exposure e. Under a
-# half-life, P is that of weighted first purchases, and E is multiplied by the weighted part of X's pairs.
+# P is the chance that a random first purchase is Y. The exposure e_c is the number of other items of c within the pair
+# window of X, so (1 - P)^e_c is the probability that c does not hold Y. b_e is the number of buyers of X in the bucket
+# of exposure e. Under a half-life, P is that of weighted first purchases, and E is multiplied by the sum of X's
+# weighted pairs divided by the sum of its pairs.
 
 
 @compiled
 def expect(exposures: npt.NDArray[np.int64], buyers: Floats, buckets: int, lanes: Floats) -> None:
-    """Replace LANES chances by the co-purchases expected of them; side by side, so that one instruction serves all.
+    """Replace LANES chances by their expected co-purchases; together, so that one instruction computes all of them.
 
     Args:
         exposures: (b,) exposure of each bucket, rising.
         buyers: (b,) float64, buyers in each bucket.
-        buckets: how many of the buckets are filled.
-        lanes: (4, LANES) the chances P in the first row, which becomes E; the others are scratch.
+        buckets: number of filled buckets.
+        lanes: (4, LANES) the chances P in the first row, which becomes E; the other rows are scratch.
     """
-    expected, kept, missed, power = lanes[0], lanes[1], lanes[2], lanes[3]
+    # E, 1 - P, (1 - P)^e, and a power of 1 - P for a gap between exposures
+    expected, complement, not_held, power = lanes[0], lanes[1], lanes[2], lanes[3]
     for lane in range(LANES):
-        kept[lane] = 1.0 - expected[lane]
-        missed[lane] = 1.0
+        complement[lane] = 1.0 - expected[lane]
+        not_held[lane] = 1.0
         expected[lane] = 0.0
     reached = 0
     for bucket in range(buckets):
@@ -83,19 +85,19 @@ def expect(exposures: npt.NDArray[np.int64], buyers: Floats, buckets: int, lanes
         reached = exposures[bucket]
         if gap == 1:
             for lane in range(LANES):
-                missed[lane] *= kept[lane]
+                not_held[lane] *= complement[lane]
         else:
             for lane in range(LANES):
-                power[lane] = kept[lane]
+                power[lane] = complement[lane]
             while gap > 0:
                 if gap & 1:
                     for lane in range(LANES):
-                        missed[lane] *= power[lane]
+                        not_held[lane] *= power[lane]
                 for lane in range(LANES):
                     power[lane] *= power[lane]
                 gap >>= 1
         for lane in range(LANES):
-            expected[lane] += buyers[bucket] * (1.0 - missed[lane])
+            expected[lane] += buyers[bucket] * (1.0 - not_held[lane])
 
 
 @compiled
@@ -105,10 +107,10 @@ def score_of(  # noqa: PLR0911 - a branch for each kind
     """The score of a neighbour before trend. It must not rise as `expected` rises: lists are pruned by bounds on E.
 
     Args:
-        kind: branch, a constant of `scores`.
+        kind: the branch to take, a constant of `scores`.
         together: N, customers who hold both items; weighted by the half-life, if there is one.
         expected: E, likewise; 0 for scores that do not need it.
-        holders: n, customers who hold the item whose list it is.
+        holders: n, customers who hold the item that the list is of.
         other_holders: n', customers who hold the neighbour.
         customers: customers who hold anything.
     """
@@ -129,9 +131,9 @@ def score_of(  # noqa: PLR0911 - a branch for each kind
 
 @compiled
 def shown_expected(kind: int, expected: float, holders: float, other_holders: float, customers: float) -> float:
-    """What a list's entry shows as expected: E, but for the naive metric what it subtracts, n n' / customers.
+    """What a list's entry shows as expected: E, or for the naive metric what it subtracts, n n' / customers.
 
-    Arguments as of `score_of`.
+    The arguments are those of `score_of`.
     """
     if kind == NAIVE:
         return holders * other_holders / customers

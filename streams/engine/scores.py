@@ -1,7 +1,8 @@
-"""The scores by which related items are ranked: one entry each in SCORES, and one branch each of `score_of`.
+"""The scores by which related items are ranked. Each has an entry in SCORES and a branch in `relatedness.score_of`.
 
-To add a score, give it a number and an entry here, a branch in `relatedness.score_of`, and its plain definition in
-tests/test_relatedness.py. The command line, the workers' settings, the OpenAPI document and the evaluation follow.
+To add a score, add a number and an entry to this file, a branch to `relatedness.score_of`, and a definition in plain
+Python in tests/test_relatedness.py. The command line, the workers' settings, the OpenAPI document and the evaluation
+read SCORES.
 
 N is the number of customers who hold both items, E the co-purchases that heavy buying alone explains (see
 `relatedness.expect`), n the customers who hold an item. With a half-life, N and E are weighted by it.
@@ -16,7 +17,7 @@ DIFFERENCE, SIGNIFICANCE, LIFT, NAIVE, RAW, COSINE = range(6)
 
 
 class ScoringError(ValueError):
-    """There is no such score, or it takes no half-life. The message names the choices."""
+    """There is no such score, or it takes no half-life. The message lists those that do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,11 @@ class Score:
 
     Attributes:
         kind: branch of `relatedness.score_of`, which must not rise as E rises.
-        summary: what it is, in a line of help.
+        summary: its formula, for help texts.
         decays: whether it takes a half-life.
-        needs_expected: whether the branch uses E. Without it, E is evaluated only of the items listed, to be shown.
-        recent_half_life_days: makes the score a blend of two halves, one without half-life, one with this half-life
-            unless another is given. None: no blend.
+        needs_expected: whether the branch uses E. If not, E is computed for the listed items only.
+        recent_half_life_days: if given, the score is a blend of two halves: one without half-life, one with this
+            half-life, unless another is given.
     """
 
     kind: int
@@ -60,7 +61,7 @@ SCORES: dict[str, Score] = {
     "raw": Score(RAW, "N"),
     "cosine": Score(COSINE, "N / sqrt(n n')"),
 }
-"""Every score by name, in the order in which they are listed."""
+"""Every score by name, in the order of help texts."""
 
 DEFAULT_SCORE = "blend"
 
@@ -72,12 +73,13 @@ def decaying_scores() -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """By what related lists are ranked.
+    """The score by which related lists are ranked, and its settings.
 
     Attributes:
         score: a name in SCORES.
-        half_life_days: of the counts, above 0; for a blend, of its recent half; None: no decay, or the blend's own.
-        trend: multiply every score by the item's trend.
+        half_life_days: half-life of the counts, above 0; None: no decay. For a blend, half-life of its recent half;
+            None: the default of the blend.
+        trend: whether to multiply every score by the item's trend.
 
     Raises:
         ScoringError: there is no such score, or it takes no half-life.
@@ -107,5 +109,5 @@ class Scoring:
 
     @property
     def needs_expected(self) -> bool:
-        """Whether neighbours can be ranked only with their E."""
+        """Whether the score uses E."""
         return SCORES[self.score].needs_expected

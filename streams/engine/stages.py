@@ -1,4 +1,4 @@
-"""The two stages: orders into histories, deltas into counts. Everything that counts purchases goes through here."""
+"""The two stages: orders into histories, deltas into counts. The worker, a replay and the evaluation all call these."""
 
 from __future__ import annotations
 
@@ -35,18 +35,22 @@ if TYPE_CHECKING:
     from state.settings import CountingSettings
     from streams.engine.deltas import Deltas
 
-    Score = Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]]
-    """Told orders before they are counted, with ids and with store numbers, and the histories; tallies them by day."""
+    OrderScorer = Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]]
+    """Scores orders before they are counted.
+
+    It is called with the orders, by id and by store number, and the histories before them; it returns hit counts by UTC
+    day.
+    """
 
 _ORDER_COLUMNS = [np.uint32, np.int64, np.uint8, np.uint64, np.int64, np.uint32, np.int64]
 
 
 class DeltasOutOfOrder(StateDamaged):
-    """A record of deltas does not follow the one before: some are missing, or the log was cut differently."""
+    """A deltas record does not follow the one before it: records are missing, or the log was split differently."""
 
 
 def open_histories(path: Path, settings: CountingSettings, *, read_only: bool = False) -> HistoryStore:
-    """Open a purchases partition's histories, as of the last commit."""
+    """Open the histories of a purchases partition as of its last commit."""
     store = HistoryStore(path, settings, read_only=read_only)
 
     def apply(record: bytes, stale: npt.NDArray[np.bool_]) -> None:
@@ -58,13 +62,13 @@ def open_histories(path: Path, settings: CountingSettings, *, read_only: bool = 
 
 
 def open_counts(path: Path, partition: int, settings: CountingSettings, *, read_only: bool = False) -> CountStore:
-    """Open an item partition's counts, as of the last commit."""
+    """Open the counts of an item partition as of its last commit."""
 
     def owns(item_id: str) -> bool:
         return item_partition(item_id, settings.item_partitions) == partition
 
     store = CountStore(path, partition, settings, owns, read_only=read_only)
-    store.recover(lambda record: _change(store, unpack_deltas(record)))
+    store.recover(lambda record: _count_change(store, unpack_deltas(record)))
     return store
 
 
@@ -76,35 +80,34 @@ def count_orders(
     rejected: int = 0,
     logs: Mapping[str, bytes | None] | None = None,
     on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
-    score: Score = lambda *_: {},
+    scorer: OrderScorer = lambda *_: {},
 ) -> tuple[int, bytes, npt.NDArray[np.int64]]:
-    """Stage A: carry orders into the histories, and commit them with the deltas they make.
+    """Stage A: apply orders to the histories and commit them together with their deltas.
 
     Args:
-        store: the histories, which stand at the position where `orders` begin.
+        store: the histories; `orders` begin at its `purchases_offset`.
         source: the purchases partition.
-        orders: what comes next in it.
+        orders: its next orders.
         end: log position after them.
-        rejected: lines in this stretch that were rejected before they became orders.
-        logs: what to keep with the commit about the logs that the orders are from.
-        on_refused: told, before the commit, the positions of returned lines whose item was not held.
-        score: told the orders, with ids and with store numbers, and the histories before them; what it tallies of them
-            by UTC day is committed with them.
+        rejected: lines before `end` that were rejected before they became orders.
+        logs: name -> document to store with the commit, about the logs that the orders are from.
+        on_refused: called before the commit with the log positions of returned lines whose item was not held.
+        scorer: scores the orders before they are counted; its hit counts are part of the commit.
 
     Returns:
-        The commit's number, its packed deltas, and the positions of returned lines whose item was not held.
+        The commit's number, its packed deltas, and the log positions of returned lines whose item was not held.
     """
     first_item = len(store.items)
     numbered = NumberedOrders(
-        customer=_numbers(store.customers.number, orders.customers, orders.customer),
+        customer=_store_numbers(store.customers.number, orders.customers, orders.customer),
         time=orders.time,
         kind=orders.kind,
         key=orders.key,
         start=orders.start,
-        item=_numbers(store.items.number, orders.items, orders.item),
+        item=_store_numbers(store.items.number, orders.items, orders.item),
         quantity=orders.quantity,
     )
-    hit_counts = score(orders, numbered, store.table)
+    hit_counts = scorer(orders, numbered, store.table)
     changes = apply_orders(store.table, numbered, store.settings.pair_window)
     deltas = make_deltas(
         source,
@@ -118,7 +121,7 @@ def count_orders(
     )
     packed = pack_deltas(deltas)
     erased = np.unique(numbered.customer[numbered.kind == ERASE])
-    erased = erased[store.table.next_seq[erased] == 0]  # the others have bought again since
+    erased = erased[store.table.next_seq[erased] == 0]  # the others bought again after their erasure
     refused = orders.position[changes.status == NOT_HELD]
     on_refused(refused)
     commit = store.commit(
@@ -135,51 +138,55 @@ def count_orders(
 
 
 def count_deltas(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.uint32]:
-    """Stage B: count packed deltas and commit them; those counted before are dropped.
+    """Stage B: count packed deltas and commit them. Records that were counted before are dropped.
 
     Returns:
-        (n,) numbers of the items bought, returned or erased with their customer, whose lists changed most; empty if
-        every record was counted before.
+        (n,) store numbers of the items bought, returned or erased with their customer, whose lists changed most; empty
+        if every record was counted before.
 
     Raises:
-        DeltasInvalid: a record is not one of ours; nothing was counted.
-        DeltasOutOfOrder: a record begins after, or ends before and begins before, where its partition stands.
+        DeltasInvalid: a record is not valid deltas; nothing was counted.
+        DeltasOutOfOrder: a record is not counted yet, and does not begin at the log position its partition is counted
+            up to.
     """
-    fresh: list[bytes] = []
-    news: list[Deltas] = []
+    new_records: list[bytes] = []
+    new_deltas: list[Deltas] = []
     ends = dict(store.purchases_offsets)
     items: dict[int, int] = {}
     newest = store.newest
     for record in records:
         deltas = unpack_deltas(record)
-        stands = ends.get(deltas.source, 0)
-        if deltas.end <= stands:
+        counted_to = ends.get(deltas.source, 0)
+        if deltas.end <= counted_to:
             continue
-        if deltas.begin != stands:
+        if deltas.begin != counted_to:
             raise DeltasOutOfOrder(
-                f"{store.path} has counted purchases partition {deltas.source} up to {stands}, "
-                f"the next deltas are those from {deltas.begin} to {deltas.end}"
+                f"{store.path} has counted purchases partition {deltas.source} up to {counted_to}, "
+                f"but the next deltas run from {deltas.begin} to {deltas.end}"
             )
         newest = max(newest, deltas.newest)
         known = items.get(deltas.source, store.items_of(deltas.source))
         check_runs(deltas, store.settings.pair_window, known, newest)
         items[deltas.source] = known + len(deltas.items)
         ends[deltas.source] = deltas.end
-        fresh.append(record)
-        news.append(deltas)
-    changes = [_change(store, deltas) for deltas in news]
-    if not fresh:
+        new_records.append(record)
+        new_deltas.append(deltas)
+    changes = [_count_change(store, deltas) for deltas in new_deltas]
+    if not new_records:
         return np.zeros(0, np.uint32)
-    store.commit(fresh, changes)
-    moved = [change.purchase_item for change in changes]
-    moved += [change.holder_item[change.holder_change < 0] for change in changes]
-    return np.unique(np.concatenate(moved))
+    store.commit(new_records, changes)
+    changed_items = [change.purchase_item for change in changes]
+    changed_items += [change.holder_item[change.holder_change < 0] for change in changes]
+    return np.unique(np.concatenate(changed_items))
 
 
-def _numbers(
+def _store_numbers(
     number: Callable[[list[str]], npt.NDArray[np.uint32]], ids: list[str], codes: npt.NDArray[np.uint32]
 ) -> npt.NDArray[np.uint32]:
-    """Store numbers behind indices into a list of ids; new ids are numbered in the order in which they occur."""
+    """(n,) store number of the id behind each of n codes, which are indices into `ids`.
+
+    `number` numbers ids; it is given each used id once, by first occurrence among the codes.
+    """
     used, first = np.unique(codes, return_index=True)
     used = used[np.argsort(first)]
     numbers = np.zeros(len(ids), np.uint32)
@@ -187,11 +194,11 @@ def _numbers(
     return numbers[codes]
 
 
-def _change(store: CountStore, deltas: Deltas) -> CountChange:
-    """What deltas change in the rows of the partition's own items, and in popularity."""
+def _count_change(store: CountStore, deltas: Deltas) -> CountChange:
+    """The change that deltas make to the rows of the partition's own items, and to the popularity of all items."""
     numbers = store.numbers_of(deltas.source, deltas.first_item, deltas.items)
     runs = deltas.runs._replace(item=numbers[deltas.runs.item])
-    window = store.settings.pair_window
+    pair_window = store.settings.pair_window
     active = active_entries(runs)
     return CountChange(
         source=deltas.source,
@@ -199,8 +206,8 @@ def _change(store: CountStore, deltas: Deltas) -> CountChange:
         totals=np.array([deltas.lines, deltas.duplicates, deltas.rejected, deltas.holding]),
         newest=deltas.newest,
         newest_day=deltas.newest // DAY_MS if deltas.newest >= 0 else -1,
-        most_keys=most_keys(runs, window, store.owned),
-        keys=lambda wanted: pair_keys(runs, window, wanted),
+        most_keys=most_keys(runs, pair_window, store.owned),
+        keys=lambda wanted: pair_keys(runs, pair_window, wanted),
         holder_item=runs.item[active],
         holder_epoch=runs.epoch[active],
         holder_change=np.repeat(runs.sign, runs.active).astype(np.int64),

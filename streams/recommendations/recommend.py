@@ -108,8 +108,7 @@ def choose_seeds(held: Held, basket: Sequence[int] = ()) -> Seeds:
         held: items that the visitor holds.
         basket: numbers of the items in the basket.
 
-    >>> day = 86_400_000
-    >>> held = Held(np.array([7, 8]), np.array([0, 90 * day]), np.array([0, 1]), np.array([1, 1]))
+    >>> held = Held(np.array([7, 8]), np.array([0, 90 * DAY_MS]), np.array([0, 1]), np.array([1, 1]))
     >>> seeds = choose_seeds(held, basket=[9])
     >>> seeds.item.tolist(), seeds.weight.tolist()
     ([9, 8, 7], [1.0, 1.0, 0.5])

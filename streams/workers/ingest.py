@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from producers.orders import Orders, Rejection
     from state.history_store import HistoryStore
     from state.settings import CountingSettings
-    from streams.engine.stages import Score
+    from streams.engine.stages import OrderScorer
     from streams.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Ingest:
         self.lines = 0
         self.rejected = 0
         self.on_counted: Callable[[list[str]], None] = lambda _: None
-        self.scorer: Callable[[HistoryStore], Score] | None = None
+        self.scorer: Callable[[HistoryStore], OrderScorer] | None = None
         self._settings = settings
         self._directory = directory
         self._counting = counting
@@ -265,11 +265,11 @@ class Ingest:
         begin, end = partition.store.purchases_offset, records[-1].offset + 1
         # the lists already know orders that were delivered before: scoring them would flatter
         scored = self.scorer is not None and begin >= partition.delivered_offset
-        score = self.scorer(partition.store) if self.scorer is not None and scored else _no_score
+        scorer = self.scorer(partition.store) if self.scorer is not None and scored else _no_score
         async with partition.lock:
             partition.touched = frozenset(record.key for record in records)
             (commit, deltas, refused), rejections, lines, bought = await asyncio.to_thread(
-                _count, partition.store, number, records, end, score
+                _count, partition.store, number, records, end, scorer
             )
             partition.touched = frozenset()
         self.lines += lines
@@ -344,11 +344,11 @@ def _outbox(store: HistoryStore) -> list[_OutboxEntry]:
 
 
 def _count(
-    store: HistoryStore, number: int, records: list[Any], end: int, score: Score
+    store: HistoryStore, number: int, records: list[Any], end: int, scorer: OrderScorer
 ) -> tuple[tuple[int, bytes, npt.NDArray[np.int64]], list[Rejection], int, list[str]]:
     """Decode and count in a thread, so that heartbeats continue."""
     orders, rejections = read_orders(records)
-    counted = count_orders(store, number, orders, end, len(rejections), score=score)
+    counted = count_orders(store, number, orders, end, len(rejections), scorer=scorer)
     return counted, rejections, len(orders.item) + len(rejections), _bought(orders)
 
 
