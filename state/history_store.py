@@ -48,7 +48,7 @@ class HistoryStore(Store):
         customers, items: ids and their store numbers.
         purchases_offset: log position up to which orders are counted.
         logs: name -> document; what the caller stores about each log that it counts, written with its commits.
-        sources: name -> log position; the same in states written before `logs`. A name is dropped once a log replaces it.
+        sources: name -> log position; the same in states written before `logs`. A log that replaces it drops the name.
         hit_counts: UTC day -> sums of the numbers that commits add for that day.
 
     Raises:

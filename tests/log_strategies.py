@@ -1,4 +1,4 @@
-"""Logs for property tests: small shops in which everything happens that can happen to an order.
+"""Logs for property tests: small shops in which everything occurs that can happen to an order.
 
 Most tests use `logs()`; `long_logs()` also exceeds the 64 orders that are remembered of a customer.
 """

@@ -31,7 +31,7 @@ def spread_order(items: Sequence[str]) -> Order:
 
 
 def facts(state: State, log: Sequence[Order]) -> dict[str, Any]:
-    """Everything that is counted, according to the batch definition."""
+    """All counts of the batch definition."""
     exposures: dict[tuple[str, int], int] = {}
     for item, histogram in state.exposures.items():
         for exposure, customers in histogram.items():
@@ -60,7 +60,7 @@ def facts(state: State, log: Sequence[Order]) -> dict[str, Any]:
 
 
 def streamed_facts(embedded: Embedded) -> dict[str, Any]:
-    """Everything that is counted, according to the stores."""
+    """All counts of the stores."""
     counts = embedded.counts
     found: dict[str, Any] = {"histories": histories(embedded.histories), "pairs": {}, "exposures": {}}
     for store in counts:

@@ -1,4 +1,4 @@
-"""The audit: silent about what is right, and it finds what is wrong by one."""
+"""The audit reports no difference in a correct state, and finds a count that is off by one."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ CSV = "customer_id,item_id,timestamp,type\n" + "".join(
 
 @pytest.fixture(name="state_dir")
 def _state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small shop; every slice was written whole, so that the rows lie on disk."""
+    """A small shop; every slice was written, so that the rows are on disk."""
     monkeypatch.setattr(count_store, "_PAIRS_PER_SLICE", 1)
     monkeypatch.setattr(history_store, "_LINES_PER_SLICE", 1)
     log = tmp_path / "orders.csv"
     log.write_text(CSV)
     output_of("replay", log, "--state-dir", tmp_path / "state", "--commit-lines", "2")
-    more = tmp_path / "more.csv"  # enough work for every slice to take its turn
+    more = tmp_path / "more.csv"  # enough work for every slice to be written
     more.write_text("customer_id,item_id,timestamp\n" + "".join(f"zoe,z{n},2024-03-07\n" for n in range(40)))
     output_of("replay", more, "--state-dir", tmp_path / "state", "--commit-lines", "1")
     return tmp_path / "state"
@@ -58,7 +58,7 @@ def _state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @settings(max_examples=30)
 @given(log=logs(), window=st.sampled_from([0, 1, 3, 100]), partitions=st.integers(1, 3))
 def test_a_healthy_state_has_no_difference(log: list[Order], window: int, partitions: int) -> None:
-    """An audit that cries wolf is switched off."""
+    """Nobody keeps running an audit that reports false differences."""
     log = [spread_order(ITEMS), *log]
     with tempfile.TemporaryDirectory() as directory:
         embedded = Embedded(Path(directory), CountingSettings(window, partitions))
@@ -77,8 +77,8 @@ def test_a_healthy_state_has_no_difference(log: list[Order], window: int, partit
     assert fractions[-1] == 1.0
 
 
-def test_real_purchases_have_no_difference(grocery_state: Path, tmp_path: Path) -> None:
-    """Histories of hundreds of items, exposures beyond the exact buckets' half, lists cut at 50."""
+def test_a_state_of_real_purchases_has_no_difference(grocery_state: Path, tmp_path: Path) -> None:
+    """Histories of hundreds of items, large exposures, and lists cut off at 50 entries."""
     shutil.copytree(grocery_state, tmp_path / "state")
 
     document = json.loads(output_of("audit", "--state-dir", tmp_path / "state", "--json"))
@@ -121,7 +121,7 @@ def plant(state_dir: Path, item_id: str, neighbour: int | str, change: int) -> N
 
 
 def found(state_dir: Path) -> list[str]:
-    """What the audit says differs."""
+    """The differences that the audit reports."""
     result = called("audit", "--state-dir", state_dir)
     document = json.loads(called("audit", "--state-dir", state_dir, "--json").stdout)
     differences = re.findall("^differs: (.*)$", result.stdout, re.MULTILINE)
@@ -149,7 +149,7 @@ def test_a_pair_count_off_by_one_is_found(state_dir: Path, change: int) -> None:
 
 @pytest.mark.parametrize("change", [1, -1])
 def test_a_histogram_bucket_off_by_one_is_found(state_dir: Path, change: int) -> None:
-    """It would shift the expectation of every list entry, and nothing else would show it."""
+    """It would shift the expectation of every list entry, and no other check would notice."""
     plant(state_dir, "tea", 2, change)
 
     assert found(state_dir) == [f"buyers of 'tea' with exposure 2: {2 + change} counted, 2 in the histories"]
@@ -172,7 +172,7 @@ def test_a_holder_count_off_by_one_is_found(state_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["score", "together", "expected", "trend"])
-def test_a_list_entry_that_is_wrong_is_found(state_dir: Path, column: str) -> None:
+def test_a_wrong_list_entry_is_found(state_dir: Path, column: str) -> None:
     embedded = open_to_write(state_dir)
     (store,), (related,) = embedded.counts, embedded.related
     number = store.names["sugar"]
@@ -190,7 +190,7 @@ def test_a_list_entry_that_is_wrong_is_found(state_dir: Path, column: str) -> No
     assert differences[0].startswith("related list of 'sugar': entry 2 has score ")
 
 
-def test_an_entry_that_is_left_out_and_one_that_is_put_in_are_found(state_dir: Path) -> None:
+def test_a_missing_entry_and_an_extra_one_are_found(state_dir: Path) -> None:
     embedded = open_to_write(state_dir)
     (store,), (related,) = embedded.counts, embedded.related
     sugar, tea = related.get(store.names["sugar"]), related.get(store.names["tea"])
@@ -210,7 +210,7 @@ def test_an_entry_that_is_left_out_and_one_that_is_put_in_are_found(state_dir: P
     ]
 
 
-def test_a_list_that_is_missing_is_found(state_dir: Path) -> None:
+def test_a_missing_list_is_found(state_dir: Path) -> None:
     embedded = open_to_write(state_dir)
     (store,), (related,) = embedded.counts, embedded.related
     batch = WriteBatch(raw_mode=True)
@@ -221,8 +221,8 @@ def test_a_list_that_is_missing_is_found(state_dir: Path) -> None:
     assert found(state_dir) == ["related list of 'tea': missing"]
 
 
-def test_many_differences_are_counted_and_the_first_shown(state_dir: Path) -> None:
-    """A damaged state must not scroll the reason away."""
+def test_many_differences_are_counted_and_the_first_of_them_shown(state_dir: Path) -> None:
+    """Thousands of lines would hide the reason."""
     embedded = open_to_read(state_dir)
     findings = Findings()
     (store,) = embedded.counts

@@ -1,4 +1,4 @@
-"""The batch definition against numbers worked out by hand, since everything else is tested against it."""
+"""The batch definition against figures computed by hand, since everything else is tested against it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_first_purchases_take_seqs_in_line_order_across_orders() -> None:
     assert state.accepted == 4
 
 
-def test_lines_of_one_order_with_the_same_item_are_one_purchase_where_the_first_of_them_stands() -> None:
+def test_lines_of_one_order_with_the_same_item_are_one_purchase_at_the_first_of_them() -> None:
     state = batch([Order("ann", 5, (Line("a", 2), Line("b", 1), Line("a", 3)))], 0)
     assert state.histories["ann"] == {"a": Entry(0, 5, 5, 1, 5), "b": Entry(1, 5, 5, 1, 1)}
     assert state.purchases == {"a": 1, "b": 1}
@@ -100,7 +100,7 @@ def test_a_return_of_all_or_more_leaves_a_hole_and_the_item_bought_again_is_a_fi
     assert state.next_seq == {"ann": 3}
 
 
-def test_a_customer_who_returned_everything_holds_nothing_but_keeps_their_place() -> None:
+def test_a_customer_who_returned_everything_holds_nothing_but_keeps_the_next_seq() -> None:
     state = batch([order("ann", 0, "a"), order("ann", 1, "a", kind="return")], 0)
     assert state.histories == {"ann": {}}
     assert state.next_seq == {"ann": 1}
@@ -187,11 +187,11 @@ def test_the_last_64_orders_of_a_customer_are_remembered() -> None:
     full = [*log, order("ann", 0, "a", "o64")]
     assert batch([*full, log[0]], 0).duplicates == 0
     assert batch([*full, log[1]], 0).duplicates == 1
-    # o0 counted anew pushes out o1 in its turn
+    # o0, counted again, pushes out o1 in turn
     assert batch([*full, log[0], log[1]], 0).duplicates == 0
 
 
-def test_an_order_id_that_comes_again_keeps_its_age() -> None:
+def test_a_repeated_order_id_keeps_its_age() -> None:
     log = [order("ann", 0, "a", f"o{number}") for number in range(64)]
     state = batch([*log, order("ann", 0, "b", "o0"), order("ann", 0, "a", "o64")], 0)
     assert list(state.remembered["ann"]) == [f"o{number}" for number in range(1, 65)]
@@ -216,7 +216,7 @@ def test_erasing_removes_everything_of_the_customer_but_popularity() -> None:
     assert state.accepted == 4
 
 
-def test_an_erased_customer_who_comes_back_starts_anew() -> None:
+def test_an_erased_customer_who_comes_back_is_a_new_customer() -> None:
     log = [order("ann", 0, "ab", "o1"), order("ann", 1, "", kind="erase"), order("ann", 2, "b", "o1")]
     state = batch(log, 0)
     assert seqs(state, "ann") == {"b": 0}
@@ -268,7 +268,7 @@ def test_exposures_count_customers_by_how_much_else_they_hold() -> None:
 # --- popularity -------------------------------------------------------------------------------------------------------
 
 
-def test_popularity_counts_purchases_not_pieces_per_day_epoch_and_in_all() -> None:
+def test_popularity_counts_purchases_not_quantities_per_day_per_epoch_and_in_all() -> None:
     log = [
         Order("ann", 10 * DAY_MS, (Line("a", 3), Line("b"))),
         Order("ann", 11 * DAY_MS - 1, (Line("a"),)),
@@ -374,7 +374,7 @@ def test_expected_copurchases_agree_with_the_sum_over_customers_to_the_error_of_
     assert expected(state, "a", "b") == pytest.approx((1 - (1 - p) ** 300) + (1 - (1 - p)), rel=0.01)
 
 
-def test_a_half_life_fades_n_and_e() -> None:
+def test_a_half_life_decays_n_and_e() -> None:
     state = batch(SHOP, 0)
     assert copurchases(state, "a", "b") == 2
     assert expected(state, "a", "b") == pytest.approx(2 * 2 / 6)
@@ -386,15 +386,15 @@ def test_a_half_life_fades_n_and_e() -> None:
     assert expected(state, "a", "b", 60) == pytest.approx(1.5 / 2 * 2 * 1.5 / (3.5 + math.sqrt(0.5)))
 
 
-def test_e_fades_with_all_pairs_of_x_not_only_those_with_y() -> None:
+def test_e_decays_with_all_pairs_of_x_not_only_those_with_y() -> None:
     state = batch([order("ann", 0, "ab"), order("bob", 30, "ac")], 0)
     # pairs of a: b in epoch 0, c in epoch 1, so (1/2 + 1) / 2 of E remain; n_h: a 3/2, b 1/2, c 1 of 3
     assert copurchases(state, "a", "b", 30) == 0.5
     assert expected(state, "a", "b", 30) == pytest.approx(0.75 * 2 / 6)
 
 
-def test_holders_who_have_faded_to_nothing_expect_nothing() -> None:
-    """All holders long ago and one newest purchase given back: every weight underflows to 0."""
+def test_holders_whose_weights_underflow_expect_nothing() -> None:
+    """All first purchases are old, and the newest purchase is returned: every weight underflows to 0."""
     log = [order("ann", 0, "ab"), order("bob", 9000, "c"), order("bob", 9000, "c", kind="return")]
     state = batch(log, 0)
     assert holders(state, None, 1) == 0
@@ -453,7 +453,7 @@ def test_each_score_is_its_formula() -> None:
         ("cosine", None, 2 / math.sqrt(6), 2, 2 / 3),
     ],
 )
-def test_an_entry_carries_what_its_score_is_made_of(
+def test_an_entry_has_the_terms_of_its_score(
     score: Score, half_life: float | None, value: float, n: float, e: float
 ) -> None:
     state = batch(SHOP, 0)
@@ -467,7 +467,7 @@ def test_an_entry_carries_what_its_score_is_made_of(
 
 
 def test_naive_and_difference_disagree_about_what_heavy_buyers_buy() -> None:
-    """The reason for the correction: the 2003 metric takes what buyers of much buy anyway for a relation.
+    """The reason for the correction: the 2003 metric counts what heavy buyers buy anyway as a relation.
 
     4 customers hold a, b and two others; 3 of them hold c. Of 24 who hold one item, 6 hold b and 1 holds c.
     28 customers; n: a 4, b 10, c 4, 40 in all; every exposure of a is 3.
@@ -634,7 +634,7 @@ SIGHTS: dict[str, Callable[[list[Order]], bool]] = {
 
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_the_drawn_logs_contain(sight: str) -> None:
-    """A property test that never draws the case proves nothing about it."""
+    """A property test proves nothing about a case that it never draws."""
     assert reached(logs(), SIGHTS[sight])
 
 

@@ -1,4 +1,4 @@
-"""A crash at every step inside a commit: opened again, the state goes on as if nothing had happened."""
+"""A crash at every step of a commit: after reopening, the state continues as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Crash(Exception):
 
 
 class Crashes:
-    """Lets the process die before or after the write it is told, and can count them.
+    """Makes the process die before or after a given write, and counts writes.
 
     What was opened is let go of as when a process ends: nothing more is written.
     """
@@ -91,7 +91,7 @@ class Crashes:
 
     def let_go(self) -> None:
         for rocks in self._opened:
-            with suppress(DbClosedError):  # a crash while a state was opened has closed what was open of it
+            with suppress(DbClosedError):  # a crash while a state is opened closes the stores opened so far
                 rocks._db.close()
         self._opened.clear()
 
@@ -106,7 +106,7 @@ def _crashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crashes]:
 
 
 def count_to_the_end(path: Path, log: Sequence[Order], orders_per_commit: int) -> Embedded:
-    """Go on from where the state stands."""
+    """Continue from the state's offset."""
     embedded = Embedded(path, COUNTING)
     while embedded.purchases_offset < len(log):
         end = min(embedded.purchases_offset + orders_per_commit, len(log))
@@ -115,7 +115,7 @@ def count_to_the_end(path: Path, log: Sequence[Order], orders_per_commit: int) -
 
 
 def count_with_crash(crashes: Crashes, path: Path, log: Sequence[Order], orders_per_commit: int) -> bool:
-    """Count until it crashes or is done; whether it crashed."""
+    """Count until it crashes or is done; return whether it crashed."""
     try:
         count_to_the_end(path, log, orders_per_commit)
     except Crash:
@@ -131,7 +131,7 @@ def count_with_crash(crashes: Crashes, path: Path, log: Sequence[Order], orders_
 def test_a_crash_at_any_write_of_a_commit_changes_nothing(
     crashes: Crashes, tmp_path: Path, after: bool, then: int
 ) -> None:
-    """Stage A's write, each B store's, the acknowledgement: whatever is on disk, the rest follows from it.
+    """Stage A's write, each B store's, the acknowledgement: the state recovers from whatever is on disk.
 
     A run after the crash may cut the log otherwise.
     """
@@ -155,13 +155,13 @@ def test_a_crash_at_any_write_of_a_commit_changes_nothing(
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=logs(min_size=4, max_size=15), points=st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=6))
-def test_crashes_one_after_the_other_change_nothing(
+def test_repeated_crashes_change_nothing(
     crashes: Crashes,
     tmp_path_factory: pytest.TempPathFactory,
     log: list[Order],
     points: list[tuple[int, bool]],
 ) -> None:
-    """A crash while the crash before it is being made good is the one nobody thinks of."""
+    """A crash during the recovery from another is easily overlooked."""
     log = [spread_order(ITEMS), *log]
     path = tmp_path_factory.mktemp("crashes")
     for step, after in points:
@@ -193,7 +193,7 @@ def published(embedded: Embedded) -> list[dict[str, list[tuple[str, list[list[fl
 def test_a_crash_while_lists_are_written_leaves_them_to_be_written_again(
     crashes: Crashes, tmp_path: Path, after: bool
 ) -> None:
-    """Lists half of which are old must not pass for current ones."""
+    """If half the lists are old, the store must not count as exact."""
     embedded = count_to_the_end(tmp_path, LOG[:-2], 3)
     list(embedded.publish())
     crashes.let_go()
@@ -236,10 +236,10 @@ REJECTED = [1, 2, 3, 5, 6, 9]
 
 
 @pytest.mark.parametrize("how", ["before", "after", "in the middle of"])
-def test_the_rejects_file_holds_each_rejected_line_once_wherever_the_crash(
+def test_the_rejects_file_has_each_rejected_line_once_wherever_the_crash_is(
     crashes: Crashes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """It is written beside the state, not in it: what the state does not stand for has to be taken back."""
+    """It is not part of the state: lines that the state does not include have to be removed from it."""
     log = tmp_path / "orders.csv"
     log.write_text(CSV)
     write = RejectsFile.write

@@ -1,4 +1,4 @@
-"""Count rows: what is encoded comes back, sums are sums, wherever the rows lie."""
+"""Count rows: encoding and decoding, sums, and the position of rows in storage."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def tabled(keys: np.ndarray, counts: np.ndarray) -> Table:
 
 
 @given(TABLES)
-def test_what_is_encoded_is_decoded(table: Table) -> None:
+def test_encoded_counts_are_decoded_unchanged(table: Table) -> None:
     bundles, values, ends = encode(*keyed(table))
 
     assert tabled(*decode(bundles, values, ends)) == table
 
 
 @given(TABLES)
-def test_every_row_is_found_by_its_place_and_no_other(table: Table) -> None:
-    """Lists read rows where they lie; one row too far would be a neighbour's."""
+def test_every_row_and_no_other_is_located_by_its_row_key(table: Table) -> None:
+    """Ranking reads rows from their encoding; a wrong boundary would read the next item's row."""
     bundles, values, ends = encode(*keyed(table))
     asked = sorted({item for item, _ in table} | {0, 16, 1024, 70_000})
     row_keys = np.sort(row_keys_of(np.array(asked)))
@@ -69,8 +69,8 @@ def test_every_row_is_found_by_its_place_and_no_other(table: Table) -> None:
 
 
 @given(TABLES, TABLES)
-def test_a_sum_is_that_of_counters_and_drops_zeros(one: Table, more: Table) -> None:
-    """A count that falls to 0 must leave no trace: state is compared by its bytes."""
+def test_sums_are_those_of_counters_and_drop_zeros(one: Table, more: Table) -> None:
+    """A count that falls to 0 must not be stored: states are compared byte by byte."""
     some = set(list(one)[::2])
     changes = {key: -one[key] if key in some else count for key, count in ({**more, **dict.fromkeys(some, 0)}).items()}
 
@@ -93,8 +93,8 @@ def test_signed_keys_cancel(moves: list[tuple[int, int]]) -> None:
 
 
 @given(st.lists(ITEMS, unique=True, max_size=50))
-def test_places_order_items_by_slice_and_back(items: list[int]) -> None:
-    """A slice is one stretch of keys, which is what makes its turn one scan."""
+def test_row_keys_order_items_by_slice_and_convert_back(items: list[int]) -> None:
+    """The keys of a slice are contiguous, so that writing it is one scan."""
     row_keys = np.sort(row_keys_of(np.array(items, np.int64)))
 
     back = items_of(row_keys)
@@ -105,7 +105,7 @@ def test_places_order_items_by_slice_and_back(items: list[int]) -> None:
 
 
 @given(st.integers(0, 0xFFFF), st.integers(0, 63), st.integers(0, (1 << 23) - 1))
-def test_a_row_key_tells_epoch_slice_and_bundle(epoch: int, number: int, bundle: int) -> None:
+def test_a_bundle_key_contains_epoch_slice_and_bundle(epoch: int, number: int, bundle: int) -> None:
     place = number << 23 | bundle
 
     assert parse_bundle_key(bundle_key(epoch, place)) == (epoch, number, place)

@@ -1,4 +1,4 @@
-"""The count store: every slice adds what it has not yet seen, also where the turns run fast."""
+"""The count store: every slice adds each change once, even if all slices are written at every commit."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("pairs_per_slice", [1, 3, 40])
 @pytest.mark.parametrize("restart", [False, True])
-def test_a_slice_that_takes_its_turn_twice_running_counts_nothing_twice(
+def test_a_slice_written_by_two_commits_in_a_row_counts_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs_per_slice: int, restart: bool
 ) -> None:
-    """A commit so large that every slice is due, right after another: what the first wrote is not waiting any more."""
+    """Both commits are so large that every slice is due: what the first wrote must no longer wait."""
     monkeypatch.setattr(count_store, "_PAIRS_PER_SLICE", pairs_per_slice)
     monkeypatch.setattr(history_store, "_LINES_PER_SLICE", 1)
     log = [Order("zoe", BEGIN_MS, (Line(f"item {number}"),)) for number in range(24)]
@@ -50,7 +50,7 @@ def test_a_slice_that_takes_its_turn_twice_running_counts_nothing_twice(
 def test_pairs_that_do_not_fit_into_memory_together_are_counted_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair_window: int
 ) -> None:
-    """Without a pair window an order of 10,000 lines has 100 million pair keys, which once took 2 GB."""
+    """Without a pair window, an order of 10,000 lines has 100 million pair keys, which would take 2 GB at once."""
     monkeypatch.setattr(count_store, "_MOST_KEYS", 500)
     monkeypatch.setattr(count_store, "_KEYS_AT_ONCE", 100)
     made: list[int] = []

@@ -1,4 +1,4 @@
-"""The stream equals the batch definition: at every commit, however the log is cut, wherever it is taken up again."""
+"""The stream equals the batch definition at every commit, however the log is split and wherever it is restarted."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ thorough = settings(max_examples=60, deadline=None, suppress_health_check=[Healt
 
 @pytest.fixture(autouse=True)
 def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let slices take turns after a few orders, as they do after thousands in a real log."""
+    """Write slices after a few orders, as happens after thousands in a real log."""
     monkeypatch.setattr(count_store, "_PAIRS_PER_SLICE", 5)
     monkeypatch.setattr(history_store, "_LINES_PER_SLICE", 2)
 
 
 def count(embedded: Embedded, log: Sequence[Order], begin: int, end: int) -> None:
-    """Count orders `begin` up to `end` of a log, one log position each, as one commit."""
+    """Count orders `begin` to `end` of a log, one log position each, as one commit."""
     embedded.count(as_orders(log[begin:end], begin), end, 0, {})
 
 
@@ -46,7 +46,7 @@ def count(embedded: Embedded, log: Sequence[Order], begin: int, end: int) -> Non
 def test_state_equals_the_batch_definition_at_every_commit_and_after_every_restart(
     log: list[Order], window: int, partitions: int, data: st.DataObject
 ) -> None:
-    """The one promise everything else rests on."""
+    """Everything else depends on this."""
     log = [spread_order(ITEMS), *log]
     counting = CountingSettings(window, partitions)
     with tempfile.TemporaryDirectory() as directory:
@@ -69,7 +69,7 @@ def test_state_equals_the_batch_definition_at_every_commit_and_after_every_resta
 @settings(thorough, max_examples=15)
 @given(log=long_logs(), cut=st.integers(7, 40))
 def test_the_last_64_orders_of_a_customer_are_remembered_and_no_more(log: list[Order], cut: int) -> None:
-    """A redelivery within the memory is ignored; the memory is bounded, and survives a restart."""
+    """A redelivered order is ignored if it is remembered; the memory is bounded and survives a restart."""
     with tempfile.TemporaryDirectory() as directory:
         for begin in range(0, len(log), cut):
             embedded = Embedded(Path(directory), CountingSettings())
@@ -91,7 +91,7 @@ def test_the_last_64_orders_of_a_customer_are_remembered_and_no_more(log: list[O
 def test_lists_are_those_of_the_batch_definition(
     log: list[Order], window: int, score: Score, half_life: float | None, trend: bool
 ) -> None:
-    """Bounds and merged rows are there for speed; they must not change a list."""
+    """Bounds and merged rows only save time; they must not change a list."""
     if not SCORES[score].decays or score == "blend":
         half_life = None
     log = [spread_order(ITEMS), *log]
@@ -126,8 +126,8 @@ def test_lists_are_those_of_the_batch_definition(
 
 @thorough
 @given(log=logs())
-def test_returns_of_what_is_not_held_are_told_by_position(log: list[Order]) -> None:
-    """A rejected line must be found again in its log."""
+def test_returns_of_items_not_held_are_reported_by_log_position(log: list[Order]) -> None:
+    """A rejected line must be found in its log."""
     with tempfile.TemporaryDirectory() as directory:
         embedded = Embedded(Path(directory), CountingSettings())
         positions = embedded.count(as_orders(log), len(log), 0, {})
@@ -138,8 +138,8 @@ def test_returns_of_what_is_not_held_are_told_by_position(log: list[Order]) -> N
     assert sorted(set(positions.tolist())) == sorted({rejection.order for rejection in rejected})
 
 
-def test_a_log_in_which_nothing_was_bought_has_no_lists(tmp_path: Path) -> None:
-    """As that of a shop whose first record is an erasure."""
+def test_a_log_without_purchases_has_no_lists(tmp_path: Path) -> None:
+    """For example a shop whose first record is an erasure."""
     embedded = Embedded(tmp_path)
     count(embedded, [Order("c", 10**12, (), None, "erase")], 0, 1)
 
@@ -149,7 +149,7 @@ def test_a_log_in_which_nothing_was_bought_has_no_lists(tmp_path: Path) -> None:
 
 
 def test_the_engine_loads_no_kafka_client() -> None:
-    """Counting a file needs no broker, and whoever imports the engine should not wait for a client of one."""
+    """Counting a file needs no broker, so importing the engine must not take the time to load a client."""
     script = "import sys, streams.engine.embedded; print({'kafka', 'aiokafka', 'faust'} & set(sys.modules))"
 
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

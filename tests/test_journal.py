@@ -1,4 +1,4 @@
-"""The journal: every slice sees every commit once, whether it was written whole or is brought up from records."""
+"""The journal: every slice gets every commit once, by being written or from the journal's records."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ WORK = st.lists(st.integers(0, 40) | st.sampled_from([100, 10_000]), min_size=1,
 
 def committed(journal: Journal, rocks: Rocks, number: int, work: int) -> list[tuple[int, int]]:
     batch = WriteBatch(raw_mode=True)
-    turns = journal.begin(batch, b"record %d" % number, work)
+    due_slices = journal.begin(batch, b"record %d" % number, work)
     rocks.write(batch)
-    return turns
+    return due_slices
 
 
 @quick
 @given(WORK, st.integers(1, 20), st.data())
-def test_a_journal_reopened_goes_on_as_if_it_had_not_been_closed(
+def test_a_reopened_journal_continues_as_if_it_had_not_been_closed(
     work: list[int], work_per_slice: int, data: st.DataObject
 ) -> None:
-    """A restart must not shift whose turn it is, or a slice would wait twice as long and the journal grow."""
+    """If a restart shifted the rotation, a slice would wait twice as long and the journal grow."""
     reopened_before = data.draw(st.sets(st.integers(0, len(work) - 1)))
     with tempfile.TemporaryDirectory() as directory:
         one, other = Rocks(Path(directory, "one")), Rocks(Path(directory, "other"))
@@ -39,9 +39,9 @@ def test_a_journal_reopened_goes_on_as_if_it_had_not_been_closed(
                 other = Rocks(Path(directory, "other"))
                 interrupted = Journal(other, work_per_slice)
 
-            turns = committed(straight, one, number, amount)
+            due_slices = committed(straight, one, number, amount)
 
-            assert committed(interrupted, other, number, amount) == turns
+            assert committed(interrupted, other, number, amount) == due_slices
         assert list(interrupted.records()) == list(straight.records())
         assert interrupted.written.tolist() == straight.written.tolist()
         one.close()
@@ -50,35 +50,35 @@ def test_a_journal_reopened_goes_on_as_if_it_had_not_been_closed(
 
 @quick
 @given(WORK, st.integers(1, 20))
-def test_the_records_kept_are_those_that_some_slice_has_not_seen(work: list[int], work_per_slice: int) -> None:
-    """One record too few loses counts; one too many never goes away."""
+def test_records_are_kept_until_every_slice_has_them(work: list[int], work_per_slice: int) -> None:
+    """One record too few loses counts; one too many is never deleted."""
     with tempfile.TemporaryDirectory() as directory:
         rocks = Rocks(Path(directory))
         journal = Journal(rocks, work_per_slice)
-        last_turn = np.zeros(SLICES, np.int64)
+        last_written = np.zeros(SLICES, np.int64)
         for number, amount in enumerate(work, 1):
             for slice_number, since in committed(journal, rocks, number, amount):
-                assert since == last_turn[slice_number]
-                last_turn[slice_number] = number
+                assert since == last_written[slice_number]
+                last_written[slice_number] = number
 
             kept = [commit for commit, _ in journal.records()]
 
-            assert kept == list(range(int(last_turn.min()) + 1, number + 1))
+            assert kept == list(range(int(last_written.min()) + 1, number + 1))
             assert all(record == b"record %d" % commit for commit, record in journal.records())
         rocks.close()
 
 
 @quick
 @given(WORK, st.integers(1, 20))
-def test_work_pays_for_turns_to_the_last_unit(work: list[int], work_per_slice: int) -> None:
-    """Small commits add up: ten of a tenth write as much as one whole."""
+def test_work_left_over_is_carried_to_the_next_commit(work: list[int], work_per_slice: int) -> None:
+    """Ten small commits write as many slices as one with the same work."""
     with tempfile.TemporaryDirectory() as directory:
         rocks = Rocks(Path(directory))
         journal = Journal(rocks, work_per_slice)
         carried = 0
         for number, amount in enumerate(work, 1):
             due, carried = divmod(carried + amount, work_per_slice)
-            turns = len(committed(journal, rocks, number, amount))
+            written = len(committed(journal, rocks, number, amount))
 
-            assert turns == min(due, SLICES)
+            assert written == min(due, SLICES)
         rocks.close()

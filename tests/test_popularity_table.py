@@ -1,4 +1,4 @@
-"""Popularity in slices: what is written comes back, however the table has grown in between."""
+"""Popularity in slices: what is written is read back, however the table grew in between."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("items", [1, 1025, 5000, 10_000, 70_000])
-def test_a_table_that_grew_step_by_step_is_read_back_into_one_that_grows_at_once(tmp_path: Path, items: int) -> None:
-    """Room is allotted ahead, and differently so: what was spare when a slice was written may not be there later."""
+def test_a_table_that_grew_in_steps_is_read_back_into_one_that_grows_at_once(tmp_path: Path, items: int) -> None:
+    """Both have spare elements, but not equally many: those of a stored slice may not exist when it is read."""
     table = PopularityTable()
     for known in range(0, items, 700):
         table.grow_to(known)

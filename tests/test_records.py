@@ -1,4 +1,4 @@
-"""Records of columns and ids: what is packed comes back, and what is damaged is an error."""
+"""Records of columns and ids: packed values are unpacked unchanged, and damage is an error."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def columns(draw: st.DrawFn) -> list[np.ndarray[Any, Any]]:
 
 
 @given(columns())
-def test_columns_come_back_in_their_types(given_columns: list[np.ndarray[Any, Any]]) -> None:
-    """They travel in narrower types, which nobody may notice."""
+def test_columns_are_unpacked_in_their_types(given_columns: list[np.ndarray[Any, Any]]) -> None:
+    """They are stored in narrower types, which must not show."""
     back = unpack(pack(given_columns), [column.dtype for column in given_columns])
 
     for column, same in zip(given_columns, back, strict=True):
@@ -37,7 +37,7 @@ def test_columns_come_back_in_their_types(given_columns: list[np.ndarray[Any, An
 
 
 @given(st.lists(st.floats(allow_nan=False), max_size=9))
-def test_floats_come_back_to_the_last_bit(numbers: list[float]) -> None:
+def test_floats_are_unpacked_to_the_last_bit(numbers: list[float]) -> None:
     """Published lists are compared by their bytes."""
     (back,) = unpack(pack([np.array(numbers, np.float64)]), [np.float64])
 
@@ -54,14 +54,14 @@ def test_a_record_cut_off_anywhere_is_damaged(given_columns: list[np.ndarray[Any
 
 
 @given(columns(), st.binary(min_size=1, max_size=9))
-def test_a_record_with_more_behind_it_is_damaged(given_columns: list[np.ndarray[Any, Any]], more: bytes) -> None:
+def test_a_record_with_trailing_bytes_is_damaged(given_columns: list[np.ndarray[Any, Any]], more: bytes) -> None:
     with pytest.raises(StateDamaged, match="too many"):
         unpack(pack(given_columns) + more, [column.dtype for column in given_columns])
 
 
 @given(st.binary(max_size=60), st.integers(1, 4))
-def test_whatever_the_bytes_a_record_is_read_or_damaged(record: bytes, count: int) -> None:
-    """Nothing else may be raised: only StateDamaged is told to people in a sentence."""
+def test_any_bytes_are_unpacked_or_damaged(record: bytes, count: int) -> None:
+    """Nothing else may be raised: only StateDamaged is reported in a sentence."""
     try:
         read = unpack(record, [np.int64] * count)
     except StateDamaged as error:
@@ -71,7 +71,7 @@ def test_whatever_the_bytes_a_record_is_read_or_damaged(record: bytes, count: in
 
 
 @given(columns(), st.data())
-def test_a_garbled_head_is_read_or_damaged(given_columns: list[np.ndarray[Any, Any]], data: st.DataObject) -> None:
+def test_a_garbled_head_is_unpacked_or_damaged(given_columns: list[np.ndarray[Any, Any]], data: st.DataObject) -> None:
     record = bytearray(pack(given_columns))
     place = data.draw(st.integers(0, min(len(record), 1 + 6 * len(given_columns)) - 1))
     record[place] = data.draw(st.integers(0, 255))
@@ -79,13 +79,13 @@ def test_a_garbled_head_is_read_or_damaged(given_columns: list[np.ndarray[Any, A
     try:
         read = unpack(bytes(record), [np.int64] * len(given_columns))
     except StateDamaged as error:
-        assert "record" in str(error)  # noqa: PT017 - a changed sign bit can't be told
+        assert "record" in str(error)  # noqa: PT017 - a changed sign bit cannot be detected
     else:
         assert len(read) == len(given_columns)
 
 
 @given(IDS)
-def test_ids_come_back(ids: list[str]) -> None:
+def test_ids_are_unpacked_unchanged(ids: list[str]) -> None:
     assert unpack_ids(pack_ids(ids)) == ids
 
 
@@ -95,7 +95,7 @@ def test_ids_that_are_not_utf8_are_damaged() -> None:
 
 
 @given(st.lists(st.binary(max_size=30), max_size=6))
-def test_joined_records_come_back(records: list[bytes]) -> None:
+def test_joined_records_are_split_unchanged(records: list[bytes]) -> None:
     assert split_records(join_records(records)) == records
 
 
@@ -110,5 +110,5 @@ def test_joined_records_cut_off_are_damaged(records: list[bytes], data: st.DataO
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=8)))
 def test_no_id_can_change_another(ids: list[str]) -> None:
-    """A NUL in an id once renamed every item behind it."""
+    """An unescaped NUL in an id would rename every item after it."""
     assert unpack_ids(pack_ids(ids)) == ids

@@ -1,4 +1,4 @@
-"""Relatedness: expectations as the paper defines them, and lists that no shortcut changes."""
+"""Relatedness: expectations match the paper's definition, and no shortcut changes a list."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def most_bought(store: CountStore) -> npt.NDArray[np.int64]:
 
 
 def buyers_exposures(embedded: Embedded, items: npt.NDArray[np.int64]) -> tuple[list[list[int]], Floats]:
-    """Of each item its buyers' exposures, and its share of first purchases, straight from the histories."""
+    """Exposures of each item's buyers, and its share of first purchases, computed from the histories."""
     place = {int(item): at for at, item in enumerate(items)}
     exposures: list[list[int]] = [[] for _ in items]
     first_purchases = 0
@@ -81,7 +81,7 @@ def histogram(store: CountStore, item: int) -> tuple[Floats, Floats]:
 
 
 def test_expectations_of_the_100_most_bought_groceries_are_sums_over_their_buyers(groceries: Embedded) -> None:
-    """The histogram forgets who bought, and above 256 how much exactly; it may not show beyond 2e-4."""
+    """The histogram has no customers, and rounds exposures above 256; the error must stay below 2e-4."""
     (store,) = groceries.counts
     assert store.names.every == groceries.histories.items.every
     items = most_bought(store)
@@ -95,7 +95,7 @@ def test_expectations_of_the_100_most_bought_groceries_are_sums_over_their_buyer
 
 
 def test_listed_expectations_of_the_most_bought_groceries_are_sums_over_their_buyers(groceries: Embedded) -> None:
-    """What people check by hand is what a list says."""
+    """People check the figures shown in a list by hand."""
     (store,) = groceries.counts
     items = most_bought(store)
     exposures, chance = buyers_exposures(groceries, items)
@@ -130,7 +130,7 @@ def shop(*, heavy_buyer: bool) -> list[Order]:
 def test_one_heavy_buyer_changes_the_order_by_difference_but_not_by_the_naive_metric(
     tmp_path: Path, heavy_buyer: bool, first_by_difference: str
 ) -> None:
-    """Who buys 300 things makes each of them, and everything else, less of a chance find; counting customers hides it.
+    """A customer who buys 300 items makes each pair among them less surprising; counting customers hides this.
 
     After the heavy buyer a random first purchase is seldom `popular`, so buying it with `x` says more than the naive
     metric, which counts customers, lets on.
@@ -183,7 +183,7 @@ FORMULAS: dict[str, Callable[[Any, Any, Any, Any, int], Any]] = {
     "raw": lambda n, e, own, others, customers: n,  # noqa: ARG005
     "cosine": lambda n, e, own, others, customers: n / np.sqrt(own * others),  # noqa: ARG005
 }
-"""Every score, plainly: N, E, customers who hold the item, those who hold each neighbour, and customers in all."""
+"""The formula of every score: N, E, customers who hold the item, those who hold each neighbour, and all customers."""
 HALF_LIVES = [None, 20.0]
 SCORINGS = [
     Scoring(score, half_life, trend)
@@ -206,7 +206,7 @@ def all_rows(store: CountStore) -> Rows:
 
 
 def plain_scores(store: CountStore, rows: Rows, scoring: Scoring) -> dict[int, tuple[npt.NDArray[np.int64], Floats]]:
-    """Every item's neighbours and all their scores, without a bound, a lane or a merge."""
+    """Every item's neighbours and all their scores, without bounds, lanes or merging."""
     known = len(store.names)
     table = store.popularity
     epochs = store.epochs()
@@ -268,8 +268,8 @@ def check_lists(store: CountStore, scoring: Scoring, plain: dict[int, tuple[npt.
             assert len(set(lists.item[row, :length].tolist())) == length
 
 
-def test_every_score_has_a_plain_definition() -> None:
-    """A score that nothing is compared with could be anything."""
+def test_every_score_has_a_formula_to_compare_with() -> None:
+    """A score without a definition is not tested by the others here."""
     assert FORMULAS.keys() == SCORES.keys()
 
 
@@ -278,7 +278,7 @@ def test_every_score_has_a_plain_definition() -> None:
 def test_bounds_never_change_a_list(
     tmp_path_factory: pytest.TempPathFactory, seed: int, window: int, most: int
 ) -> None:
-    """Some ninety of thousands of neighbours are evaluated; the list must be that of all, by every score.
+    """About ninety of thousands of neighbours are evaluated; the list must be the same as if all were, for every score.
 
     The bounds assume that a score falls as E rises. Exposures go beyond 256, where buckets are coarse, and steep Zipf
     laws give chances near 1.
@@ -296,7 +296,7 @@ def test_bounds_never_change_a_list(
 
 
 def test_a_score_can_be_recomputed_from_its_entry(tmp_path: Path) -> None:
-    """N, E and trend stand beside the score so that anyone can check it; only a blend shows one half of two."""
+    """An entry has N, E and trend so that anyone can check its score; only a blend shows one half of two."""
     orders = random_orders(5, 40, 300, 120)
     embedded = Embedded(tmp_path, CountingSettings())
     embedded.count(orders, len(orders))
@@ -322,8 +322,8 @@ def test_a_score_can_be_recomputed_from_its_entry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("half_life", [0.01, 0.5, 1e-300, 1e6])
-def test_half_lives_out_of_all_proportion_name_no_neighbour_twice(tmp_path: Path, half_life: float) -> None:
-    """Weights that underflow to nothing once made a neighbour of two epochs look new in each."""
+def test_no_neighbour_is_listed_twice_under_a_tiny_half_life(tmp_path: Path, half_life: float) -> None:
+    """If weights underflowed to 0, a neighbour with pairs in two epochs would look new in each."""
     log = [
         Order(f"c{number}", BEGIN_MS + epoch * 30 * DAY_MS, (Line("a"), Line("b"), Line(f"d{number}")))
         for epoch, number in itertools.product(range(30), range(2))

@@ -1,4 +1,4 @@
-"""Scores: one entry is found wherever a score can be chosen, and nowhere else is one named."""
+"""Scores: a new entry in SCORES appears wherever a score can be chosen."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ print(json.dumps({
 
 
 def test_a_score_is_one_entry(tmp_path: Path) -> None:
-    """Whoever adds a score should have to find one place, not six."""
+    """Adding a score should take a change in one place, not six."""
     result = subprocess.run(
         [sys.executable, "-c", REGISTERED],
         cwd=tmp_path,
@@ -76,7 +76,7 @@ def test_a_score_is_one_entry(tmp_path: Path) -> None:
 
 
 def test_the_published_schema_names_every_score() -> None:
-    """Consumers validate lists against it."""
+    """Consumers validate published lists against the schema."""
     schema = json.loads((ROOT / "docs" / "schemas" / "related-list.json").read_text())
 
     assert schema["properties"]["score"]["enum"] == list(SCORES)
@@ -91,12 +91,12 @@ def test_the_published_schema_names_every_score() -> None:
         ("lift", float("nan"), "a half-life of nan days is not above 0"),
     ],
 )
-def test_a_scoring_that_makes_no_sense_is_refused(score: str, half_life_days: float | None, message: str) -> None:
+def test_an_invalid_scoring_is_an_error(score: str, half_life_days: float | None, message: str) -> None:
     with pytest.raises(ScoringError, match=message):
         Scoring(score, half_life_days)
 
 
-def test_a_worker_with_an_unknown_score_is_refused(tmp_path: Path) -> None:
-    """It would fail only when its stores are open and its partitions assigned."""
+def test_a_worker_with_an_unknown_score_is_an_error_at_once(tmp_path: Path) -> None:
+    """Otherwise it would fail only after its stores are open and its partitions assigned."""
     with pytest.raises(ScoringError, match="there is no score 'best': choose one of blend, difference"):
         WorkerSettings("broker", tmp_path, score="best")
