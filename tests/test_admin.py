@@ -22,6 +22,9 @@ from tests.live_shop import HOSTILE_IDS, TOKEN, Shop, open_shop
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from streams.endpoint.requests import Parameter
+    from streams.endpoint.routes import Route
+
 DOCS = Path(__file__).parent.parent / "docs"
 
 
@@ -354,11 +357,11 @@ def test_a_process_that_only_reads_says_so(tmp_path: Path) -> None:
     with open_shop(tmp_path) as shop:
         shop.answers.writable = False
         headers = {"Authorization": "Bearer whatever"}
-        refused(ask(shop, "/customers/c1", "DELETE", headers=headers), 409, "reads")
+        refused(ask(shop, "/customers/c1", "DELETE", headers=headers), 409, "read-only")
         refused(
             post(shop, "/orders", {"customer_id": "x", "timestamp": 1_709_000_000, "item_id": "tea"}, TOKEN),
             409,
-            "reads",
+            "read-only",
         )
 
 
@@ -513,3 +516,39 @@ def test_every_parameter_is_in_the_documentation() -> None:
                 f"{parameter.name} of {route.path}"
             )
     assert describe(ROUTES, "1")["info"]["version"] == "1"
+
+
+ROUTES_OF_WORKERS = (*ROUTES, *worker_routes(cast("Any", None)))
+
+
+def sections() -> dict[str, str]:
+    """The text of the documentation on each route."""
+    text = (DOCS / "admin.md").read_text()
+    return dict(re.findall(r"^### `((?:GET|POST|DELETE) \S+)`\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+
+
+def default_text(parameter: Parameter) -> str:
+    """A parameter's default as the documentation writes it."""
+    if parameter.required:
+        return "required"
+    if parameter.kind == "boolean":
+        return str(parameter.default).lower()
+    return f"{parameter.default:g}" if parameter.kind in {"integer", "number"} else ""
+
+
+@pytest.mark.parametrize("route", ROUTES_OF_WORKERS, ids=lambda route: f"{route.method} {route.path}")
+def test_documented_parameters_are_those_served_with_their_defaults(route: Route) -> None:
+    section = sections()[f"{route.method} {route.path}"]
+    documented = dict(re.findall(r"^- `(\w+)`(?: \(([^)]+)\))?:", section, re.MULTILINE))
+
+    assert documented == {parameter.name: default_text(parameter) for parameter in route.parameters}
+
+
+def test_every_field_that_the_documentation_names_exists() -> None:
+    """In the schema of some answer or body, or as a parameter."""
+    schemas = describe(ROUTES_OF_WORKERS, "1")["components"]["schemas"].values()
+    fields = {field for schema in schemas for field in schema["properties"]}
+    parameters = {parameter.name for route in ROUTES for parameter in route.parameters}
+    named = {name for section in sections().values() for name in re.findall(r"`(?:\w+\.)?(\w+)`", section)}
+
+    assert named - fields - parameters - {"true"} == set()

@@ -9,7 +9,7 @@ import numpy as np
 
 from streams.endpoint.answer_documents import history_entries
 from streams.endpoint.answers import NotKnown
-from streams.recommendations.recommend import Held
+from streams.recommendations.recommend import NOTHING_HELD, Held
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -52,11 +52,11 @@ class HeldIds(msgspec.Struct, array_like=True):
         return Held(item[known], *(np.array(column, np.int64)[known] for column in columns))
 
 
-def held_ids(store: HistoryStore, customer_id: str) -> HeldIds:
-    """The items that a customer holds; none if the customer is not known."""
+def held_items(store: HistoryStore, customer_id: str) -> Held:
+    """The items that a customer holds, in the store's numbers; none if the customer is not known."""
     if customer_id not in store.customers:
-        return HeldIds()
-    return HeldIds.of(Held.of_row(*store.table.history.row(store.customers[customer_id])), store.items)
+        return NOTHING_HELD
+    return Held.of_row(*store.table.history.row(store.customers[customer_id]))
 
 
 def customer_entries(store: HistoryStore, customer_id: str, catalogue: Catalogue, limit: int) -> dict[str, Any]:

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 
 from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.answers import PartitionStatus, Status
+from streams.endpoint.customers import held_items
 from streams.endpoint.item_partitions import ItemPartitionView
 from streams.endpoint.local_answers import LocalAnswers
 from streams.engine.scores import Scoring
 from streams.quality.rates import united
+from streams.recommendations.recommend import NOTHING_HELD
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from state.history_store import HistoryStore
+    from streams.endpoint.answer_documents import Document
     from streams.endpoint.local_answers import Append
     from streams.engine.embedded import Embedded
+    from streams.recommendations.request import RecommendationRequest
 
 _SIZES_VALID_S = 10.0
 
@@ -43,9 +47,17 @@ class EmbeddedAnswers(LocalAnswers):
         catalogue = Catalogue() if catalogue is None else catalogue
         stores = list(zip(embedded.counts, embedded.related, strict=True))
         self._view = ItemPartitionView(stores, catalogue, worker, Scoring())
+        self._histories = embedded.histories
         partitions = _EveryPartition(self._view, embedded.histories)
         status = _EmbeddedStatus(embedded, worker).now
         super().__init__(worker, catalogue, partitions, partitions, status, append)
+
+    async def recommendations(self, request: RecommendationRequest) -> Document:
+        """Recommendations for a customer, known or not, or for a basket alone."""
+        held = NOTHING_HELD
+        if request.customer_id is not None:
+            held = held_items(self._histories, request.customer_id)
+        return await self.recommend(self._view, held, request)  # one state has one numbering of items
 
     def counted(self, bought: Iterable[str] = ()) -> None:
         """Serve what was just counted and published, and notify watchers.

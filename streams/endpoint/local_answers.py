@@ -10,7 +10,7 @@ from producers.wire import encode_order
 from streams.endpoint.answer_documents import titled
 from streams.endpoint.answers import READS_ONLY, NotKnown, NotReady, NotWritable, PartitionNotLocal
 from streams.endpoint.changes import Change, Changes
-from streams.endpoint.customers import HeldIds, customer_entries, held_ids
+from streams.endpoint.customers import customer_entries
 from streams.endpoint.requests import LONGEST_LIST
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from streams.endpoint.customers import OpenHistories
     from streams.endpoint.item_partitions import ItemPartitionView, OpenItems
     from streams.recommendations.merge import SeedLists
+    from streams.recommendations.recommend import Held
     from streams.recommendations.request import RecommendationRequest
 
     Append = Callable[[str, bytes], Awaitable[dict[str, Any]]]
@@ -31,10 +32,11 @@ _UNSTAMPED = {"timestamp": None, "lines": 0}
 
 
 class LocalAnswers:
-    """The `Answers` of a process with every partition open; in others, answers from the partitions that are.
+    """What `Answers` of any process have in common: they answer from the partitions that are open in it.
 
     A method raises PartitionNotLocal if it needs a partition that is not open in this process. A subclass may override
-    `held`, `knows` and `read_lists` to ask other workers instead.
+    `knows` and `read_lists` to ask other workers instead. It adds `recommendations`, which passes what the customer
+    holds to `recommend`: whether histories number items as `home` does depends on the process.
 
     Args:
         worker: name of this process.
@@ -83,15 +85,9 @@ class LocalAnswers:
             entries = customer_entries(store, customer_id, self._catalogue, limit)
         return {**entries, **self.stamp()}
 
-    async def recommendations(self, request: RecommendationRequest) -> Document:
-        """Recommendations for a customer, known or not, or for a basket alone."""
-        held = HeldIds() if request.customer_id is None else await self.held(request.customer_id)
-        return await self.recommend(held, request)
-
-    async def recommend(self, held: HeldIds, request: RecommendationRequest) -> Document:
-        """Recommendations for a visitor with a given history."""
-        home = self._open_items.home()
-        visitor = home.answers.visitor(request, held.numbered(home.answers.names))
+    async def recommend(self, home: ItemPartitionView, held: Held, request: RecommendationRequest) -> Document:
+        """Recommendations for a visitor who holds these items, by their numbers in `home`."""
+        visitor = home.answers.visitor(request, held)
         lists = await self.read_lists(home, visitor.seeds.item.tolist())
         return home.answers.recommended(visitor, lists, request)
 
@@ -138,11 +134,6 @@ class LocalAnswers:
     def ready(self) -> str | None:
         """None: this process can always answer."""
         return None
-
-    async def held(self, customer_id: str) -> HeldIds:
-        """The items that a customer holds; none if the customer is not known."""
-        async with self._open_histories.histories(customer_id) as store:
-            return held_ids(store, customer_id)
 
     async def knows(self, customer_id: str) -> bool:
         """Whether the customer is known."""

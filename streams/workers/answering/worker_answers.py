@@ -10,7 +10,7 @@ import msgspec
 from streams.endpoint.answers import NotKnown, NotReady, PartitionNotLocal, RelatedListAnswer, forwarded
 from streams.endpoint.changes import Change
 from streams.endpoint.client import path_of
-from streams.endpoint.customers import HeldIds
+from streams.endpoint.customers import HeldIds, held_items
 from streams.endpoint.local_answers import LocalAnswers
 from streams.workers.answering.seed_lists import SeedListReader
 from streams.workers.cluster.peers import (
@@ -102,25 +102,30 @@ class WorkerAnswers(LocalAnswers):
         """Recommendations for a customer, known or not, or for a basket alone; computed by the history's owner."""
         customer_id = request.customer_id
         if customer_id is None:
-            return await self.recommend(HeldIds(), request)
+            return await self.recommend_by_ids(HeldIds(), request)
 
         async def read_held() -> HeldIds | Document:
-            return await self.held(customer_id)
+            async with self._customers.histories(customer_id) as store:
+                return HeldIds.of(held_items(store, customer_id), store.items)
 
         async def ask_owner(owner: str) -> HeldIds | Document:
             return (await self._peers.post(owner, "/recommendations", msgspec.json.encode(request))).document
 
         answer = await self._router.ask(self._customers.partition_of(customer_id), read_held, ask_owner)
-        return await self.recommend(answer, request) if isinstance(answer, HeldIds) else answer
+        return await self.recommend_by_ids(answer, request) if isinstance(answer, HeldIds) else answer
 
-    async def recommend(self, held: HeldIds, request: RecommendationRequest) -> Document:
-        """Recommendations for a given history; a worker without item partitions asks one that has some."""
+    async def recommend_by_ids(self, held: HeldIds, request: RecommendationRequest) -> Document:
+        """Recommendations for a visitor who holds these items; a worker without item partitions asks one with some."""
+
+        async def recommend_locally() -> Document:
+            home = self._items.home()
+            return await self.recommend(home, held.numbered(home.answers.names), request)
 
         async def ask_other(owner: str) -> Document:
             question = encode(RecommendationsQuestion(held, request))
             return (await self._peers.post(owner, RECOMMENDATIONS_PATH, question, MSGPACK)).document
 
-        return await self._router.ask_any("tally", partial(super().recommend, held, request), ask_other, own=True)
+        return await self._router.ask_any("tally", recommend_locally, ask_other, own=True)
 
     async def bestsellers(self, days: int, category: str | None, limit: int) -> Document:
         """What was bought most in the last days."""
