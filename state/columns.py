@@ -77,7 +77,7 @@ def unpack(record: bytes, types: Sequence[npt.DTypeLike]) -> list[npt.NDArray[An
 
 
 def _widened(column: npt.NDArray[Any], wanted: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A column as a fresh array of the type it had before it was packed."""
+    """A column as a new array of the type it had before it was packed."""
     if not np.can_cast(column.dtype, wanted, "safe") and column.size:
         if wanted.kind not in "iu" or column.dtype.kind not in "iu":
             raise ValueError(f"a column of {column.dtype} cannot be one of {wanted}")

@@ -57,7 +57,7 @@ class Crash(Exception):
 class Crashes:
     """Makes the process die before or after a given write, and counts writes.
 
-    What was opened is let go of as when a process ends: nothing more is written.
+    What the process had open is released, as at its end, and nothing more is written.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

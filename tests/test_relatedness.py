@@ -130,10 +130,10 @@ def shop(*, heavy_buyer: bool) -> list[Order]:
 def test_one_heavy_buyer_changes_the_order_by_difference_but_not_by_the_naive_metric(
     tmp_path: Path, heavy_buyer: bool, first_by_difference: str
 ) -> None:
-    """A customer who buys 300 items makes each pair among them less surprising; counting customers hides this.
+    """A customer who buys 300 items lowers the chance of every other item; a metric that counts customers misses it.
 
-    After the heavy buyer a random first purchase is seldom `popular`, so buying it with `x` says more than the naive
-    metric, which counts customers, lets on.
+    After the heavy buyer, a random first purchase is seldom `popular`, so buying it with `x` means more than the naive
+    metric shows.
     """
     log = shop(heavy_buyer=heavy_buyer)
     embedded = Embedded(tmp_path, CountingSettings())

@@ -32,7 +32,7 @@ _MOST_LINES = 1 << 21  # of a log position: a line of a JSON lines log has at mo
 
 
 class DeltasInvalid(StateDamaged):
-    """A record of deltas is garbled, or says what no stretch of a log can have done: it is not one of ours."""
+    """A deltas record is garbled, or no orders can have such deltas: stage A did not write it."""
 
 
 class Deltas(NamedTuple):

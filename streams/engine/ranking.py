@@ -129,7 +129,7 @@ def rank(
         items: (n,) the items, in the order of their row keys.
         row_keys: (n,) their row keys, rising.
         addends: their rows.
-        bucket_exposures: (b,) exposure that each histogram bucket stands for.
+        bucket_exposures: (b,) exposure that represents each histogram bucket.
         components: one score, or the two halves of a blend.
         facts: of all items.
     """
