@@ -99,6 +99,15 @@ def unwrapped(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
+def wrapping_path(name: str, value: Any) -> str | None:  # noqa: ANN401
+    """The path to a field's value in MongoDB's wrapping; None if it is not wrapped.
+
+    >>> wrapping_path("at", {"$date": "2023-01-05T10:11:12Z"}), wrapping_path("at", {"day": 5})
+    ('at.$date', None)
+    """
+    return f"{name}.{next(iter(value))}" if unwrapped(value) is not value else None
+
+
 def as_cell(value: Any) -> str | None:  # noqa: ANN401, PLR0911  one for each type
     """A value as the text that a CSV file would hold; None for nothing, and for what is no scalar.
 

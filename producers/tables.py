@@ -18,7 +18,7 @@ from producers.blocks import TextFile
 from producers.errors import LogError, Undecided
 from producers.inspection.dialect import one_character, split
 from producers.orders import Rejection
-from producers.records import Document, Paths, as_cell, decode, documents, leaves
+from producers.records import Document, Paths, as_cell, decode, documents, leaves, wrapping_path
 from producers.sources import READ_ERRORS, Source
 
 if TYPE_CHECKING:
@@ -293,10 +293,15 @@ class RecordTable:
         self._format = log_format
         self._source = Source(path, log_format.compression, log_format.member)
         self._deep = False
+        self.wrapped: dict[str, str] = {}
+        """Paths into MongoDB's wrappings, by field."""
         found: dict[str, None] = {}
         for _, document in islice(self._documents(), RECORDS_TO_KNOW_PATHS):
             found.update(dict.fromkeys(name for name, _ in leaves(document.value) if name))
-        self.names = list(found)
+            if isinstance(document.value, dict):
+                wrapped = (wrapping_path(name, value) for name, value in document.value.items())
+                self.wrapped |= {path.partition(".")[0]: path for path in wrapped if path}
+        self.names = [*found, *self.wrapped.values()]
 
     @property
     def fraction(self) -> float:

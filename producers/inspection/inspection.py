@@ -99,6 +99,7 @@ class Sample:
         assumed: what differs from a plain file, a sentence each.
         complete: whether these are all rows.
         times: columns that hold times by their type.
+        wrapped: paths into MongoDB's wrappings, by column.
     """
 
     cells: dict[str, list[str | None]]
@@ -107,6 +108,7 @@ class Sample:
     assumed: list[str] = field(default_factory=list)
     complete: bool = True
     times: set[str] = field(default_factory=set)
+    wrapped: dict[str, str] = field(default_factory=dict)
 
 
 def inspect(
@@ -172,11 +174,14 @@ def inspect(
     found.columns = _described(sample, roles)
     _set_options(found, roles, decided, settings)
     if found.question is None and not roles.missing:
-        columns = {name: paths for name, paths in roles.columns.items() if paths != (name,)}
+        unwrapped = {
+            name: tuple(sample.wrapped.get(path, path) for path in paths) for name, paths in roles.columns.items()
+        }
+        columns = {name: paths for name, paths in unwrapped.items() if paths != (name,)}
         attributes = {**sample.settings, **settings, **decided, "columns": columns}
         attributes["typed"] = roles.typed
         found.log_format = with_settings(LogFormat(), attributes)
-        _look_at_order(found, sample, settings)
+        _look_at_order(found, sample, roles, settings)
     return found
 
 
@@ -466,13 +471,12 @@ def _described(sample: Sample, roles: Roles) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _look_at_order(found: Inspection, sample: Sample, settings: Mapping[str, Any]) -> None:
+def _look_at_order(found: Inspection, sample: Sample, roles: Roles, settings: Mapping[str, Any]) -> None:
     """Whether the sample is in order of time, to a day."""
     log_format = found.log_format
     if log_format is None or "order" in settings:
         return
-    paths = log_format.column_of("timestamp")
-    columns = [sample.cells.get(path, []) for path in paths]
+    columns = [sample.cells.get(path, []) for path in roles.columns["timestamp"]]
     if len(columns) == 1:
         texts = pa.array([cell.strip() if cell else None for cell in columns[0]], pa.string())
     else:
@@ -635,11 +639,11 @@ def _delimited(
 def _records(path: Path, attributes: dict[str, Any], what: str, *, complete: bool = True) -> Sample:
     table = RecordTable(path, LogFormat(**attributes))
     records = list(islice(table.values(), RECORDS + 1))
-    paths = _one_list([name for name in table.names if name])
+    paths = _one_list([name for name in table.names if name and name not in table.wrapped.values()])
     explode = Paths(paths)
     rows = [row for record in records[:RECORDS] for row in explode.rows(record)]
     cells = {name: [row[place] for row in rows] for place, name in enumerate(paths)}
-    return Sample(cells, attributes, what, [], complete and len(records) <= RECORDS)
+    return Sample(cells, attributes, what, [], complete and len(records) <= RECORDS, wrapped=table.wrapped)
 
 
 def _one_list(paths: Sequence[str]) -> list[str]:
