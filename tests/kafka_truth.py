@@ -35,7 +35,7 @@ _RECORDS = 2_000
 
 
 class Truth:
-    """Everything that is counted from a topic of orders, by one undisturbed process.
+    """Everything that one undisturbed process counts from a topic of orders.
 
     Attributes:
         facts: counts, histograms, popularity and totals, by item id.
@@ -64,7 +64,7 @@ class Truth:
         embedded.close()
 
     def check(self, states: Iterable[Path], topics: Topics, items: int, pair_window: int = 100) -> None:
-        """Compare with the state directories of workers: of each partition, the store with the greatest offset."""
+        """Compare with the state directories of workers: for each partition, the store with the greatest offset."""
         states = list(states)
         found_histories: dict[str, Any] = {}
         for histories_store in newest_histories(states, topics, CountingSettings(pair_window, items)):

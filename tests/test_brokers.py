@@ -15,7 +15,7 @@ from tests.brokers import ApacheKafka, BrokerError, Tansu, choose_broker, descri
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """A broker of these tests' own, since they kill it."""
+    """A broker for these tests only, since they kill it."""
     directory = tmp_path_factory.mktemp("kafka")
     broker = choose_broker(directory, {})
     if not isinstance(broker, ApacheKafka):
@@ -34,7 +34,7 @@ def create_topic(bootstrap: str, name: str, *, partitions: int = 1, **configs: s
 
 
 def produce(bootstrap: str, topic: str, records: list[tuple[bytes, bytes]]) -> None:
-    """Return once the broker has said that it has every record."""
+    """Return once the broker has acknowledged every record."""
     producer = KafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all")
     try:
         for sent in [producer.send(topic, key=key, value=value) for key, value in records]:
@@ -71,7 +71,7 @@ def test_records_come_back_in_order_from_apache_kafka(kafka: ApacheKafka) -> Non
 
 
 def test_topic_configuration_is_read_back_as_it_was_set(kafka: ApacheKafka) -> None:
-    """The worker checks its topics when it starts, so that the answer must tell settings from defaults."""
+    """The worker checks its topics when it starts, so the broker must report what was set."""
     create_topic(kafka.bootstrap, "configured", partitions=3, cleanup_policy="compact", retention_ms="-1")
 
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
@@ -102,7 +102,7 @@ def test_acknowledged_records_survive_sigkill_and_restart_at_the_same_address(ka
     assert consume(before, "survivors", until=1010) == NUMBERED + NUMBERED[:10]
 
 
-def test_groups_remember_their_offsets_through_an_orderly_restart(kafka: ApacheKafka) -> None:
+def test_groups_keep_their_offsets_through_a_clean_restart(kafka: ApacheKafka) -> None:
     create_topic(kafka.bootstrap, "grouped")
     produce(kafka.bootstrap, "grouped", NUMBERED)
     settings = {
@@ -134,7 +134,7 @@ def test_compaction_removes_superseded_values_within_seconds(kafka: ApacheKafka)
     deadline = time.monotonic() + 12
     while time.monotonic() < deadline:
         time.sleep(0.2)
-        produce(kafka.bootstrap, "compacted", [(b"roller", b"%d" % end)])  # a write closes the segment that is due
+        produce(kafka.bootstrap, "compacted", [(b"roller", b"%d" % end)])  # a write rolls the segment
         end += 1
         records = consume(kafka.bootstrap, "compacted", until=end)
         numbered = [(key, value) for key, value in records if key != b"roller"]

@@ -1,4 +1,4 @@
-"""The catalogue on Kafka: filled by the command, followed by workers, whatever else somebody puts onto the topic."""
+"""The catalogue on Kafka: commands fill it and workers follow it, whatever else is on the topic."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ PATIENCE_S = 20.0
 
 @pytest.fixture
 def kafka(broker: Broker) -> Broker:
-    """The session's broker, if topics can be checked there."""
+    """The session's broker, if it reports the configuration of topics."""
     if not isinstance(broker, ApacheKafka):
-        pytest.skip("the embedded broker tells no configurations")
+        pytest.skip("the embedded broker reports no configurations")
     return broker
 
 
 @asynccontextmanager
 async def feed(kafka: Broker, topics: Topics) -> AsyncIterator[CatalogueFeed]:
-    """A feed that has read everything there was."""
+    """A feed that has read everything on the topic."""
     following = CatalogueFeed(kafka.bootstrap, topics.items)
     await following.start()
     try:
@@ -55,7 +55,7 @@ async def feed(kafka: Broker, topics: Topics) -> AsyncIterator[CatalogueFeed]:
 
 
 async def seen(what: Callable[[], bool]) -> float:
-    """Seconds until something holds."""
+    """Seconds until a condition holds."""
     begun = time.monotonic()
     while not what():
         assert time.monotonic() < begun + PATIENCE_S
@@ -64,12 +64,12 @@ async def seen(what: Callable[[], bool]) -> float:
 
 
 def filled(kafka: Broker, topics: Topics, *arguments: str | Path) -> str:
-    """What the command says that fills the topic."""
+    """The output of the command that fills the topic."""
     return output_of("catalogue", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix, *arguments)
 
 
 def test_workers_follow_what_the_command_fills_hides_and_removes(kafka: Broker, tmp_path: Path) -> None:
-    """An item out of stock is gone within a second, and back as quickly, with its title."""
+    """An item that is sold out disappears within a second, and comes back as quickly, with its title."""
     topics = made_topics(kafka.bootstrap, "catalogue")
     file = tmp_path / "products.csv"
     file.write_text("sku,name,category,available\n7,Tea,drinks,yes\n8,Milk,drinks,no\n9,Söap,,\n")
@@ -104,7 +104,7 @@ def test_workers_follow_what_the_command_fills_hides_and_removes(kafka: Broker, 
 
 
 def test_a_change_is_seen_within_a_fraction_of_a_second(kafka: Broker) -> None:
-    """Who sells the last one wants it out of the recommendations before the next visitor."""
+    """A sold-out item should not be recommended to the next visitor."""
     topics = made_topics(kafka.bootstrap, "prompt")
 
     async def follow() -> list[float]:
@@ -121,8 +121,8 @@ def test_a_change_is_seen_within_a_fraction_of_a_second(kafka: Broker) -> None:
     assert max(asyncio.run(follow())) < SOON_S
 
 
-def test_a_worker_that_starts_again_knows_the_whole_catalogue(kafka: Broker, tmp_path: Path) -> None:
-    """Nothing of the catalogue is kept on the worker's disk; after compaction the last word on each item is left."""
+def test_a_restarted_worker_has_the_whole_catalogue(kafka: Broker, tmp_path: Path) -> None:
+    """The catalogue is not on the worker's disk; compaction leaves the latest record of each item."""
     topics = made_topics(kafka.bootstrap, "restart")
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     eager = {
@@ -142,7 +142,7 @@ def test_a_worker_that_starts_again_knows_the_whole_catalogue(kafka: Broker, tmp
     filled(kafka, topics, "--remove", "11", "--unavailable", "12")
     deadline = time.monotonic() + PATIENCE_S
     while len(read_topic(kafka.bootstrap, topics.items)[0]) > 12_500 and time.monotonic() < deadline:
-        with Publisher(kafka.bootstrap, topics.items) as publisher:  # a write closes the segment that is due
+        with Publisher(kafka.bootstrap, topics.items) as publisher:  # a write rolls the segment
             send_items(publisher, [("roller", None)])
         time.sleep(0.3)
 
@@ -169,10 +169,10 @@ BAD = {
 }
 
 
-def test_bad_records_are_skipped_and_told(
+def test_invalid_records_are_skipped_and_logged(
     kafka: Broker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Anybody may write to the topic; the worker goes on. Records without a key Kafka itself refuses."""
+    """Anyone may write to the topic; the worker continues. Kafka itself refuses records without a key."""
     topics = made_topics(kafka.bootstrap, "bad")
     monkeypatch.setattr("streams.workers.kafka.catalogue_topic._INVALID_RECORDS_LOGGED", len(BAD) - 1)
     with Publisher(kafka.bootstrap, topics.items) as publisher:
@@ -221,8 +221,8 @@ def test_the_command_says_what_it_needs(kafka: Broker, tmp_path: Path) -> None:
     assert "1 items in the catalogue" in partly.stdout
 
 
-def test_a_worker_answers_by_the_catalogue_as_it_is_now(kafka: Broker, tmp_path: Path) -> None:
-    """What is sold out is gone from the bestsellers within a second, and back as quickly."""
+def test_a_worker_answers_from_the_current_catalogue(kafka: Broker, tmp_path: Path) -> None:
+    """A sold-out item leaves the bestsellers within a second, and comes back as quickly."""
     topics = made_topics(kafka.bootstrap, "catalogue-of-workers")
     file = tmp_path / "products.csv"
     file.write_text("item_id,title\ntea,Green tea\nmilk,Milk\n")
@@ -242,6 +242,6 @@ def test_a_worker_answers_by_the_catalogue_as_it_is_now(kafka: Broker, tmp_path:
         for option, wanted in (("--unavailable", {"Milk"}), ("--available", {"Green tea", "Milk"})):
             filled(kafka, topics, option, "tea")
             changed = time.monotonic()
-            wait_until("the answer is another", lambda: titles() == wanted, workers=[worker], pause_s=0.02)  # noqa: B023
+            wait_until("the answer has changed", lambda: titles() == wanted, workers=[worker], pause_s=0.02)  # noqa: B023
             assert time.monotonic() - changed < 1
         assert worker.stop() == 0

@@ -1,4 +1,4 @@
-"""The demo as people meet it: a page, progress, Ctrl-C at any moment; and nothing is left."""
+"""The demo as users see it: a page, progress, Ctrl-C at any moment; and it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGE_S = 60
 
 
 class Demo:
-    """The demo in a process of its own, with a temporary directory of its own."""
+    """The demo in a separate process, with its own temporary directory."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.temporary = directory / "temporary"
@@ -48,16 +48,16 @@ class Demo:
 
     @property
     def said(self) -> str:
-        """What it has printed."""
+        """Everything printed so far."""
         return self.log.read_text()
 
     @property
     def children(self) -> list[int]:
-        """Processes that mention its directory, or listen where it says: broker, worker and their guards."""
+        """Processes that name its directory or its address: broker, worker and their guards."""
         return [pid for pid, command in _processes().items() if str(self.temporary) in command]
 
     def says(self, words: str, timeout_s: float = PAGE_S) -> None:
-        """Wait until it says something."""
+        """Wait until it prints a text."""
         wait_until(
             f"{words!r} is said", lambda: words in self.said or self.process.poll() is not None, timeout_s, pause_s=0.02
         )
@@ -80,7 +80,7 @@ def running(directory: Path, *options: str) -> Iterator[Demo]:
 
 
 def _processes() -> dict[int, str]:
-    """Command line and environment of every process of ours."""
+    """Command line and environment of each of our processes."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -92,7 +92,7 @@ def _processes() -> dict[int, str]:
 
 
 def fetched(url: str) -> bytes:
-    """What stands at an address."""
+    """The body at a URL."""
     with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
         body: bytes = answer.read()
         return body
@@ -104,7 +104,7 @@ def nothing_is_left(demo: Demo) -> bool:
 
 
 def test_the_demo_shows_a_page_counts_everything_and_cleans_up(tmp_path: Path) -> None:
-    """What a newcomer sees first."""
+    """The first thing that a newcomer sees."""
     with running(tmp_path, "--lines", "30000", "--speed", "max", "--port", str(free_port())) as demo:
         begun = time.monotonic()
         demo.says("page: http://")
@@ -143,7 +143,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, number: signal.Sign
             wait_until("nothing is left", lambda: nothing_is_left(demo), 10)
 
 
-def test_when_the_demo_is_killed_its_processes_end_with_it(tmp_path: Path) -> None:
+def test_the_processes_of_a_killed_demo_end_with_it(tmp_path: Path) -> None:
     with running(tmp_path, "--lines", "30000") as demo:
         demo.says("page: http://")
         demo.process.kill()
@@ -151,7 +151,7 @@ def test_when_the_demo_is_killed_its_processes_end_with_it(tmp_path: Path) -> No
         wait_until("no process is left", lambda: not demo.children, 10)
 
 
-def test_a_worker_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_worker_that_ends_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     with running(tmp_path, "--lines", "30000") as demo:
         demo.says("page: http://")
         [worker] = [
@@ -170,7 +170,9 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     assert "leave --no-broker out" in refused("demo", "--no-broker", "--port", "5")
 
 
-def test_a_machine_without_broker_is_told_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_embedded_broker_the_demo_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong = tmp_path / "tansu"
     wrong.write_text("#!/bin/sh\necho no such machine; exit 3\n")
     wrong.chmod(0o755)
@@ -185,7 +187,7 @@ def test_a_machine_without_broker_is_told_how_to_get_one(tmp_path: Path, monkeyp
         pass
 
 
-def test_a_free_port_is_the_preferred_one_if_nobody_has_it() -> None:
+def test_the_preferred_port_is_used_if_it_is_free() -> None:
     preferred = free_port()
     assert free_port(preferred) == preferred
     with socket.create_server(("127.0.0.1", preferred)):

@@ -1,4 +1,4 @@
-"""The same records are judged the same whenever they are read: a rebuilt state must not depend on the clock."""
+"""The same records give the same orders whenever they are read: a rebuilt state must not depend on the clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ APPENDED = 1_700_000_000_000
 
 
 class Record(NamedTuple):
-    """What we read of a Kafka record."""
+    """The parts of a Kafka record that we read."""
 
     offset: int
     value: bytes | None
@@ -23,8 +23,8 @@ def order(time_ms: int = APPENDED) -> bytes:
     return encode_order("ann", time_ms, [("tea", 1), ("milk", 2)])
 
 
-def test_an_order_is_late_by_the_time_at_which_the_broker_took_it() -> None:
-    """A year on, what was a day ahead is long past; it stays rejected."""
+def test_an_order_from_the_future_is_rejected_by_the_time_at_which_the_broker_appended_it() -> None:
+    """A year later its timestamp is in the past, but it stays rejected."""
     records = [
         Record(3, order(APPENDED + DAY_MS)),
         Record(4, order(APPENDED + DAY_MS + 1)),

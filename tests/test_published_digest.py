@@ -11,7 +11,7 @@ from streams.workers.publishing.published_digest import PublishedDigests
 
 
 def lists_of(*scores: list[float], first: int = 5) -> RelatedLists:
-    """Lists of items `first`, `first` + 1, and so on, with these scores."""
+    """Lists of the items `first`, `first` + 1 and so on, with these scores."""
     size = len(scores), LIST_LENGTH
     lists = RelatedLists(
         item=np.zeros(size, np.uint32),
@@ -29,7 +29,7 @@ def lists_of(*scores: list[float], first: int = 5) -> RelatedLists:
 
 
 def nothing(items: list[int]) -> list[StoredList | None]:
-    """What readers were told before there were any."""
+    """The published lists while there are none."""
     return [None] * len(items)
 
 
@@ -58,8 +58,8 @@ def test_a_list_differs_by_its_members_or_by_a_score_that_moved_far(
     assert digests.differing(ITEMS, lists_of(now, [3.0]), tolerance).tolist() == [0] * differ
 
 
-def test_the_smallest_change_of_any_column_is_a_difference_when_everything_is_to_be_exact() -> None:
-    """The sweep promises that a reader of the topic holds exactly the lists of the counts."""
+def test_with_tolerance_zero_the_smallest_change_of_any_column_is_a_difference() -> None:
+    """An idle worker promises that readers of the topic have exactly the lists of its counts."""
     digests = PublishedDigests(nothing)
     digests.record(ITEMS[:1], lists_of([2.0, 1.0]), np.array([0]))
     for column in range(1, 5):
@@ -69,7 +69,7 @@ def test_the_smallest_change_of_any_column_is_a_difference_when_everything_is_to
         assert digests.differing(ITEMS[:1], lists, 0.0).tolist() == [0]
 
 
-def test_what_was_told_before_the_worker_started_is_read_from_the_store() -> None:
+def test_lists_published_before_the_worker_started_are_read_from_the_store() -> None:
     lists = lists_of([2.0, 1.0], [3.0])
     stored = {7: StoredList(*lists.cut(0, 2))}
 
@@ -80,5 +80,5 @@ def test_what_was_told_before_the_worker_started_is_read_from_the_store() -> Non
 
 
 def test_an_item_whose_list_was_never_published_differs_even_if_its_list_is_empty() -> None:
-    """Readers tell an item that nothing goes with from one that they have not heard of."""
+    """Readers must be able to tell an item without related items from an unknown one."""
     assert PublishedDigests(nothing).differing(ITEMS, lists_of([], []), 0.0).tolist() == [0, 1]

@@ -1,4 +1,4 @@
-"""The order in which lists are made: a purchase shows at once, and nothing waits for ever."""
+"""The order in which lists are refreshed: a purchase shows at once, and nothing waits for ever."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streams.workers.publishing.refresh import MOST_BOUGHT, SHARDS, RefreshQueue
 
 
 def swept(refresh: RefreshQueue, *, exactly: bool) -> list[int]:
-    """Look at shards until none is due."""
+    """Refresh shards until none is due."""
     order = []
     while (number := refresh.inexact() if exactly else refresh.oldest()) is not None:
         refresh.looked_at(number, exactly=exactly)
@@ -16,8 +16,8 @@ def swept(refresh: RefreshQueue, *, exactly: bool) -> list[int]:
     return order
 
 
-def test_every_share_gets_its_turn_however_many_commits_come() -> None:
-    """A list that is never bought drifts with popularity; it must be looked at all the same."""
+def test_every_shard_is_refreshed_however_many_commits_arrive() -> None:
+    """The list of an item that nobody buys drifts with popularity; it must be refreshed too."""
     refresh = RefreshQueue(now=0.0)
     seen = []
     for commit in range(SHARDS):
@@ -30,7 +30,7 @@ def test_every_share_gets_its_turn_however_many_commits_come() -> None:
     assert sorted(seen) == list(range(SHARDS))
 
 
-def test_the_age_is_that_of_the_oldest_change_not_looked_at() -> None:
+def test_the_age_is_that_of_the_oldest_change_that_waits() -> None:
     refresh = RefreshQueue(now=0.0)
     swept(refresh, exactly=False)
     assert refresh.age_s(100.0) == 0.0
@@ -41,7 +41,7 @@ def test_the_age_is_that_of_the_oldest_change_not_looked_at() -> None:
     assert refresh.age_s(103.0) == 3.0
 
 
-def test_idle_time_makes_everything_exact_and_a_commit_makes_it_inexact() -> None:
+def test_a_sweep_makes_everything_exact_and_a_commit_makes_it_inexact() -> None:
     refresh = RefreshQueue(now=0.0)
     refresh.changed(np.array([1], np.uint32), 1, 1.0)
     assert len(swept(refresh, exactly=True)) == SHARDS
@@ -52,8 +52,8 @@ def test_idle_time_makes_everything_exact_and_a_commit_makes_it_inexact() -> Non
     assert len(swept(refresh, exactly=True)) == SHARDS
 
 
-def test_too_many_items_bought_are_left_to_the_shares() -> None:
-    """While a log is counted nearly everything was just bought."""
+def test_too_many_items_bought_are_left_to_the_shards() -> None:
+    """While a whole log is counted, nearly every item was just bought."""
     refresh = RefreshQueue(now=0.0)
 
     refresh.changed(np.arange(MOST_BOUGHT + 1, dtype=np.uint32), 1, 1.0)

@@ -1,4 +1,4 @@
-"""Forgetting what Kafka holds of customers, as docs/privacy.md says: what a snapshot has seen may be deleted."""
+"""Deleting customers' records from Kafka, as docs/privacy.md says: what a snapshot includes may be deleted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 PATHS = [of_item("tea", "related"), of_item("soap", "related"), of_customer("c3"), of_customer("c6", "recommendations")]
 
 
-def test_workers_go_on_from_a_snapshot_when_what_it_has_seen_is_deleted(kafka: Broker, tmp_path: Path) -> None:
+def test_workers_continue_from_a_snapshot_after_the_records_it_includes_are_deleted(
+    kafka: Broker, tmp_path: Path
+) -> None:
     with live_shop(kafka.bootstrap, "forget", tmp_path, workers=1, partitions=2) as shop:
         (worker,) = shop.workers
         status = worker.status()
@@ -54,7 +56,7 @@ def test_workers_go_on_from_a_snapshot_when_what_it_has_seen_is_deleted(kafka: B
 
 
 def delete(kafka: Broker, topic: str, offsets: dict[str, int]) -> None:
-    """Delete the records of a topic before the offsets of its partitions."""
+    """Delete the records of a topic before the given offset of each partition."""
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     admin.delete_records({TopicPartition(topic, int(number)): offset for number, offset in offsets.items()})
     admin.close()

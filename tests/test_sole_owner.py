@@ -1,4 +1,4 @@
-"""The owner of everything, where a broker can't be asked."""
+"""The owner of all partitions where the broker cannot be asked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from streams.workers.cluster.owners import SoleOwner, StagePartition
 
 
-def test_the_only_worker_owns_whatever_there_is() -> None:
+def test_the_only_worker_owns_every_partition() -> None:
     async def asked() -> None:
         owner = SoleOwner("127.0.0.1:6066", purchases=2, items=1)
         owner.forget()

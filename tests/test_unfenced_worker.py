@@ -1,4 +1,4 @@
-"""A worker on a broker without transactions: killed at any step, it ends like one that nothing happened to."""
+"""A worker on a broker without transactions: killed at any step, it ends like an undisturbed one."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ OPTIONS = ("--no-fencing", "--commit-lines", "50")
 
 @pytest.fixture(scope="module")
 def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tansu]:
-    """The embedded broker, whatever else is here."""
+    """The embedded broker, whichever broker the other tests use."""
     with Tansu(tmp_path_factory.mktemp("tansu")) as broker:
         yield broker
 
 
 def send(broker: Tansu, topics: Topics, first: int, last: int) -> None:
-    """Orders without ids, so that what is counted again is not taken for a duplicate."""
+    """Orders without ids, so that orders counted twice are not dropped as duplicates."""
     with Publisher(broker.bootstrap, topics.purchases) as publisher:
         for order in list(SyntheticShop(seed=3, customers=200).orders(last))[first:]:
             key = order.customer_id.encode()
@@ -55,8 +55,8 @@ def finish(tansu: Tansu, topics: Topics, worker: WorkerProcess, directory: Path)
     assert differences(published_lists(tansu.bootstrap, topics), truth) == []
 
 
-def test_a_worker_killed_again_and_again_counts_everything_once(tansu: Tansu, tmp_path: Path) -> None:
-    """SIGKILL at random moments while orders arrive, as in the chaos on Apache Kafka, but with one worker."""
+def test_a_worker_killed_repeatedly_counts_everything_once(tansu: Tansu, tmp_path: Path) -> None:
+    """SIGKILL at random moments while orders arrive, as in test_worker_chaos.py, but with one worker."""
     chance = random.Random(11)  # noqa: S311
     topics = made_topics(tansu.bootstrap, "killed")
     worker = WorkerProcess(tansu.bootstrap, topics, tmp_path / "worker", *OPTIONS)
@@ -74,7 +74,7 @@ def test_a_worker_killed_again_and_again_counts_everything_once(tansu: Tansu, tm
 def test_a_worker_that_dies_at_a_step_of_a_commit_counts_everything_once(
     tansu: Tansu, tmp_path: Path, step: str
 ) -> None:
-    """Within a write: some partitions have deltas that others have not, and without transactions nothing is undone."""
+    """Within a write, some partitions have deltas that others lack, and without transactions nothing is aborted."""
     topics = made_topics(tansu.bootstrap, step)
     send(tansu, topics, 0, 900)
     worker = WorkerProcess(tansu.bootstrap, topics, tmp_path / "worker", *OPTIONS, faults=step)
@@ -86,8 +86,8 @@ def test_a_worker_that_dies_at_a_step_of_a_commit_counts_everything_once(
     finish(tansu, topics, worker, tmp_path)
 
 
-def test_asking_one_partition_what_was_told_is_not_enough(tansu: Tansu, tmp_path: Path) -> None:
-    """In transactions it is; this is what the difference guards against."""
+def test_looking_at_one_partition_for_what_was_delivered_is_not_enough(tansu: Tansu, tmp_path: Path) -> None:
+    """With transactions it is; this test shows why the two differ."""
     topics = made_topics(tansu.bootstrap, "one-tells")
     send(tansu, topics, 0, 900)
     fault = "die_within_a_write,trust_the_first_partition"

@@ -1,4 +1,4 @@
-"""Warming up, whatever a worker that was killed meanwhile has left."""
+"""Warming up in a directory that a killed worker left behind."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_what_a_kill_left_is_no_hindrance_and_gone_afterwards(tmp_path: Path) -> None:
+def test_files_of_a_killed_warm_up_are_removed(tmp_path: Path) -> None:
     directory = tmp_path / "warm-up"
     (directory / "histories-0").mkdir(parents=True)
-    (directory / "histories-0" / "000004.log").write_bytes(b"cut short")
+    (directory / "histories-0" / "000004.log").write_bytes(b"truncated")
 
     warm_up(directory)
 

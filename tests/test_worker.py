@@ -1,4 +1,4 @@
-"""Workers as people meet them: bad input, lost and restored state, refusals to start. Exactness is tested elsewhere."""
+"""Workers as operators see them: invalid input, lost and restored state, refusals to start."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def shop_orders(first: int, last: int) -> list[tuple[bytes | None, bytes]]:
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of the commands to its end."""
+    """Run a command until it ends."""
     return subprocess.run(
         [sys.executable, "-m", "streams.commands.kafka", *arguments],
         cwd=ROOT,
@@ -67,7 +67,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def refusal(worker: WorkerProcess) -> str:
-    """What a worker says that will not start."""
+    """The log of a worker that refuses to start."""
     with worker:
         assert worker.wait() == 1
     return worker.log.read_text()
@@ -88,20 +88,20 @@ POISON = {
     "bytes, more than": encode_order("c", NOW_MS, [("x" * 500, 1)] * 1200),
     "does not hold": encode_order("c", NOW_MS, [("never bought", 1)], kind=1),
     "Expected `object`": b'"an order of another time"',
-    "invalid character": b"\x00\x00\x00\x00\x07\x06ann\x06tea",  # as a schema registry's clients write Avro
+    "invalid character": b"\x00\x00\x00\x00\x07\x06ann\x06tea",  # Avro, as clients of a schema registry write it
     "customer_id": b'{"user": "ann", "basket": ["tea"], "at": "2025-01-01"}',
-    "truncated": b"",  # of a producer that says with it that an order is deleted
+    "truncated": b"",  # a tombstone: the producer means that the order is deleted
 }
 
 
-def test_bad_records_are_kept_with_their_reason_and_good_ones_counted(kafka: Broker, tmp_path: Path) -> None:
-    """A bad record never stops a worker, and is never lost."""
+def test_invalid_records_are_kept_with_their_reason_and_valid_ones_counted(kafka: Broker, tmp_path: Path) -> None:
+    """An invalid record never stops a worker, and is never lost."""
     topics = made_topics(kafka.bootstrap, "poison")
     good = shop_orders(0, 300)
     records = list(good)
     for place, value in enumerate(POISON.values()):
         records.insert(place * 17, (b"c", value))
-    records.append((b"c", encode_order("c", NOW_MS + DAY_MS // 2, [("early", 1)])))  # a clock that is a bit fast
+    records.append((b"c", encode_order("c", NOW_MS + DAY_MS // 2, [("early", 1)])))  # a clock that is slightly fast
     send(kafka, topics, records)
 
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
@@ -136,12 +136,12 @@ def test_bad_records_are_kept_with_their_reason_and_good_ones_counted(kafka: Bro
 
 
 def ingested(worker: WorkerProcess) -> int:
-    """Records of orders that a worker's histories stand for."""
+    """How many records of orders are in a worker's histories."""
     return sum((worker.status() or {"ingest": {"offsets": {}}})["ingest"]["offsets"].values())
 
 
-def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kafka: Broker, tmp_path: Path) -> None:
-    """State can be had again from the topics alone, and sooner from a snapshot; lists on the topic stay exact."""
+def test_deleted_restored_and_parallel_states_end_like_any_other(kafka: Broker, tmp_path: Path) -> None:
+    """State can be rebuilt from the topics alone, and faster from a snapshot; lists on the topic stay exact."""
     topics = made_topics(kafka.bootstrap, "again")
     send(kafka, topics, shop_orders(0, 700))
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "first", "--admin-token", "open") as first:
@@ -172,8 +172,8 @@ def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kaf
     for worker in (restored, deleted):
         with worker:
             wait_until_current([worker], truth.lines, 2)
-            # the deltas of earlier owners are enough for the lists; histories are counted anew beside them
-            wait_until("its histories are there", lambda: ingested(worker) == 1200, workers=[worker])  # noqa: B023
+            # lists need only the deltas of previous owners; histories are rebuilt beside them
+            wait_until("its histories are rebuilt", lambda: ingested(worker) == 1200, workers=[worker])  # noqa: B023
             assert worker.stop() == 0
         truth.check([worker.state], topics, 2)
         assert differences(published_lists(kafka.bootstrap, topics), truth) == []
@@ -194,10 +194,10 @@ def test_state_that_was_deleted_restored_or_built_beside_ends_like_any_other(kaf
 
 
 def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: Path) -> None:
-    """Readers come late: what compaction leaves must be the last word on every item."""
+    """A reader may start late: compaction must leave the latest list of every item."""
     topics = made_topics(kafka.bootstrap, "compacted")
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-    # after a first cleaning little is left to clean, less than the usual share that is worth the work
+    # after a first cleaning, less is left to clean than the default ratio that triggers another
     eager = {"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.00001"}
     short = ConfigResource(ConfigResourceType.TOPIC, topics.related_items, configs=eager)
     admin.alter_configs([short])
@@ -210,7 +210,7 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
 
         def compacted() -> bool:
             producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
-            for partition in range(2):  # a write closes the segment that is due
+            for partition in range(2):  # a write rolls the segment
                 producer.send(topics.related_items, key=b"roller", value=b'{"related": []}', partition=partition)
             producer.close()
             keys = [record.key for part in read_topic(kafka.bootstrap, topics.related_items) for record in part]
@@ -254,7 +254,7 @@ def test_after_a_change_of_score_every_list_is_published_again(kafka: Broker, tm
 
 
 def test_a_log_that_begins_after_the_state_is_refused(kafka: Broker, tmp_path: Path) -> None:
-    """Records that nobody counted can't be passed over in silence."""
+    """Records that were never counted must not be skipped silently."""
     topics = made_topics(kafka.bootstrap, "cut", purchases=1)
     send(kafka, topics, shop_orders(0, 100))
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
@@ -266,14 +266,14 @@ def test_a_log_that_begins_after_the_state_is_refused(kafka: Broker, tmp_path: P
     assert "begins at offset 40, the state of ingest ends at 0: the records between were deleted" in message
 
 
-def test_a_log_that_is_cut_off_while_it_is_read_ends_the_worker(kafka: Broker, tmp_path: Path) -> None:
-    """Retention that was set too short deletes under the eyes of a worker that stood still for a while."""
+def test_a_worker_ends_if_the_log_loses_records_while_it_is_read(kafka: Broker, tmp_path: Path) -> None:
+    """With too short a retention, records are deleted while a worker is paused."""
     topics = made_topics(kafka.bootstrap, "shrunk", purchases=1)
     send(kafka, topics, shop_orders(0, 50))
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", "--session-timeout-ms", "30000") as worker:
         wait_until_current([worker], Truth(kafka.bootstrap, topics, tmp_path / "truth").lines, 2)
         worker.signal(signal.SIGSTOP)
-        send(kafka, topics, shop_orders(50, 60))  # answer what the worker asked for when it was stopped
+        send(kafka, topics, shop_orders(50, 60))  # satisfy the fetch that was open when the worker was paused
         send(kafka, topics, shop_orders(60, 200))
         admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
         admin.delete_records({TopicPartition(topics.purchases, 0): 190})
@@ -284,8 +284,8 @@ def test_a_log_that_is_cut_off_while_it_is_read_ends_the_worker(kafka: Broker, t
     assert "lost records while it was read" in worker.log.read_text()
 
 
-def test_a_worker_refuses_what_would_spoil_its_counts(kafka: Broker, tmp_path: Path) -> None:
-    """Other settings, another worker on the same state, topics that lose records: each refused with what to do."""
+def test_a_worker_refuses_to_start_where_its_counts_would_go_wrong(kafka: Broker, tmp_path: Path) -> None:
+    """Other settings, a second worker on the same state, topics that lose records: each refusal says what to do."""
     topics = made_topics(kafka.bootstrap, "refusals", purchases=1, items=1)
     send(kafka, topics, shop_orders(0, 50))
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
@@ -319,8 +319,8 @@ def test_a_worker_refuses_what_would_spoil_its_counts(kafka: Broker, tmp_path: P
     assert "alsobought topics --partitions N" in missing
 
 
-def test_without_a_broker_a_worker_says_so_and_ends(tmp_path: Path) -> None:
-    """It tries again, ever less often, since workers and broker may be started together."""
+def test_a_worker_without_a_broker_reports_it_and_ends(tmp_path: Path) -> None:
+    """It retries with longer and longer pauses, since workers and broker may be started together."""
     with WorkerProcess("127.0.0.1:1", Topics(), tmp_path, "--broker-timeout", "2") as worker:
         assert worker.wait() == 1
 
@@ -330,7 +330,7 @@ def test_without_a_broker_a_worker_says_so_and_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["topics", "generate --orders 1", "rejected", "rejected --replay"])
-def test_without_a_broker_every_command_says_so_and_ends(line: str) -> None:
+def test_every_command_without_a_broker_reports_it_and_ends(line: str) -> None:
     done = command(*line.split(), "--broker", "127.0.0.1:1", "--broker-timeout", "0.1")
 
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Whatever dies, the counts and lists are those of a run in which nothing did."""
+"""Whatever dies, counts and lists equal those of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 LINES = 200_000
 KILLS = 12
 SESSION_MS = 3_000
-CALM_SESSION_MS = 20_000  # a slow machine that hands out its seconds to others must not look like one more accident
-PAUSE_S = 0.45  # between every 200 orders, so that there is always something to disturb: 50 s
+CALM_SESSION_MS = 20_000  # so that a busy machine does not look like one more failure
+PAUSE_S = 0.45  # after every 200 orders, so that there is always something to disturb: 50 s
 REPEATED = 0.05
 BAD = [b"not JSON", b'{"customer_id":"1","timestamp":"2017-13-01","item_id":"x"}', b'{"timestamp":1}']
 
 
 @pytest.fixture
 def kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
-    """A broker of this test's own, since it is restarted."""
+    """A broker for this test only, since it is restarted."""
     broker = choose_broker(tmp_path / "broker", {})
     if not isinstance(broker, ApacheKafka):
         pytest.skip("needs Java and Maven")
@@ -48,7 +48,7 @@ def kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
 
 
 def grocery_orders(lines: int) -> Iterator[tuple[Orders, int]]:
-    """The first orders of the grocery log, one at a time: the stretch it is in, and which of it."""
+    """The first orders of the grocery log, one at a time: the chunk, and the order's index in it."""
     left = lines
     for batch in open_log(grocery_file("transactions.parquet"), GROCERY_COLUMNS):
         sizes = np.diff(batch.orders.start)
@@ -60,7 +60,7 @@ def grocery_orders(lines: int) -> Iterator[tuple[Orders, int]]:
 
 
 def produce(publisher: Publisher, lines: int, seed: int, stop: threading.Event) -> None:
-    """Send the grocery log with repeats and bad records between, or less of it when told to stop."""
+    """Send the grocery log, mixed with repeats and invalid records, until `stop` is set."""
     chance = random.Random(seed)  # noqa: S311
     for number, (orders, order) in enumerate(grocery_orders(lines)):
         customer = orders.customers[orders.customer[order]].encode()
@@ -76,7 +76,7 @@ def produce(publisher: Publisher, lines: int, seed: int, stop: threading.Event) 
         records = [record] * (2 if chance.random() < REPEATED else 1)
         if chance.random() < 0.002:
             records.append(chance.choice(BAD))
-        if chance.random() < 0.02:  # of something bought just now, so that it is held; or, the second time, not
+        if chance.random() < 0.02:  # of an item just bought, so that it is held; the second time it is not
             records += [encode_order(customer.decode(), int(orders.time[order]), [(items[0], 9)], kind=1)] * 2
         for value in records:
             publisher.send(customer, value, partition=partition)
@@ -85,7 +85,7 @@ def produce(publisher: Publisher, lines: int, seed: int, stop: threading.Event) 
 
 
 def test_counts_and_lists_are_exact_whatever_dies(kafka: ApacheKafka, tmp_path: Path) -> None:
-    """The promise of the project, on a real log and a real broker, with all that happens to workers in a year."""
+    """The promise of the project, on a real log and a real broker, with the failures of a year."""
     topics = made_topics(kafka.bootstrap, "chaos", purchases=3, items=2)
     options = ("--session-timeout-ms", str(SESSION_MS))
     stop = threading.Event()
@@ -122,7 +122,7 @@ def test_counts_and_lists_are_exact_whatever_dies(kafka: ApacheKafka, tmp_path: 
 
 
 def rage(workers: list[WorkerProcess], kafka: ApacheKafka, sending: Future[None]) -> None:
-    """Disturb workers and broker until everything was sent, and often enough."""
+    """Disturb workers and broker until everything is sent, and often enough."""
     chance = random.Random(7)  # noqa: S311
     kills = 0
     events = ["stop", "restart"]
@@ -144,7 +144,7 @@ def rage(workers: list[WorkerProcess], kafka: ApacheKafka, sending: Future[None]
 
 
 def counts(worker: WorkerProcess) -> bool:
-    """Whether a worker is at work: partitions of both stages are open."""
+    """Whether partitions of both stages are open at a worker."""
     status = worker.status()
     return status is not None and bool(status["ingest"]["offsets"] and status["tally"]["offsets"])
 
@@ -153,7 +153,7 @@ def disturb(event: str, victim: WorkerProcess, kafka: ApacheKafka) -> None:
     """Something worse than a kill."""
     if event == "stop":
         victim.signal(signal.SIGSTOP)
-        time.sleep(SESSION_MS / 1000 + 3)  # when it wakes, the other one has its partitions
+        time.sleep(SESSION_MS / 1000 + 3)  # when it continues, the other one owns its partitions
         victim.signal(signal.SIGCONT)
     else:
         kafka.kill()
@@ -161,7 +161,7 @@ def disturb(event: str, victim: WorkerProcess, kafka: ApacheKafka) -> None:
 
 
 def calm(workers: list[WorkerProcess]) -> None:
-    """Start the workers once more, without the chaos inside, and with the patience of production."""
+    """Restart the workers without faults, and with the session timeout of production."""
     for worker in workers:
         worker.kill()
         worker.faults = "none"

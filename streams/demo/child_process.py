@@ -1,4 +1,4 @@
-"""Processes that end with ours, however ours ends."""
+"""Processes that end when ours does, however it ends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ChildProcess:
     ) -> None:
         self.log = log
         with log.open("ab") as to:
-            # a session of its own: Ctrl-C goes to us, who then stop it in order
+            # in its own session, Ctrl-C does not reach it: we stop it cleanly
             self.child = subprocess.Popen(  # noqa: S603 - our own command line
                 command,
                 cwd=directory,
@@ -57,7 +57,7 @@ class ChildProcess:
         return self.child.poll() is None
 
     def last_words(self, lines: int = 20) -> str:
-        """The end of what it wrote."""
+        """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def end(self, signum: signal.Signals = signal.SIGTERM) -> None:

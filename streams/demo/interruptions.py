@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: held back while a process is being started or things are put away."""
+"""Ctrl-C at any moment, held back while a process is started or files are removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruptions:
-    """Makes Ctrl-C, SIGTERM and a closed terminal a KeyboardInterrupt, within `held` only at its end.
+    """Turns Ctrl-C, SIGTERM and a closed terminal into KeyboardInterrupt, which waits for the end of `held`.
 
     >>> reached = []
     >>> with Interruptions() as interruptions:
@@ -49,7 +49,7 @@ class Interruptions:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold interruptions back until the end, and then let one come."""
+        """Hold interruptions back, and raise one at the end."""
         self._holders += 1
         try:
             yield
@@ -60,7 +60,7 @@ class Interruptions:
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """From now on, and for good, nothing is interrupted: things are put away, and then the process ends."""
+        """Ignore interruptions from now on, while the process cleans up and ends."""
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         self._before = {}

@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PORT = 6066
-# One worker shares with nobody; each partition of items has all deltas, in the broker's memory, for good; and where
-# several write to one partition at once, the broker may show a reader a later record before an earlier one.
+# There is only one worker. Each item partition holds all deltas in the broker's memory, and when several producers
+# write to one partition at once, the broker may show a reader a later record before an earlier one.
 PARTITIONS = Partitions(purchases=1, items=1)
-# Each list is 6 KB in the broker's memory, for good: unbounded, a replay of two minutes publishes 350,000 of them.
+# Each list takes 6 KB of the broker's memory: without a limit, a replay of two minutes publishes 350,000 of them.
 LISTS_PER_SECOND = 500
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.5
 _PATIENCE_S = 8.0  # joining the consumer groups takes three seconds
-_IN_EARNEST = 10_000  # lines
+_COUNTING_LINES = 10_000  # after so many lines, the loops are compiled
 
 
 class DemoFailed(Exception):
@@ -51,9 +51,9 @@ class LiveSettings:
     """Settings of a live demo.
 
     Attributes:
-        speed: seconds of event time to one of ours; None: as fast as can be.
+        speed: how many times faster than the orders happened; None: as fast as possible.
         lines: how many lines of the log to replay; None: all.
-        port: where the page is to be; None: at PORT, or anywhere if that is taken.
+        port: of the page; None: PORT, or any free one if that is taken.
     """
 
     speed: float | None
@@ -131,7 +131,7 @@ def _worker(broker: str, address: str, directory: Path) -> Iterator[ChildProcess
     command = [sys.executable, "-m", "streams.commands.kafka", "worker"]
     command += ["--broker", broker, "--state-dir", str(directory / "state"), "--admin", address]
     command += ["--no-fencing", "--lists-per-second", str(LISTS_PER_SECOND)]
-    # settings of somebody's own workers are not for this one
+    # the environment may hold settings of the user's own workers
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ALSOBOUGHT_")}
     worker = ChildProcess(command, directory / "worker.log", environment=environment)
     try:
@@ -141,7 +141,7 @@ def _worker(broker: str, address: str, directory: Path) -> Iterator[ChildProcess
 
 
 def _shortened(log: Path, lines: int, directory: Path) -> Path:
-    """The first lines of a log, as a file of its own."""
+    """The first lines of a log, as a separate file."""
     import pyarrow as pa  # noqa: PLC0415 - slow to load
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -179,19 +179,19 @@ def _wait_for_page(address: str, children: dict[str, ChildProcess]) -> None:
 def _wait_for_counting(
     sending: Sending, address: str, children: dict[str, ChildProcess], say: Callable[[str], None]
 ) -> None:
-    """Return once the worker counts in earnest."""
+    """Return once the worker counts at full speed."""
     deadline = time.monotonic() + _PATIENCE_S
     warned = False
-    while not sending.ended and _counted(_status(address)) < _IN_EARNEST:
+    while not sending.ended and _counted(_status(address)) < _COUNTING_LINES:
         if time.monotonic() > deadline and not warned:
             warned = True
-            say("the counting loops are being compiled, the first time only: half a minute or so")
+            say("compiling the counting loops, the first time only: about half a minute")
         _check(children)
         time.sleep(_POLL_S)
 
 
 def _watch_counting(sending: Sending, address: str, children: dict[str, ChildProcess], rows: int) -> None:
-    """Show how far the worker has counted; return when it has counted everything that was sent."""
+    """Show the worker's progress; return when it has counted everything that was sent."""
     with ProgressDisplay("replay", "lines") as display:
         while True:
             ended = sending.ended
@@ -215,12 +215,12 @@ def _wait_until_current(address: str, children: dict[str, ChildProcess]) -> None
 
 
 def _counted(status: dict[str, Any] | None) -> int:
-    """Lines that are in all counts."""
+    """Lines that every item partition has counted."""
     return min((status or {}).get("tally", {}).get("lines", {}).values(), default=0)
 
 
 def _status(address: str) -> dict[str, Any] | None:
-    """What the worker says of itself; None if it is too busy to."""
+    """The worker's status; None if it is too busy to answer."""
     try:
         with urllib.request.urlopen(f"http://{address}/status", timeout=10) as answer:
             status: dict[str, Any] = json.load(answer)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 import socket
 
-# Below the ports that the system lends to outgoing connections (32768 and up): a client that retries while a server is
-# down could be lent the server's port, and would then be connected to itself, or keep the server from coming back.
+# Below the ephemeral ports (32768 and up): a client that retries while a server is down could get the server's port as
+# its own, and would then connect to itself, or keep the server from starting again.
 PORTS = range(20_000, 32_000)
 
 

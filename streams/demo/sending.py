@@ -1,4 +1,4 @@
-"""Sending a log to the broker in the background, at a multiple of the speed at which it happened."""
+"""Sends a log to the broker in the background, at a multiple of real time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _STOP_TIMEOUT_S = 20.0
 
 
 class _Stopped(Exception):
-    """The pace is no longer to be kept."""
+    """Sending was stopped."""
 
 
 class Sending:
-    """A log on its way to a topic, in a thread.
+    """Sends a log to a topic, in a thread.
 
     Args:
         broker: host:port.
         topic: of the orders.
         log: the file.
         columns: field -> column of the file.
-        speed: seconds of event time to one of ours; None: as fast as can be.
+        speed: how many times faster than the orders happened; None: as fast as possible.
 
     Attributes:
         orders, lines: sent so far.
@@ -46,11 +46,11 @@ class Sending:
 
     @property
     def ended(self) -> bool:
-        """Whether everything was sent, or will not be."""
+        """Whether sending has ended, early or not."""
         return not self._thread.is_alive()
 
     def stop(self) -> None:
-        """End it now, wherever it is."""
+        """Stop sending."""
         self._stop.set()
         self._thread.join(_STOP_TIMEOUT_S)
 
@@ -60,7 +60,7 @@ class Sending:
                 self.orders, self.lines = sent.orders, sent.lines
         except _Stopped:
             return
-        except Exception as error:  # noqa: BLE001 - told by whoever watches
+        except Exception as error:  # noqa: BLE001 - the main thread raises it
             self.failure = error
 
     def _sleep(self, seconds: float) -> None:

@@ -20,26 +20,26 @@ class WorkerSettings:
 
     Attributes:
         broker: host:port of the broker, several separated by commas.
-        state_dir: where the state of this worker lies; no other worker may use it.
+        state_dir: directory of the state; no other worker may use it.
         topics: names of topics and groups, with the generation.
         stages: "ingest" (orders to histories and deltas), "tally" (deltas to counts and lists), or both.
         pair_window: items of a customer are paired when at most this many first purchases apart; 0: always.
         score: what related lists are ranked by, a name in `streams.engine.scores.SCORES`.
         commit_interval_ms: orders wait at most this long for others to be committed with.
         commit_lines: order lines after which a commit does not wait for more.
-        list_change: under load, a list is published again when a score moved by more than this share.
-        lists_per_second: most lists published a second while orders arrive; None: no limit. An idle worker has none.
-        refresh_time_fraction: while deltas wait to be counted, time for lists, as a share of the time for counting.
+        list_change: under load, a list is published again when one of its scores changed by more than this fraction.
+        lists_per_second: at most this many lists are published a second while orders arrive; None: no limit.
+        refresh_time_fraction: far behind, the time spent on lists as a fraction of the time spent on counting.
         idle_ms: without deltas for this long, lists are published until every one is exact.
-        score_one_in: score one in so many orders before they are counted; 0: none.
-        session_timeout_ms: a worker not heard of for this long loses its partitions to others.
+        score_one_in: score one order in this many before it is counted; 0: none.
+        session_timeout_ms: a worker that is silent for this long loses its partitions.
         broker_timeout_s: how long to wait for a broker at the start.
         admin: host:port of the worker's web server.
         advertise: host:port at which other workers reach it; None: that of `admin`.
-        admin_token: what requests that write need; None: they are refused.
-        fencing: whether to write in transactions, which fences previous owners; without them, for brokers that
-            have none, there must be no second worker.
-        restore_from: a snapshot, for stores that are missing in `state_dir`.
+        admin_token: required by requests that write; None: they are refused.
+        fencing: whether to write in transactions, which fence previous owners. Without them, for brokers that
+            have none, there must be only one worker.
+        restore_from: a snapshot from which stores missing in `state_dir` are restored.
 
     Raises:
         ScoringError: there is no such score.

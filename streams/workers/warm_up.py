@@ -1,4 +1,4 @@
-"""Compiling before the group counts on a worker, not while it does."""
+"""Compiles the loops before a worker joins its consumer groups, not while they rely on it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ORDERS = 40
-_WORTH_TELLING_S = 2.0
+_WORTH_LOGGING_S = 2.0
 
 
 class WarmUp(Service):
-    """Warms up; services that are added behind it start when that is done.
+    """Warms up; services that are added after it start when that is done.
 
     Args:
-        directory: for a state that is gone afterwards, or after the next time.
+        directory: for a temporary state, which is removed afterwards; if the worker is killed, by the next one.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -42,10 +42,10 @@ class WarmUp(Service):
 
 
 def warm_up(directory: Path) -> None:
-    """Count and rank a few orders of no shop.
+    """Count and rank a few synthetic orders.
 
-    What is compiled is kept on disk, so this takes some 20 s once on a machine and half a second later on. A worker
-    that compiled when its first orders came would hardly get to its heartbeats meanwhile, and be taken for dead.
+    Compiled code is cached on disk, so this takes some 20 s once per machine and half a second later on. A worker that
+    compiled when its first orders arrive would miss heartbeats meanwhile, and lose its partitions.
     """
     begun = time.monotonic()
     records = [order.encode() for order in SyntheticShop(seed=0).orders(_ORDERS)]
@@ -57,5 +57,5 @@ def warm_up(directory: Path) -> None:
             pass
     shutil.rmtree(directory, ignore_errors=True)
     took = time.monotonic() - begun
-    if took > _WORTH_TELLING_S:
-        logger.info("what counts and ranks was loaded in %.0f s; the first time on a machine it is compiled", took)
+    if took > _WORTH_LOGGING_S:
+        logger.info("loaded the compiled loops in %.0f s; the first time on a machine they are compiled", took)

@@ -1,4 +1,4 @@
-"""The worker's log: lines a person can follow, or JSON for machines."""
+"""The worker's log: plain lines for people, or JSON for machines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up_logs(*, as_json: bool) -> None:
-    """Send what happens to standard error: ours from INFO on, others' from WARNING, the Kafka clients' from ERROR."""
+    """Log to standard error: our loggers from INFO, others from WARNING, the Kafka clients from ERROR."""
     handler = logging.StreamHandler(sys.stderr)
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
     handler.setFormatter(JsonFormatter() if as_json else plain)
