@@ -80,7 +80,7 @@ POISON = {
     "timestamp is missing": b'{"customer_id": "c", "item_id": "x"}',
     "item_id is missing": b'{"customer_id": "c", "timestamp": 1700000000}',
     "lines is empty": b'{"customer_id": "c", "timestamp": 1700000000, "lines": []}',
-    "not a whole number": b'{"customer_id": "c", "timestamp": 1700000000, "item_id": "x", "quantity": "many"}',
+    "is not a number": b'{"customer_id": "c", "timestamp": 1700000000, "item_id": "x", "quantity": "many"}',
     "more than 512": b'{"customer_id": "c", "timestamp": 1700000000, "item_id": "%s"}' % (b"x" * 600),
     "before 1990": b'{"customer_id": "c", "timestamp": "1989-12-31", "item_id": "x"}',
     "later than an order can be": encode_order("c", NOW_MS + 2 * DAY_MS, [("x", 1)]),

@@ -135,10 +135,10 @@ def _send(
     from streams.offline.replay import write_rejections
     from streams.progress import ProgressDisplay
 
-    told, profile = format_settings(options)
+    given, profile = format_settings(options)
     formats = {}
     for log in logs:  # all are looked at before the first is sent
-        formats[log], assumed, warnings = settle_and_check(log, told, profile)
+        formats[log], assumed, warnings = settle_and_check(log, given, profile)
         for text in (*assumed, *warnings):
             click.echo(f"{log}: {text}", err=True)
     with _interruptible() as asked, ProgressDisplay("send", "orders") as display:
@@ -197,11 +197,11 @@ def _count(
         prequential = Prequential(partial(offers, embedded.counts, seeds=seeds), settings.pair_window, one_in)
     try:
         with ProgressDisplay("replay", "lines") as display:
-            told, profile = format_settings(options)
+            given, profile = format_settings(options)
             totals = run(
                 embedded,
                 logs,
-                told,
+                given,
                 commit_lines=commit_lines,
                 rejects=rejects,
                 profile=profile,

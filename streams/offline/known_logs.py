@@ -163,7 +163,7 @@ def plan(
             planned = None
         if planned is not None:
             return _looked_at(planned, stat.st_size, stat.st_mtime_ns, latest_ms)
-    log_format, assumed, warnings = settle(path, settings, profile)
+    log_format, assumed, warnings = settle_format(path, settings, profile)
     legacy = next((name for name, _ in sources.items() if _is_legacy(path, name)), "")
     others = {name: one for name, one in known.items() if name not in same and one.rows}
     rows = {one.rows for one in others.values()} | ({sources[legacy]} if legacy else set())
@@ -314,7 +314,7 @@ def _numbers(path: Path, log_format: LogFormat, found: Survey, known: KnownLog) 
     return log_format.number_columns or (() if known.rows else found.number_columns)
 
 
-def settle(
+def settle_format(
     path: Path, settings: Mapping[str, Any], profile: Profile | None = None
 ) -> tuple[LogFormat, list[str], list[str]]:
     """How a log is read that was not read before, what was assumed, and what a person should know.
@@ -346,7 +346,7 @@ def settle(
 def settle_and_check(
     path: Path, settings: Mapping[str, Any], profile: Profile | None = None
 ) -> tuple[LogFormat, list[str], list[str]]:
-    """The same as `settle`, after a look at all of the log.
+    """The same as `settle_format`, after a look at all of the log.
 
     Raises:
         LogError: it cannot be read, or is not in order.
@@ -356,7 +356,7 @@ def settle_and_check(
         raise LogError(f"{path} cannot be read: No such file or directory")
     if settings.get("order") == "sort":
         raise LogError("--sort needs --state-dir: what is on a topic already cannot be put in order")
-    log_format, assumed, warnings = settle(path, settings, profile)
+    log_format, assumed, warnings = settle_format(path, settings, profile)
     _, log_format = _survey(path, log_format, settings, LATEST_MS, set(), assumed)
     return log_format, assumed, warnings
 
@@ -399,9 +399,9 @@ def _survey(
     assumed: list[str],
 ) -> tuple[Survey, LogFormat]:
     """Look at all of a log; what its encoding is, and whether ids are numbers, is settled then."""
-    told = "encoding" in settings
+    given = "encoding" in settings
     try:
-        found = survey(path, log_format, latest_ms, {1, *rows}, any_bytes=told)
+        found = survey(path, log_format, latest_ms, {1, *rows}, any_bytes=given)
     except WrongEncoding:
         if log_format.container == "parquet":
             raise
