@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STORES = ("histories-0", "counts-0", "related-0")
 CSV = "customer_id,item_id,timestamp\n" + "".join(
-    f"customer {line % 97},item {line * 7919 % 211},2024-03-{1 + line % 28:02}\n" for line in range(3000)
+    f"customer {line % 97},item {line * 7919 % 211},2024-03-{1 + line * 28 // 3000:02}\n" for line in range(3000)
 )
 
 

@@ -39,7 +39,7 @@ Path("log.csv").write_text("".join([
     *[f"c{n},{item},2024-0{month}-1{n % 9}\\n" for n in range(40)
       for item, month in (("tea", 1), ("milk", 2 + n % 5), (f"odd {n % 7}", 3))],
 ]))
-output("replay", "log.csv", "--state-dir", "state")
+output("replay", "log.csv", "--state-dir", "state", "--as-it-stands")
 related = output("related", "tea", "--state-dir", "state", "--score", "seasonal", "--json")
 output("export", "--state-dir", "state", "--out", "seasonal.jsonl", "--score", "seasonal")
 output("export", "--state-dir", "state", "--out", "blend.jsonl", "--half-life", "120")
