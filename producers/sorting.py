@@ -89,7 +89,14 @@ def _merged(parts: list[int], log_format: LogFormat, directory: Path) -> tuple[P
         return records, with_settings(log_format, settings)
     writer.close()
     return rows, LogFormat.from_settings(
-        {**log_format.differences(), **settings, "container": "parquet", "columns": {}, "fill_down": ()}
+        {
+            **log_format.differences(),
+            **settings,
+            "container": "parquet",
+            "columns": {},
+            "fill_down": (),
+            "item_pattern": "",
+        }
     )
 
 

@@ -441,7 +441,7 @@ def _gaps(
 def _set_options(found: Inspection, roles: Roles, decided: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """The options of the command, and whether they must be confirmed."""
     del decided
-    typeless = "type=" in found.options
+    typeless = "type=" in found.options or settings.get("typed") is False
     found.options = [option for option in found.options if option != "type="]
     given = settings.get("columns", {})
     profiled = "--profile" in found.options

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streams.commands.format_options import NAMES, format_options, format_settings
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from producers.inspection.inspection import Inspection
 
@@ -21,22 +23,14 @@ PREVIEW_LINES = 20
 
 @click.command()
 @click.argument("logs", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--columns", metavar="FIELD=COLUMN,...", help="Columns as you know them, as for replay.")
-@click.option("--timestamp-format", metavar="FORMAT", help="Of the timestamps, as for replay.")
-@click.option("--encoding", metavar="NAME", help="Of the text, such as windows-1251.")
-@click.option("--member", metavar="NAME", help="Which file of a zip archive, or which sheet of a workbook.")
-@click.option("--profile", metavar="NAME|FILE.toml", help="A profile to read it by: one that comes along, or a file.")
+@format_options
 @click.option("--write", metavar="FILE.toml", type=click.Path(dir_okay=False, path_type=Path), help="Write a profile.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def inspect(
     logs: tuple[Path, ...],
-    columns: str | None,
-    timestamp_format: str | None,
-    encoding: str | None,
-    member: str | None,
-    profile: str | None,
     write: Path | None,
     as_json: bool,
+    **options: Any,  # noqa: ANN401 - those of `format_options`
 ) -> None:
     """Look at purchase logs: what they are, how they would be read, and the command that reads them.
 
@@ -54,12 +48,10 @@ def inspect(
       alsobought replay orders.csv --profile orders.toml --state-dir state
     """
     from producers.inspection.inspection import inspect as look
-    from producers.inspection.profiles import load_profile
 
-    settings = _settings(columns, timestamp_format, encoding, member)
-    known = load_profile(profile) if profile else None
-    found = [look(log, settings, known) for log in logs]
-    documents = [_document(one, settings) for one in found]
+    settings, profile = format_settings(options)
+    found = [look(log, settings, profile) for log in logs]
+    documents = [_document(one, options) for one in found]
     if write is not None:
         _write(found, write)
     if as_json:
@@ -72,28 +64,22 @@ def inspect(
         sys.exit(NO)
 
 
-def _settings(
-    columns: str | None, timestamp_format: str | None, encoding: str | None, member: str | None
-) -> dict[str, Any]:
-    """Attributes of `LogFormat` that options set."""
-    from producers.columns import parse_columns
-
-    options = {
-        "columns": {field: (column,) for field, column in parse_columns(columns).items()} or None,
-        "timestamp_format": timestamp_format,
-        "encoding": encoding,
-        "member": member,
-    }
-    return {name: value for name, value in options.items() if value is not None}
+def _given(options: dict[str, Any], found: Sequence[str]) -> list[str]:
+    """The options that were given and are not among those found."""
+    arguments = []
+    for name in NAMES:
+        option = f"--{name.replace('_', '-')}"
+        if options[name] and option not in ("--columns", "--profile", *found):
+            arguments += [option] if options[name] is True else [option, options[name]]
+    return arguments
 
 
-def _document(found: Inspection, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _document(found: Inspection, options: dict[str, Any]) -> dict[str, Any]:
     """What was found, for scripts."""
     log_format = found.log_format
     command = None
     if found.question is None:
-        given = [part for name in ("encoding", "member") if name in settings for part in (f"--{name}", settings[name])]
-        command = ["replay", str(found.path), *found.options, *given]
+        command = ["replay", str(found.path), *found.options, *_given(options, found.options)]
     return {
         "file": str(found.path),
         "what": found.what,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MOST_CHECKPOINTS = 128
 FIRST_ROWS = 1000
+LATEST_PLAIN_MS = 4_102_444_800_000
+"""The year 2100: later times of a plain log are in another notation, such as 20230115101112."""
 _EVENT_NAMES = re.compile(r"event|action|activity|behavio|interaction", re.IGNORECASE)
 
 
@@ -375,7 +377,7 @@ def _plain(path: Path, settings: Mapping[str, Any]) -> LogFormat | None:
         if packed != (log_format.compression == "gzip") or (not packed and not head.lstrip().startswith(magic)):
             return None
         log = open_format(path, log_format)
-        reader = FieldReader(log_format)
+        reader = FieldReader(log_format, LATEST_PLAIN_MS)
         if not log_format.purchases and any(map(_EVENT_NAMES.search, log.names)):
             return None
         for content in islice(log.contents(), 1):
