@@ -43,7 +43,7 @@ class ParquetLog:
             with pq.ParquetFile(path) as file:
                 self.rows_total: int | None = file.metadata.num_rows
                 schema = file.schema_arrow
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, ValueError, OSError) as error:  # a name that is not UTF-8 is Python's error
             raise damaged(path, "its beginning", error) from None
         self.names = list(schema.names)
         self._columns = columns_of(str(path), self.names, log_format)
@@ -70,7 +70,7 @@ class ParquetLog:
                         begin, self._read = self._read, self._read + len(batch)
                         columns = {field: plain(batch.column(column)) for field, column in self._columns.items()}
                         yield Content(columns, np.arange(begin, self._read), [], self._read)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, ValueError, OSError) as error:
             raise damaged(self._path, self.place(self._read), error) from None
 
     def read(self, content: Content, reader: FieldReader) -> tuple[Orders, Mask, list[Rejection]]:

@@ -91,7 +91,7 @@ def open_table(path: Path, log_format: LogFormat) -> Table:
                 return SheetTable(path, log_format)
             case _:
                 return ArrowTable(path, log_format)
-    except (*READ_ERRORS, pa.ArrowException) as error:
+    except (*READ_ERRORS, pa.ArrowException, UnicodeDecodeError) as error:
         raise LogError(f"{path} is damaged or cut short at its beginning: {error}") from None
 
 
@@ -524,7 +524,7 @@ class ArrowTable:
                 rows = np.arange(count) if parents is None else parents
                 yield TableBatch(arrays, rows + end, parents is not None, [], end + count)
                 end += count
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             raise LogError(
                 f"{self._path} is damaged or cut short at {self.place(end)} ({error}): "
                 "fetch it again and go on; what was read before the damage stays counted"

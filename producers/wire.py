@@ -39,6 +39,8 @@ LINE = [("item_id", Scalar, None), ("quantity", Scalar, None)]
 ORDER = [("customer_id", Scalar, None), ("timestamp", Scalar, None), ("order_id", Scalar, None), ("type", Scalar, None)]
 LARGEST_RECORD_BYTES = 512 << 10
 """Of an order on the topic `purchases`, and of a body that is posted to /orders."""
+MOST_LINES_ALONE = 100
+"""Invalid lines of a record that are rejected each by itself, with the record's other fields."""
 KINDS = {"purchase": PURCHASE, "return": RETURN, "erase": ERASE}
 
 
@@ -93,9 +95,7 @@ class OrderDecoder:
                 if faults is None:
                     skipped += 1
                 elif faults:
-                    rejected += [
-                        Rejection(position, reason, self._only(record, line), partial=True) for line, reason in faults
-                    ]
+                    rejected += self._partial(record, position, faults)
         orders = gathered.orders()
         flat = np.array(gathered.flat, bool)
         return Decoded(compacted(orders) if rejected or skipped else orders, flat, rejected)
@@ -116,11 +116,23 @@ class OrderDecoder:
         except msgspec.ValidationError as error:
             return OrderError(f"not an order line: {error}")
 
-    def _only(self, record: bytes, line: int) -> str:
-        """A record with one line of another."""
-        fields = msgspec.json.decode(record)
-        lines = self._names.get("lines", "lines")
-        return msgspec.json.encode(fields | {lines: [fields[lines][line]]}).decode()
+    def _partial(self, record: bytes, position: int, faults: Sequence[tuple[int, str]]) -> list[Rejection]:
+        """The invalid lines of a record, each as a record of its own; of very many, the last ones as one record."""
+        # what was skipped while the record was decoded need be neither UTF-8 nor numbers, and is kept as it is
+        fields = msgspec.json.decode(record.decode(errors="replace"), type=dict[str, msgspec.Raw])
+        name = self._names.get("lines", "lines")
+        lines = msgspec.json.decode(fields[name], type=list[msgspec.Raw])
+
+        def only(some: Sequence[tuple[int, str]]) -> str:
+            whole = msgspec.json.encode(fields | {name: [lines[line] for line, _ in some]})
+            return msgspec.json.format(whole, indent=-1).decode()
+
+        alone, rest = faults[:MOST_LINES_ALONE], faults[MOST_LINES_ALONE:]
+        rejected = [Rejection(position, fault[1], only([fault]), partial=True) for fault in alone]
+        if rest:
+            reason = f"{len(rest):,} more lines, of the first: {rest[0][1]}"
+            rejected.append(Rejection(position, reason, only(rest), partial=True))
+        return rejected
 
 
 class _Gathered:

@@ -94,6 +94,7 @@ class HistoryStore(Store):
         self.table.grow_to(customers)
         for key, record in self._rocks.scan(b"h"):
             self._load_row(_ROW.unpack(key)[2], record)
+        self.table.check(len(self.items))
 
     def _load_row(self, customer: int, record: bytes) -> None:
         """Put a stored row into the table."""
@@ -106,6 +107,8 @@ class HistoryStore(Store):
                 offset += columns[-1].nbytes
         except (struct.error, ValueError) as error:
             raise StateDamaged(f"{self.path}: the history of customer {customer} is cut off: {error}") from None
+        if offset != len(record):
+            raise StateDamaged(f"{self.path}: the history of customer {customer} has {len(record) - offset} bytes more")
         self.table.next_seq[customer] = next_seq
         self.table.order_count[customer] = order_count
         self.table.history.put(customer, *columns[:2])

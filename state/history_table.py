@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from state.compiled import compiled
+from state.errors import StateDamaged
 
 ENTRY = np.dtype(
     [
@@ -197,6 +198,19 @@ class HistoryTable:
         self.history.reserve(rows, extra)
         self.remembered.reserve(rows, extra)
 
+    def check(self, items: int) -> None:
+        """Check that rows read from a disk can be counted on: compiled loops look at nothing twice.
+
+        Args:
+            items: how many items there are.
+
+        Raises:
+            StateDamaged: a row is impossible.
+        """
+        customer = _impossible(self.arrays(), items)
+        if customer >= 0:
+            raise StateDamaged(f"the history of customer {customer} is garbled; restore a snapshot, or replay the log")
+
     def excerpt(self, customer: int) -> HistoryTable:
         """A table of one customer, number 0, with a copy of the customer's rows; empty if the customer is unknown."""
         excerpt = HistoryTable()
@@ -225,3 +239,22 @@ class HistoryTable:
             self.order_count,
             self.changed,
         )
+
+
+@compiled
+def _impossible(table: HistoryArrays, items: int) -> int:
+    """The first customer whose rows are impossible, or -1."""
+    for customer in range(len(table.start)):
+        least = np.int64(0)
+        for at in range(table.start[customer], table.start[customer] + table.length[customer]):
+            entry = table.entry[at]
+            if table.item[at] >= items or entry.seq < least or entry.purchases < 1 or entry.quantity < 1:
+                return customer
+            least = np.int64(entry.seq) + 1
+        if least > table.next_seq[customer] or table.order_count[customer] > table.order_length[customer]:
+            return customer
+        begin = table.order_start[customer]
+        for at in range(begin, begin + table.order_length[customer]):
+            if table.order_line[at] >> 1 >= items or table.order_key[at] == 0:
+                return customer
+    return -1

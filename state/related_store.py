@@ -120,7 +120,12 @@ class RelatedStore(Store):
                 "snapshot, or delete it and replay"
             )
         items = np.frombuffer(record, np.uint32, length)
-        return StoredList(items, *np.frombuffer(record, np.float64, 4 * length, 4 * length).reshape(4, length))
+        figures = np.frombuffer(record, np.float64, 4 * length, 4 * length)
+        if not np.isfinite(figures).all():
+            raise StateDamaged(
+                f"{self.path}: a list has a figure that is no number; delete it, and lists are made again"
+            )
+        return StoredList(items, *figures.reshape(4, length))
 
 
 def _packed(stored: StoredList) -> bytes:

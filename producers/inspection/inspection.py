@@ -630,7 +630,9 @@ def _delimited(
         said.append(f"fields are separated by {separator}")
     rows = dialect.rows[:SAMPLE_ROWS] if complete else dialect.rows
     cells: dict[str, list[str | None]] = {
-        name: [row[place] for row in rows] for place, name in enumerate(dialect.names) if name
+        name: [row[place] if place < len(row) else None for row in rows]
+        for place, name in enumerate(dialect.names)
+        if name
     }
     what = "CSV" if dialect.separator == "," else f"text with {separator}"
     return Sample(cells, attributes, what, said + dialect.said, complete and len(rows) == len(dialect.rows))

@@ -80,6 +80,8 @@ def check_item(item: CatalogueItem) -> None:
     """
     for part in ("title", "category"):
         text = getattr(item, part)
+        if text is not None and not _is_unicode(text):
+            raise CatalogueError(f"{part} holds half of a surrogate pair, which is no character")
         if text is not None and len(text) > LONGEST_TEXT:
             raise CatalogueError(f"{part} has {len(text)} characters, more than {LONGEST_TEXT}")
     for part in ("url", "image"):
@@ -94,12 +96,25 @@ def check_item_id(item_id: str) -> None:
     Raises:
         CatalogueError: it is.
     """
+    if not _is_unicode(item_id):
+        raise CatalogueError("item_id holds half of a surrogate pair, which is no character")
     length = len(item_id.encode())
     if length > LONGEST_ID_BYTES:
         raise CatalogueError(f"item_id has {length} bytes, more than {LONGEST_ID_BYTES}")
 
 
+def _is_unicode(text: str) -> bool:
+    r"""Whether it can be written as UTF-8: Python's JSON gives half of a pair for an escape such as \ud800."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _is_web_address(address: str) -> bool:
+    if not _is_unicode(address):
+        return False
     try:
         parts = urlsplit(address)
     except ValueError:

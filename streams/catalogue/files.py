@@ -71,7 +71,7 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None) -> Iter
                 yield CatalogueRow(place, item_id, item, None, fraction)
     except OSError as error:
         raise CatalogueError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+    except (ValueError, OverflowError, csv.Error, pa.ArrowException) as error:
         raise CatalogueError(f"{path} is damaged: {error}") from None
     except LogError as error:
         raise CatalogueError(str(error)) from None
@@ -147,7 +147,7 @@ def _parquet_rows(path: Path, columns: Mapping[str, str]) -> Iterator[_Fields]:
         for batch in table.iter_batches(columns=wanted):
             for fields in batch.to_pylist():
                 number += 1
-                yield f"row {number - 1}", fields, number / table.metadata.num_rows
+                yield f"row {number - 1}", fields, number / max(table.metadata.num_rows, number)
 
 
 def _check_columns(path: Path, found: list[str], columns: Mapping[str, str]) -> None:

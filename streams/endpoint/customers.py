@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -30,13 +30,26 @@ class OpenHistories(Protocol):
         """
 
 
+Time = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+
+
 class HeldIds(msgspec.Struct, array_like=True):
     """The k items that a customer holds, by id, with the time of the last purchase, `seq` and purchases of each."""
 
     item_ids: list[str] = []
-    last: list[int] = []
-    seq: list[int] = []
-    purchases: list[int] = []
+    last: list[Time] = []
+    seq: list[Count] = []
+    purchases: list[Count] = []
+
+    def __post_init__(self) -> None:
+        """Check a decoded one: other workers send it.
+
+        Raises:
+            ValueError: not all columns have k entries.
+        """
+        if not len(self.item_ids) == len(self.last) == len(self.seq) == len(self.purchases):
+            raise ValueError("the columns of what is held differ in length")
 
     @classmethod
     def of(cls, held: Held, items: Names) -> HeldIds:

@@ -157,6 +157,12 @@ def unpack_deltas(record: bytes) -> Deltas:
     _require(len(head) == _HEAD, f"it has {len(head)} numbers ahead, not {_HEAD}")
     source, begin, end, lines, duplicates, rejected, newest, holding, first_item, low_epoch, low_day = head.tolist()
     _require(len(sign) == len(window) == len(active), "its runs differ in number from column to column")
+    most = max(window.max(initial=0), active.max(initial=0))
+    least = min(window.min(initial=0), active.min(initial=1) - 1)
+    _require(
+        least == 0 and most <= len(item) and window.sum() + active.sum() == len(item),
+        "its runs have more entries than it has, or fewer",
+    )
     _require(len(item) == len(seq) == len(epoch) == len(exposure), "its entries differ in number from column to column")
     _require(len(purchase_item) == len(purchase_day), "its purchases differ in number from column to column")
     for low, column in ((low_epoch, epoch), (low_day, purchase_day)):

@@ -54,11 +54,34 @@ def open_histories(path: Path, settings: CountingSettings, *, read_only: bool = 
     store = HistoryStore(path, settings, read_only=read_only)
 
     def apply(record: bytes, stale: npt.NDArray[np.bool_]) -> None:
-        orders = NumberedOrders(*unpack(record, _ORDER_COLUMNS))
+        orders = check_orders(record, len(store.customers), len(store.items))
         apply_orders(store.table, selected(orders, stale[orders.customer]), settings.pair_window)
 
     store.recover(apply)
     return store
+
+
+def check_orders(record: bytes, customers: int, items: int) -> NumberedOrders:
+    """The orders of a commit, from the journal of a history store that has so many customers and items.
+
+    Raises:
+        StateDamaged: the record is garbled, or of another store.
+    """
+    orders = NumberedOrders(*unpack(record, _ORDER_COLUMNS))
+    lines = len(orders.item)
+    if (
+        not len(orders.customer) == len(orders.time) == len(orders.kind) == len(orders.key) == len(orders.start) - 1
+        or orders.start[0] != 0
+        or orders.start[-1] != lines
+        or (np.diff(orders.start) < 0).any()
+        or len(orders.quantity) != lines
+        or orders.customer.max(initial=0) >= max(customers, 1)
+        or orders.item.max(initial=0) >= max(items, 1)
+        or orders.kind.max(initial=0) > ERASE
+        or orders.quantity.min(initial=1) < 1
+    ):
+        raise StateDamaged(f"a record of {len(orders.customer)} orders with {lines} lines is garbled")
+    return orders
 
 
 def open_counts(path: Path, partition: int, settings: CountingSettings, *, read_only: bool = False) -> CountStore:

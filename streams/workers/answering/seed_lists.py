@@ -115,7 +115,13 @@ class SeedListReader:
 
     async def _ask(self, owner: str, item_ids: list[str]) -> list[PublishedList]:
         reply = await self._peers.post(owner, LISTS_PATH, encode(ListsQuestion(item_ids)), MSGPACK)
-        return decode_lists(reply.body)
+        try:
+            lists = decode_lists(reply.body)
+        except (ValueError, RecursionError) as error:
+            raise PeerUnavailable(f"worker {owner} answers with something else than lists: {error}") from None
+        if len(lists) != len(item_ids) or any(len(one.item_ids) > LIST_LENGTH for one in lists):
+            raise PeerUnavailable(f"worker {owner} answers with other lists than {len(item_ids)} were asked for")
+        return lists
 
 
 def empty_lists(seeds: int) -> SeedLists:

@@ -45,6 +45,15 @@ class PublishedList(msgspec.Struct, array_like=True):
     item_ids: list[str]
     figures: bytes
 
+    def __post_init__(self) -> None:
+        """Check a decoded one, since another worker may be of another version, or none.
+
+        Raises:
+            ValueError: the figures are not those of so many entries.
+        """
+        if len(self.figures) != 3 * 8 * len(self.item_ids) or not np.isfinite(self.columns()).all():
+            raise ValueError(f"figures of {len(self.figures)} bytes for {len(self.item_ids)} items")
+
     @classmethod
     def of(cls, item_ids: list[str], stored: StoredList) -> PublishedList:
         """A stored list; `item_ids` are the ids of its items."""

@@ -22,7 +22,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -31,7 +31,7 @@ from aiokafka import TopicPartition
 from state.related_store import StoredList
 from streams.engine.documents import RelatedList, as_of
 from streams.engine.ranker import Ranker
-from streams.engine.ranking import related_items
+from streams.engine.ranking import LIST_LENGTH, related_items
 from streams.engine.scores import Scoring
 from streams.workers.kafka.errors import LogLost
 from streams.workers.kafka.producers import OutgoingRecord, make_producer
@@ -171,7 +171,8 @@ class ListPublisher:
                 if not records:
                     continue
                 try:
-                    lists = [self._as_published(record, committed=record.offset in committed) for record in records]
+                    found = [self._as_published(record, committed=record.offset in committed) for record in records]
+                    lists = [each for each in found if each is not None]
                 except KeyError as error:
                     logger.info("tally: partition %d: a list names item %s, which is not counted yet", partition, error)
                     return
@@ -195,21 +196,27 @@ class ListPublisher:
         end = min(end, (await reader.bounds(topic, partition))[1])
         return {record.offset async for records in reader.records(topic, partition, begin, end) for record in records}
 
-    def _as_published(self, record: Any, *, committed: bool) -> tuple[int, StoredList | None]:  # noqa: ANN401
-        """Item number and list of a record; None: readers have none, or not all the same, that is ranked by our score.
+    def _as_published(self, record: Any, *, committed: bool) -> tuple[int, StoredList | None] | None:  # noqa: ANN401
+        """Item number and list of a record; None: the record is foreign.
+
+        The list is None where readers have none, or not all the same, that is ranked by our score.
 
         Raises:
             KeyError: an item is not counted yet.
         """
         names = self._counts.names
-        number = names[record.key.decode()]
-        document = msgspec.json.decode(record.value)
-        if not committed or document.get("score") != self._settings.score:
+        try:
+            number = names[(record.key or b"").decode()]
+        except UnicodeDecodeError:
+            logger.warning("tally: offset %d of %s is skipped: its key is no item id", *_place(record))
+            return None
+        if not committed:
             return number, None
-        rows = [tuple(entry.values()) for entry in document["related"]]
-        ids, *columns = list(zip(*rows, strict=True)) or [()] * 5
-        items = np.array([names[item_id] for item_id in ids], np.uint32)
-        return number, StoredList(items, *[np.array(column, np.float64) for column in columns])
+        try:
+            return number, read_list(record.value, self._settings.score, names)
+        except ListInvalid as error:
+            logger.warning("tally: offset %d of %s is no list, it is published again: %s", *_place(record), error)
+            return number, None
 
     # Refreshing and publishing
 
@@ -332,3 +339,55 @@ class ListPublisher:
             await asyncio.wait([self._sending])
         if self._producer is not None:
             await self._producer.close()
+
+
+class ListInvalid(Exception):
+    """A record of the topic related-items is no related list."""
+
+
+class _Entry(msgspec.Struct):
+    item_id: str
+    score: float
+    bought_together: float
+    expected: float
+    trend: float
+
+
+class _List(msgspec.Struct):
+    score: str
+    related: Annotated[list[_Entry], msgspec.Meta(max_length=LIST_LENGTH)]
+
+
+_decode_list = msgspec.json.Decoder(_List).decode
+
+
+class _Numbers(Protocol):
+    def __getitem__(self, item_id: str, /) -> int: ...
+
+
+def read_list(document: bytes | None, score: str, numbers: _Numbers) -> StoredList | None:
+    """A list as it was published; None: it is ranked by another score.
+
+    Args:
+        document: value of the record.
+        score: by which lists are ranked.
+        numbers: the number of each item id.
+
+    Raises:
+        ListInvalid: it is none.
+        KeyError: an item has no number.
+    """
+    try:
+        published = _decode_list(document or b"")
+    except (ValueError, RecursionError) as error:
+        raise ListInvalid(str(error)) from None
+    if published.score != score:
+        return None
+    related = published.related
+    columns = [[getattr(entry, field) for entry in related] for field in _Entry.__struct_fields__[1:]]
+    items = np.array([numbers[entry.item_id] for entry in related], np.uint32)
+    return StoredList(items, *[np.array(column, np.float64) for column in columns])
+
+
+def _place(record: Any) -> tuple[int, str]:  # noqa: ANN401
+    return record.offset, f"topic {record.topic} partition {record.partition}"
