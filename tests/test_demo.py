@@ -166,8 +166,8 @@ def test_a_worker_that_ends_is_reported_with_the_end_of_its_log(tmp_path: Path) 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     assert "--state-dir goes with --no-broker" in refused("demo", "--state-dir", tmp_path)
-    assert "leave --no-broker out" in refused("demo", "--no-broker", "--lines", "5")
-    assert "leave --no-broker out" in refused("demo", "--no-broker", "--port", "5")
+    assert "omit --no-broker" in refused("demo", "--no-broker", "--lines", "5")
+    assert "omit --no-broker" in refused("demo", "--no-broker", "--port", "5")
 
 
 def test_without_an_embedded_broker_the_demo_says_how_to_install_it(
