@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+collect_ignore = ["fuzzing/guided.py"]  # needs atheris, which only runs by hand use
+
 SLOW_FILES = {
     "test_worker.py": 173,
     "test_worker_chaos.py": 154,

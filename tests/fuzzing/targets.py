@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import logging
 import shutil
 import tempfile
 from collections import Counter
@@ -416,7 +415,6 @@ def _app() -> tuple[web.Application, asyncio.AbstractEventLoop]:
     list(embedded.publish())
     app = make_app(EmbeddedAnswers(embedded, append=_append), AdminSettings(TOKEN, largest_body_bytes=1 << 14))
     app.freeze()
-    logging.getLogger("streams.endpoint.admin").disabled = True
     return app, asyncio.new_event_loop()
 
 
