@@ -206,7 +206,9 @@ def test_the_command_says_what_it_needs(kafka: Broker, tmp_path: Path) -> None:
     assert "--available and --remove both name 'x'" in refused(
         "catalogue", "--available", "x", "--remove", "x", *address
     )
-    assert "no known format" in refused("catalogue", tmp_path / "items.txt", *address)
+    (tmp_path / "items.bin").write_bytes(b"\0\1\2\3 no table at all")
+    assert "no known format" in refused("catalogue", tmp_path / "items.bin", *address)
+    assert "No such file" in refused("catalogue", tmp_path / "items.csv", *address)
     missing = called("catalogue", file, *address)
     assert missing.exit_code != 0
     assert "there is no topic nowhere-items" in missing.stderr
