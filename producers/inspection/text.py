@@ -64,7 +64,7 @@ def sample(path: Path, compression: str, member: str | None, encoding: str | Non
     texts = [_decoded(part, encoding, wide=wide) for part in parts]
     texts[0] = texts[0].removeprefix("\ufeff")
     if "\0" in texts[0]:
-        raise Undecided(f"{path} holds NUL characters: it is not text, or in an encoding that must be named: --encoding NAME")
+        raise Undecided(f"{path} holds NUL characters: it is not text, or needs --encoding NAME")
     line_end = "\r" if "\r" in texts[0] and "\n" not in texts[0].replace("\r\n", "\r") else "\n"
     if "\r\n" in texts[0]:
         line_end = "\n"
