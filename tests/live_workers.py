@@ -48,7 +48,7 @@ class LiveShop(NamedTuple):
     lines: int
     """Order lines of the log."""
 
-    def settle(self, lines: int) -> None:
+    def wait_until_counted(self, lines: int) -> None:
         """Wait until so many lines are counted and every list is published."""
         wait_until(f"{lines} lines are counted and published", lambda: at_rest(self, lines), workers=self.workers)
         time.sleep(SNAPSHOT_VALID_S + 0.5)  # popularity may be as old as that
@@ -170,5 +170,5 @@ def live_shop(
     with ExitStack() as stack:
         for process in processes:
             stack.enter_context(process)
-        shop.settle(shop.lines)
+        shop.wait_until_counted(shop.lines)
         yield shop

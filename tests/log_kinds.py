@@ -141,7 +141,7 @@ def workbook(rows: Sequence[Sequence[object]]) -> bytes:
 
 
 def kinds() -> dict[str, bytes]:
-    """File name -> content. Every one of them is read without being told anything."""
+    """File name -> content. Every one of them is read without any option."""
     found = {**delimited(), **dated(), **packed(), **documents(), **tables()}
     return {name: content.encode() if isinstance(content, str) else content for name, content in found.items()}
 

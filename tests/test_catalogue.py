@@ -163,7 +163,7 @@ def test_a_written_catalogue_survives_and_is_followed_by_readers(tmp_path: Path)
 def test_who_follows_now_and_then_ends_with_what_is_stored(
     writes: list[dict[str, CatalogueItem | None]], followed: set[int]
 ) -> None:
-    """Small writes are told apart, large ones and forgotten ones read anew; the end is the same."""
+    """Small writes are read one by one, large and forgotten ones from the start; the end is the same."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalogue_store, "_REMEMBERED_WRITES", 3)
         patch.setattr(catalogue_store, "_LONGEST_NOTE", 2)

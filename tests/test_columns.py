@@ -11,7 +11,7 @@ from producers.columns import parse_columns
 from producers.errors import LogError
 from producers.logs import open_log
 from producers.orders import PURCHASE
-from tests.written_logs import ENDINGS, FIELDS, LINES, REASONS, Fields, csv_log, expected, line, told, write
+from tests.written_logs import ENDINGS, FIELDS, LINES, REASONS, Fields, csv_log, expected, line, read_log, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,14 +25,14 @@ def test_columns_of_other_names_are_mapped_in_every_format(tmp_path: Path) -> No
     for ending in ENDINGS:
         path = write(tmp_path / f"orders{ending}", renamed, fields)
 
-        assert told(open_log(path, columns))[0] == expected(LINES, list(REASONS))
+        assert read_log(open_log(path, columns))[0] == expected(LINES, list(REASONS))
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_without_the_optional_columns_every_line_is_a_purchase_of_one(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"orders{ending}", [line("ann", "milk", "1")] * 2, FIELDS[:3])
 
-    orders, _ = told(open_log(path))
+    orders, _ = read_log(open_log(path))
 
     assert [order[2:] for order in orders] == [
         (PURCHASE, 0, [("milk", 1, 0)], 1),
@@ -87,7 +87,7 @@ def test_two_columns_of_the_same_name_are_an_error_if_one_is_needed(tmp_path: Pa
     with pytest.raises(LogError, match="has several columns called item_id: rename all but one"):
         open_log(path)
     path.write_text("customer_id,item_id,timestamp,x,x\nann,milk,2017-01-01,1,2\n")
-    assert len(told(open_log(path))[0]) == 1
+    assert len(read_log(open_log(path))[0]) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from producers.errors import LogError
 from producers.log_format import LogFormat
 from producers.logs import open_log
 from producers.orders import DAY_MS
-from tests.written_logs import NEW_YEAR_MS, csv_log, line, told, write
+from tests.written_logs import NEW_YEAR_MS, csv_log, line, read_log, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +31,11 @@ def test_it_does_not_matter_where_blocks_of_bytes_end(
         line("cy", "x" * 99),
     ]
     path = write(tmp_path / f"orders{ending}", lines * 3)
-    whole = told(open_log(path))
+    whole = read_log(open_log(path))
     for block_bytes in range(1, 300, 7):
         monkeypatch.setattr("producers.blocks.BLOCK_BYTES", block_bytes)
 
-        assert told(open_log(path)) == whole
+        assert read_log(open_log(path)) == whole
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_stray_quote_spoils_one_line_and_not_all_that_follow(
     quoted = b'ann,milk,2017-01-01,"a, b"'
     path = csv_log(tmp_path / "orders.csv", good, stray, *[good] * 5, *[quoted] * quotes_after, *[good] * 9)
 
-    orders, refusals = told(open_log(path))
+    orders, refusals = read_log(open_log(path))
 
     assert [position for position, _ in refusals] == ([1] if reason else [])
     assert len(orders) + len(refusals) == 16 + quotes_after
@@ -116,7 +116,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_log(tmp_path
         "\ufeffcustomer_id,item_id,timestamp\r\nann,milk,2017-01-01\r\n\r\nbob,eggs,2017-01-01\r\n".encode()
     )
 
-    orders, refusals = told(open_log(path))
+    orders, refusals = read_log(open_log(path))
 
     assert refusals == []
     assert [(order[0], order[4]) for order in orders] == [("ann", [("milk", 1, 0)]), ("bob", [("eggs", 1, 2)])]
@@ -144,7 +144,7 @@ def test_a_stray_quote_swallows_no_line_wherever_the_next_quote_stands(
     rows = [GOOD[0], stray, *GOOD[1:], *([closing] if closing else []), *GOOD]
     path = csv_log(tmp_path / "orders.csv", *rows)
 
-    orders, refusals = told(open_log(path))
+    orders, refusals = read_log(open_log(path))
 
     assert [row for row, _ in refusals] == ([1] if swallowed else [])
     assert all("quote" in reason for _, reason in refusals)
@@ -160,7 +160,7 @@ def test_line_breaks_within_quotes_are_text(tmp_path: Path) -> None:
     ]
     path = csv_log(tmp_path / "orders.csv", *rows)
 
-    orders, refusals = told(open_log(path))
+    orders, refusals = read_log(open_log(path))
 
     assert refusals == []
     assert [(order[0], order[4]) for order in orders] == [
@@ -181,7 +181,7 @@ def test_a_log_cut_at_any_byte_gives_some_of_its_first_rows_and_nothing_else(
     whole = b"customer_id,item_id,timestamp,title\n" + text.encode()
     path = tmp_path / f"orders{ending}"
     path.write_bytes(gzip.compress(whole) if ending == ".csv.gz" else whole)
-    orders, _ = told(open_log(path))
+    orders, _ = read_log(open_log(path))
     data = path.read_bytes()
     for size in range(len(data)):
         path.write_bytes(data[:size])
@@ -202,11 +202,11 @@ def test_a_last_line_without_line_end_is_left_for_the_next_time_unless_asked_for
     path.write_bytes(path.read_bytes() + b"bob,it,2017-01-01,b")
     log = open_log(path)
 
-    orders, refusals = told(log)
+    orders, refusals = read_log(log)
 
     assert ([order[0] for order in orders], refusals, log.unfinished) == (["ann"], [], True)
     log = open_log(path, LogFormat(count_last_line=True))
-    assert ([order[0] for order in told(log)[0]], log.unfinished) == (["ann", "bob"], False)
+    assert ([order[0] for order in read_log(log)[0]], log.unfinished) == (["ann", "bob"], False)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +218,6 @@ def test_a_json_object_without_line_end_is_whole_once_it_parses(tmp_path: Path, 
     path.write_text(last if counted == 0 else start + last)
     log = open_log(path)
 
-    orders, refusals = told(log)
+    orders, refusals = read_log(log)
 
     assert (len(orders), refusals, log.unfinished) == (counted, [], not counted)

@@ -84,10 +84,10 @@ def _processes() -> dict[int, str]:
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            command_lines = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except OSError:
             continue
-        found[int(process.name)] = told.decode(errors="replace")
+        found[int(process.name)] = command_lines.decode(errors="replace")
     return found
 
 

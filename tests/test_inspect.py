@@ -77,8 +77,8 @@ def test_an_ambiguous_date_is_asked_about_with_both_readings(tmp_path: Path) -> 
     assert "is '3/4/2023' 2023-04-03 (--timestamp-format day-first)" in found.question
     assert "or 2023-03-04 (--timestamp-format month-first)?" in found.question
     assert found.log_format is None
-    told = looked_at(tmp_path / "orders.csv", content, timestamp_format="day-first")
-    assert [line[2] for line in counted(told)] == ["2023-04-03T00:00:00Z", "2023-04-05T00:00:00Z"]
+    settled = looked_at(tmp_path / "orders.csv", content, timestamp_format="day-first")
+    assert [line[2] for line in counted(settled)] == ["2023-04-03T00:00:00Z", "2023-04-05T00:00:00Z"]
 
 
 def test_a_day_above_12_far_down_decides(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def test_guests_are_no_continuation_lines(tmp_path: Path) -> None:
     assert found.options == []
     assert "17% of the lines name no customer and are not counted" in found.warnings[0]
     assert counted(found) == [*LINES, ("customer_id is missing",)]
-    told = looked_at(tmp_path / "orders.csv", text(rows=rows), guests="order")
-    assert counted(told)[-1][0] == "guest:o4"
+    settled = looked_at(tmp_path / "orders.csv", text(rows=rows), guests="order")
+    assert counted(settled)[-1][0] == "guest:o4"
 
 
 def test_one_customer_with_many_lines_is_named(tmp_path: Path) -> None:
@@ -219,8 +219,8 @@ def test_an_encoding_that_is_not_western_is_asked_about(tmp_path: Path) -> None:
 
     assert found.question is not None
     assert "--encoding windows-1251" in found.question
-    told = looked_at(tmp_path / "orders.csv", content, encoding="windows-1251")
-    assert counted(told)[0][:2] == ("иван", "плов")
+    settled = looked_at(tmp_path / "orders.csv", content, encoding="windows-1251")
+    assert counted(settled)[0][:2] == ("иван", "плов")
 
 
 def test_an_archive_of_several_files_asks_for_one(tmp_path: Path) -> None:

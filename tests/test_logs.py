@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from producers.errors import LogError
 from producers.logs import fingerprint, open_log, same_log
 from producers.orders import ERASE, PURCHASE
-from tests.written_logs import ENDINGS, LINES, NEW_YEAR_MS, REASONS, Fields, expected, line, told, write
+from tests.written_logs import ENDINGS, LINES, NEW_YEAR_MS, REASONS, Fields, expected, line, read_log, write
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -24,7 +24,7 @@ def test_every_format_in_every_batch_size_gives_the_same_orders(tmp_path: Path, 
     """An order cut by a batch's end would look like a duplicate of itself, and its second half be dropped."""
     path = write(tmp_path / f"orders{ending}", LINES)
 
-    orders, refusals = told(open_log(path, batch_rows=batch_rows))
+    orders, refusals = read_log(open_log(path, batch_rows=batch_rows))
 
     assert orders == expected(LINES, list(REASONS))
     assert refusals == list(REASONS.items())
@@ -39,7 +39,7 @@ def test_from_any_row_on_a_log_gives_the_rest(tmp_path: Path, ending: str, batch
         refused = [row for row in REASONS if row >= start_row]
         rest = expected([*LINES[:start_row], *LINES[start_row:]], [*range(start_row), *refused])
 
-        orders, refusals = told(open_log(path, start_row=start_row, batch_rows=batch_rows))
+        orders, refusals = read_log(open_log(path, start_row=start_row, batch_rows=batch_rows))
 
         assert orders == rest
         assert [row for row, _ in refusals] == refused
@@ -48,9 +48,9 @@ def test_from_any_row_on_a_log_gives_the_rest(tmp_path: Path, ending: str, batch
 def test_going_on_behind_any_order_repeats_and_misses_nothing(tmp_path: Path) -> None:
     """`after` is where the state says it stands; rejected lines before it are not reported twice."""
     path = write(tmp_path / "orders.csv", LINES)
-    orders, refusals = told(open_log(path))
+    orders, refusals = read_log(open_log(path))
     for place, order in enumerate(orders):
-        rest, rest_refusals = told(open_log(path, start_row=order[-1]))
+        rest, rest_refusals = read_log(open_log(path, start_row=order[-1]))
 
         assert rest == orders[place + 1 :]
         assert rest_refusals == [refusal for refusal in refusals if refusal[0] >= order[-1]]
@@ -80,9 +80,9 @@ def test_any_log_read_in_any_batches_from_any_order_on_gives_the_plain_reading(
     path = write(tmp_path_factory.mktemp("log") / f"orders{ending}", lines)
     plain = expected(lines, [row for row, each in enumerate(lines) if each["quantity"] == "0"])
 
-    orders, _ = told(open_log(path, batch_rows=batch_rows))
+    orders, _ = read_log(open_log(path, batch_rows=batch_rows))
     first = int(share * len(orders))
-    rest, _ = told(open_log(path, start_row=orders[first - 1][-1] if first else 0, batch_rows=batch_rows))
+    rest, _ = read_log(open_log(path, start_row=orders[first - 1][-1] if first else 0, batch_rows=batch_rows))
 
     assert orders == plain
     assert rest == plain[first:]
@@ -96,7 +96,7 @@ def test_records_in_json_lines_are_orders_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "orders.jsonl"
     path.write_text("".join(json.dumps(each) + "\n" for each in (record, record, flat, flat, erase)))
 
-    orders, refusals = told(open_log(path, batch_rows=1))
+    orders, refusals = read_log(open_log(path, batch_rows=1))
 
     assert refusals == []
     assert [(order[2], order[4]) for order in orders] == [
@@ -121,7 +121,7 @@ def test_a_rejected_line_can_be_mended_and_read_as_json_lines(tmp_path: Path) ->
 
     mended.write_text(rejection.record.replace('"quantity":0', '"quantity":2'))
 
-    assert told(open_log(mended)) == ([("7", NEW_YEAR_MS, PURCHASE, 0, [("milk", 2, 0)], 1)], [])
+    assert read_log(open_log(mended)) == ([("7", NEW_YEAR_MS, PURCHASE, 0, [("milk", 2, 0)], 1)], [])
 
 
 def test_bytes_that_are_not_utf8_in_parquet_spoil_one_line(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_bytes_that_are_not_utf8_in_parquet_spoil_one_line(tmp_path: Path) -> No
     texts = pa.array([b"milk", b"caf\xe9"]).view(pa.string())
     pq.write_table(pa.table({"customer_id": ["ann"] * 2, "item_id": texts, "timestamp": ["2017-01-01"] * 2}), path)
 
-    orders, refusals = told(open_log(path))
+    orders, refusals = read_log(open_log(path))
 
     assert len(orders) == 1
     assert refusals == [(1, r"item_id 'caf\xe9' is not UTF-8")]
@@ -145,7 +145,7 @@ def test_an_order_does_not_wait_for_its_end_behind_endless_bad_lines(
     lines = [line("ann", "milk", "1"), bad, bad, line("ann", "eggs", "1"), bad, bad, bad, line("ann", "bread", "1")]
     path = write(tmp_path / "orders.csv", lines)
     for batch_rows in range(1, 10):
-        orders, _ = told(open_log(path, batch_rows=batch_rows))
+        orders, _ = read_log(open_log(path, batch_rows=batch_rows))
 
         assert [[item for item, _, _ in order[4]] for order in orders] == [["milk", "eggs"], ["bread"]]
 
@@ -170,7 +170,7 @@ def test_a_log_knows_whether_utc_was_assumed(tmp_path: Path, ending: str, timest
     """The command line says so: a shop's local time read as UTC shifts every day."""
     log = open_log(write(tmp_path / f"orders{ending}", [line("ann", "milk", timestamp=timestamp)]))
 
-    told(log)
+    read_log(log)
 
     assert log.utc_assumed == assumed
 
@@ -225,7 +225,7 @@ def test_the_lines_of_an_order_with_too_many_are_rejected(
     lines = [line("ann", f"{order} {row}", order) for order, size in sizes for row in range(size)]
     path = write(tmp_path / f"orders{ending}", lines)
 
-    orders, refusals = told(open_log(path, batch_rows=batch_rows))
+    orders, refusals = read_log(open_log(path, batch_rows=batch_rows))
 
     assert [[item for item, _, _ in order[4]] for order in orders] == [
         [f"{order} {row}" for row in range(size)] for order, size in sizes if size <= 3

@@ -32,7 +32,7 @@ def test_workers_score_orders_of_customers_they_know_before_they_count_them(kafk
             customer = {"customer_id": f"c{2 * number}", "timestamp": BEGIN_S + number * DAY_S}
             assert post(shop.workers[0], "/orders", {**customer, "item_id": item}, TOKEN).status == 202
         lines = shop.lines + len(bought)
-        shop.settle(lines)
+        shop.wait_until_counted(lines)
 
         orders, hits, bestseller_hits = scored(shop)
         assert 3 <= orders <= 5  # an answer that takes too long is not waited for
@@ -40,5 +40,5 @@ def test_workers_score_orders_of_customers_they_know_before_they_count_them(kafk
         assert 1 <= bestseller_hits <= 3
         newcomer = {"customer_id": "newcomer", "timestamp": BEGIN_S, "item_id": "milk"}
         assert post(shop.workers[1], "/orders", newcomer, TOKEN).status == 202
-        shop.settle(lines + 1)
+        shop.wait_until_counted(lines + 1)
         assert scored(shop) == (orders, hits, bestseller_hits)

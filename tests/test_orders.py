@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from producers.orders import Orders, compacted, concatenated, order_key
 from producers.wire import decode_orders, encode_order
 
-Told = list[tuple[str, int, list[tuple[str, int]], int]]
+PlainOrders = list[tuple[str, int, list[tuple[str, int]], int]]
 
 ids = st.sampled_from(["ann", "bob", "cy", "Dü"])
 baskets = st.lists(st.tuples(ids, st.lists(st.tuples(ids, st.integers(1, 9)), min_size=1, max_size=4)), max_size=12)
@@ -24,7 +24,7 @@ def as_orders(bought: list[tuple[str, list[tuple[str, int]]]], first: int = 0) -
     return orders
 
 
-def tell(orders: Orders) -> Told:
+def plain(orders: Orders) -> PlainOrders:
     return [
         (
             orders.customers[orders.customer[place]],
@@ -49,7 +49,7 @@ def test_orders_cut_in_two_and_concatenated_are_the_same_orders(
 
     again = concatenated(orders.cut(0, middle), orders.cut(middle, len(orders)))
 
-    assert tell(again) == tell(orders)
+    assert plain(again) == plain(orders)
     assert again.position.tolist() == orders.position.tolist()
 
 
@@ -61,7 +61,7 @@ def test_compacted_orders_know_only_ids_they_use(bought: list[tuple[str, list[tu
 
     small = compacted(part)
 
-    assert tell(small) == tell(part)
+    assert plain(small) == plain(part)
     assert np.unique(small.customer).tolist() == list(range(len(small.customers)))
     assert np.unique(small.item).tolist() == list(range(len(small.items)))
 

@@ -33,14 +33,14 @@ def test_workers_continue_from_a_snapshot_after_the_records_it_includes_are_dele
         delete(kafka, shop.topics.purchases, status["ingest"]["offsets"])
         assert worker.stop() == 0
         worker.start()
-        shop.settle(shop.lines)
+        shop.wait_until_counted(shop.lines)
         assert [ask(worker, path).document for path in PATHS] == before
         assert worker.stop() == 0
 
         options = ("--admin-token", TOKEN, "--restore-from", str(tmp_path / "snapshot"))
         restored = WorkerProcess(kafka.bootstrap, shop.topics, tmp_path / "restored", *options)
         with restored:
-            LiveShop(shop.broker, shop.topics, [restored], shop.lines).settle(shop.lines)
+            LiveShop(shop.broker, shop.topics, [restored], shop.lines).wait_until_counted(shop.lines)
             for path, document in zip(PATHS, before, strict=True):
                 assert ask(restored, path).document | {"worker": ""} == document | {"worker": ""}
             restored.stop()

@@ -262,7 +262,7 @@ def test_orders_and_erasures_go_through_the_log_and_erasing_leaves_no_trace(kafk
             accepted = post(shop.workers[number % 2], "/orders", order, TOKEN)
             assert accepted.status == 202
             assert accepted.document.keys() == {"partition", "offset", "worker"}
-        shop.settle(shop.lines + 9)
+        shop.wait_until_counted(shop.lines + 9)
         for worker in shop.two:
             assert ask(worker, of_customer("new 1")).document["items_held"] == 3
             assert {entry["item_id"] for entry in ask(worker, of_item("rare0", "related")).document["related"]} == {
@@ -296,7 +296,7 @@ def test_orders_and_erasures_go_through_the_log_and_erasing_leaves_no_trace(kafk
         for number in (1, 2):
             assert ask(first, of_customer(f"new {number}"), "DELETE", headers=AUTHORIZED).status == 202
             wait_404(second, of_customer(f"new {number}"))
-        shop.settle(shop.lines + 9)
+        shop.wait_until_counted(shop.lines + 9)
         after = {item_id: said(ask(second, of_item(item_id, "related")))["related"] for item_id in ITEMS}
         counted = [
             {
@@ -338,7 +338,7 @@ def test_the_partitions_of_a_worker_that_was_killed_are_answered_for_after_takeo
         assert {row["owner"] for row in said(ask(alive, "/partitions"))["partitions"]} == {alive.admin}
 
         dead.start()
-        shop.settle(shop.lines)
+        shop.wait_until_counted(shop.lines)
         assert {path: said(ask(dead, path)) for path in paths} == before
 
 

@@ -113,12 +113,12 @@ def test_counts_and_lists_are_exact_whatever_dies(kafka: ApacheKafka, tmp_path: 
     assert truth.lines > LINES
     truth.check([worker.state for worker in workers], topics, 2)
     assert differences(published_lists(kafka.bootstrap, topics), truth) == []
-    told = {
+    rejected_reasons = {
         (int(dict(record.headers)["partition"]), int(dict(record.headers)["offset"]))
         for records in read_topic(kafka.bootstrap, topics.rejected)
         for record in records
     }
-    assert told == truth.refused
+    assert rejected_reasons == truth.refused
 
 
 def rage(workers: list[WorkerProcess], kafka: ApacheKafka, sending: Future[None]) -> None:

@@ -41,8 +41,8 @@ def test_watchers_are_notified_when_a_list_changes(kafka: Broker, tmp_path: Path
         (worker,) = [each for each in shop.workers if (each.admin == owner) == (which == "the owner")]
         together = None
         begun = None
-        with closing(events(worker, "milk", 20)) as told:
-            for kind, document in told:
+        with closing(events(worker, "milk", 20)) as stream:
+            for kind, document in stream:
                 if kind == "status" and begun is None:
                     begun = time.monotonic()
                     entries = ask(worker, of_item("milk", "related")).document["related"]

@@ -90,7 +90,7 @@ def csv_log(path: Path, *rows: bytes) -> Path:
     return path
 
 
-def told(log: Log) -> tuple[list[Order], list[Refusal]]:
+def read_log(log: Log) -> tuple[list[Order], list[Refusal]]:
     """All orders and rejections of the log; checks that its batches cover its rows without gap."""
     orders: list[Order] = []
     refusals: list[Refusal] = []

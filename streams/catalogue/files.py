@@ -81,7 +81,7 @@ def _rows(path: Path, wanted: Mapping[str, str], columns: Mapping[str, str]) -> 
     """The rows of a file: plain ones by its name, others by its content."""
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows, ".parquet": _parquet_rows}
     reader = readers.get(path.suffix.lower())
-    with path.open("rb"):  # so that a missing file is told as such
+    with path.open("rb"):  # so that a missing file is reported as such
         pass
     try:
         sample = take_sample(path, {})

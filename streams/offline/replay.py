@@ -84,7 +84,7 @@ class RejectsFile:
         """Drop what was written of rows that the state does not stand for: they will be read, and rejected, again.
 
         Args:
-            positions: name of a log -> rows of it that are counted; what is told of other logs stays.
+            positions: name of a log -> rows of it that are counted; lines about other logs stay.
 
         Raises:
             LogError: the file holds something else.
@@ -194,8 +194,8 @@ def replay(
         rejects: where rejected lines are kept.
         profile: a profile that the files are read by.
         another: whether a file that differs from what was counted at its path is another log.
-        on_plan: told of each file before it is counted.
-        on_commit: told after each commit.
+        on_plan: called with each file before it is counted.
+        on_commit: called after each commit.
         stop: asked after each commit whether to stop.
         prequential: scores the orders of the windows of `streams.offline.windows`, before they are counted.
 
@@ -351,7 +351,7 @@ def _check_hope(log: Log, batch: LogBatch) -> None:
 
 
 def _writer(file: RejectsFile, log: Log, digest: str, chunk: LogBatch) -> Callable[[npt.NDArray[np.int64]], None]:
-    """Writes what is rejected of a chunk, with the returns refused at the positions that it is told."""
+    """Writes what is rejected of a chunk, with the returns refused at the given positions."""
 
     def write(refused: npt.NDArray[np.int64]) -> None:
         returns = [_not_held(chunk, position) for position in refused.tolist()]
