@@ -1,6 +1,6 @@
 """Write or check requirements.lock: every dependency of the tests and benchmarks, pinned and hashed.
 
-python .ci/lock.py            compile it anew; takes pip-tools, a network and a few minutes
+python .ci/lock.py            compile it; needs pip-tools, a network and a few minutes
 python .ci/lock.py --check    exit with 1 if pyproject.toml declares other dependencies than it was compiled from
 """
 

@@ -31,7 +31,7 @@ def wait_for_broker(address: str, timeout_s: float) -> None:
         timeout_s: how long to try; at least one attempt is made.
 
     Raises:
-        BrokerUnavailable: none answered in time, or the address is none.
+        BrokerUnavailable: none answered in time, or the address is invalid.
     """
     places = [_host_and_port(place) for place in address.split(",")]
     deadline = time.monotonic() + timeout_s

@@ -157,7 +157,7 @@ class _Records(NamedTuple):
     rows: list[int]
     """Of `good`: which record of the block, empty lines included."""
     faulty: list[tuple[int, str, str]]
-    """Row, fault and text of each that is none."""
+    """Row, fault and text of each invalid record."""
     end: int
     """How many records there are."""
     rest: bytes

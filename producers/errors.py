@@ -4,7 +4,7 @@
 
     ProducerError
     ├── LogError             a file cannot be read as asked
-    │   └── Undecided        only a person can tell how a file is to be read
+    │   └── Undecided        a file can be read in several ways
     ├── OrderError           a line or record is not an order that can be counted
     ├── TopicMissing         the broker does not have the topic
     ├── BrokerUnavailable    no broker answers
@@ -23,7 +23,7 @@ class LogError(ProducerError):
 
 
 class Undecided(LogError):
-    """Only a person can tell how a file is to be read. The message asks, and names the option that answers."""
+    """A file can be read in several ways. The message asks which, and names the option that answers."""
 
 
 class OrderError(ProducerError):

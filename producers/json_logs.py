@@ -94,7 +94,7 @@ def _content(lines: list[bytes], begin: int) -> Content:
 
 
 def _object(line: bytes) -> dict[str, object] | None:
-    """The JSON object of a line, None if it is none: the decoder will say why."""
+    """The JSON object of a line; None if it is not one, for which the decoder gives the reason."""
     try:
         return msgspec.json.decode(line, type=dict[str, object])
     except (ValueError, RecursionError):

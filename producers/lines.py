@@ -112,7 +112,7 @@ def _orders(
 
 
 def _skipped(kind: Whole, items: list[str], item: Whole, reader: FieldReader) -> Mask:
-    """(n,) which lines are neither counted nor rejected: other events than purchases, and items that are none."""
+    """(n,) which lines are neither counted nor rejected: events other than purchases, and excluded items."""
     skipped: Mask = kind == NOT_A_PURCHASE
     reader.events += int(skipped.sum())
     if reader.excludes:

@@ -94,7 +94,7 @@ class LogFormat:
         fill_down: fields that stand only on the first line of an order and hold for those below it.
         item_pattern: regular expression of each order line in a cell that holds all lines of an order, with a group
             named item and perhaps one named quantity; "": a cell holds an item.
-        excluded_items: ids or shell patterns of items that are none, such as postage.
+        excluded_items: ids or shell patterns that stand for no item, such as postage.
         order: `time`: the log is in order, to a day; `sort`: it is sorted before it is counted; `as-it-stands`.
         count_last_line: whether a last line without line end is complete.
     """
@@ -184,7 +184,7 @@ class LogFormat:
         """The format that `to_json` wrote.
 
         Raises:
-            LogError: it is none.
+            LogError: the text is not a format.
         """
         try:
             return _converted(msgspec.json.decode(text))

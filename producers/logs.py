@@ -307,6 +307,19 @@ def _joined(orders: Orders, opens: Mask, end: int) -> Orders:
     )
 
 
+def reject_line(orders: Orders, row: int, reason: str) -> Rejection:
+    """The rejection of a line of an order; without its order id, of which only a hash is kept."""
+    order = int(np.searchsorted(orders.start, row, "right")) - 1
+    line = {
+        "customer_id": orders.customers[orders.customer[order]],
+        "item_id": orders.items[orders.item[row]],
+        "timestamp": int(orders.time[order]),
+        "quantity": int(orders.quantity[row]),
+        "type": "purchase" if orders.kind[order] == PURCHASE else "return",
+    }
+    return Rejection(int(orders.position[row]), reason, msgspec.json.encode(line).decode())
+
+
 def _capped(batch: LogBatch) -> LogBatch:
     """The batch with the lines of each order that has too many of them rejected."""
     orders = batch.orders
@@ -317,15 +330,8 @@ def _capped(batch: LogBatch) -> LogBatch:
     rejected = list(batch.rejected)
     for order in np.flatnonzero(~keep).tolist():
         reason = too_many_lines(int(lines[order]))
-        for row in range(int(orders.start[order]), int(orders.start[order + 1])):
-            line = {
-                "customer_id": orders.customers[orders.customer[order]],
-                "item_id": orders.items[orders.item[row]],
-                "timestamp": int(orders.time[order]),
-                "quantity": int(orders.quantity[row]),
-                "type": "purchase" if orders.kind[order] == PURCHASE else "return",
-            }
-            rejected.append(Rejection(int(orders.position[row]), reason, msgspec.json.encode(line).decode()))
+        rows = range(int(orders.start[order]), int(orders.start[order + 1]))
+        rejected += [reject_line(orders, row, reason) for row in rows]
     kept = np.repeat(keep, lines)
     begin = np.append(batch.begin, orders.after)[:-1][keep]
     short = replace(

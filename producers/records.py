@@ -140,9 +140,9 @@ class Document(NamedTuple):
 
     value: Any
     fault: str
-    """Why it is none; "" if it is one."""
+    """Why the text is not a document; "" if it is."""
     text: str
-    """As it stands in the file, if it is none."""
+    """As in the file, if it is not a document."""
 
 
 def decode(line: bytes) -> Document:

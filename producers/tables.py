@@ -33,7 +33,7 @@ RECORDS_TO_KNOW_PATHS = 1000
 
 
 class TableBatch(NamedTuple):
-    """Some rows of a table, and the lines that are none."""
+    """Some rows of a table, and the invalid lines among them."""
 
     columns: dict[str, pa.Array]
     """Those asked for, n rows each: text (binary where it need not be UTF-8), numbers, times."""

@@ -160,7 +160,7 @@ class _Gathered:
         """Add an order.
 
         Returns:
-            The number and fault of each line that was left out; None if the order is none to be counted.
+            The number and fault of each line that was left out; None if the order is not to be counted.
 
         Raises:
             OrderError: the order is invalid, or all of its lines.

@@ -77,22 +77,6 @@ def sample(path: Path, compression: str, member: str | None, encoding: str | Non
     return TextSample(encoding, line_end, head, later, whole, complete, source.size)
 
 
-def foreign_bytes(path: Path, compression: str, member: str | None) -> bytes | None:
-    """The first part of a text that is not UTF-8; None if all of it is."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with Source(path, compression, member).open() as stream:
-            while chunk := stream.read(1 << 20):
-                try:
-                    if not (chunk.isascii() and decoder.getstate() == (b"", 0)):
-                        decoder.decode(chunk)
-                except UnicodeDecodeError:
-                    return chunk
-    except READ_ERRORS:
-        return None  # reading it will say where it is damaged
-    return None
-
-
 def encoding_of(path: Path, parts: list[bytes], *, whole: bool) -> str:
     """The encoding of text of which these are parts, the first its beginning; `whole` if it is all.
 

@@ -55,7 +55,7 @@ def decode_item(record: bytes) -> CatalogueItem:
     """A record of the topic `items`, checked.
 
     Raises:
-        CatalogueError: it is none.
+        CatalogueError: it is not a catalogue record.
 
     >>> decode_item(b'{"title": "Tea", "available": false}')
     CatalogueItem(title='Tea', category=None, available=False, url=None, image=None)

@@ -43,7 +43,7 @@ _OPTIONS = (
     click.option("--negative-is-return", is_flag=True, help="A quantity below 0 is a return of so many."),
     click.option("--quantity-units", metavar="TEXT,...", help="Texts behind a quantity to take off, such as pcs."),
     click.option(
-        "--missing", metavar="ID,...", help="Customers and orders that are none, such as 0, beside NULL, nan, N/A ..."
+        "--missing", metavar="ID,...", help="Ids that mean no customer or no order, such as 0, besides NULL, N/A ..."
     ),
     click.option(
         "--guest", type=click.Choice(["reject", "order"]), help="Lines without customer: each order is a customer of "

@@ -39,7 +39,7 @@ def inspect(
     would be counted. Nothing is counted. Large files are looked at in samples of their beginning, middle and end;
     `replay` looks at the rest.
 
-    Exit code 1 if only you can tell how a file is to be read; the question is printed with the option that answers it.
+    Exit code 1 if a file can be read in several ways; the question is printed with the option that answers it.
 
     \b
       alsobought inspect orders.csv

@@ -107,7 +107,7 @@ class Planned:
         return [Limit(rows, latest_ms) for rows, latest_ms in self.known.limits]
 
     def advance(self, digest: RowDigest) -> None:
-        """Take note that the log is counted up to where a digest stands."""
+        """Record that the log is counted up to the rows of a digest."""
         known = self.known
         text = digest.hexdigest()
         known.rows, known.digest = digest.rows, text

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from producers.errors import LogError
-from producers.logs import Log, open_log
+from producers.logs import Log, open_log, reject_line
 from producers.orders import DAY_MS, Rejection
 from streams.offline.known_logs import KnownLog, plan
 from streams.offline.windows import commits, whole_windows
@@ -149,7 +149,7 @@ def _counted(line: bytes, positions: Mapping[str, int]) -> bool:
 
 
 def _customer(line: bytes) -> str | None:
-    """Whose line it was that a line of a rejects file holds; None if it does not tell."""
+    """The customer of a line in a rejects file; None if the line names none."""
     try:
         return str(msgspec.json.decode(msgspec.json.decode(line)["record"])["customer_id"])
     except (ValueError, RecursionError, KeyError, TypeError):
@@ -162,7 +162,7 @@ def _is_cut_off(line: bytes) -> bool:
 
 
 def _row(line: bytes) -> tuple[str, int] | None:
-    """The log and the row that a line of a rejects file tells of; None if it is none."""
+    """The log and the row of a line in a rejects file; None if it is not such a line."""
     try:
         entry = msgspec.json.decode(line)
         return str(entry["log"]), int(entry["row"])
@@ -354,22 +354,8 @@ def _writer(file: RejectsFile, log: Log, digest: str, chunk: LogBatch) -> Callab
     """Writes what is rejected of a chunk, with the returns refused at the given positions."""
 
     def write(refused: npt.NDArray[np.int64]) -> None:
-        returns = [_not_held(chunk, position) for position in refused.tolist()]
+        rows = np.searchsorted(chunk.orders.position, refused).tolist()
+        returns = [reject_line(chunk.orders, row, NOT_HELD_REASON) for row in rows]
         file.write(log, digest, sorted([*chunk.rejected, *returns]))
 
     return write
-
-
-def _not_held(chunk: LogBatch, position: int) -> Rejection:
-    """The rejection of a return of something the customer does not hold."""
-    orders = chunk.orders
-    line = int(np.searchsorted(orders.position, position))
-    order = int(np.searchsorted(orders.start, line, "right")) - 1
-    record = {
-        "customer_id": orders.customers[orders.customer[order]],
-        "item_id": orders.items[orders.item[line]],
-        "timestamp": int(orders.time[order]),
-        "quantity": int(orders.quantity[line]),
-        "type": "return",
-    }
-    return Rejection(position, NOT_HELD_REASON, msgspec.json.encode(record).decode())
