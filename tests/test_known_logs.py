@@ -241,3 +241,17 @@ def test_a_state_written_before_goes_on_where_it_stands(tmp_path: Path) -> None:
     assert "1 lines read" in output_of("replay", path, "--state-dir", tmp_path / "state")
     write(path, lines("ann", "Bob") + lines("cy", day=3))
     assert "has changed" in refused("replay", path, "--state-dir", tmp_path / "state")
+
+
+def test_of_a_record_with_several_returns_the_one_not_held_is_kept(tmp_path: Path) -> None:
+    """All lines of a record share its position; the first of them was once kept in place of the refused one."""
+    log, state = tmp_path / "orders.jsonl", tmp_path / "state"
+    log.write_text(
+        '{"customer_id":"ann","timestamp":1700000000,"lines":[{"item_id":"tea"}]}\n'
+        '{"customer_id":"ann","timestamp":1700000100,"type":"return","lines":[{"item_id":"tea"},{"item_id":"rye"}]}\n'
+    )
+
+    output_of("replay", log, "--state-dir", state)
+
+    (rejected,) = map(json.loads, (state / "rejected.jsonl").read_text().splitlines())
+    assert json.loads(rejected["record"])["item_id"] == "rye"

@@ -85,7 +85,7 @@ class Embedded:
             end: log position after them.
             rejected: lines before `end` that were rejected before they became orders.
             logs: name -> document to store with the commit, about the logs that the orders are from.
-            on_refused: called with the value returned, before anything is durable.
+            on_refused: called, before anything is durable, with the indices in `orders.item` of the lines returned.
             scorer: scores the orders before they are counted; its hit counts are part of the commit.
 
         Returns:

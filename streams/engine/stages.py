@@ -114,7 +114,7 @@ def count_orders(
         end: log position after them.
         rejected: lines before `end` that were rejected before they became orders.
         logs: name -> document to store with the commit, about the logs that the orders are from.
-        on_refused: called before the commit with the log positions of returned lines whose item was not held.
+        on_refused: called before the commit with the indices (into `orders.item`) of returns not held.
         scorer: scores the orders before they are counted; its hit counts are part of the commit.
 
     Returns:
@@ -145,8 +145,9 @@ def count_orders(
     packed = pack_deltas(deltas)
     erased = np.unique(numbered.customer[numbered.kind == ERASE])
     erased = erased[store.table.next_seq[erased] == 0]  # the others bought again after their erasure
-    refused = orders.position[changes.status == NOT_HELD]
-    on_refused(refused)
+    not_held = np.flatnonzero(changes.status == NOT_HELD)
+    on_refused(not_held)
+    refused = orders.position[not_held]
     commit = store.commit(
         record=pack(numbered),
         lines=len(numbered.item),

@@ -351,11 +351,10 @@ def _check_hope(log: Log, batch: LogBatch) -> None:
 
 
 def _writer(file: RejectsFile, log: Log, digest: str, chunk: LogBatch) -> Callable[[npt.NDArray[np.int64]], None]:
-    """Writes what is rejected of a chunk, with the returns refused at the given positions."""
+    """Writes what is rejected of a chunk, with the refused returns among its order lines."""
 
     def write(refused: npt.NDArray[np.int64]) -> None:
-        rows = np.searchsorted(chunk.orders.position, refused).tolist()
-        returns = [reject_line(chunk.orders, row, NOT_HELD_REASON) for row in rows]
+        returns = [reject_line(chunk.orders, line, NOT_HELD_REASON) for line in refused.tolist()]
         file.write(log, digest, sorted([*chunk.rejected, *returns]))
 
     return write
