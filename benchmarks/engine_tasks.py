@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.figures import peak_mib
-from producers.columns import as_settings
+from producers.logs.columns import as_settings
 from producers.orders import DAY_MS, Orders, order_key
 from state.count_rows import EXPOSURES
 from state.journal import SLICES

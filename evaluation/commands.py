@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producers.columns import parse_columns
+from producers.logs.columns import parse_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

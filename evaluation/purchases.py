@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.errors import EvaluationError
-from producers.logs import open_log
+from producers.logs.reading import open_log
 from producers.orders import ERASE, PURCHASE
 from state.names import Names
 from streams.offline.windows import commits, whole_windows

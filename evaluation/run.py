@@ -15,7 +15,7 @@ from evaluation.report import write_report
 from evaluation.results import Results
 from evaluation.systems.registry import DEFAULT, systems_named
 from evaluation.tables import markdown, on_terminal
-from producers.logs import fingerprint
+from producers.logs.reading import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

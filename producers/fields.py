@@ -1,7 +1,8 @@
 """The fields of an order line, one value at a time.
 
-A `FieldReader` says what is valid, and why a value is not. `producers.lines` reads whole columns and agrees with it: it
-takes a quick way to values that are plainly valid, and asks here about the others. `producers.wire` reads records.
+A `FieldReader` says what is valid, and why a value is not. `producers.logs.lines` reads whole columns and agrees with
+it: it takes a quick way to values that are plainly valid, and asks here about the others. `producers.wire` reads
+records.
 """
 
 from __future__ import annotations

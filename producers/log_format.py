@@ -1,7 +1,7 @@
 """How a log is read: everything that decides what its lines mean.
 
-A `LogFormat` is settled once for a log, by what a person says and by what `producers.inspection` finds, and does not
-change while the log is read. It is stored as JSON with the log's position, and as TOML in a profile.
+A `LogFormat` is settled once for a log, by what a person says and by what `producers.logs.inspection` finds, and does
+not change while the log is read. It is stored as JSON with the log's position, and as TOML in a profile.
 """
 
 from __future__ import annotations

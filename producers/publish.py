@@ -11,10 +11,10 @@ from kafka.errors import KafkaError
 
 from producers.connection import admin_client
 from producers.errors import BrokerUnavailable, LogError, PublishingFailed, TopicMissing
-from producers.logs import open_format, open_log, plain_format, same_log
+from producers.logs.reading import open_format, open_log, plain_format, same_log
+from producers.logs.survey import RowDigest
 from producers.orders import DAY_MS, Rejection
 from producers.partitioning import customer_partition
-from producers.survey import RowDigest
 from producers.wire import encode_order
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producers.columns import parse_columns
 from producers.errors import LogError
-from producers.logs import open_log
+from producers.logs.columns import parse_columns
+from producers.logs.reading import open_log
 from producers.orders import PURCHASE
 from tests.written_logs import ENDINGS, FIELDS, LINES, REASONS, Fields, csv_log, expected, line, read_log, write
 

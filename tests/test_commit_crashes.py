@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from producers.logs import Log
+    from producers.logs.reading import Log
     from producers.orders import Rejection
     from state.rocks import WriteBatch
 

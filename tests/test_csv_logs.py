@@ -9,7 +9,7 @@ import pytest
 
 from producers.errors import LogError
 from producers.log_format import LogFormat
-from producers.logs import open_log
+from producers.logs.reading import open_log
 from producers.orders import DAY_MS
 from tests.written_logs import NEW_YEAR_MS, csv_log, line, read_log, write
 
@@ -33,7 +33,7 @@ def test_it_does_not_matter_where_blocks_of_bytes_end(
     path = write(tmp_path / f"orders{ending}", lines * 3)
     whole = read_log(open_log(path))
     for block_bytes in range(1, 300, 7):
-        monkeypatch.setattr("producers.blocks.BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr("producers.logs.blocks.BLOCK_BYTES", block_bytes)
 
         assert read_log(open_log(path)) == whole
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from producers.errors import LogError
-from producers.logs import Log, open_log
+from producers.logs.reading import Log, open_log
 from tests.written_logs import ENDINGS, FIELDS, LINES, line, write
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def test_a_line_without_end_is_an_error_and_not_the_end_of_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A JSON file that is one array, or no text at all."""
-    monkeypatch.setattr("producers.blocks.BLOCK_BYTES", 1 << 10)
-    monkeypatch.setattr("producers.blocks.LONGEST_LINE_BYTES", 1 << 12)
+    monkeypatch.setattr("producers.logs.blocks.BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr("producers.logs.blocks.LONGEST_LINE_BYTES", 1 << 12)
     path = tmp_path / "orders.jsonl"
     path.write_text("[" + "1," * 10_000)
 
@@ -123,7 +123,7 @@ def test_a_log_shorter_than_what_was_counted_of_it_is_an_error(tmp_path: Path, e
 
 def test_an_order_of_a_million_lines_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is held in memory whole, and means that the wrong column was taken for the order id."""
-    monkeypatch.setattr("producers.logs.LONGEST_ORDER_LINES", 50)
+    monkeypatch.setattr("producers.logs.reading.LONGEST_ORDER_LINES", 50)
     path = write(tmp_path / "orders.csv", [line("ann", "milk", "store 7")] * 60)
 
     with pytest.raises(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producers.errors import LogError
-from producers.inspection.inspection import inspect
-from producers.inspection.preview import preview
+from producers.logs.inspection.inspection import inspect
+from producers.logs.inspection.preview import preview
 from tests.log_kinds import LINES, ROWS, kinds, parquet, text, workbook, zipped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from producers.inspection.inspection import Inspection
+    from producers.logs.inspection.inspection import Inspection
 
 KINDS = kinds()
 

@@ -225,7 +225,7 @@ def test_a_state_written_before_goes_on_where_it_stands(tmp_path: Path) -> None:
     """It knows its logs by their first MiB."""
     import hashlib  # noqa: PLC0415
 
-    from producers.logs import open_log  # noqa: PLC0415
+    from producers.logs.reading import open_log  # noqa: PLC0415
     from state.settings import CountingSettings  # noqa: PLC0415
     from streams.engine.embedded import Embedded  # noqa: PLC0415
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from producers.errors import LogError, OrderError
 from producers.fields import FieldReader
-from producers.lines import check_type, read_lines
+from producers.logs.lines import check_type, read_lines
 from producers.orders import ERASE, PURCHASE, order_key
 from producers.values import Value
 

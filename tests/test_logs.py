@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.errors import LogError
-from producers.logs import fingerprint, open_log, same_log
+from producers.logs.reading import fingerprint, open_log, same_log
 from producers.orders import ERASE, PURCHASE
 from tests.written_logs import ENDINGS, LINES, NEW_YEAR_MS, REASONS, Fields, expected, line, read_log, write
 
@@ -140,7 +140,7 @@ def test_an_order_does_not_wait_for_its_end_behind_endless_bad_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They wait with it, in memory. Where it ends then must not depend on the batches."""
-    monkeypatch.setattr("producers.logs.FARTHEST_LINES", 3)
+    monkeypatch.setattr("producers.logs.reading.FARTHEST_LINES", 3)
     bad = line("ann", "")
     lines = [line("ann", "milk", "1"), bad, bad, line("ann", "eggs", "1"), bad, bad, bad, line("ann", "bread", "1")]
     path = write(tmp_path / "orders.csv", lines)
@@ -176,7 +176,7 @@ def test_a_log_knows_whether_utc_was_assumed(tmp_path: Path, ending: str, timest
 
 
 def test_a_log_that_has_grown_is_the_same_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.logs.FINGERPRINT_BYTES", 30)
+    monkeypatch.setattr("producers.logs.reading.FINGERPRINT_BYTES", 30)
     path = tmp_path / "orders.csv"
     path.write_text("0123456789")
 
@@ -219,7 +219,7 @@ def test_the_lines_of_an_order_with_too_many_are_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, batch_rows: int
 ) -> None:
     """Without a pair window, an order of a million lines once took all memory; one such order stops no replay."""
-    monkeypatch.setattr("producers.logs.LARGEST_ORDER_LINES", 3)
+    monkeypatch.setattr("producers.logs.reading.LARGEST_ORDER_LINES", 3)
     monkeypatch.setattr("producers.orders.LARGEST_ORDER_LINES", 3)
     sizes = [("short", 1), ("bulk", 4), ("long", 3), ("heap", 7), ("last", 2), ("end", 5)]
     lines = [line("ann", f"{order} {row}", order) for order, size in sizes for row in range(size)]

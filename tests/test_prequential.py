@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from producers.logs import open_log
+from producers.logs.reading import open_log
 from state import count_store, history_store
 from state.settings import CountingSettings
 from streams.engine.embedded import Embedded

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from producers.errors import LogError
-from producers.inspection.inspection import inspect
-from producers.inspection.preview import preview
-from producers.inspection.profiles import load_profile, profiles
 from producers.log_format import LogFormat
+from producers.logs.inspection.inspection import inspect
+from producers.logs.inspection.preview import preview
+from producers.logs.inspection.profiles import load_profile, profiles
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.columns import as_settings
+from producers.logs.columns import as_settings
 from producers.orders import Orders
 from state.count_rows import EXPOSURES, bucket_exposures, items_of, slice_of
 from state.journal import SLICES

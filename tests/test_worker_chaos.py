@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from producers.logs import open_log
+from producers.logs.reading import open_log
 from producers.publish import Publisher
 from producers.wire import encode_order
 from streams.demo.groceries import GROCERY_COLUMNS, grocery_file

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from producers.logs import Log
+    from producers.logs.reading import Log
 
 Fields = dict[str, str]
 Order = tuple[str, int, int, int, list[tuple[str, int, int]], int]

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from producers.errors import LogError, Undecided
-from producers.inspection.inspection import take_sample
 from producers.log_format import LogFormat
-from producers.shaping import as_text
-from producers.tables import open_table
+from producers.logs.inspection.samples import take_sample
+from producers.logs.shaping import as_text
+from producers.logs.tables.opening import open_table
 from streams.catalogue.catalogue import UNKNOWN, CatalogueError, CatalogueItem, decode_item, encode_item, from_fields
 from streams.catalogue.feeds import feed_of
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from producers.inspection.inspection import Sample
+    from producers.logs.inspection.samples import Sample
 
 FIELDS = ("item_id", "title", "category", "available", "url", "image")
 
@@ -49,7 +49,7 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None) -> Iter
     """The rows of a catalogue file.
 
     Args:
-        path: a table of any kind that `producers.inspection` knows.
+        path: a table of any kind that `producers.logs.inspection` knows.
         columns: field -> column, where the column has another name. Fields are item_id and, if there, title, category,
             available, url, image. Without any, a feed of `streams.catalogue.feeds` is known by its header.
 

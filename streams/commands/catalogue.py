@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producers.columns import parse_columns
+from producers.logs.columns import parse_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

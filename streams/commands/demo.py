@@ -70,7 +70,7 @@ def demo(no_broker: bool, state_dir: Path | None, speed: str, lines: int | None,
 
 def _count(state_dir: Path | None) -> None:
     """Count without a broker, and show what belongs together."""
-    from producers.columns import as_settings
+    from producers.logs.columns import as_settings
     from streams.engine.embedded import Embedded
     from streams.offline.replay import Progress, replay
     from streams.progress import ProgressDisplay

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from producers.columns import parse_columns
 from producers.errors import LogError
+from producers.logs.columns import parse_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from producers.inspection.profiles import Profile
+    from producers.logs.inspection.profiles import Profile
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -79,7 +79,7 @@ def format_settings(options: dict[str, Any]) -> tuple[dict[str, Any], Profile | 
     Raises:
         LogError: an option is not as it should be.
     """
-    from producers.inspection.profiles import load_profile
+    from producers.logs.inspection.profiles import load_profile
 
     columns = {field: (column,) for field, column in parse_columns(options["columns"]).items()}
     settings: dict[str, Any] = {

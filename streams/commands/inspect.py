@@ -15,7 +15,7 @@ from streams.commands.format_options import NAMES, format_options, format_settin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from producers.inspection.inspection import Inspection
+    from producers.logs.inspection.inspection import Inspection
 
 NO = 1
 PREVIEW_LINES = 20
@@ -47,7 +47,7 @@ def inspect(
       alsobought inspect orders.csv --write orders.toml
       alsobought replay orders.csv --profile orders.toml --state-dir state
     """
-    from producers.inspection.inspection import inspect as look
+    from producers.logs.inspection.inspection import inspect as look
 
     settings, profile = format_settings(options)
     found = [look(log, settings, profile) for log in logs]
@@ -104,7 +104,7 @@ def _preview(found: Inspection) -> list[dict[str, Any]]:
     """The first lines of the log as they would be counted."""
     from itertools import islice
 
-    from producers.inspection.preview import preview
+    from producers.logs.inspection.preview import preview
 
     assert found.log_format is not None
     return list(islice(preview(found.path, found.log_format), PREVIEW_LINES))

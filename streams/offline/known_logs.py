@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from producers.arrays import present
-from producers.chunks import Limit
 from producers.errors import LogError, Undecided
 from producers.fields import FieldReader
 from producers.log_format import LogFormat, with_settings
-from producers.logs import open_format, plain_format, same_log
-from producers.sorting import sort_log
-from producers.survey import Disorder, RowDigest, Survey, WrongEncoding, survey
+from producers.logs.chunks import Limit
+from producers.logs.reading import open_format, plain_format, same_log
+from producers.logs.sorting import sort_log
+from producers.logs.survey import Disorder, RowDigest, Survey, WrongEncoding, survey
 from producers.timestamps import LATEST_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from producers.inspection.profiles import Profile
+    from producers.logs.inspection.profiles import Profile
 
 MOST_CHECKPOINTS = 128
 FIRST_ROWS = 1000
@@ -325,7 +325,7 @@ def settle_format(
         LogError: it cannot be read.
         Undecided: only the user can tell how.
     """
-    from producers.inspection.inspection import inspect  # noqa: PLC0415 - plain logs do without
+    from producers.logs.inspection.inspection import inspect  # noqa: PLC0415 - plain logs do without
 
     plain = None if profile is not None else _plain(path, settings)
     if plain is not None:
@@ -422,8 +422,8 @@ def _encoding(path: Path, log_format: LogFormat) -> str:
     Raises:
         Undecided: only the user can tell.
     """
-    from producers.inspection.text import encoding_of  # noqa: PLC0415 - plain logs do without
-    from producers.sources import Source  # noqa: PLC0415
+    from producers.logs.inspection.text import encoding_of  # noqa: PLC0415 - plain logs do without
+    from producers.logs.sources import Source  # noqa: PLC0415
 
     with Source(path, log_format.compression, log_format.member).open() as stream:
         parts: list[bytes] = []

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from producers.errors import LogError
-from producers.logs import Log, open_log, reject_line
+from producers.logs.reading import Log, open_log, reject_line
 from producers.orders import DAY_MS, Rejection
 from streams.offline.known_logs import KnownLog, plan
 from streams.offline.windows import commits, whole_windows
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from producers.inspection.profiles import Profile
-    from producers.logs import LogBatch
+    from producers.logs.inspection.profiles import Profile
+    from producers.logs.reading import LogBatch
     from producers.orders import Orders
     from streams.engine.embedded import Embedded
     from streams.offline.known_logs import Planned

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from producers.logs import LogBatch
+    from producers.logs.reading import LogBatch
     from producers.orders import Orders
 
 WINDOW_ROWS = 2048

@@ -24,7 +24,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from producers.errors import LogError
 from producers.fields import FieldReader
-from producers.logs import open_log
+from producers.logs.reading import open_log
 from producers.orders import EARLIEST_MS, ERASE, LARGEST_ORDER_LINES, LARGEST_QUANTITY, LONGEST_ID_BYTES
 from producers.timestamps import LATEST_MS
 from producers.wire import OrderDecoder

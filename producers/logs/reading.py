@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from producers.chunks import Chunk, Content, Format, Limit, read_chunks
-from producers.csv_logs import CsvLog
 from producers.errors import LogError
 from producers.fields import FieldReader
-from producers.json_logs import JsonLinesLog
 from producers.log_format import LogFormat
+from producers.logs.chunks import Chunk, Content, Format, Limit, read_chunks
+from producers.logs.plain_csv import CsvLog
+from producers.logs.plain_json import JsonLinesLog
+from producers.logs.plain_parquet import ParquetLog
 from producers.orders import (
     LARGEST_ORDER_LINES,
     PURCHASE,
@@ -30,7 +31,6 @@ from producers.orders import (
     concatenated,
     too_many_lines,
 )
-from producers.parquet_logs import ParquetLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -180,7 +180,7 @@ def open_format(path: Path, log_format: LogFormat) -> Format:
                 return JsonLinesLog(path, log_format)
             if log_format.container == "csv" and _is_flat(log_format) and _is_plain_text(log_format):
                 return CsvLog(path, log_format)
-            from producers.table_logs import TableLog  # noqa: PLC0415 - it loads libraries that plain logs do not need
+            from producers.logs.table_log import TableLog  # noqa: PLC0415 - it loads libraries that plain logs do not need
 
             return TableLog(path, log_format)
     except OSError as error:

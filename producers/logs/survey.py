@@ -15,9 +15,9 @@ import xxhash
 from producers.arrays import present, texts
 from producers.errors import LogError
 from producers.fields import FieldReader
-from producers.json_logs import RECORD
 from producers.log_format import MISSING_TEXTS
-from producers.logs import open_format
+from producers.logs.plain_json import RECORD
+from producers.logs.reading import open_format
 from producers.orders import DAY_MS, EARLIEST_MS
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producers.arrays import Mask, Whole
-    from producers.chunks import Content, Format
     from producers.log_format import LogFormat
+    from producers.logs.chunks import Content, Format
 
 
 class RowDigest:

@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from producers.arrays import is_number, plain
-from producers.columns import find_columns
 from producers.log_format import MISSING_TEXTS
+from producers.logs.columns import find_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from producers.arrays import Whole
     from producers.log_format import LogFormat
-    from producers.tables import TableBatch
+    from producers.logs.tables.table import TableBatch
 
 MIDNIGHT = r"[T ]00:00(?::00(?:\.0+)?)?$"
 """Behind a day that a spreadsheet gives as a time."""

@@ -54,7 +54,7 @@ def load_profile(name: str) -> Profile:
 @cache
 def profiles() -> dict[str, Profile]:
     """The profiles that come along, by name."""
-    directory = resources.files("producers.inspection") / "profiles"
+    directory = resources.files("producers.logs.inspection") / "profiles"
     files = sorted((file for file in directory.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     return {name: _profile(name, file.read_text()) for file in files if (name := file.name.removesuffix(".toml"))}
 

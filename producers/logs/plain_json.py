@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from producers.blocks import TextFile
-from producers.chunks import Content, damaged
-from producers.columns import find_columns
+from producers.logs.blocks import TextFile
+from producers.logs.chunks import Content, damaged
+from producers.logs.columns import find_columns
 from producers.wire import OrderDecoder
 
 if TYPE_CHECKING:

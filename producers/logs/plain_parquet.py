@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from producers.arrays import plain
-from producers.chunks import Content, damaged
-from producers.columns import columns_of
-from producers.lines import check_type, read_lines
+from producers.logs.chunks import Content, damaged
+from producers.logs.columns import columns_of
+from producers.logs.lines import check_type, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from producers.errors import LogError, Undecided
-from producers.sources import READ_ERRORS, Source
+from producers.logs.sources import READ_ERRORS, Source
 
 if TYPE_CHECKING:
     from pathlib import Path

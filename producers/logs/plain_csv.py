@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from producers.blocks import LONGEST_LINE_BYTES, TextFile
-from producers.chunks import Content, damaged
-from producers.columns import columns_of
 from producers.errors import LogError, OrderError
 from producers.fields import FieldReader
-from producers.lines import read_lines
+from producers.logs.blocks import LONGEST_LINE_BYTES, TextFile
+from producers.logs.chunks import Content, damaged
+from producers.logs.columns import columns_of
+from producers.logs.lines import read_lines
 from producers.orders import Orders, Rejection
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from producers.arrays import plain
-from producers.chunks import Content
-from producers.lines import read_lines
-from producers.shaping import Shaper
-from producers.tables import open_table
+from producers.logs.chunks import Content
+from producers.logs.lines import read_lines
+from producers.logs.shaping import Shaper
+from producers.logs.tables.opening import open_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

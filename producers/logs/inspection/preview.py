@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from producers.chunks import read_chunks
 from producers.fields import FieldReader
+from producers.logs.chunks import read_chunks
+from producers.logs.table_log import TableLog
 from producers.orders import RETURN
-from producers.table_logs import TableLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 from producers.arrays import texts
 from producers.errors import LogError
 from producers.fields import FieldReader
-from producers.json_logs import RECORD
 from producers.log_format import LogFormat, with_settings
-from producers.logs import open_format
+from producers.logs.plain_json import RECORD
+from producers.logs.reading import open_format
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from producers.arrays import Whole
-    from producers.chunks import Content, Format
+    from producers.logs.chunks import Content, Format
 
 ROWS_AT_ONCE = 1_000_000
 _SAMPLED = 64

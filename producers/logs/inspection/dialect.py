@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from producers.columns import FIELDS, OTHER_NAMES
+from producers.logs.columns import FIELDS, OTHER_NAMES
+from producers.logs.tables.delimited_table import split
 from producers.notations import notations_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 SEPARATORS = (",", ";", "\t", "|", "::", "\x01", "\x1f", "^", "~")
 MOST_LINES = 2000
@@ -114,41 +114,6 @@ def settle_dialect(
     wanted = width - 1 if trailing else width
     rows = [row[:wanted] for row in rows if len(row) == width]
     return Dialect(separator, quote, escape, head, header, tuple(names), comment, tuple(footers), trailing, rows, said)
-
-
-def split(lines: Iterable[str], separator: str, quote: str, escape: str) -> Iterable[list[str]]:
-    r"""The fields of lines.
-
-    >>> list(split(['a::"b', 'c"::d'], "::", '"', "")), list(split([r'a|"b\"c"'], "|", '"', "\\"))
-    ([['a', 'b\nc', 'd']], [['a', 'b"c']])
-    """
-    single, change = one_character(separator)
-    reader = csv.reader(
-        ((line.replace(*change) if change[0] else line) + "\n" for line in lines),
-        delimiter=single,
-        quotechar=quote or None,
-        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-        escapechar=escape or None,
-        doublequote=not escape,
-    )
-    while True:
-        try:
-            yield next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            continue
-
-
-def one_character(separator: str) -> tuple[str, tuple[str, str]]:
-    r"""A separator of one character in place of one of any length, and what to replace in lines for it by what.
-
-    >>> one_character("::"), one_character(", "), one_character(";")
-    (('\x1f', ('::', '\x1f')), (',', (', "', ',"')), (';', ('', '')))
-    """
-    if len(separator) == 2 and separator[1] == " ":
-        return separator[0], (f'{separator}"', f'{separator[0]}"')
-    return (separator, ("", "")) if len(separator) == 1 else ("\x1f", (separator, "\x1f"))
 
 
 def _comment(lines: Sequence[str]) -> str:

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from producers.columns import FIELDS, REQUIRED
 from producers.log_format import MISSING_TEXTS, PURCHASE_TEXTS, RETURN_TEXTS
+from producers.logs.columns import FIELDS, REQUIRED
 from producers.notations import notations_of
 
 if TYPE_CHECKING:
