@@ -130,8 +130,8 @@ def _send(
     logs: tuple[Path, ...], broker: str, options: dict[str, Any], rejects: Path, speed: str, topic_prefix: str
 ) -> None:
     """Send logs to Kafka."""
+    from producers.logs.settling import settle_and_check
     from streams.commands.kafka import replay_to_kafka
-    from streams.offline.known_logs import settle_and_check
     from streams.offline.replay import write_rejections
     from streams.progress import ProgressDisplay
 
