@@ -328,6 +328,8 @@ def test_a_wrong_token_is_401(shop: Shop, header: str | None) -> None:
         refused(response, 401, "Authorization")
         assert "Bearer" in response.headers["WWW-Authenticate"]
         assert TOKEN not in response.body.decode()
+    right = ask(shop, "/customers/nobody", "DELETE", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert right.status == 404, "and the failures are forgotten"
 
 
 def test_an_order_is_counted_and_an_erasure_leaves_no_trace(shop: Shop) -> None:

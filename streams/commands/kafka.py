@@ -17,6 +17,12 @@ from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
 from state.errors import SnapshotFailed, StateError, StateLocked
 from state.snapshots import snapshot_directory
+from streams.commands.serving_options import (
+    admin_option,
+    admin_token_option,
+    advertise_option,
+    allow_host_option,
+)
 from streams.engine.scores import DEFAULT_SCORE, SCORES
 from streams.workers.kafka.errors import WorkerError
 from streams.workers.kafka.topics import Partitions, Topics, create_topics
@@ -38,9 +44,6 @@ _generation = click.option(
 )
 _prefix = click.option("--topic-prefix", default="", help="Prefix of every topic and group name.")
 _timeout = click.option("--broker-timeout", default=30.0, metavar="SECONDS", help="How long to wait for a broker.")
-_admin_token = click.option(
-    "--admin-token", metavar="TOKEN", help="Required by requests that write; better set as ALSOBOUGHT_ADMIN_TOKEN."
-)
 _state_dir = click.option(
     "--state-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory of the state."
 )
@@ -87,11 +90,10 @@ def topics(
 @_generation
 @click.option("--stages", default=",".join(STAGES), help="Which stages run here: ingest, tally, or both.")
 @click.option("--pair-window", default=100, help="Pair items at most this many first purchases apart; 0: always.")
-@click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="Address of the worker's web server.")
-@click.option(
-    "--advertise", metavar="HOST:PORT", help="Where other workers reach it.  [default: --admin, or the host's name]"
-)
-@_admin_token
+@admin_option
+@advertise_option
+@allow_host_option
+@admin_token_option
 @click.option(
     "--restore-from",
     type=click.Path(exists=True, path_type=Path),
@@ -258,7 +260,7 @@ def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float
 @click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory to write it to.")
 @_generation
 @click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="Web server of the worker, if it runs.")
-@_admin_token
+@admin_token_option
 def snapshot(state_dir: Path, to: Path, generation: str, admin: str, admin_token: str | None) -> None:
     """Write a snapshot of a worker's state.
 

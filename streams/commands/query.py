@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from streams.commands.serving_options import admin_option, allow_host_option, listening_address
 from streams.endpoint.requests import BestsellersRequest, parameters_of
 from streams.recommendations.request import RecommendationRequest
 
@@ -270,22 +271,21 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory of the counted state.",
 )
-@click.option("--admin", default="127.0.0.1:6066", show_default=True, metavar="HOST:PORT", help="Where to listen.")
-def serve(state_dir: Path, admin: str) -> None:
+@admin_option
+@allow_host_option
+def serve(state_dir: Path, admin: str, hosts: tuple[str, ...]) -> None:
     """Serve a stopped state without Kafka: the admin endpoint and its page, read-only.
 
     \b
       alsobought serve --state-dir state
+      alsobought serve --state-dir state --admin 0.0.0.0:6066 --allow-host shop.example
     """
     from streams.endpoint.serving import CannotListen, serve_state
     from streams.engine.embedded import open_to_read
 
-    host, _, port = admin.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise click.BadParameter(f"'{admin}' is not HOST:PORT, as in 127.0.0.1:6066", param_hint="--admin")
     embedded = open_to_read(state_dir)
     try:
-        asyncio.run(serve_state(embedded, state_dir, host.strip("[]"), int(port), click.echo))
+        asyncio.run(serve_state(embedded, state_dir, listening_address(admin), hosts, click.echo))
     except CannotListen as error:
         raise _InputError(str(error)) from error
     except KeyboardInterrupt:

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from streams.endpoint.answers import FORWARDED_BY, AnswerError, NotKnown, NotReady, NotWritable, forwarded
-from streams.endpoint.handlers import AdminSettings, RequestContext, check_token
+from streams.endpoint.answers import (
+    FORWARDED_BY,
+    READS_ONLY,
+    AnswerError,
+    NotKnown,
+    NotReady,
+    NotWritable,
+    forwarded,
+)
+from streams.endpoint.handlers import AdminSettings, RequestContext
+from streams.endpoint.hosts import AllowedHosts
 from streams.endpoint.metrics import Metrics
 from streams.endpoint.openapi import describe
 from streams.endpoint.parameters import check_path_part, read_query
 from streams.endpoint.problems import Problem
 from streams.endpoint.routes import ROUTES
+from streams.endpoint.tokens import TokenGuard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
     from streams.endpoint.routes import Route
 
     Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+    Middleware = Callable[[web.Request, Handle], Awaitable[web.StreamResponse]]
 
 logger = logging.getLogger(__name__)
 _STATUSES: dict[type[AnswerError], HTTPStatus] = {
@@ -43,8 +54,11 @@ def make_app(answers: Answers, settings: AdminSettings = AdminSettings()) -> web
 
 
 def application_options(settings: AdminSettings) -> dict[str, Any]:
-    """Arguments for an application that serves the endpoint: it answers unroutable requests with problem documents."""
-    return {"middlewares": [_explain], "client_max_size": settings.largest_body_bytes}
+    """Arguments for an application that serves the endpoint.
+
+    It refuses requests that name another host, and answers unroutable requests with problem documents.
+    """
+    return {"middlewares": [_known_by(settings.hosts), _explain], "client_max_size": settings.largest_body_bytes}
 
 
 def add_routes(
@@ -60,9 +74,10 @@ def add_routes(
     """
     metrics = Metrics(answers.status)
     description = msgspec.json.encode(describe(routes, settings.version))
+    tokens = TokenGuard(settings.token)
 
     def handle(route: Route) -> Handle:
-        return _handle(route, answers, settings, metrics, description)
+        return _handle(route, answers, settings, metrics, description, tokens)
 
     app.router.add_routes([web.route(route.method, route.path, handle(route)) for route in routes])
 
@@ -72,7 +87,9 @@ def add_routes(
     app.on_shutdown.append(close_watchers)
 
 
-def _handle(route: Route, answers: Answers, settings: AdminSettings, metrics: Metrics, description: bytes) -> Handle:
+def _handle(
+    route: Route, answers: Answers, settings: AdminSettings, metrics: Metrics, description: bytes, tokens: TokenGuard
+) -> Handle:
     """The aiohttp handler of a route: reads the request, calls the handler, answers errors, measures the latency."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -82,7 +99,7 @@ def _handle(route: Route, answers: Answers, settings: AdminSettings, metrics: Me
             query = _read_request(route, request)
             context = RequestContext(request, query, answers, settings, metrics, description)
             if route.guarded:
-                check_token(context)
+                _check_may_write(request, answers, tokens)
             response = await route.handler(context)
         except Exception as error:  # noqa: BLE001 - aiohttp would answer it with HTML
             response = _problem(error, request).response(request.path[:1024])
@@ -92,6 +109,13 @@ def _handle(route: Route, answers: Answers, settings: AdminSettings, metrics: Me
         return response
 
     return handle
+
+
+def _check_may_write(request: web.Request, answers: Answers, tokens: TokenGuard) -> None:
+    """Raises NotWritable if this process only reads, or Problem unless the request has the token."""
+    if not answers.writable:
+        raise NotWritable(READS_ONLY)
+    tokens.check(request)
 
 
 def _read_request(route: Route, request: web.Request) -> msgspec.Struct | None:
@@ -124,6 +148,23 @@ def _problem(error: Exception, request: web.Request) -> Problem:
         return Problem(HTTPStatus(error.status), hint, allow)
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a bug; the worker's log has the details")
+
+
+def _known_by(hosts: Sequence[str]) -> Middleware:
+    """Refuse requests that name another host."""
+    allowed = AllowedHosts(hosts)
+
+    @web.middleware
+    async def check_host(request: web.Request, handler: Handle) -> web.StreamResponse:
+        try:
+            allowed.check(request)
+        except Problem as problem:
+            response = problem.response(request.path[:1024])
+            response.headers.update(_HEADERS)
+            return response
+        return await handler(request)
+
+    return check_host
 
 
 @web.middleware

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,9 +13,9 @@ from aiohttp import web
 from producers.fields import FieldReader
 from producers.orders import DAY_MS
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
-from streams.endpoint.answers import READS_ONLY, NotWritable
 from streams.endpoint.metrics import METRICS_TYPE
 from streams.endpoint.problems import Problem
+from streams.endpoint.tokens import check_usable
 from streams.engine.documents import timestamp_text
 from streams.quality.rates import quality_entries
 from streams.recommendations.request import RecommendationRequest
@@ -40,13 +39,21 @@ class AdminSettings:
 
     Attributes:
         token: bearer token that DELETE, POST /orders and POST /snapshot require; None rejects them.
+        hosts: names or IP addresses that requests may call this process by, besides localhost and the address reached.
         largest_body_bytes: larger bodies are rejected.
         version: version of this software.
+
+    Raises:
+        ValueError: the token is empty, or no request can send it.
     """
 
     token: str | None = field(default=None, repr=False)
+    hosts: tuple[str, ...] = ()
     largest_body_bytes: int = 1 << 20
     version: str = "0"
+
+    def __post_init__(self) -> None:
+        check_usable(self.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,26 +228,3 @@ async def read_body(context: RequestContext) -> bytes:
         if len(body) > limit:
             raise web.HTTPRequestEntityTooLarge(limit, len(body))
     return bytes(body)
-
-
-def check_token(context: RequestContext) -> None:
-    """Check the token in constant time.
-
-    Raises:
-        NotWritable: this process is read-only.
-        Problem: the token is missing or wrong, or this process has none.
-    """
-    if not context.answers.writable:
-        raise NotWritable(READS_ONLY)
-    if context.settings.token is None:
-        raise Problem(
-            HTTPStatus.FORBIDDEN, "this process was started without --admin-token, which this request requires"
-        )
-    scheme, _, token = context.request.headers.get("Authorization", "").partition(" ")
-    right = hmac.compare_digest(token.strip().encode(errors="surrogateescape"), context.settings.token.encode())
-    if scheme.lower() != "bearer" or not right:
-        raise Problem(
-            HTTPStatus.UNAUTHORIZED,
-            "this request requires the header Authorization: Bearer TOKEN, with the worker's --admin-token",
-            {"WWW-Authenticate": 'Bearer realm="alsobought"'},
-        )

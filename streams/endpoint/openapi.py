@@ -25,6 +25,8 @@ _PROBLEMS = {
     409: "This process is read-only.",
     413: "The body is too large.",
     415: "The body is not JSON.",
+    421: "The Host header names another server.",
+    429: "Too many wrong tokens came from this client: Retry-After says when the next is checked.",
     503: "No worker can answer at the moment.",
 }
 
@@ -60,7 +62,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "responses": {str(route.status): _answer(route)},
     }
-    for status in route.problems:
+    for status in sorted({*route.problems, 421, *([429] if route.guarded else [])}):
         operation["responses"][str(status)] = {
             "description": _PROBLEMS[status],
             "content": {"application/problem+json": {"schema": _reference(ProblemDocument)}},

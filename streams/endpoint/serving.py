@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from streams.endpoint.addresses import HostPort
     from streams.endpoint.answers import Answers
     from streams.engine.embedded import Embedded
 
@@ -35,19 +36,22 @@ class CannotListen(Exception):
     """The address is in use, or does not belong to this machine."""
 
 
-async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int, say: Callable[[str], object]) -> None:
+async def serve_state(
+    embedded: Embedded, state_dir: Path, at: HostPort, hosts: tuple[str, ...], say: Callable[[str], object]
+) -> None:
     """Serve a state until SIGINT or SIGTERM.
 
     Args:
         embedded: the state, open for reading.
         state_dir: its directory; changes of its catalogue are followed.
-        host: where to listen.
-        port: where to listen; 0: any free port.
+        at: where to listen; port 0: any free port.
+        hosts: names that requests may call it by, besides those of `at`.
         say: prints the address.
 
     Raises:
         CannotListen: the address is in use, or does not belong to this machine.
     """
+    host, port = at
     catalogue = Catalogue()
     stored = StoredCatalogue(state_dir, catalogue)
     stored.refresh()
@@ -56,7 +60,7 @@ async def serve_state(embedded: Embedded, state_dir: Path, host: str, port: int,
     await answers.recommendations(RecommendationRequest(basket=tuple(embedded.counts[0].names.every[:1])))
     await answers.search("a", 1)
     gc.freeze()  # ids and titles are permanent: a collection that scans them pauses answers for 50 ms
-    runner = await listen(answers, AdminSettings(version=software_version()), host, port)
+    runner = await listen(answers, AdminSettings(hosts=(host, *hosts), version=software_version()), host, port)
     following = asyncio.create_task(_follow(stored))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -36,6 +36,7 @@ class WorkerSettings:
         broker_timeout_s: how long to wait for a broker at the start.
         admin: host:port of the worker's web server.
         advertise: host:port at which other workers reach it; None: that of `admin`.
+        hosts: names by which requests may call the web server, besides those of its own.
         admin_token: required by requests that write; None: they are refused.
         fencing: whether to write in transactions, which fence previous owners. Without them, for brokers that
             have none, there must be only one worker.
@@ -62,6 +63,7 @@ class WorkerSettings:
     broker_timeout_s: float = 30.0
     admin: str = "127.0.0.1:6066"
     advertise: str | None = None
+    hosts: tuple[str, ...] = ()
     admin_token: str | None = field(default=None, repr=False)
     fencing: bool = True
     restore_from: Path | None = None

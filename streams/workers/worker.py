@@ -114,7 +114,7 @@ class Worker:
         self._tally = Tally(settings, directory, counting) if "tally" in settings.stages else None
         self._catalogue = Catalogue()
         self._memberships = {stage: Membership() for stage in STAGES}
-        admin = AdminSettings(token=settings.admin_token, version=software_version())
+        admin = AdminSettings(settings.admin_token, _own_names(settings), version=software_version())
         self.app = _faust_app(settings, application_options(admin))
         self._web = self.app.web = _AdminWeb(self.app)
         # services start in this order, each after the one before it
@@ -170,6 +170,12 @@ class Worker:
         if settings.fencing:
             return GroupOwners(settings.broker, {stage: settings.topics.group(stage) for stage in STAGES})
         return SoleOwner(settings.advertised, self._partitions.purchases, self._partitions.items)
+
+
+def _own_names(settings: WorkerSettings) -> tuple[str, ...]:
+    """Names by which requests may call a worker: where it listens, where others reach it, and those it was given."""
+    advertised = settings.advertised.rpartition(":")[0]
+    return (settings.admin_address[0], advertised, *settings.hosts)
 
 
 class _ServicesOnly(BootStrategy):
