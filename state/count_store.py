@@ -123,7 +123,7 @@ class CountStore(Store):
         self.settings = settings
         self._owns = owns
         super().__init__(path, read_only=read_only)
-        check_settings(self._rocks, KIND, settings)
+        self._settings_stored = check_settings(self._rocks, KIND, settings)
         self.names = Names()
         self.owned = np.zeros(1024, np.bool_)
         self.popularity = PopularityTable()
@@ -245,8 +245,9 @@ class CountStore(Store):
             changes: one for each record; items are numbered by `numbers_of`.
         """
         batch = WriteBatch(raw_mode=True)
-        if self.journal.commit == 0:
+        if not self._settings_stored:
             put_settings(batch, KIND, self.settings)
+            self._settings_stored = True
         joined = join_records(records)
         too_many = sum(change.most_keys for change in changes) > _MOST_KEYS
         if too_many:

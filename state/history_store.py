@@ -58,7 +58,7 @@ class HistoryStore(Store):
     def __init__(self, path: Path, settings: CountingSettings, *, read_only: bool = False) -> None:
         self.settings = settings
         super().__init__(path, read_only=read_only)
-        check_settings(self._rocks, KIND, settings)
+        self._settings_stored = check_settings(self._rocks, KIND, settings)
         self.table = HistoryTable()
         self.customers = Names()
         self.items = Names()
@@ -159,8 +159,9 @@ class HistoryStore(Store):
             The commit's number, which identifies its deltas in the outbox.
         """
         batch = WriteBatch(raw_mode=True)
-        if self.journal.commit == 0:
+        if not self._settings_stored:
             put_settings(batch, KIND, self.settings)
+            self._settings_stored = True
         due_slices = self.journal.begin(batch, record, lines)
         for number in range(self._stored_customers, len(self.customers)):
             batch.put(_NUMBER.pack(b"n", number), self.customers.text(number).encode())

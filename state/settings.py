@@ -6,13 +6,30 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from state.directory import HISTORIES
 from state.errors import SettingsMismatch, StateDamaged
 
 if TYPE_CHECKING:
     from state.rocks import Rocks, WriteBatch
 
-FORMAT = 1
+FORMAT = 2
+"""Of states written from now on. Versions that know format 1 only would count the logs of such a state again."""
+_READABLE = (1, FORMAT)
+RULES = 2
+"""Version of the rules of validation: of everything that decides what a record of a log or a topic counts as.
+
+They are `producers.fields`, `producers.timestamps`, `producers.wire`, `producers.logs.lines` (which values are valid,
+which mean the same id or time, what becomes of a record of which a line is invalid), the grouping of lines into orders
+in `producers.logs.reading`, the limits in `producers.orders`, and `streams.engine.histories` (which lines are
+duplicates, what a return takes). Raise it with any change of these by which some record would count as something
+else: two versions in one state give counts that no log gives. `tests/test_rules.py` notices such changes.
+
+1: of states that keep no version. 2: a bad line of a record is rejected alone; more texts mean
+a missing value; ids and quantities lose what Excel wraps them in; a fraction is one piece; 10,000 lines an order.
+"""
+_FIRST_RULES, _RULES_WITH_DOCUMENTS = 1, 2
 _KEY = b"msettings"
+_LOG = b"l"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,29 +40,47 @@ class CountingSettings:
         pair_window: two items of a customer are a pair if their first purchases are at most this far apart, counted in
             first purchases of the customer; 0: always.
         item_partitions: number of partitions that the items are divided into.
+        rules: version of the rules of validation.
     """
 
     pair_window: int = 100
     item_partitions: int = 1
+    rules: int = RULES
 
 
-def check_settings(rocks: Rocks, kind: str, settings: CountingSettings) -> None:
-    """Check that a store of a `kind` was written with these settings and in this format; a new store passes.
+def check_settings(rocks: Rocks, kind: str, settings: CountingSettings) -> bool:
+    """Check that a store of a `kind` was written with these settings and in a known format; a new store passes.
+
+    Returns:
+        Whether the store has a record of all of them; otherwise its next commit writes one.
 
     Raises:
         SettingsMismatch: it was written with others; the message names both.
     """
     stored = rocks.get(_KEY)
     if stored is None:
-        return
-    found = _found(rocks, stored)
-    expected = {"format": FORMAT, "kind": kind, **asdict(settings)}
-    for name, value in expected.items():
-        if found.get(name) != value:
-            raise SettingsMismatch(
-                f"{rocks.path} was written with {name.replace('_', ' ')} {found.get(name)}, this run has {value}: "
-                "set it back, or replay the log into a new --state-dir"
-            )
+        return False
+    found = {"rules": settings.rules} | _found(rocks, stored)
+    for name, value in {"kind": kind, **asdict(settings)}.items():
+        if found.get(name) == value:
+            continue
+        if name == "rules":
+            raise SettingsMismatch(_other_rules(rocks, found[name], value))
+        raise SettingsMismatch(
+            f"{rocks.path} was written with {name.replace('_', ' ')} {found.get(name)}, this run has {value}: "
+            "set it back, or replay the log into a new --state-dir"
+        )
+    return bool(found["format"] == FORMAT)
+
+
+def _other_rules(rocks: Rocks, found: int, rules: int) -> str:
+    state = rocks.path.parent
+    return (
+        f"{state} was counted by validation rules {found}, this version of alsobought counts by rules {rules}: "
+        "together they would give counts that no log gives. Count the logs into another directory: alsobought replay "
+        f"LOG... --state-dir {state}-rules-{rules}; or give all workers another generation: --generation "
+        f"{state.name}-rules-{rules}. Queries, exports and erasures go on working with what is there"
+    )
 
 
 def put_settings(batch: WriteBatch, kind: str, settings: CountingSettings) -> None:
@@ -54,32 +89,37 @@ def put_settings(batch: WriteBatch, kind: str, settings: CountingSettings) -> No
 
 
 def stored_settings(rocks: Rocks) -> CountingSettings | None:
-    """The settings that a state was written with, or None if it is new."""
+    """The settings that the histories of a state were written with, or None if it is new."""
     stored = rocks.get(_KEY)
     if stored is None:
         return None
     found = _found(rocks, stored)
-    return CountingSettings(pair_window=found["pair_window"], item_partitions=found["item_partitions"])
+    return CountingSettings(found["pair_window"], found["item_partitions"], found.get("rules", RULES))
 
 
 def _found(rocks: Rocks, stored: bytes) -> dict[str, Any]:
     """The format, kind and settings of a stored record.
+
+    Format 1 has no rules. Histories that keep documents about their logs have those of today, other histories the
+    first; counts follow the deltas that they are given, and are not asked.
 
     Raises:
         SettingsMismatch: the state is of another format.
         StateDamaged: the record is not one of settings.
     """
     try:
-        found = json.loads(stored)
+        found = dict(json.loads(stored))
         written = found["format"]
     except (ValueError, KeyError, TypeError):
         raise StateDamaged(
             f"{rocks.path} is damaged: {stored[:80]!r} is not a record of settings; "
             "restore a snapshot, or delete it and replay"
         ) from None
-    if written != FORMAT:
+    if written not in _READABLE:
         raise SettingsMismatch(
             f"{rocks.path} was written in format {written}, this version of alsobought reads format {FORMAT}: "
             "use the version that wrote it, or replay the log into a new --state-dir"
         )
-    return dict(found)
+    if written == 1 and found.get("kind") == HISTORIES:
+        found["rules"] = _RULES_WITH_DOCUMENTS if next(rocks.scan(_LOG), None) is not None else _FIRST_RULES
+    return found
