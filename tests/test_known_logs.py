@@ -221,28 +221,6 @@ def test_events_are_purchases_only_if_somebody_says_so(tmp_path: Path) -> None:
     assert "15 lines skipped" in out
 
 
-def test_a_state_written_before_goes_on_where_it_stands(tmp_path: Path) -> None:
-    """It knows its logs by their first MiB."""
-    import hashlib  # noqa: PLC0415
-
-    from producers.logs.reading import open_log  # noqa: PLC0415
-    from state.settings import CountingSettings  # noqa: PLC0415
-    from streams.engine.embedded import Embedded  # noqa: PLC0415
-
-    path = write(tmp_path / "orders.csv", lines("ann", "bob"))
-    embedded = Embedded(tmp_path / "state", CountingSettings())
-    embedded.histories.sources[f"{hashlib.sha256(path.read_bytes()).hexdigest()}:{path.stat().st_size}"] = 2
-    for batch in open_log(path):
-        embedded.count(batch.orders, batch.end)
-    embedded.close()
-
-    write(path, lines("ann", "bob") + lines("cy", day=3))
-
-    assert "1 lines read" in output_of("replay", path, "--state-dir", tmp_path / "state")
-    write(path, lines("ann", "Bob") + lines("cy", day=3))
-    assert "has changed" in refused("replay", path, "--state-dir", tmp_path / "state")
-
-
 def test_of_a_record_with_several_returns_the_one_not_held_is_kept(tmp_path: Path) -> None:
     """All lines of a record share its position; the first of them was once kept in place of the refused one."""
     log, state = tmp_path / "orders.jsonl", tmp_path / "state"
@@ -255,3 +233,70 @@ def test_of_a_record_with_several_returns_the_one_not_held_is_kept(tmp_path: Pat
 
     (rejected,) = map(json.loads, (state / "rejected.jsonl").read_text().splitlines())
     assert json.loads(rejected["record"])["item_id"] == "rye"
+
+
+def exported(path: Path, first: int, last: int, orders: bool) -> Path:
+    """An export of the days from the first to the last: a line of another customer each day."""
+    rows = [f"c{day},tea,2024-03-{day:02}" + (f",{day}" if orders else "") for day in range(first, last + 1)]
+    path.write_text(HEAD.strip() + (",order_id" if orders else "") + "\n" + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+def test_an_export_of_the_last_days_made_again_is_not_counted_as_another_log(tmp_path: Path) -> None:
+    """Its first line is gone each night; all others were counted twice, with a note at most."""
+    path = exported(tmp_path / "last_nine_days.csv", 1, 9, orders=False)
+    output_of("replay", path, "--state-dir", tmp_path / "state")
+
+    exported(path, 2, 10, orders=False)
+    message = refused("replay", path, "--state-dir", tmp_path / "state")
+
+    assert (
+        "begins with another line than what was counted of it, and has times from 2024-03-02 to 2024-03-09" in message
+    )
+    assert "add --another-log" in message
+    assert counted(tmp_path / "state") == 9
+    exported(path, 10, 10, orders=False)
+    assert "1 lines read" in output_of("replay", path, "--state-dir", tmp_path / "state"), "only what is new"
+
+
+def test_a_file_that_is_written_anew_each_day_is_another_log_each_day(tmp_path: Path) -> None:
+    path = exported(tmp_path / "today.csv", 1, 1, orders=False)
+    for day in range(1, 4):
+        exported(path, day, day, orders=False)
+        assert called("replay", path, "--state-dir", tmp_path / "state").stderr.count("note:") == 0
+
+    assert counted(tmp_path / "state") == 3
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_exports_that_overlap_are_warned_of_by_what_becomes_of_their_lines(tmp_path: Path, at_once: bool) -> None:
+    """With order ids most repetitions are noticed, without them none."""
+    for orders, what in (
+        (True, "is recognised by its order id while it is among the last 64"),
+        (False, "counted twice"),
+    ):
+        nights = [exported(tmp_path / f"{orders}{first}.csv", first, first + 8, orders) for first in (1, 3)]
+        state = tmp_path / f"state{orders}"
+        if at_once:
+            result = called("replay", *nights, "--state-dir", state)
+        else:
+            assert "note:" not in called("replay", nights[0], "--state-dir", state).stderr
+            result = called("replay", nights[1], "--state-dir", state)
+
+        notes = [line for line in result.stderr.splitlines() if line.startswith("note:")]
+        assert len(notes) == 1
+        assert "has times from 2024-03-03 to 2024-03-09 in common with what is counted" in notes[0]
+        assert what in notes[0]
+        document = json.loads(output_of("related", "tea", "--state-dir", state, "--json"))
+        assert document["as_of"]["lines"] == 18
+        history = json.loads(output_of("customer", "c4", "--state-dir", state, "--json"))["history"]
+        assert history[0]["purchases"] == (1 if orders else 2)
+
+
+def test_a_log_that_is_older_than_what_is_counted_is_told(tmp_path: Path) -> None:
+    newer, older = exported(tmp_path / "b.csv", 5, 9, orders=False), exported(tmp_path / "a.csv", 1, 3, orders=False)
+    output_of("replay", newer, "--state-dir", tmp_path / "state")
+
+    note = called("replay", older, "--state-dir", tmp_path / "state").stderr
+
+    assert "ends at 2024-03-03, before the end of what is counted (2024-03-09)" in note

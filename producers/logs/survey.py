@@ -108,6 +108,7 @@ class Survey:
         digests: of the first so many rows, for the numbers asked for that the log has.
         oldest_ms, newest_ms: first and last time, milliseconds since 1970 UTC; None if there is none.
         unfinished: whether a last line may not be whole yet.
+        order_ids: whether any row has an order id.
         number_columns: fields of ids of which every value is a whole number, and some are written as floats (17.0).
         first_texts: of the other such fields, where the first value stands that is no whole number.
     """
@@ -117,6 +118,7 @@ class Survey:
     oldest_ms: int | None = None
     newest_ms: int | None = None
     unfinished: bool = False
+    order_ids: bool = False
     number_columns: tuple[str, ...] = ()
     first_texts: dict[str, int] = field(default_factory=dict)
 
@@ -158,6 +160,7 @@ def survey(
                 _check_text(path, log, content)
             times.look_at(content)
             columns = _ids_of_records(content, log_format) if RECORD in content.columns else content.columns
+            found.order_ids = found.order_ids or ("order_id" in columns and bool(present(columns["order_id"]).any()))
             for field_name, column in columns.items():
                 if field_name in numbers:
                     numbers[field_name].look_at(column, content)

@@ -17,15 +17,17 @@ import msgspec
 from producers.errors import LogError
 from producers.log_format import LogFormat, with_settings
 from producers.logs.chunks import Limit
-from producers.logs.reading import open_format, same_log
+from producers.logs.reading import open_format
 from producers.logs.settling import look_at_all, settle_format
 from producers.logs.sorting import sort_log
 from producers.logs.survey import Disorder, RowDigest, Survey, survey
+from streams.offline.overlaps import check_not_repeated, overlap_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from producers.logs.inspection.profiles import Profile
+    from streams.offline.overlaps import Span
 
 MOST_CHECKPOINTS = 128
 
@@ -56,6 +58,11 @@ class KnownLog(msgspec.Struct):
     oldest_ms: int | None = None
     newest_ms: int | None = None
 
+    @property
+    def span(self) -> Span | None:
+        """Its first and its last time."""
+        return None if self.oldest_ms is None or self.newest_ms is None else (self.oldest_ms, self.newest_ms)
+
 
 class LogChanged(LogError):
     """A log is no longer what was counted of it."""
@@ -73,12 +80,13 @@ class Planned:
         source_format: how that is read.
         known: what the state keeps about it, up to date but for the rows to be counted.
         digest: of the rows counted before.
-        legacy: the name by which a state written before knew the log; "" if none.
         assumed: what was found and differs from a plain log, a sentence each.
         warnings: what a person should know.
         unfinished: whether a last line may not be whole yet.
         unchanged: whether nothing has been added since it was counted.
         first: digest of its first row.
+        is_new: whether nothing of it was counted before.
+        order_ids: whether it has any.
     """
 
     path: Path
@@ -88,16 +96,22 @@ class Planned:
     source_format: LogFormat
     known: KnownLog
     digest: RowDigest
-    legacy: str = ""
     assumed: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unfinished: bool = False
     unchanged: bool = False
     first: str = ""
+    is_new: bool = False
+    order_ids: bool = False
 
     def limits(self) -> list[Limit]:
         """How late an order of each row can be."""
         return [Limit(rows, latest_ms) for rows, latest_ms in self.known.limits]
+
+    def warn_of_overlap(self, known: Iterable[KnownLog]) -> None:
+        """Add what a person should know if the log's times are not behind those of other logs."""
+        warning = overlap_warning(self.path, self.known.span, _spans(known), order_ids=self.order_ids)
+        self.warnings += [warning] if warning else []
 
     def advance(self, digest: RowDigest) -> None:
         """Record that the log is counted up to the rows of a digest."""
@@ -114,7 +128,6 @@ def plan(
     path: Path,
     settings: Mapping[str, Any],
     logs: Mapping[str, bytes],
-    sources: Mapping[str, int],
     latest_ms: int,
     scratch: Path,
     *,
@@ -127,7 +140,6 @@ def plan(
         path: the file.
         settings: attributes of its format that the user has named.
         logs: what the state keeps about the logs it has counted, by name.
-        sources: the same of states written before: "digest:length" of a log's first bytes -> rows counted.
         latest_ms: how late an order can be, if the log's rows have not been seen before.
         scratch: where a sorted copy is written, if one is needed.
         profile: a profile that the file is read by.
@@ -159,34 +171,27 @@ def plan(
         if planned is not None:
             return _looked_at(planned, stat.st_size, stat.st_mtime_ns, latest_ms)
     log_format, assumed, warnings = settle_format(path, settings, profile)
-    legacy = next((name for name, _ in sources.items() if _is_legacy(path, name)), "")
     others = {name: one for name, one in known.items() if name not in same and one.rows}
-    rows = {one.rows for one in others.values()} | ({sources[legacy]} if legacy else set())
+    rows = {one.rows for one in others.values()}
     found, log_format = look_at_all(path, log_format, settings, latest_ms, rows, assumed)
     source, source_format = _readable(path, log_format, scratch)
     if source != path:
         found = survey(source, source_format, latest_ms, {1, *rows}, any_bytes=True)
     planned = Planned(path, "", log_format, source, source_format, KnownLog(here), RowDigest())
-    planned.legacy, planned.assumed, planned.warnings, planned.unfinished = legacy, assumed, warnings, found.unfinished
+    planned.assumed, planned.warnings, planned.unfinished = assumed, warnings, found.unfinished
     grown = _grown(others, found)
     if grown is not None:
         planned.name, planned.known, planned.digest = grown, known[grown], found.digests[known[grown].rows]
         planned.known.path = here
-    elif legacy:
-        if sources[legacy] not in found.digests:
-            raise LogError(
-                f"{path} has {found.rows:,} rows, too few to go on from row {sources[legacy]:,}: "
-                "is it still the same log?"
-            )
-        planned.digest = found.digests[sources[legacy]]
-        planned.known.rows = sources[legacy]
-        planned.known.checkpoints = [(1, found.digests[1].hexdigest())] if planned.known.rows else []
     planned.name = planned.name or f"{len(logs) + 1:05}-{_name(path)}"
     planned.first = found.digests[1].hexdigest() if 1 in found.digests else ""
     planned.known.oldest_ms, planned.known.newest_ms = found.oldest_ms, found.newest_ms
     planned.known.total_rows = found.rows
-    if not grown and not legacy and found.oldest_ms is not None:
-        planned.warnings += _overlaps(path, found.oldest_ms, known.values())
+    planned.is_new, planned.order_ids = grown is None, found.order_ids
+    if planned.is_new:
+        if not another:
+            check_not_repeated(path, planned.known.span, _spans(known[name] for name in same))
+        planned.warn_of_overlap(known.values())
     return _looked_at(planned, stat.st_size, stat.st_mtime_ns, latest_ms)
 
 
@@ -309,17 +314,6 @@ def _numbers(path: Path, log_format: LogFormat, found: Survey, known: KnownLog) 
     return log_format.number_columns or (() if known.rows else found.number_columns)
 
 
-def _is_legacy(path: Path, name: str) -> bool:
-    digest, _, length = name.partition(":")
-    return length.isdigit() and same_log(path, digest, int(length))
-
-
-def _overlaps(path: Path, oldest_ms: int, known: Sequence[KnownLog] | Any) -> list[str]:  # noqa: ANN401
-    newest = max((one.newest_ms for one in known if one.newest_ms is not None and one.rows), default=None)
-    if newest is None or oldest_ms > newest:
-        return []
-    text = (
-        f"{path} begins before the end of what is counted: orders that are in both are counted twice, "
-        "unless they have an order id that is among the last 64 of their customer"
-    )
-    return [text]
+def _spans(known: Iterable[KnownLog]) -> list[Span]:
+    """The times of the logs that have any."""
+    return [one.span for one in known if one.span is not None]

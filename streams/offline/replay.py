@@ -213,13 +213,14 @@ def replay(
         def planned(path: Path, place: int) -> Planned:
             directory = Path(scratch, str(place))
             directory.mkdir(exist_ok=True)
-            known = histories.logs, histories.sources
-            return plan(path, settings, *known, latest_ms, directory, profile=profile, another=another)
+            return plan(path, settings, histories.logs, latest_ms, directory, profile=profile, another=another)
 
         plans = [planned(path, place) for place, path in enumerate(paths)]
         for place, one in enumerate(plans):
             if place and one.first in {before.first for before in plans[:place]}:
                 one = planned(one.path, place)  # noqa: PLW2901 - it may be one of the files before it
+            elif one.is_new:
+                one.warn_of_overlap(before.known for before in plans[:place] if before.is_new)
             progress.path, progress.fraction, progress.files = one.path, 0.0, place
             progress.skipped += one.known.rows
             on_plan(one)
@@ -264,8 +265,6 @@ def _count(
             digest.update(chunk.content, chunk.end)
             planned.advance(digest)
             documents: dict[str, bytes | None] = {planned.name: msgspec.json.encode(planned.known)}
-            if planned.legacy:
-                documents[planned.legacy] = None
             reasons: list[str] = [rejection.reason for rejection in chunk.rejected]
             not_held = embedded.count(
                 chunk.orders,
