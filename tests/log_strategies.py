@@ -24,7 +24,7 @@ KINDS = {"purchase": PURCHASE, "return": RETURN, "erase": ERASE}
 
 
 class Step(NamedTuple):
-    """One drawn event, which `_order` turns into an `Order` that may refer to earlier ones."""
+    """One drawn event, which `as_order` turns into an `Order` that may refer to earlier ones."""
 
     action: str
     customer: int
@@ -70,7 +70,7 @@ def _steps(customers: int, items: int) -> st.SearchStrategy[Step]:
     )
 
 
-def _order(step: Step, clock: int, before: Sequence[Order]) -> Order:
+def as_order(step: Step, clock: int, before: Sequence[Order]) -> Order:
     """The order of a step; one that refers to an earlier order is a purchase while there is none."""
     customer_id = CUSTOMERS[step.customer]
     time = clock - step.late_ms
@@ -115,7 +115,7 @@ def logs(draw: st.DrawFn, min_size: int = 0, max_size: int = 30) -> list[Order]:
     log: list[Order] = []
     for step in draw(st.lists(_steps(customers, items), min_size=at_least, max_size=max_size)):
         clock += step.forward_ms
-        log.append(_order(step, clock, log))
+        log.append(as_order(step, clock, log))
     return log
 
 
