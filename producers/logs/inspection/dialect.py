@@ -90,7 +90,7 @@ def settle_dialect(
     header = settings.get("header", header)
     top = heads[head] if head < len(heads) else []
     below = [line for line in [*everything[head + (1 if header else 0) :], *later] if line.strip()]
-    footers = _footers(below, separator, lines[head] if header else None)
+    footers = _footers(below, separator, lines[head] if header and head < len(lines) else None)
     no_rows = re.compile("|".join(f"(?:{pattern})" for pattern in footers)) if footers else None
     data = [
         line

@@ -18,6 +18,7 @@ from producers.logs.inspection.roles import (
 from producers.logs.inspection.text import sample as sample_text
 from producers.logs.sources import READ_ERRORS, Source, compression_of, members
 from producers.logs.tables.arrow_table import ArrowTable
+from producers.logs.tables.opening import open_table
 from producers.logs.tables.record_table import RecordTable
 from producers.logs.tables.records import Paths, as_cell, decode
 from producers.logs.tables.sheet_table import sheet_rows
@@ -194,7 +195,8 @@ def _delimited(
 
 
 def _records(path: Path, attributes: dict[str, Any], what: str, *, complete: bool = True) -> Sample:
-    table = RecordTable(path, LogFormat(**attributes))
+    table = open_table(path, LogFormat(**attributes))
+    assert isinstance(table, RecordTable)  # noqa: S101 - for the type checker
     records = list(islice(table.values(), RECORDS + 1))
     paths = _one_list([name for name in table.names if name and name not in table.wrapped.values()])
     explode = Paths(paths)
@@ -219,7 +221,8 @@ def _one_list(paths: Sequence[str]) -> list[str]:
 
 
 def _arrow(path: Path, container: str) -> Sample:
-    table = ArrowTable(path, LogFormat.from_settings({"container": container}))
+    table = open_table(path, LogFormat.from_settings({"container": container}))
+    assert isinstance(table, ArrowTable)  # noqa: S101 - for the type checker
     cells: dict[str, list[str | None]] = {}
     complete = True
     for name in table.names:

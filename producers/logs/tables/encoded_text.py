@@ -19,8 +19,8 @@ class TextOfAnyEncoding(TextFile):
     """The lines of a text file as UTF-8 with newlines, whatever it is packed and written in."""
 
     def __init__(self, path: Path, log_format: LogFormat, *, quoted: bool) -> None:
-        whole = log_format.container != "csv" or log_format.compression != "none"
-        super().__init__(path, quoted=quoted, last_line=whole or log_format.count_last_line)
+        whole = log_format.compression != "none" or log_format.count_last_line
+        super().__init__(path, quoted=quoted, last_line=whole)
         self._source = Source(path, log_format.compression, log_format.member)
         self._format = log_format
 

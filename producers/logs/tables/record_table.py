@@ -16,7 +16,7 @@ from producers.logs.tables.table import BATCH_ROWS, TableBatch, utf8
 from producers.orders import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from producers.log_format import LogFormat
@@ -34,6 +34,8 @@ class RecordTable:
         self._format = log_format
         self._source = Source(path, log_format.compression, log_format.member)
         self._deep = False
+        self.unfinished = False
+        """Whether a last line was left, after reading, that may not be whole yet."""
         self.wrapped: dict[str, str] = {}
         """Paths into MongoDB's wrappings, by field."""
         found: dict[str, None] = {}
@@ -90,7 +92,7 @@ class RecordTable:
                     case "json":
                         yield from enumerate(documents(stream, self._format.encoding))
                     case _:
-                        for number, record in enumerate(_avro(self._path, stream)):
+                        for number, record in enumerate(_avro(stream)):
                             yield number, Document(record, "", "")
         except (*READ_ERRORS, UnicodeDecodeError, ValueError) as error:
             raise LogError(f"{self._path} is damaged or cut short: {error}") from None
@@ -100,6 +102,7 @@ class RecordTable:
     def _lines(self) -> Iterator[tuple[int, Document]]:
         number = 0
         text = TextOfAnyEncoding(self._path, self._format, quoted=False)
+        self.unfinished = False
         for block in text.blocks():
             for line in block.removesuffix(b"\n").split(b"\n"):
                 if line and not line.isspace():
@@ -107,6 +110,11 @@ class RecordTable:
                 number += 1
         if text.damage:
             raise LogError(f"is damaged or cut short: {text.damage}")
+        if text.unfinished.strip():  # an object that parses is whole, also without line end
+            last = decode(text.unfinished)
+            self.unfinished = not isinstance(last.value, dict)
+            if not self.unfinished:
+                yield number, last
 
 
 def _batch(
@@ -131,10 +139,12 @@ def _encoded(cells: Sequence[str | None]) -> pa.Array:
         return pa.array([None if cell is None else utf8(cell) for cell in cells], pa.binary())
 
 
-def _avro(path: Path, stream: IO[bytes]) -> Iterable[Any]:
+def _avro(stream: IO[bytes]) -> Iterator[Any]:
     try:
         import fastavro  # noqa: PLC0415
     except ImportError:
-        raise LogError(f'{path} is Avro, which takes the extra: pip install "alsobought[formats]"') from None
-    records: Iterable[Any] = fastavro.reader(stream)
-    return records
+        raise LogError('is Avro, which takes the extra: pip install "alsobought[formats]"') from None
+    try:
+        yield from fastavro.reader(stream)
+    except Exception as error:  # of a damaged file it raises what its own reading happens to meet
+        raise LogError(f"is damaged or cut short: {error}") from None

@@ -166,13 +166,17 @@ def documents(stream: IO[bytes], encoding: str) -> Iterator[Document]:
     """
     decoder = json.JSONDecoder(parse_constant=lambda _: None)
     reader = _Characters(stream, encoding)
-    array = reader.starts_with("[")
-    if array:
-        reader.skip(1)
+    array = False
     while True:
         reader.skip_space("," if array else "")
-        if reader.at_end() or (array and reader.starts_with("]")):
+        if reader.at_end():
+            if array:
+                raise LogError("ends within its array: it is cut short")
             return
+        if reader.starts_with("]" if array else "["):
+            reader.skip(1)
+            array = not array
+            continue
         yield Document(reader.document(decoder), "", "")
 
 
