@@ -7,6 +7,7 @@ or erase; erase has no lines. Ids are text or whole numbers, timestamps what `pr
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -107,6 +108,10 @@ class OrderDecoder:
             if "$.lines[" not in str(error):
                 raise
             order: Any = self._loose_decoder.decode(record)
+        except msgspec.DecodeError:
+            if (finite := without_nan(record)) == record:
+                raise
+            return self._decode(finite)
         order.lines = [self._line_of(line) for line in order.lines]
         return order
 
@@ -119,7 +124,8 @@ class OrderDecoder:
     def _partial(self, record: bytes, position: int, faults: Sequence[tuple[int, str]]) -> list[Rejection]:
         """The invalid lines of a record, each as a record of its own; of very many, the last ones as one record."""
         # what was skipped while the record was decoded need be neither UTF-8 nor numbers, and is kept as it is
-        fields = msgspec.json.decode(record.decode(errors="replace"), type=dict[str, msgspec.Raw])
+        text = without_nan(record).decode(errors="replace")
+        fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         name = self._names.get("lines", "lines")
         lines = msgspec.json.decode(fields[name], type=list[msgspec.Raw])
 
@@ -334,6 +340,22 @@ def encode_order(
             for item_id, quantity in lines
         ]
     return msgspec.json.encode(record)
+
+
+def without_nan(record: bytes) -> bytes:
+    """A JSON document in which NaN and infinities, which Python writes though JSON knows none, are null.
+
+    >>> without_nan(b'{"quantity": NaN}'), without_nan(b'{"title": "NaN"}')
+    (b'{"quantity":null}', b'{"title": "NaN"}')
+    """
+    if b"NaN" not in record and b"Infinity" not in record:
+        return record
+    found: list[str] = []
+    try:
+        value = json.loads(record, parse_constant=found.append)
+        return msgspec.json.encode(value) if found else record
+    except (ValueError, RecursionError, OverflowError):
+        return record
 
 
 def _reason(error: Exception) -> str:

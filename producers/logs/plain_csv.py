@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import csv
-import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from producers.errors import LogError, OrderError
-from producers.fields import FieldReader
-from producers.logs.blocks import LONGEST_LINE_BYTES, TextFile
+from producers.errors import LogError
+from producers.logs.blocks import TextFile
 from producers.logs.chunks import Content, damaged
 from producers.logs.columns import columns_of
+from producers.logs.csv_records import CsvRecords, has_empty_lines
 from producers.logs.lines import read_lines
 from producers.orders import Orders, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from producers.arrays import Mask
+    from producers.fields import FieldReader
     from producers.log_format import LogFormat
-
-_FIELD = rb'(?:"(?:[^"]++|"")*+"(?=[,\r\n]|\Z)|(?!")[^,\r\n]*+)'
-_RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+(?=[\r\n]|\Z)")
-_OPEN = re.compile(rb"(?:" + _FIELD + rb',)*+"(?:[^"]++|"")*+\Z')
-_QUOTED = re.compile(rb'"(?:[^"]++|"")*+"')
-_COMMA, _QUOTE, _NEWLINE, _RETURN = b',"\n\r'
 
 
 class CsvLog:
     """A CSV file with a header, its fields separated by commas, in UTF-8.
 
-    A quote that opens a field and is followed by text, never ends, or spans lines that are whole records themselves is
-    a stray one: its line is rejected, and the next one is read.
+    `CsvRecords` says what becomes of stray quotes.
 
     Args:
         path: the file.
@@ -68,7 +61,7 @@ class CsvLog:
         columns = columns_of(str(path), header, log_format)
         self._width = len(header)
         self._index = {field: header.index(column) for field, column in columns.items()}
-        self._is_time = _reads_times(log_format)
+        self._records = CsvRecords(header, log_format)
 
     @property
     def fraction(self) -> float:
@@ -104,11 +97,11 @@ class CsvLog:
 
     def _parse(self, data: bytes, begin: int, *, last: bool) -> tuple[Content, bytes]:
         """The rows of whole lines, and the rest that goes on in lines to come, within quotes."""
-        if not _has_empty_lines(data) and (_QUOTE not in data or _is_well_quoted(data)):
+        if not has_empty_lines(data) and self._records.are_lines(data):
             columns, count = self._columns(data)
             if columns is not None:
                 return Content(columns, np.arange(begin, begin + count), [], begin + count), b""
-        records = _records(data, self._width, self._is_whole, last=last)
+        records = self._records.divide(data, last=last)
         columns, count = self._columns(b"".join(records.good))
         if columns is None or count != len(records.rows):
             columns = self._columns_slowly(records.good)
@@ -135,130 +128,12 @@ class CsvLog:
         return {field: _one_chunk(table.column(str(index))) for field, index in self._index.items()}, len(table)
 
     def _columns_slowly(self, records: list[bytes]) -> dict[str, pa.Array]:
-        rows = [next(csv.reader([record.decode("utf-8", "surrogateescape")])) for record in records]
+        rows = [self._records.fields(record) for record in records]
         return {
             field: pa.array([row[index].encode("utf-8", "surrogateescape") for row in rows], pa.binary())
             for field, index in self._index.items()
         }
 
-    def _is_whole(self, line: bytes) -> bool:
-        """Whether a line is a whole record: it has as many fields as the header, and a time where the time belongs."""
-        try:
-            row = next(csv.reader([line.decode("utf-8", "backslashreplace")]), [])
-        except csv.Error:
-            return False
-        return len(row) == self._width and self._is_time(row[self._index["timestamp"]])
-
-
-class _Records(NamedTuple):
-    """The records of some lines."""
-
-    good: list[bytes]
-    rows: list[int]
-    """Of `good`: which record of the block, empty lines included."""
-    faulty: list[tuple[int, str, str]]
-    """Row, fault and text of each invalid record."""
-    end: int
-    """How many records there are."""
-    rest: bytes
-    """What may go on in lines to come."""
-
-
-def _records(data: bytes, width: int, is_whole: Callable[[bytes], bool], *, last: bool) -> _Records:
-    """The records of a block, one line each or several where line ends stand in quotes.
-
-    Args:
-        data: whole lines, from the start of a record on.
-        width: how many fields a record has.
-        is_whole: whether a line is a whole record by itself.
-        last: whether nothing follows: a quote that is open at the end is a stray one.
-    """
-    good: list[bytes] = []
-    rows: list[int] = []
-    faulty: list[tuple[int, str, str]] = []
-    lines = data.splitlines(keepends=True)
-    at = row = number = 0
-    while number < len(lines):
-        line = lines[number]
-        record, fault, taken = line, "", 1
-        if b'"' in line:
-            found = _RECORD.match(data, at)
-            if found is None:
-                if not last and _is_open(data, at) and not any(map(is_whole, _shortened(lines[number + 1 :]))):
-                    return _Records(good, rows, faulty, row, data[at:])
-                fault = "a quote is opened and never closed, or followed by text"
-            elif found.end() > at + len(line.rstrip(b"\r\n")):
-                inside = data[at : found.end()].splitlines()
-                if any(map(is_whole, inside[1:])):
-                    fault = "a quote is opened and never closed: it would swallow whole lines"
-                else:
-                    taken = len(inside)
-                    record = b"".join(lines[number : number + taken])
-        if not fault and record.strip(b"\r\n"):
-            fields = _QUOTED.sub(b"", record).count(b",") + 1 if b'"' in record else record.count(b",") + 1
-            if fields != width:
-                fault = f"the line has {fields} fields, the header {width}"
-            else:
-                good.append(record)
-                rows.append(row)
-        if fault:
-            faulty.append((row, fault, record.rstrip(b"\r\n").decode("utf-8", "backslashreplace")))
-        at += len(record)
-        number += taken
-        row += 1
-    return _Records(good, rows, faulty, row, b"")
-
-
-def _is_open(data: bytes, at: int) -> bool:
-    """Whether a quote that is opened in the record from `at` on is open at the end of the data, not too far on."""
-    return len(data) - at <= LONGEST_LINE_BYTES and _OPEN.match(data, at) is not None
-
-
-def _shortened(lines: list[bytes]) -> list[bytes]:
-    return lines[:1000]  # a stray quote swallows whole lines at once
-
-
-def _is_well_quoted(data: bytes) -> bool:
-    r"""Whether every quote opens a field, closes it or stands for a quote in it, and no line ends within quotes.
-
-    >>> [_is_well_quoted(data) for data in (b'a,"b ""c"" ",d', b'a,5" nail,d', b'a,"b\n"')]
-    [True, False, False]
-    """
-    content = np.frombuffer(data, np.uint8)
-    quotes = np.flatnonzero(content == _QUOTE)
-    if len(quotes) % 2:
-        return False
-    opening, closing = quotes[::2], quotes[1::2]
-    before = content[opening - 1]
-    starts = (opening == 0) | (before == _COMMA) | (before == _NEWLINE) | (before == _RETURN) | (before == _QUOTE)
-    behind = content[np.minimum(closing + 1, len(content) - 1)]
-    ends = (closing == len(content) - 1) | np.isin(behind, np.array([_COMMA, _NEWLINE, _RETURN, _QUOTE], np.uint8))
-    doubled = (before == _QUOTE) & (opening > 0)
-    # a quote before an opening one has to be the closing one right before it
-    adjacent = np.zeros(len(opening), bool)
-    adjacent[1:] = closing[:-1] == opening[1:] - 1
-    if not (starts.all() and ends.all() and (adjacent == doubled).all()):
-        return False
-    line_ends = np.flatnonzero((content == _NEWLINE) | (content == _RETURN))
-    return not (np.searchsorted(quotes, line_ends) % 2).any()
-
-
-def _has_empty_lines(data: bytes) -> bool:
-    return b"\n\n" in data or b"\n\r" in data or b"\r\r" in data or data.startswith((b"\n", b"\r"))
-
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def _reads_times(log_format: LogFormat) -> Callable[[str], bool]:
-    timestamps = FieldReader(log_format).timestamps
-
-    def is_time(text: str) -> bool:
-        try:
-            timestamps.read(text)
-        except OrderError:
-            return False
-        return True
-
-    return is_time

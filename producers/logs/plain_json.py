@@ -11,7 +11,7 @@ import pyarrow as pa
 from producers.logs.blocks import TextFile
 from producers.logs.chunks import Content, damaged
 from producers.logs.columns import find_columns
-from producers.wire import OrderDecoder
+from producers.wire import OrderDecoder, without_nan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +96,6 @@ def _content(lines: list[bytes], begin: int) -> Content:
 def _object(line: bytes) -> dict[str, object] | None:
     """The JSON object of a line; None if it is not one, for which the decoder gives the reason."""
     try:
-        return msgspec.json.decode(line, type=dict[str, object])
+        return msgspec.json.decode(without_nan(line), type=dict[str, object])
     except (ValueError, RecursionError):
         return None

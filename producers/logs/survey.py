@@ -19,6 +19,7 @@ from producers.log_format import MISSING_TEXTS
 from producers.logs.plain_json import RECORD
 from producers.logs.reading import open_format
 from producers.orders import DAY_MS, EARLIEST_MS
+from producers.wire import without_nan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -185,7 +186,7 @@ def _ids_of_records(content: Content, log_format: LogFormat) -> dict[str, pa.Arr
     found: dict[str, list[str | None]] = {name: [] for name in ("customer_id", "order_id", "item_id")}
     for record in content.columns[RECORD].to_pylist():
         try:
-            fields = msgspec.json.decode(record, type=dict[str, Any])
+            fields = msgspec.json.decode(without_nan(record), type=dict[str, Any])
         except (ValueError, RecursionError):
             fields = {}
         for name, values in found.items():

@@ -17,10 +17,13 @@ import msgspec
 from producers.errors import LogError
 from producers.log_format import LogFormat, with_settings
 from producers.logs.chunks import Limit
+from producers.logs.inspection.profiles import load_profile
 from producers.logs.reading import open_format
+from producers.logs.resettling import Resettled, check_past, resettled
 from producers.logs.settling import look_at_all, settle_format
 from producers.logs.sorting import sort_log
-from producers.logs.survey import Disorder, RowDigest, Survey, survey
+from producers.logs.survey import Disorder, RowDigest, Survey, WrongEncoding, survey
+from producers.timestamps import LATEST_MS
 from streams.offline.overlaps import check_not_repeated, overlap_warning
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ class KnownLog(msgspec.Struct):
         digest: of these rows.
         checkpoints: digests of fewer rows, by rising rows: (rows, digest).
         settled: how it is read, as `LogFormat.differences`.
+        given: what of that the user has named; None in states written before.
+        profile: the profile that it is read by, if the user has named one.
         limits: how late an order can be: (rows, milliseconds since 1970 UTC).
         total_rows, size, modified_ns: of the file when it was looked at.
         oldest_ms, newest_ms: its first and last time.
@@ -51,6 +56,8 @@ class KnownLog(msgspec.Struct):
     digest: str = ""
     checkpoints: list[tuple[int, str]] = []
     settled: dict[str, Any] = {}
+    given: dict[str, Any] | None = None
+    profile: str | None = None
     limits: list[tuple[int, int]] = []
     total_rows: int = 0
     size: int = -1
@@ -113,6 +120,10 @@ class Planned:
         warning = overlap_warning(self.path, self.known.span, _spans(known), order_ids=self.order_ids)
         self.warnings += [warning] if warning else []
 
+    def counted(self) -> list[Limit]:
+        """The same of the rows that are counted."""
+        return _counted(self.known)
+
     def advance(self, digest: RowDigest) -> None:
         """Record that the log is counted up to the rows of a digest."""
         known = self.known
@@ -163,7 +174,7 @@ def plan(
             return Planned(path, name, log_format, path, log_format, one, RowDigest(), unchanged=True)
     for name in reversed(same):
         try:
-            planned = _same_path(path, name, known[name], settings, latest_ms, scratch)
+            planned = _same_path(path, name, known[name], settings, profile, latest_ms, scratch)
         except LogChanged:
             if not another:
                 raise
@@ -183,10 +194,14 @@ def plan(
     if grown is not None:
         planned.name, planned.known, planned.digest = grown, known[grown], found.digests[known[grown].rows]
         planned.known.path = here
+        settled = replace(LogFormat.from_settings(planned.known.settled), order=log_format.order)
+        if log_format not in (settled, replace(settled, order="sort")):
+            check_past(path, settled, log_format, planned.counted())
     planned.name = planned.name or f"{len(logs) + 1:05}-{_name(path)}"
     planned.first = found.digests[1].hexdigest() if 1 in found.digests else ""
     planned.known.oldest_ms, planned.known.newest_ms = found.oldest_ms, found.newest_ms
     planned.known.total_rows = found.rows
+    planned.known.given, planned.known.profile = dict(settings), profile.name if profile else None
     planned.is_new, planned.order_ids = grown is None, found.order_ids
     if planned.is_new:
         if not another:
@@ -244,7 +259,13 @@ def _agreed(path: Path, known: KnownLog, settings: Mapping[str, Any]) -> LogForm
 
 
 def _same_path(
-    path: Path, name: str, known: KnownLog, settings: Mapping[str, Any], latest_ms: int, scratch: Path
+    path: Path,
+    name: str,
+    known: KnownLog,
+    settings: Mapping[str, Any],
+    profile: Profile | None,
+    latest_ms: int,
+    scratch: Path,
 ) -> Planned | None:
     """The log at a path where one was counted before; None if it is another one from its first row on.
 
@@ -253,16 +274,19 @@ def _same_path(
     """
     checked = [1, known.rows, *(rows for rows, _ in known.checkpoints)]
     log_format = LogFormat.from_settings(known.settled)
-    any_bytes = log_format.encoding == "utf-8"  # a damaged line may have come since; it is rejected
+    log_format = replace(log_format, order=settings.get("order", log_format.order))
+    strange = False  # whether a line is not in the encoding that was settled
     try:
         source, source_format = _readable(path, log_format, scratch)
+        any_bytes = "encoding" in (settings if known.given is None else {**known.given, **settings})
         try:
             found = survey(source, source_format, latest_ms, checked, any_bytes=any_bytes)
-        except Disorder:
+        except (Disorder, WrongEncoding) as error:
+            strange = isinstance(error, WrongEncoding)
             loose = replace(source_format, order="as-it-stands")
-            found = survey(source, loose, latest_ms, checked, any_bytes=any_bytes)
+            found = survey(source, loose, latest_ms, checked, any_bytes=True)
             before = found.digests.get(known.rows)
-            if before is not None and before.hexdigest() == known.digest and settings.get("order") != "as-it-stands":
+            if before is not None and before.hexdigest() == known.digest and not strange:
                 raise
     except Disorder:
         raise
@@ -287,13 +311,56 @@ def _same_path(
             )
         matched = rows
     log_format = _agreed(path, known, settings)
-    log_format = replace(log_format, number_columns=_numbers(path, log_format, found, known))
+    _check_numbers(path, log_format, found, known)
+    newer = _newer(path, log_format, known, settings, profile, found, strange=strange)
+    assumed: list[str] = []
+    if newer is not None:
+        log_format = source_format = newer.log_format
+        found, assumed = newer.found, newer.assumed
+        known.digest = found.digests[known.rows].hexdigest()
+        known.checkpoints = [(rows, found.digests[rows].hexdigest()) for rows, _ in known.checkpoints]
     known.total_rows = found.rows
     known.newest_ms = found.newest_ms
     past = found.digests.get(known.rows, RowDigest())
     if source == path:
         source_format = log_format
-    return Planned(path, name, log_format, source, source_format, known, past, unfinished=found.unfinished)
+    return Planned(
+        path, name, log_format, source, source_format, known, past, assumed=assumed, unfinished=found.unfinished
+    )
+
+
+def _newer(
+    path: Path,
+    log_format: LogFormat,
+    known: KnownLog,
+    settings: Mapping[str, Any],
+    profile: Profile | None,
+    found: Survey,
+    *,
+    strange: bool,
+) -> Resettled | None:
+    """How a log that has grown is read, if that is otherwise than was settled.
+
+    Raises:
+        LogError: as `resettled`.
+    """
+    if known.given is None or log_format.order == "sort":
+        return None
+    given = {**known.given, **settings}
+    if columns := {**known.given.get("columns", {}), **settings.get("columns", {})}:
+        given["columns"] = columns
+    try:
+        profile = profile or (load_profile(known.profile) if known.profile else None)
+    except LogError:
+        return None  # its file is gone, and what it said is settled
+    return resettled(path, log_format, given, profile, found, _counted(known), strange=strange)
+
+
+def _counted(known: KnownLog) -> list[Limit]:
+    """How late an order of each of the rows that are counted can be."""
+    limits = [Limit(rows, latest_ms) for rows, latest_ms in known.limits if rows < known.rows]
+    latest_ms = next((latest_ms for rows, latest_ms in known.limits if rows >= known.rows), LATEST_MS)
+    return [*limits, Limit(known.rows, latest_ms)]
 
 
 def _readable(path: Path, log_format: LogFormat, scratch: Path) -> tuple[Path, LogFormat]:
@@ -303,7 +370,12 @@ def _readable(path: Path, log_format: LogFormat, scratch: Path) -> tuple[Path, L
     return sort_log(path, log_format, scratch)
 
 
-def _numbers(path: Path, log_format: LogFormat, found: Survey, known: KnownLog) -> tuple[str, ...]:
+def _check_numbers(path: Path, log_format: LogFormat, found: Survey, known: KnownLog) -> None:
+    """Check that later lines hold numbers where all before them did, if that made a difference.
+
+    Raises:
+        LogError: one does not.
+    """
     for name in log_format.number_columns:
         if name in found.first_texts and found.first_texts[name] >= known.rows:
             place = open_format(path, log_format).place(found.first_texts[name])
@@ -311,7 +383,6 @@ def _numbers(path: Path, log_format: LogFormat, found: Survey, known: KnownLog) 
                 f"{path} {place}: {name} is no number, as all before it were, so that 17.0 was counted as 17: "
                 "replay the log into a new --state-dir"
             )
-    return log_format.number_columns or (() if known.rows else found.number_columns)
 
 
 def _spans(known: Iterable[KnownLog]) -> list[Span]:

@@ -260,8 +260,8 @@ def _find_event(
         roles.typed = any(wanted["type"])
         column = wanted["type"][0]
         if roles.typed and column in sample:
-            roles.event_column = column
             roles.event_values = [text for text, _ in Counter(filled(sample[column])).most_common(50)]
+            roles.event_column = column if roles.event_values else None
         return
     taken = {path for name, paths in roles.columns.items() for path in paths if name in FIELDS}
     for column in sample:

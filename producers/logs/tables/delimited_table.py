@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from producers.errors import LogError
+from producers.logs.csv_records import CsvRecords, has_empty_lines, miscounted
 from producers.logs.tables.encoded_text import TextOfAnyEncoding
-from producers.logs.tables.table import TableBatch, utf8
+from producers.logs.tables.table import TableBatch
 from producers.orders import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from producers.arrays import Whole
@@ -25,33 +26,37 @@ if TYPE_CHECKING:
 
 
 class DelimitedTable:
-    """Delimited text of any dialect."""
+    """Delimited text of any dialect. `CsvRecords` says what becomes of stray quotes.
+
+    Attributes:
+        unfinished: whether the last line has no line end, or ends within quotes, and is left for the next time.
+    """
 
     rows_total: int | None = None
 
     def __init__(self, path: Path, log_format: LogFormat) -> None:
         self._path = path
         self._format = log_format
-        self._text = TextOfAnyEncoding(path, log_format, quoted=log_format.quote == '"' and not log_format.escape)
+        self._text = TextOfAnyEncoding(path, log_format, quoted=False)
+        self._last_counts = log_format.count_last_line or log_format.compression != "none"
+        self.unfinished = False
         patterns = list(log_format.footers)
         if log_format.comment:
             patterns.append(re.escape(log_format.comment) + ".*")
-        joined = "|".join(f"(?:{pattern})" for pattern in patterns)
-        self._no_rows = re.compile(rf"(?m)^(?:{joined})\r?$".encode()) if patterns else None
+        joined = "|".join(f"(?:{pattern})" for pattern in patterns).encode()
+        self._no_rows = re.compile(rb"(?m)^(?:%s)\r?$" % joined) if patterns else None
         self._head_lines = log_format.skip_lines + (1 if log_format.header else 0)
         names = list(log_format.names) or self._header()
         self._width = len(names) + (1 if log_format.trailing_separator else 0)
         self.names = [name.strip() for name in names]
+        self._separator, self._change = one_character(log_format.separator)
+        no_row = re.compile(joined) if patterns else None
+        self._records = CsvRecords(self.names, log_format, self._separator, self._width, no_row)
 
     @property
     def fraction(self) -> float:
         """Of its bytes."""
         return self._text.fraction
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a last line without line end was left out."""
-        return bool(self._text.unfinished)
 
     def place(self, position: int) -> str:
         """The line; a value that goes over several lines counts as one."""
@@ -60,15 +65,23 @@ class DelimitedTable:
     def batches(self, columns: Sequence[str]) -> Iterator[TableBatch]:
         """As `Table` says."""
         index = {column: self.names.index(column) for column in columns}
-        end, left = 0, self._head_lines
+        end, left, rest = 0, self._head_lines, b""
+        self.unfinished = False
         for block in self._text.blocks():
             below = block
             while left and below:
                 below = below.partition(b"\n")[2]
                 left -= 1
-            batch = self._parse(below if self._no_rows is None else self._no_rows.sub(b"", below), end, index)
+            if self._change[0]:
+                below = below.replace(self._change[0].encode(), self._change[1].encode())
+            batch, rest = self._parse(rest + below, end, index, last=False)
             end = batch.end
             yield batch
+        if rest and self._text.damage is None and self._last_counts:
+            batch, rest = self._parse(rest, end, index, last=True)
+            end = batch.end
+            yield batch
+        self.unfinished = bool(rest or self._text.unfinished)
         if self._text.damage:
             raise LogError(
                 f"{self._path} is damaged or cut short at {self.place(end)} ({self._text.damage}): "
@@ -76,6 +89,8 @@ class DelimitedTable:
             )
 
     def _header(self) -> list[str]:
+        if not self._format.header:
+            raise LogError(f"{self._path} has no whole line yet, which would tell how many columns there are")
         lines = next(self._text.blocks(), b"").decode("utf-8", "backslashreplace").split("\n")[: self._head_lines]
         if len(lines) < self._head_lines:
             raise LogError(f"{self._path} has no line {self._head_lines}, where its header should be")
@@ -83,85 +98,97 @@ class DelimitedTable:
         names = next(iter(rows), [])
         return names[:-1] if self._format.trailing_separator and names and not names[-1].strip() else names
 
-    def _parse(self, block: bytes, begin: int, index: dict[str, int]) -> TableBatch:
-        quoted = bool(self._format.quote) and self._format.quote.encode() in block
-        empty = block.startswith((b"\n", b"\r")) or b"\n\n" in block or b"\n\r\n" in block
-        single, change = one_character(self._format.separator)
-        if change[0]:
-            block = block.replace(change[0].encode(), change[1].encode())
-        if quoted and (empty or self._format.escape or block.count(self._format.quote.encode()) % 2):
-            return self._parse_slowly(block, begin, index)
-        lines = _filled_lines(block) if empty else None
+    def _parse(self, data: bytes, begin: int, index: dict[str, int], *, last: bool) -> tuple[TableBatch, bytes]:
+        """The rows of whole lines, and the rest that goes on in lines to come, within quotes."""
+        if self._records.are_lines(data):
+            lines = data if self._no_rows is None else self._no_rows.sub(b"", data)
+            batch = self._rows_of_lines(lines, begin, index)
+            if batch is not None:
+                return batch, b""
+        records = self._records.divide(data, last=last)
+        table = self._table(b"".join(records.good), index, None) if records.good else None
+        if table is None or len(table) != len(records.good):
+            rows = [self._records.fields(record) for record in records.good]
+            columns = {
+                column: pa.array(
+                    [self._shown(row[number]).encode("utf-8", "surrogateescape") for row in rows], pa.binary()
+                )
+                for column, number in index.items()
+            }
+        else:
+            columns = self._columns(table, index)
+        positions = begin + np.array(records.rows, np.int64)
+        rejected = [Rejection(begin + row, fault, self._shown(text)) for row, fault, text in records.faulty]
+        return TableBatch(columns, positions, False, rejected, begin + records.end), records.rest
+
+    def _rows_of_lines(self, data: bytes, begin: int, index: dict[str, int]) -> TableBatch | None:
+        """The rows of lines that are a record each; None if they are not after all."""
+        end = begin + data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+        if not data.strip():
+            return TableBatch(
+                {column: pa.array([], pa.binary()) for column in index}, np.zeros(0, np.int64), False, [], end
+            )
         broken: list[pa_csv.InvalidRow] = []
+        table = self._table(data, index, broken)
+        if table is None:
+            return None
+        lines = _filled_lines(data) if has_empty_lines(data) else np.arange(end - begin)
+        if len(lines) != len(table) + len(broken):
+            return None
+        rejected = [
+            Rejection(
+                begin + int(lines[row.number - 1]), miscounted(row.actual_columns, self._width), self._shown(row.text)
+            )
+            for row in broken
+        ]
+        positions = begin + np.delete(lines, [row.number - 1 for row in broken])
+        return TableBatch(self._columns(table, index), positions, False, rejected, end)
+
+    def _table(self, data: bytes, index: dict[str, int], broken: list[pa_csv.InvalidRow] | None) -> pa.Table | None:
+        """The columns of records; None if anything is wrong with them, but for what `broken` takes."""
 
         def reject(row: pa_csv.InvalidRow) -> str:
+            assert broken is not None  # noqa: S101 - for the type checker
             broken.append(row)
             return "skip"
 
-        names = [str(number) for number in range(self._width)]
-        wanted = [str(number) for number in index.values()]
-        if not block.strip():
-            return TableBatch(
-                {column: pa.array([], pa.binary()) for column in index},
-                np.zeros(0, np.int64), False, [], begin + block.count(b"\n"),
-            )  # fmt: skip
+        handler: Callable[[pa_csv.InvalidRow], str] | None = reject if broken is not None else None
         try:
-            block.decode()
-            handler = reject
+            data.decode()
         except UnicodeDecodeError:
             handler = None  # Arrow cannot show broken lines that are not UTF-8
+        names = [str(number) for number in range(self._width)]  # a header may name two columns alike
+        wanted = list(dict.fromkeys(str(number) for number in index.values()))
         try:
-            table = pa_csv.read_csv(
-                pa.py_buffer(block),
-                pa_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
+            return pa_csv.read_csv(
+                pa.py_buffer(data),
+                pa_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
                 pa_csv.ParseOptions(
-                    delimiter=single,
+                    delimiter=self._separator,
                     quote_char=self._format.quote or False,
                     escape_char=self._format.escape or False,
-                    newlines_in_values=quoted,
+                    newlines_in_values=True,
                     invalid_row_handler=handler,
                 ),
-                pa_csv.ConvertOptions(
-                    include_columns=list(dict.fromkeys(wanted)), column_types=dict.fromkeys(wanted, pa.binary())
-                ),
+                # as bytes, so that one value that is not UTF-8 spoils one line
+                pa_csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.binary())),
             )
         except pa.ArrowInvalid:
-            return self._parse_slowly(block, begin, index)
-        if any("\n" in row.text for row in broken):
-            return self._parse_slowly(block, begin, index)
-        count = len(table) + len(broken)
-        if lines is None:
-            lines, end = np.arange(count), begin + count
-        else:
-            end = begin + block.count(b"\n") + (not block.endswith(b"\n"))
-        rejected = [
-            Rejection(begin + int(lines[row.number - 1]), _miscounted(row.actual_columns, self._width), row.text)
-            for row in broken
-        ]
-        columns = {column: _one_chunk(table.column(str(number))) for column, number in index.items()}
-        positions = begin + np.delete(lines, [row.number - 1 for row in broken])
-        return TableBatch(columns, positions, False, rejected, end)
+            return None
 
-    def _parse_slowly(self, block: bytes, begin: int, index: dict[str, int]) -> TableBatch:
-        rejected: list[Rejection] = []
-        rows: list[list[str]] = []
-        positions: list[int] = []
-        end = begin
-        separator = one_character(self._format.separator)[0]
-        for position, (row, fault, text) in enumerate(
-            records_of(block, self._width, separator, self._format.quote, self._format.escape), begin
-        ):
-            end = position + 1
-            if fault:
-                rejected.append(Rejection(position, fault, _shown(text)))
-            elif row:
-                rows.append(row)
-                positions.append(position)
-        columns = {
-            column: pa.array([row[number].encode("utf-8", "surrogateescape") for row in rows], pa.binary())
-            for column, number in index.items()
+    def _columns(self, table: pa.Table, index: dict[str, int]) -> dict[str, pa.Array]:
+        columns = {column: _one_chunk(table.column(str(number))) for column, number in index.items()}
+        if self._change[1] != self._separator:
+            return columns
+        # a separator of several characters within quotes is text
+        return {
+            name: pc.replace_substring(column, self._separator.encode(), self._format.separator.encode())
+            for name, column in columns.items()
         }
-        return TableBatch(columns, np.array(positions, np.int64), False, rejected, end)
+
+    def _shown(self, text: str) -> str:
+        """A line as it stands in the file."""
+        return text.replace(self._separator, self._format.separator) if self._change[1] == self._separator else text
 
 
 def _filled_lines(block: bytes) -> Whole:
@@ -178,52 +205,6 @@ def _filled_lines(block: bytes) -> Whole:
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def records_of(
-    block: bytes, width: int, separator: str, quote: str, escape: str
-) -> Iterator[tuple[list[str], str, str]]:
-    """Each record of a block: its fields, none if it is an empty line; what is wrong with it, if anything; its text.
-
-    A record over several lines with something wrong is given up after its first line: a stray quote would swallow good
-    lines up to the next quote.
-    """
-    lines = list(io.StringIO(block.decode("utf-8", "surrogateescape"), newline=""))
-    first = 0
-    while first < len(lines):
-        begin = first
-        reader = csv.reader(
-            map(lines.__getitem__, range(first, len(lines))),
-            delimiter=separator,
-            quotechar=quote or None,
-            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-            escapechar=escape or None,
-            doublequote=not escape,
-        )
-        while first < len(lines):
-            try:
-                row = next(reader)
-                fault = _miscounted(len(row), width) if row and len(row) != width else ""
-            except csv.Error as error:
-                row, fault = [], f"not CSV: {error}"
-            end = begin + reader.line_num
-            text = "".join(lines[first:end])
-            if end > first + 1 and end == len(lines) and text.count(quote or '"') % 2:
-                fault = "a quote is opened and never closed"
-            if fault and end > first + 1:
-                yield row, fault, lines[first]
-                first += 1
-                break
-            yield row, fault, text
-            first = end
-
-
-def _miscounted(fields: int, width: int) -> str:
-    return f"the line has {fields} fields, the header {width}"
-
-
-def _shown(text: str) -> str:
-    return utf8(text.rstrip("\r\n")).decode("utf-8", "backslashreplace")
 
 
 def split(lines: Iterable[str], separator: str, quote: str, escape: str) -> Iterable[list[str]]:
@@ -258,4 +239,4 @@ def one_character(separator: str) -> tuple[str, tuple[str, str]]:
     """
     if len(separator) == 2 and separator[1] == " ":
         return separator[0], (f'{separator}"', f'{separator[0]}"')
-    return (separator, ("", "")) if len(separator) == 1 else ("\x1f", (separator, "\x1f"))
+    return (separator, ("", "")) if len(separator.encode()) == 1 else ("\x1f", (separator, "\x1f"))

@@ -146,5 +146,5 @@ def _avro(stream: IO[bytes]) -> Iterator[Any]:
         raise LogError('is Avro, which takes the extra: pip install "alsobought[formats]"') from None
     try:
         yield from fastavro.reader(stream)
-    except Exception as error:  # of a damaged file it raises what its own reading happens to meet
+    except Exception as error:  # noqa: BLE001 - of a damaged file it raises what its own reading happens to meet
         raise LogError(f"is damaged or cut short: {error}") from None

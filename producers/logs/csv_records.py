@@ -1,0 +1,219 @@
+"""Records of delimited text: one line each, or several where line ends stand in quotes.
+
+A quote that opens a field and is followed by text, never ends, or spans lines that are whole records themselves is a
+stray one: its line is rejected, and the next one is read.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from producers.errors import OrderError
+from producers.fields import FieldReader
+from producers.logs.blocks import LONGEST_LINE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from producers.log_format import LogFormat
+
+MOST_LINES_AHEAD = 1000  # a stray quote swallows whole lines at once
+_NEWLINE, _RETURN = b"\n\r"
+
+
+class Records(NamedTuple):
+    """The records of some lines."""
+
+    good: list[bytes]
+    rows: list[int]
+    """Of `good`: which record of the block, empty lines included."""
+    faulty: list[tuple[int, str, str]]
+    """Row, fault and text of each invalid record."""
+    end: int
+    """How many records there are."""
+    rest: bytes
+    """What may go on in lines to come."""
+
+
+class CsvRecords:
+    """Divides text in UTF-8 into records of a dialect.
+
+    Args:
+        names: of the columns.
+        log_format: how the text is read.
+        separator: between fields, one byte; by default the format's.
+        width: how many fields a record has; by default as many as there are columns.
+        no_rows: matches lines that are no data; None: there are none.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        log_format: LogFormat,
+        separator: str | None = None,
+        width: int | None = None,
+        no_rows: re.Pattern[bytes] | None = None,
+    ) -> None:
+        self._separator = (separator or log_format.separator).encode()
+        self._quote = log_format.quote.encode()
+        self._escape = log_format.escape.encode()
+        self._width = width or len(names)
+        self._no_rows = no_rows
+        self._dialect = {
+            "delimiter": self._separator.decode(),
+            "quotechar": log_format.quote or None,
+            "quoting": csv.QUOTE_MINIMAL if log_format.quote else csv.QUOTE_NONE,
+            "escapechar": log_format.escape or None,
+            "doublequote": not log_format.escape,
+        }
+        self._times = [names.index(name) for name in log_format.column_of("timestamp") if name in names]
+        self._is_time = _reads_times(log_format)
+        self._filled_down = "timestamp" in log_format.fill_down
+        mark, quote, escape = map(re.escape, (self._separator, self._quote or b"\0", self._escape or b"\0"))
+        inside = rb"[^%s%s]++|%s." % (quote, escape, escape) if self._escape else rb"[^%s]++|%s%s" % ((quote,) * 3)
+        plain = rb"(?:[^%s\r\n%s]++|%s.)*+" % (mark, escape, escape) if self._escape else rb"[^%s\r\n]*+" % mark
+        self._quoted = re.compile(rb"(\A|%s)%s(?:%s)*+%s" % (mark, quote, inside, quote), re.DOTALL)
+        field = rb"(?:%s(?:%s)*+%s(?=[%s\r\n]|\Z)|(?!%s)%s)" % (quote, inside, quote, mark, quote, plain)
+        self._record = re.compile(rb"%s(?:%s%s)*+(?=[\r\n]|\Z)" % (field, mark, field), re.DOTALL)
+        self._open = re.compile(rb"(?:%s%s)*+%s(?:%s)*+\Z" % (field, mark, quote, inside), re.DOTALL)
+        self._escaped = re.compile(rb"%s." % escape, re.DOTALL)
+
+    def are_lines(self, data: bytes) -> bool:
+        """Whether each line is a record: quotes, if any, open and close fields, and hold no line end."""
+        if self._escape and self._escape in data:
+            return False
+        return not self._quote or self._quote not in data or is_well_quoted(data, self._separator, self._quote)
+
+    def divide(self, data: bytes, *, last: bool) -> Records:
+        """The records of a block.
+
+        Args:
+            data: whole lines, from the start of a record on.
+            last: whether nothing follows: a quote that is open at the end is a stray one.
+        """
+        good: list[bytes] = []
+        rows: list[int] = []
+        faulty: list[tuple[int, str, str]] = []
+        lines = data.splitlines(keepends=True)
+        at = row = number = 0
+        while number < len(lines):
+            line = lines[number]
+            record, fault, taken = line, "", 1
+            bare = line.rstrip(b"\r\n")
+            if self._no_rows is not None and self._no_rows.fullmatch(bare):
+                record = line[len(bare) :]
+            elif self._is_special(line):
+                taken, fault = self._taken(data, at, lines, number, last=last)
+                if not taken:
+                    return Records(good, rows, faulty, row, data[at:])
+                record = b"".join(lines[number : number + taken])
+            if not fault and record.strip(b"\r\n"):
+                fault = self._miscounted(record)
+                if not fault:
+                    good.append(record)
+                    rows.append(row)
+            if fault:
+                faulty.append((row, fault, record.rstrip(b"\r\n").decode("utf-8", "backslashreplace")))
+            at += sum(map(len, lines[number : number + taken]))
+            number += taken
+            row += 1
+        return Records(good, rows, faulty, row, b"")
+
+    def fields(self, record: bytes) -> list[str]:
+        """The fields of a record."""
+        lines = io.StringIO(record.decode("utf-8", "surrogateescape"), newline="")
+        return next(csv.reader(lines, **self._dialect), [])  # type: ignore[arg-type]
+
+    def _is_special(self, line: bytes) -> bool:
+        return bool(self._quote and self._quote in line) or bool(self._escape and self._escape in line)
+
+    def _taken(self, data: bytes, at: int, lines: list[bytes], number: int, *, last: bool) -> tuple[int, str]:
+        """How many lines the record from `at` on takes, none if it may go on beyond them all; and what is wrong."""
+        found = self._record.match(data, at)
+        if found is None:
+            ahead = lines[number + 1 : number + 1 + MOST_LINES_AHEAD]
+            if not last and self._is_open(data, at) and not any(map(self._is_whole, ahead)):
+                return 0, ""
+            return 1, "a quote is opened and never closed, or followed by text"
+        if found.end() <= at + len(lines[number].rstrip(b"\r\n")):
+            return 1, ""
+        inside = data[at : found.end()].splitlines()
+        if any(map(self._is_whole, inside[1:])):
+            return 1, "a quote is opened and never closed: it would swallow whole lines"
+        return len(inside), ""
+
+    def _miscounted(self, record: bytes) -> str:
+        """What is wrong with the number of a record's fields; "" if nothing is."""
+        special = self._is_special(record)
+        marks = self._quoted.sub(rb"\1", record) if special and self._quote else record
+        marks = self._escaped.sub(b"", marks) if special and self._escape else marks
+        return miscounted(marks.count(self._separator) + 1, self._width)
+
+    def _is_open(self, data: bytes, at: int) -> bool:
+        """Whether a quote opened in the record from `at` on is open at the end of the data, not too far on."""
+        return len(data) - at <= LONGEST_LINE_BYTES and self._open.match(data, at) is not None
+
+    def _is_whole(self, line: bytes) -> bool:
+        """Whether a line is a whole record: it has as many fields as the header, and a time where the time belongs."""
+        try:
+            row = self.fields(line)
+        except csv.Error:
+            return False
+        if len(row) != self._width:
+            return False
+        time = " ".join(row[place].strip() for place in self._times)
+        return not self._times or self._is_time(time) or (self._filled_down and not time.strip())
+
+
+def miscounted(fields: int, width: int) -> str:
+    """What is wrong with a record of so many fields; "" if nothing is."""
+    return f"the line has {fields} fields, the header {width}" if fields != width else ""
+
+
+def has_empty_lines(data: bytes) -> bool:
+    """Whether a line is empty."""
+    return b"\n\n" in data or b"\n\r" in data or b"\r\r" in data or data.startswith((b"\n", b"\r"))
+
+
+def is_well_quoted(data: bytes, separator: bytes, quote: bytes) -> bool:
+    r"""Whether every quote opens a field, closes it or stands for a quote in it, and no line ends within quotes.
+
+    >>> [is_well_quoted(data, b",", b'"') for data in (b'a,"b ""c"" ",d', b'a,5" nail,d', b'a,"b\n"')]
+    [True, False, False]
+    """
+    content = np.frombuffer(data, np.uint8)
+    mark, sign = separator[0], quote[0]
+    quotes = np.flatnonzero(content == sign)
+    if len(quotes) % 2:
+        return False
+    opening, closing = quotes[::2], quotes[1::2]
+    before = content[opening - 1]
+    starts = (opening == 0) | (before == mark) | (before == _NEWLINE) | (before == _RETURN) | (before == sign)
+    behind = content[np.minimum(closing + 1, len(content) - 1)]
+    ends = (closing == len(content) - 1) | np.isin(behind, np.array([mark, _NEWLINE, _RETURN, sign], np.uint8))
+    doubled = (before == sign) & (opening > 0)
+    # a quote before an opening one has to be the closing one right before it
+    adjacent = np.zeros(len(opening), bool)
+    adjacent[1:] = closing[:-1] == opening[1:] - 1
+    if not (starts.all() and ends.all() and (adjacent == doubled).all()):
+        return False
+    line_ends = np.flatnonzero((content == _NEWLINE) | (content == _RETURN))
+    return not (np.searchsorted(quotes, line_ends) % 2).any()
+
+
+def _reads_times(log_format: LogFormat) -> Callable[[str], bool]:
+    timestamps = FieldReader(log_format).timestamps
+
+    def is_time(text: str) -> bool:
+        try:
+            timestamps.read(text)
+        except OrderError:
+            return False
+        return True
+
+    return is_time

@@ -1,0 +1,103 @@
+"""Quotes mean the same in every dialect: what a comma separates, and what anything else does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from producers.log_format import LogFormat
+from producers.logs.reading import open_log
+from tests.written_logs import read_log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEADER = "customer_id,item_id,timestamp,title"
+GOOD = ["ann,milk,2017-01-01,a", "bob,eggs,2017-01-02,b", "cy,tea,2017-01-03,c"]
+DIALECTS = {
+    "comma": LogFormat(),
+    "semicolon": LogFormat(separator=";"),
+    "tab": LogFormat(separator="\t"),
+    "colons": LogFormat(separator="::"),
+    "single quotes": LogFormat(quote="'"),
+    "comments": LogFormat(comment="#"),
+    "trailing": LogFormat(trailing_separator=True),
+    "utf-16": LogFormat(encoding="utf-16-le"),
+}
+STRAY = [
+    ('dan,x,2017-01-01,"FRAME', True),
+    ('dan,x,2017-01-01,"5" nail', True),
+    ('dan,"x,2017-01-01,FRAME', True),
+    ('dan,"x"y,2017-01-01,FRAME', True),
+    ('dan,x 5" long,2017-01-01,6" wide', False),
+    ('dan,x,2017-01-01,5"', False),
+]
+
+
+def written(path: Path, dialect: LogFormat, rows: list[str]) -> Path:
+    end = dialect.separator + "\n" if dialect.trailing_separator else "\n"
+    text = "".join(row.replace(",", dialect.separator).replace('"', dialect.quote) + end for row in [HEADER, *rows])
+    path.write_text(text, encoding=dialect.encoding)
+    return path
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize(("stray", "swallowing"), STRAY)
+@pytest.mark.parametrize("closing", [None, 'eve,x,2017-01-04,BOX"', 'eve,x,2017-01-04,"BOX"'])
+def test_a_stray_quote_swallows_no_line_in_any_dialect(
+    tmp_path: Path, name: str, stray: str, closing: str | None, *, swallowing: bool
+) -> None:
+    """Two of them once took the lines between for a title, if anything but a comma separated the fields."""
+    rows = [GOOD[0], stray, *GOOD[1:], *([closing] if closing else []), *GOOD]
+    path = written(tmp_path / "orders.csv", DIALECTS[name], rows)
+
+    orders, refusals = read_log(open_log(path, DIALECTS[name]))
+
+    if name == "trailing" and stray.endswith('5"'):
+        swallowing = False  # the quote stands before the last separator
+    assert [row for row, _ in refusals] == ([1] if swallowing else [])
+    assert all("quote" in reason for _, reason in refusals)
+    assert [order[4][0][2] for order in orders] == [row for row in range(len(rows)) if not (swallowing and row == 1)]
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_line_breaks_and_quotes_within_quotes_are_text_in_any_dialect(tmp_path: Path, name: str) -> None:
+    rows = [
+        'ann,"milk,\nfresh",2017-01-01,"a\nb,c,d,e\n\nf ""g"""',
+        'bob,eggs,2017-01-01,"x\nann,milk,soon,5"',
+        "cy,tea,2017-01-01,c",
+    ]
+    dialect = DIALECTS[name]
+    path = written(tmp_path / "orders.csv", dialect, rows)
+
+    orders, refusals = read_log(open_log(path, dialect))
+
+    assert refusals == []
+    assert [(order[0], order[4]) for order in orders] == [
+        ("ann", [(f"milk{dialect.separator}\nfresh", 1, 0)]),
+        ("bob", [("eggs", 1, 1)]),
+        ("cy", [("tea", 1, 2)]),
+    ]
+
+
+def test_a_comment_within_quotes_is_text(tmp_path: Path) -> None:
+    """It was once taken out with the quote that closes the title."""
+    path = tmp_path / "orders.csv"
+    path.write_text(f'{HEADER}\n# a comment, "and more\nann,milk,2017-01-01,"two\n# lines"\n{GOOD[1]}\n')
+
+    orders, refusals = read_log(open_log(path, LogFormat(comment="#")))
+
+    assert (refusals, [order[4][0][0] for order in orders]) == ([], ["milk", "eggs"])
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+def test_a_backslash_keeps_a_quote_or_separator_as_text(tmp_path: Path, *, escaped: bool) -> None:
+    path = tmp_path / "orders.csv"
+    title = r'"5\" pot, \\blue"' if escaped else '"5"" pot"'
+    path.write_text(f"{HEADER}\nann,a\\,b,2017-01-01,{title}\n{GOOD[1]}\n")
+
+    orders, refusals = read_log(open_log(path, LogFormat(escape="\\" if escaped else "")))
+
+    assert [order[4][0][0] for order in orders] == (["a,b", "eggs"] if escaped else ["eggs"])
+    assert len(refusals) == (not escaped)
