@@ -1,7 +1,8 @@
-"""Write or check requirements.lock: every dependency of the tests and benchmarks, pinned and hashed.
+"""Write or check the locks: every dependency of the tests and benchmarks, and those of the image, pinned and hashed.
 
-python .ci/lock.py            compile it; needs pip-tools, a network and a few minutes
-python .ci/lock.py --check    exit with 1 if pyproject.toml declares other dependencies than it was compiled from
+python .ci/lock.py            compile both; needs pip-tools, a network and a few minutes
+python .ci/lock.py --image    only write the image's again, from the other; needs what that pins to be installed
+python .ci/lock.py --check    exit with 1 if pyproject.toml declares other dependencies than they were compiled from
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
+IMAGE_LOCK = ROOT / "requirements.image.lock"
 EXTRAS = ("test", "bench")
+IMAGE_EXTRAS = ("evaluation", "formats")
 HEADER = """\
-# Every dependency of CI (the extras {extras}) for Python {python}, with hashes. Written by .ci/lock.py; do not edit.
+# Dependencies of {purpose} (the extras {extras}), Python {python}, with hashes. Written by .ci/lock.py; do not edit.
 # compiled from dependencies {digest}
 """
 
@@ -50,21 +54,60 @@ def compiled() -> str:
         command = [sys.executable, "-m", "piptools", "compile", *options, f"--output-file={output}", "pyproject.toml"]
         subprocess.run(command, cwd=ROOT, check=True)
         text = output.read_text()
-    pins = re.findall(r"^[a-z0-9][^\s=]*==\S+ \\\n(?: +--hash=\S+(?: \\)?\n)+", text, re.MULTILINE)
-    return "".join(sorted(pins))
+    return "".join(sorted(pins_of(text).values()))
+
+
+def pins_of(lock: str) -> dict[str, str]:
+    """The pins of a lock, each with its hashes, by name."""
+    pins = re.findall(r"^[a-z0-9][^\s=]*==\S+ \\\n(?: +--hash=\S+(?: \\)?\n)+", lock, re.MULTILINE)
+    return {pin.partition("==")[0]: pin for pin in pins}
+
+
+def image_pins() -> str:
+    """The pins that the image needs: those reached from the project, some extras, and what builds it."""
+    from packaging.requirements import Requirement  # noqa: PLC0415 - only tests have it
+    from packaging.utils import canonicalize_name  # noqa: PLC0415
+
+    pins = pins_of(LOCK.read_text())
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = declared["project"]["optional-dependencies"]
+    waiting = [*declared["build-system"]["requires"], *declared["project"]["dependencies"]]
+    waiting += [text for extra in IMAGE_EXTRAS for text in extras[extra]]
+    found: dict[str, set[str]] = {}
+    while waiting:
+        wanted = Requirement(waiting.pop())
+        name = canonicalize_name(wanted.name)
+        new = {"", *wanted.extras} - found.get(name, set())
+        if not new:
+            continue
+        found.setdefault(name, set()).update(new)
+        for text in metadata.requires(name) or ():
+            needed = Requirement(text)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in new):
+                waiting.append(text)
+    return "".join(pins[name] for name in sorted(found))
+
+
+def header(purpose: str, extras: tuple[str, ...]) -> str:
+    """The first lines of a lock."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return HEADER.format(purpose=purpose, extras=" and ".join(extras), python=python, digest=declared_digest())
 
 
 def main() -> None:
     """Write the lock, or check it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only compare with pyproject.toml")
-    if parser.parse_args().check:
-        if declared_digest() not in LOCK.read_text():
-            sys.exit("requirements.lock is not current with pyproject.toml: run python .ci/lock.py")
+    parser.add_argument("--image", action="store_true", help="only write requirements.image.lock again")
+    given = parser.parse_args()
+    if given.check:
+        for lock in (LOCK, IMAGE_LOCK):
+            if declared_digest() not in lock.read_text():
+                sys.exit(f"{lock.name} is not current with pyproject.toml: run python .ci/lock.py")
         return
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    header = HEADER.format(extras=" and ".join(EXTRAS), python=python, digest=declared_digest())
-    LOCK.write_text(header + compiled())
+    if not given.image:
+        LOCK.write_text(header("CI", EXTRAS) + compiled())
+    IMAGE_LOCK.write_text(header("the image", IMAGE_EXTRAS) + image_pins())
 
 
 if __name__ == "__main__":

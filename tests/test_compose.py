@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 import yaml
 
 from streams.commands.kafka import topics, worker
+from streams.endpoint.routes import ROUTES
 
 ROOT = Path(__file__).parent.parent
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 TEXTS = {"type": "array", "items": {"type": "string"}}
 DURATION = {"type": "string", "pattern": r"^\d+(ms|s|m)$"}
@@ -23,9 +26,10 @@ NEED = {
 }
 HEALTHCHECK = {
     "type": "object",
-    "required": ["test"],
+    "anyOf": [{"required": ["test"]}, {"required": ["disable"]}],
     "additionalProperties": False,
     "properties": {
+        "disable": {"const": True},
         "test": TEXTS,
         "interval": DURATION,
         "timeout": DURATION,
@@ -38,15 +42,22 @@ SERVICE = {
     "additionalProperties": False,
     "properties": {
         "build": {"type": "string"},
+        "cap_drop": TEXTS,
         "command": TEXTS,
         "depends_on": {"type": "object", "additionalProperties": NEED},
         "environment": {"type": "object", "additionalProperties": {"type": ["string", "integer"]}},
         "healthcheck": HEALTHCHECK,
         "image": {"type": "string"},
+        "mem_limit": {"type": "string", "pattern": r"^\d+[mg]$"},
+        "pids_limit": {"type": "integer", "minimum": 1},
         "ports": {**TEXTS, "uniqueItems": True},
         "profiles": TEXTS,
+        "read_only": {"type": "boolean"},
         "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
+        "security_opt": TEXTS,
         "stop_grace_period": DURATION,
+        "tmpfs": TEXTS,
+        "ulimits": {"type": "object", "additionalProperties": {"type": "integer"}},
         "volumes": {**TEXTS, "uniqueItems": True},
     },
 }
@@ -99,10 +110,31 @@ def test_ports_are_published_on_this_machine_only(compose: dict[str, Any]) -> No
 
 def test_images_are_pinned_and_the_container_is_not_root(compose: dict[str, Any]) -> None:
     assert compose["services"]["kafka"]["image"].startswith("apache/kafka:4.")
-    dockerfile = (ROOT / "Dockerfile").read_text()
-    base = dockerfile.split("FROM ")[1].split()[0]
-    assert base.count(".") == 2
-    assert "\nUSER alsobought\n" in dockerfile
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert all(base.count(".") == 2 for base in bases)
+    assert DOCKERFILE.index("\nUSER alsobought\n") > DOCKERFILE.rindex("\nFROM ")
+
+
+def test_the_image_installs_what_is_pinned_and_nothing_else() -> None:
+    """A dependency of a dependency that is published today does not get into the image of yesterday."""
+    installs = re.findall(r"pip install .*", DOCKERFILE)
+
+    assert all("--require-hashes" in install or "--no-deps --no-build-isolation" in install for install in installs)
+
+
+def test_containers_have_no_rights_that_they_do_not_need(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["pids_limit"] > 0
+        assert service.get("read_only") or name == "kafka"  # Kafka writes its settings where it is installed
+        assert "mem_limit" in service or service["healthcheck"].get("disable")  # what ends by itself
+
+
+def test_health_is_looked_at_where_it_is_answered() -> None:
+    (path,) = re.findall(r"http://127\.0\.0\.1:6066(/\S+?)'", DOCKERFILE)
+
+    assert path in {route.path for route in ROUTES}
 
 
 def test_environment_names_options_that_exist(compose: dict[str, Any]) -> None:

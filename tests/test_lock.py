@@ -32,6 +32,16 @@ def test_every_declared_dependency_is_pinned_as_declared(requirement: Requiremen
     assert requirement.specifier.contains(PINS[canonicalize_name(requirement.name)])
 
 
+def test_the_image_s_lock_is_a_part_of_the_other(tmp_path: Path) -> None:
+    """It is computed from what is installed, which is what the other pins."""
+    for name in (".ci/lock.py", "requirements.lock", "pyproject.toml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    subprocess.run([sys.executable, tmp_path / ".ci" / "lock.py", "--image"], check=True)
+
+    assert (tmp_path / "requirements.image.lock").read_text() == (ROOT / "requirements.image.lock").read_text()
+
+
 def test_every_pin_has_hashes() -> None:
     requirements = re.split(r"^(?=[^# ])", LOCK, flags=re.MULTILINE)[1:]
 
@@ -68,7 +78,7 @@ def test_it_is_current() -> None:
 )
 def test_the_check_finds_a_declaration_that_changed(old: str, new: str, tmp_path: Path) -> None:
     (tmp_path / ".ci").mkdir()
-    for name in (".ci/lock.py", "requirements.lock"):
+    for name in (".ci/lock.py", "requirements.lock", "requirements.image.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text().replace(old, new))
 
