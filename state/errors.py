@@ -5,6 +5,7 @@ StateError                 the state directory cannot be used as asked
 |-- SnapshotFailed         no snapshot was written
 |-- StateDamaged           RocksDB or a record in it is corrupt
 |-- SettingsMismatch       it was written with other counting settings or another format
+|-- OtherLog               the log that it was counted from was replaced by another, or divided differently
 `-- StorageFailed          the disk is full or failing; the state is as of its last commit
 """
 
@@ -27,6 +28,10 @@ class StateDamaged(StateError):
 
 class SettingsMismatch(StateError):
     """The state was written with other counting settings, or in another format."""
+
+
+class OtherLog(StateError):
+    """The log that the state was counted from was replaced by another of its name, or divided differently."""
 
 
 class StorageFailed(StateError):

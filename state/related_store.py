@@ -13,10 +13,12 @@ from state.rocks import WriteBatch
 from state.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
+
+    from state.log_identity import LogIdentity
 
 _LIST = struct.Struct(">cI")
 _CURRENT = b"mcurrent"
@@ -88,13 +90,22 @@ class RelatedStore(Store):
         batch.put(_POSITION, pack([np.array([self.related_items_offset])]))
         self._rocks.write(batch)
 
-    def restart(self, score: str) -> None:
-        """Delete every list, in one batch, because from now on they are ranked by another score."""
+    def restart(self, score: str, logs: Mapping[str, LogIdentity] | None = None) -> None:
+        """Delete every list, in one batch: from now on they are ranked by another score, or published elsewhere.
+
+        Args:
+            score: by which lists are ranked from now on.
+            logs: name -> identity, if lists are published to another log from now on, of which nothing is known.
+        """
         batch = WriteBatch(raw_mode=True)
         for key, _ in self._rocks.scan(b"l"):
             batch.delete(key)
         batch.put(_CURRENT, pack([np.array([-1])]))
         batch.put(_SCORE, score.encode())
+        if logs is not None:
+            self.related_items_offset = 0
+            batch.put(_POSITION, pack([np.array([0])]))
+            self._put_logs(batch, logs)
         self._rocks.write(batch)
         self.score = score
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from state.rocks import Rocks
+from state.errors import StateDamaged
+from state.log_identity import LogIdentity, check_same
+from state.rocks import Rocks, WriteBatch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+_LOGS = b"midentities"
+
+
+_UNKNOWN = LogIdentity("", 0)
 
 
 class Store:
@@ -28,6 +37,40 @@ class Store:
     def path(self) -> Path:
         """The store's directory."""
         return self._rocks.path
+
+    def bind(self, logs: Mapping[str, LogIdentity], *, empty: bool) -> None:
+        """Record the logs that the store stands for, or check that they are still those.
+
+        A log that the store does not know yet is adopted: so are all in a store of a version that recorded none.
+
+        Args:
+            logs: name -> identity.
+            empty: nothing was counted yet, so that any logs will do.
+
+        Raises:
+            OtherLog: one of them is another log, or is divided into another number of partitions.
+        """
+        known = {} if empty else self._logs()
+        for name, identity in logs.items():
+            check_same(f"{self.path} was counted from", name, known.get(name, identity), identity)
+        adopted = {name: identity for name, identity in logs.items() if not known.get(name, _UNKNOWN).log_id}
+        if any(known.get(name) != identity for name, identity in adopted.items()):
+            batch = WriteBatch(raw_mode=True)
+            self._put_logs(batch, known | adopted)
+            self._rocks.write(batch)
+
+    def _logs(self) -> dict[str, LogIdentity]:
+        record = self._rocks.get(_LOGS)
+        try:
+            return {name: LogIdentity(*of) for name, of in json.loads(record or b"{}").items()}
+        except (ValueError, TypeError, AttributeError):
+            raise StateDamaged(
+                f"{self.path} is damaged: {record!r} does not say which logs it was counted from; "
+                "restore a snapshot, or delete it and replay"
+            ) from None
+
+    def _put_logs(self, batch: WriteBatch, logs: Mapping[str, LogIdentity]) -> None:
+        batch.put(_LOGS, json.dumps(logs).encode())
 
     def size_bytes(self) -> int:
         """Bytes on disk."""

@@ -24,15 +24,19 @@ import logging
 import shutil
 import time
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from producers.orders import PURCHASE
 from state.directory import HISTORIES, StateDirectory
+from state.errors import StateError
+from state.log_identity import check_same
 from state.snapshots import restore_store
 from streams.engine.deltas import unpack_deltas
 from streams.engine.stages import count_orders, open_histories
+from streams.workers.kafka.co_purchases import DeltaHeaders, check_source, read_headers
 from streams.workers.kafka.errors import LogLost
 from streams.workers.kafka.producers import Delivery, OutboxSender, OutgoingRecord, make_producer
 from streams.workers.kafka.purchases import NOT_HELD_REASON, read_orders, rejection_record
@@ -46,14 +50,13 @@ if TYPE_CHECKING:
 
     from producers.orders import Orders, Rejection
     from state.history_store import HistoryStore
+    from state.log_identity import LogIdentity
     from state.settings import CountingSettings
     from streams.engine.stages import OrderScorer
     from streams.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-SOURCE, BEGIN, END = "source", "begin", "end"
-"""Headers of a record of deltas: the purchases partition, and the range of its offsets that was counted."""
 MOST_NOTIFIED = 50  # items bought in a commit of which watchers are notified
 _USUAL_LINES = 10.0  # of an order, until we have seen some
 
@@ -91,6 +94,7 @@ class Ingest:
         settings: the worker's.
         directory: where the stores are.
         counting: what is counted.
+        logs: the topics by role; those left out are not compared with those that were counted before.
 
     Attributes:
         on_counted: (item ids) called on the event loop with what was just bought; of many items only with some.
@@ -99,7 +103,13 @@ class Ingest:
 
     name = "ingest"
 
-    def __init__(self, settings: WorkerSettings, directory: StateDirectory, counting: CountingSettings) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        directory: StateDirectory,
+        counting: CountingSettings,
+        logs: Mapping[str, LogIdentity] = MappingProxyType({}),
+    ) -> None:
         self.topic = settings.topics.purchases
         self.lines = 0
         self.rejected = 0
@@ -108,6 +118,7 @@ class Ingest:
         self._settings = settings
         self._directory = directory
         self._counting = counting
+        self._logs = logs
         self._partitions: dict[int, PurchasesPartition] = {}
         self._lines_per_record = _USUAL_LINES
 
@@ -141,6 +152,7 @@ class Ingest:
             transaction. It ends when that partition is opened, here or by another worker.
         """
         opened = self._partitions.get(number)
+        self._check_number(number)
         if opened is None:
             opened = PurchasesPartition(await asyncio.to_thread(self._open_store, number))
             self._partitions[number] = opened
@@ -150,6 +162,7 @@ class Ingest:
             if (await reader.bounds(self._settings.topics.co_purchases, 0))[1] < opened.sent_to:
                 return None
             opened.sent_to = None
+            await self._check_source(reader)
             opened.delivered_offset = await self._find_delivered_offset(reader, number, opened.store.purchases_offset)
             await self._resume_outbox(reader, number, opened)
         if opened.store.purchases_offset < opened.delivered_offset:
@@ -161,11 +174,24 @@ class Ingest:
             )
         return opened.store.purchases_offset
 
+    def _check_number(self, number: int) -> None:
+        """Refuse a partition that was added since the start, before it is counted."""
+        known = self._logs.get("purchases")
+        if known is not None and number >= known.partitions:
+            check_same("this worker has read", "purchases", known, known._replace(partitions=number + 1))
+
     def _open_store(self, number: int) -> HistoryStore:
         path = self._directory.store(HISTORIES, number)
         if restore_store(path, self._settings.restore_from):
             logger.info("ingest: %s was restored from %s", path, self._settings.restore_from)
-        return open_histories(path, self._counting)
+        store = open_histories(path, self._counting)
+        try:
+            logs = {role: self._logs[role] for role in ("purchases", "co-purchases") if role in self._logs}
+            store.bind(logs, empty=store.journal.commit == 0)
+        except StateError:
+            store.close()
+            raise
+        return store
 
     async def _fence(self, number: int, partition: PurchasesPartition) -> int:
         """Fence previous owners; return the offset of `co-purchases` up to which they may have written."""
@@ -183,17 +209,29 @@ class Ingest:
         async with TopicReader(self._settings.broker, committed=False) as reader:
             return (await reader.bounds(topics.co_purchases, 0))[1]
 
+    async def _check_source(self, reader: TopicReader) -> None:
+        """Check that the deltas that were delivered last, whoever did, are of the topic that is read here."""
+        topic = self._settings.topics.co_purchases
+        last = await reader.last(topic, 0, lambda record: read_headers(record) is not None)
+        headers = read_headers(last)
+        if headers is not None:
+            check_source(last, headers, self._logs.get("purchases"))
+
     async def _find_delivered_offset(self, reader: TopicReader, number: int, purchases_offset: int) -> int:
         """Offset of `purchases` up to which stage B has deltas in all its partitions.
 
         A transaction writes to all partitions or none, so looking at one is enough.
         """
         topic = self._settings.topics.co_purchases
-        source = str(number).encode()
+
+        def is_ours(record: Any) -> bool:  # noqa: ANN401
+            headers = read_headers(record)
+            return headers is not None and headers.source == number
+
         ends = []
         for item_partition in range(1 if self._settings.fencing else self._counting.item_partitions):
-            last = await reader.last(topic, item_partition, lambda record: dict(record.headers)[SOURCE] == source)
-            ends.append(0 if last is None else int(dict(last.headers)[END]))
+            headers = read_headers(await reader.last(topic, item_partition, is_ours))
+            ends.append(0 if headers is None else headers.end)
         kept_from = (await reader.bounds(topic, 0))[0]
         if not min(ends) and kept_from > 0 and purchases_offset > 0:
             raise LogLost(
@@ -295,8 +333,7 @@ class Ingest:
     ) -> Delivery:
         """The deltas of a commit for every item partition, and the records that it rejected, at least in part."""
         topics = self._settings.topics
-        numbers = {SOURCE: number, BEGIN: entry.begin, END: entry.end}
-        headers = tuple((name, str(value).encode()) for name, value in numbers.items())
+        headers = DeltaHeaders(number, entry.begin, entry.end, self._logs.get("purchases")).pairs()
         sent = [
             OutgoingRecord(topics.co_purchases, item_partition, None, entry.deltas, headers)
             for item_partition in range(self._counting.item_partitions)

@@ -31,6 +31,7 @@ class WorkerStatus:
         generation: of its state.
         ingest, tally: its stages; None for one that runs elsewhere.
         memberships: by stage.
+        missing_topics: returns the names of the topics that do not exist any more.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class WorkerStatus:
         ingest: Ingest | None,
         tally: Tally | None,
         memberships: Mapping[str, Membership],
+        missing_topics: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._worker = worker
         self._generation = generation
         self._ingest = ingest
         self._tally = tally
         self._memberships = memberships
+        self.missing_topics = missing_topics
         self._sizes: dict[StagePartition, tuple[float, int]] = {}
 
     @property

@@ -10,14 +10,17 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from state.directory import COUNTS, RELATED, StateDirectory
+from state.errors import OtherLog, StateError
 from state.related_store import RelatedStore
 from state.snapshots import restore_store
 from streams.engine.stages import count_deltas, open_counts
+from streams.workers.kafka.co_purchases import check_source, read_headers
 from streams.workers.kafka.stage_service import Turn
 from streams.workers.publishing.list_publisher import ListPublisher, PublishingSettings
 from streams.workers.publishing.refresh import RateLimit
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.count_store import CountStore
+    from state.log_identity import LogIdentity
     from state.settings import CountingSettings
     from streams.workers.settings import WorkerSettings
 
@@ -69,6 +73,7 @@ class Tally:
         settings: the worker's.
         directory: where the stores are.
         counting: what is counted.
+        logs: the topics by role; those left out are not compared with those that were counted before.
 
     Attributes:
         on_published: (partition, item numbers) called on the event loop when readers have new lists of these items.
@@ -76,12 +81,19 @@ class Tally:
 
     name = "tally"
 
-    def __init__(self, settings: WorkerSettings, directory: StateDirectory, counting: CountingSettings) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        directory: StateDirectory,
+        counting: CountingSettings,
+        logs: Mapping[str, LogIdentity] = MappingProxyType({}),
+    ) -> None:
         self.topic = settings.topics.co_purchases
         self.on_published: Callable[[int, Iterable[int]], None] = lambda _, __: None
         self._restore_from = settings.restore_from
         self._directory = directory
         self._counting = counting
+        self._logs = logs
         self._publishing = PublishingSettings(
             broker=settings.broker,
             topic=settings.topics.related_items,
@@ -140,10 +152,29 @@ class Tally:
                 logger.info("tally: %s was restored from %s", path, self._restore_from)
         counts = open_counts(self._directory.store(COUNTS, number), number, self._counting)
         related = RelatedStore(self._directory.store(RELATED, number))
+        try:
+            self._bind(counts, related)
+        except StateError:
+            counts.close()
+            related.close()
+            raise
         publisher = ListPublisher(
             number, counts, related, self._publishing, self._rate_limit, lambda items: self.on_published(number, items)
         )
         return ItemPartition(counts, related, publisher)
+
+    def _bind(self, counts: CountStore, related: RelatedStore) -> None:
+        """Bind the stores to the topics; lists that were published to another topic are forgotten."""
+        counts.bind(self._some("purchases", "co-purchases"), empty=counts.journal.commit == 0)
+        logs = self._some("co-purchases", "related-items")  # lists name items by the numbers that the deltas give them
+        try:
+            related.bind(logs, empty=False)
+        except OtherLog:
+            logger.warning("tally: %s is of another topic, all of its lists are published again", related.path)
+            related.restart(self._publishing.score, logs)
+
+    def _some(self, *roles: str) -> dict[str, LogIdentity]:
+        return {role: self._logs[role] for role in roles if role in self._logs}
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         """Count deltas, then refresh some lists."""
@@ -151,6 +182,7 @@ class Tally:
             partition = self._partitions[number]
             async with partition.lock:
                 begun = time.monotonic()
+                self._check_sources(batch)
                 bought = await asyncio.to_thread(_count, partition.counts, batch)
                 partition.publisher.counted(bought, time.monotonic() - begun)
         wait = Turn().wait
@@ -162,6 +194,12 @@ class Tally:
                 if partition.caught_up:
                     wait = min(wait, await partition.publisher.refresh(busy=more > _FAR_BEHIND))
         return Turn(wait=0.0 if any(waiting.values()) else wait)
+
+    def _check_sources(self, batch: list[Any]) -> None:
+        for record in batch:
+            headers = read_headers(record)
+            if headers is not None:
+                check_source(record, headers, self._logs.get("purchases"))
 
     async def flush(self) -> None:
         """Return once the lists that are being sent have arrived."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import faust
 import mode
@@ -42,13 +42,17 @@ from streams.workers.kafka.catalogue_topic import CatalogueFeed
 from streams.workers.kafka.errors import AddressUnavailable
 from streams.workers.kafka.producers import PurchaseLog
 from streams.workers.kafka.stage_service import Membership, StageService
-from streams.workers.kafka.topics import check_topics
+from streams.workers.kafka.topic_watch import TopicWatch
+from streams.workers.kafka.topics import check_topics, read_identities
 from streams.workers.settings import STAGES
 from streams.workers.status import WorkerStatus
 from streams.workers.tally import Tally
 from streams.workers.warm_up import WarmUp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from state.log_identity import LogIdentity
     from streams.workers.cluster.owners import PartitionOwners
     from streams.workers.kafka.topics import Partitions
     from streams.workers.settings import WorkerSettings
@@ -69,7 +73,8 @@ def run_worker(settings: WorkerSettings) -> None:
     with StateDirectory(settings.state_dir, settings.topics.generation) as directory:
         directory.lock()
         _check_address(settings)
-        worker = Worker(settings, directory, partitions)
+        logs = read_identities(settings.broker, settings.topics, timeout_s=settings.broker_timeout_s)
+        worker = Worker(settings, directory, partitions, logs)
         logger.info(
             "worker of generation %s at %s: %s over %d purchases and %d item partitions; http://%s",
             settings.topics.generation,
@@ -101,17 +106,24 @@ class Worker:
         settings: of the worker.
         directory: where the stores are.
         partitions: how many the topics have.
+        logs: the topics by role.
 
     Attributes:
         app: the Faust app that runs it.
     """
 
-    def __init__(self, settings: WorkerSettings, directory: StateDirectory, partitions: Partitions) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        directory: StateDirectory,
+        partitions: Partitions,
+        logs: Mapping[str, LogIdentity],
+    ) -> None:
         self._settings = settings
         self._partitions = partitions
         counting = CountingSettings(settings.pair_window, partitions.items)
-        self._ingest = Ingest(settings, directory, counting) if "ingest" in settings.stages else None
-        self._tally = Tally(settings, directory, counting) if "tally" in settings.stages else None
+        self._ingest = Ingest(settings, directory, counting, logs) if "ingest" in settings.stages else None
+        self._tally = Tally(settings, directory, counting, logs) if "tally" in settings.stages else None
         self._catalogue = Catalogue()
         self._memberships = {stage: Membership() for stage in STAGES}
         admin = AdminSettings(settings.admin_token, _own_names(settings), version=software_version())
@@ -122,7 +134,10 @@ class Worker:
         for stage in (self._ingest, self._tally):
             if stage is not None:
                 self._add_stage(stage)
-        self.app.service(_named("catalogue", CatalogueFeed, settings.broker, settings.topics.items, self._catalogue))
+        feed = _made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, self._catalogue)
+        self._watch = _made("topics", TopicWatch, settings.broker, settings.topics, logs, feed.read_again)
+        for made in (feed, self._watch):
+            self.app.service(made)  # type: ignore[arg-type]  # Faust takes instances too
         self._add_endpoint(admin)
 
     def _add_stage(self, stage: Ingest | Tally) -> None:
@@ -150,7 +165,14 @@ class Worker:
         peers = PeerClient(address)
         router = Router(address, owners)
         log = PurchaseLog(settings.broker, settings.topics.purchases, idempotent=settings.fencing)
-        status = WorkerStatus(address, settings.topics.generation, self._ingest, self._tally, self._memberships)
+        status = WorkerStatus(
+            address,
+            settings.topics.generation,
+            self._ingest,
+            self._tally,
+            self._memberships,
+            lambda: self._watch.missing,
+        )
         answers = WorkerAnswers(address, catalogue, customers, items, owners, peers, router, log, status)
         if self._ingest is not None:
             self._ingest.on_counted = answers.orders_counted
@@ -227,7 +249,10 @@ def _faust_app(settings: WorkerSettings, web_options: dict[str, Any]) -> faust.A
     return app
 
 
-def _named(name: str, service: type[mode.Service], *arguments: object, **options: object) -> type[mode.Service]:
+_Some = TypeVar("_Some", bound=mode.Service)
+
+
+def _named(name: str, service: type[_Some], *arguments: object, **options: object) -> type[_Some]:
     """A service class that Faust can instantiate without arguments, and that has a readable name in the log."""
 
     class Named(service):  # type: ignore[misc, valid-type]
@@ -237,3 +262,9 @@ def _named(name: str, service: type[mode.Service], *arguments: object, **options
             super().__init__(*arguments, **options)
 
     return Named
+
+
+def _made(name: str, service: type[_Some], *arguments: object) -> _Some:
+    """A service with a readable name in the log, for parts that others refer to."""
+    made: _Some = cast("Any", _named(name, service, *arguments))()
+    return made

@@ -156,6 +156,8 @@ class WorkerAnswers(LocalAnswers):
         """None once every partition assigned to this worker can answer; else what is missing."""
         if not self._worker_status.joined:
             return "no partition has been assigned to this worker yet"
+        if topics := self._worker_status.missing_topics():
+            return f"there is no topic {', '.join(topics)} any more"
         missing = [*self._customers.missing(), *self._items.missing()]
         return f"{', '.join(missing)}: not open yet" if missing else None
 

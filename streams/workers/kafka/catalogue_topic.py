@@ -59,6 +59,8 @@ class CatalogueFeed(Service):
         self._broker = broker
         self._topic = topic
         self._consumer: Any = None
+        self._again = False
+        self._stale: set[str] = set()  # items of the topic's predecessor, not found in it yet
 
     async def on_start(self) -> None:
         """Connect.
@@ -80,6 +82,10 @@ class CatalogueFeed(Service):
     @Service.task
     async def _follow(self) -> None:
         while not self.should_stop:
+            if self._again:
+                self._again = False
+                await self._consumer.stop()  # it may have lost its partitions for ever when they were deleted
+                await self.on_start()
             try:
                 fetched = await self._consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=_RECORDS_AT_ONCE)
             except ConsumerStoppedError:
@@ -88,6 +94,9 @@ class CatalogueFeed(Service):
                 self._take(records)
             if not self.complete.is_set() and await self._has_everything():
                 self.complete.set()
+                for item_id in self._stale:
+                    self.catalogue.put(item_id, None)
+                self._stale.clear()
                 logger.info("catalogue: %d items, from topic %s", len(self.catalogue.items), self._topic)
             if fetched:
                 await asyncio.sleep(0)  # a prefetched batch comes without a pause in which other tasks could run
@@ -97,13 +106,20 @@ class CatalogueFeed(Service):
         if self._consumer is not None:
             await self._consumer.stop()
 
+    def read_again(self) -> None:
+        """Read the topic from its start, since it is another one; what it does not have is removed once it is read."""
+        self._stale = set(self.catalogue.items)
+        self._again = True
+        self.complete.clear()
+
     async def _has_everything(self) -> bool:
-        for topic_partition in self._consumer.assignment():
+        assignment = self._consumer.assignment()
+        for topic_partition in assignment:
             end = self._consumer.last_stable_offset(topic_partition)
             # the end is unknown until the first fetch
             if end is None or await self._consumer.position(topic_partition) < end:
                 return False
-        return True
+        return bool(assignment)
 
     def _take(self, records: Iterable[Any]) -> None:
         for record in records:
@@ -123,6 +139,7 @@ class CatalogueFeed(Service):
                     logger.warning("catalogue: further invalid records are counted but not logged")
             else:
                 self.catalogue.put(item_id, item)
+                self._stale.discard(item_id)
 
 
 def read_record(key: bytes | None, value: bytes | None) -> tuple[str, CatalogueItem | None]:

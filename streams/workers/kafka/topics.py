@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from producers.connection import admin_client
+from state.log_identity import LogIdentity
 from streams.workers.kafka.errors import TopicsUnfit
 
 if TYPE_CHECKING:
@@ -86,8 +87,12 @@ class Topics:
 
     def configs(self) -> dict[str, dict[str, str]]:
         """The configuration that each topic must have."""
+        return {name: CONFIGS[role] for role, name in self.names().items()}
+
+    def names(self) -> dict[str, str]:
+        """Each topic's name by its role, a key of `CONFIGS`."""
         names = (self.purchases, self.co_purchases, self.related_items, self.rejected, self.items)
-        return dict(zip(names, CONFIGS.values(), strict=True))
+        return dict(zip(CONFIGS, names, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,30 @@ def check_topics(broker: str, topics: Topics, *, timeout_s: float = 30) -> Parti
         return _check(admin, topics, {})
 
 
+def read_identities(broker: str, topics: Topics, *, timeout_s: float = 30) -> dict[str, LogIdentity]:
+    """`identify_topics` through a connection of its own.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    with admin_client(broker, timeout_s) as admin:
+        return identify_topics(admin, topics)
+
+
+def identify_topics(admin: KafkaAdminClient, topics: Topics) -> dict[str, LogIdentity]:
+    """The identity of each topic that exists, by role; brokers of before 2.8 give topics no ids."""
+    roles = {name: role for role, name in topics.names().items()}
+    found = {}
+    for described in admin.describe_topics(list(roles)):
+        if described["error_code"] == 0:
+            topic_id = str(described["topic_id"] or "")
+            known = topic_id.strip("0-") != ""
+            found[roles[described["name"]]] = LogIdentity(topic_id if known else "", len(described["partitions"]))
+        elif described["error_code"] != UnknownTopicOrPartitionError.errno:
+            raise for_code(described["error_code"])(f"topic {described['name']}")
+    return found
+
+
 def _wait_until_listed(admin: KafkaAdminClient, names: list[str]) -> None:
     """Return once the broker lists topics that were just created, or after VISIBLE_WITHIN_S."""
     deadline = time.monotonic() + VISIBLE_WITHIN_S
@@ -173,10 +202,12 @@ def _check(admin: KafkaAdminClient, topics: Topics, counts: dict[str, int]) -> P
             f"topic {topics.co_purchases} has {found[topics.co_purchases]} partitions and {topics.related_items} has "
             f"{found[topics.related_items]}: they must be equal, start a new --generation"
         )
-    if found[topics.purchases] != found[topics.rejected]:
+    if found[topics.purchases] > found[topics.rejected]:
         raise TopicsUnfit(
             f"topic {topics.purchases} has {found[topics.purchases]} partitions and {topics.rejected} has "
-            f"{found[topics.rejected]}: they must be equal, add partitions to {topics.rejected}"
+            f"{found[topics.rejected]}, too few. If partitions were added to {topics.purchases}, orders of "
+            "a customer are in two of them: send all orders again to new topics (another --topic-prefix), and start a "
+            f"new --generation on them. If nothing was counted yet, add partitions to {topics.rejected}"
         )
     return Partitions(found[topics.purchases], found[topics.co_purchases])
 

@@ -1,0 +1,66 @@
+"""Records of the topic `co-purchases`: their headers, which say what of which log a record of deltas stands for."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from state.errors import OtherLog
+from state.log_identity import LogIdentity, check_same
+from streams.workers.kafka.errors import LogLost
+
+SOURCE, BEGIN, END, TOPIC_ID, PARTITIONS = "source", "begin", "end", "topic-id", "partitions"
+
+
+class DeltaHeaders(NamedTuple):
+    """The headers of a record of deltas."""
+
+    source: int
+    """The purchases partition."""
+    begin: int
+    """Its offset from which orders were counted."""
+    end: int
+    """Its offset up to which they were."""
+    purchases: LogIdentity | None
+    """The topic `purchases` that was read; None in records of versions that did not say."""
+
+    def pairs(self) -> tuple[tuple[str, bytes], ...]:
+        """The headers as Kafka's clients take them."""
+        values: dict[str, object] = {SOURCE: self.source, BEGIN: self.begin, END: self.end}
+        if self.purchases is not None:
+            values |= {TOPIC_ID: self.purchases.log_id, PARTITIONS: self.purchases.partitions}
+        return tuple((name, str(value).encode()) for name, value in values.items())
+
+
+def read_headers(record: Any) -> DeltaHeaders | None:  # noqa: ANN401 - the client's records have no types
+    """The headers of a record of `co-purchases`; None: stage A did not write it, or there is no record."""
+    if record is None:
+        return None
+    headers = dict(record.headers)
+    try:
+        source, begin, end = (int(headers[name]) for name in (SOURCE, BEGIN, END))
+        purchases = None
+        if TOPIC_ID in headers:
+            purchases = LogIdentity(headers[TOPIC_ID].decode(), int(headers[PARTITIONS]))
+    except (KeyError, ValueError):
+        return None
+    return DeltaHeaders(source, begin, end, purchases)
+
+
+def check_source(record: Any, headers: DeltaHeaders, purchases: LogIdentity | None) -> None:  # noqa: ANN401
+    """Check that a record of deltas was counted from the topic `purchases` that there is.
+
+    Args:
+        record: of the topic `co-purchases`.
+        headers: its headers.
+        purchases: the topic that there is; None: it is not known.
+
+    Raises:
+        LogLost: it was counted from another.
+    """
+    if headers.purchases is None or purchases is None:
+        return
+    where = f"offset {record.offset} of topic {record.topic} partition {record.partition}"
+    try:
+        check_same(f"the deltas at {where} were counted from", "purchases", headers.purchases, purchases)
+    except OtherLog as error:
+        raise LogLost(str(error)) from None
