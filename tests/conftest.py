@@ -24,6 +24,7 @@ SLOW_FILES = {
     "test_worker_guards.py": 93,
     "test_simulation.py": 90,
     "test_topic_watch.py": 90,
+    "test_placement.py": 60,
     "test_worker_page.py": 54,
     "test_replay_kill.py": 49,
     "test_export.py": 43,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from streams.engine.embedded import Embedded
 from streams.engine.ranker import Ranker
 from streams.engine.scores import Scoring
 from streams.engine.stages import open_counts, open_histories
+from streams.workers.kafka.placement import Placement
 from streams.workers.kafka.purchases import read_orders
 from tests.streamed import histories, popularity
 from tests.workers import read_topic
@@ -45,7 +47,9 @@ class Truth:
         lines: order lines.
     """
 
-    def __init__(self, broker: str, topics: Topics, directory: Path, pair_window: int = 100) -> None:
+    def __init__(
+        self, broker: str, topics: Topics, directory: Path, pair_window: int = 100, placement: Placement | None = None
+    ) -> None:
         embedded = Embedded(directory, CountingSettings(pair_window))
         self.refused: set[tuple[int, int]] = set()
         end = 0
@@ -53,7 +57,8 @@ class Truth:
             for first in range(0, len(records), _RECORDS):
                 batch = records[first : first + _RECORDS]
                 end += len(batch)
-                orders, rejections = read_orders(batch)
+                misplaced = partial((placement or Placement(1)).misplaced, partition=partition)
+                orders, rejections = read_orders(batch, misplaced)
                 not_held = embedded.count(orders, end, len(rejections))
                 self.refused |= {(partition, offset) for offset in not_held.tolist()}
                 self.refused |= {(partition, rejection.position) for rejection in rejections}

@@ -211,7 +211,7 @@ def test_state_of_earlier_versions_adopts_the_topics(kafka: Broker, tmp_path: Pa
     """Its stores and deltas do not say which topics they are of."""
     topics = made_topics(kafka.bootstrap, "earlier", purchases=1, items=1)
     send(kafka, topics, 0, ORDERS)
-    worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", faults="know_no_topics")
+    worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", faults="an_earlier_version")
     with worker:
         counted(kafka, topics, worker, tmp_path)
         assert worker.stop() == 0

@@ -22,6 +22,7 @@ from streams.recommendations.request import RecommendationRequest
 from streams.workers.answering.local_customers import LocalCustomers
 from streams.workers.answering.local_items import LocalItems
 from streams.workers.answering.worker_answers import WorkerAnswers
+from streams.workers.kafka.placement import Placement
 from streams.workers.kafka.stage_service import Membership
 from streams.workers.status import WorkerStatus
 from tests.live_shop import HOSTILE_IDS, TOKEN, shop_log
@@ -227,7 +228,7 @@ def test_an_order_is_appended_as_it_came() -> None:
     answers = WorkerAnswers(
         "here",
         Catalogue(),
-        LocalCustomers(None, Membership(), 4),
+        LocalCustomers(None, Membership(), Placement(4)),
         LocalItems(None, Membership(), 4, Catalogue(), "here", Scoring()),
         nobody,
         nobody,

@@ -23,6 +23,7 @@ from streams.engine import stages
 from streams.engine.deltas import unpack_deltas
 from streams.workers import ingest, tally, warm_up, worker
 from streams.workers.kafka import producers
+from streams.workers.kafka.co_purchases import DeltaHeaders
 from streams.workers.kafka.producers import FencedProducer, send_in_batches
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.count_store import CountStore
+    from streams.workers.kafka.placement import Placement
     from streams.workers.kafka.producers import OutgoingRecord
 
 MORTAL = True
@@ -173,6 +175,21 @@ def trust_the_store() -> None:
 def know_no_topics() -> None:
     """Ignore which topics they are, as versions did that knew only their names."""
     setattr(worker, "read_identities", lambda *_, **__: {})  # noqa: B010 - a private import of the module
+
+
+def an_earlier_version() -> None:
+    """Write deltas as versions did that neither knew which topics they read nor checked where customers are."""
+    pairs = DeltaHeaders.pairs
+
+    def taken(self: DeltaHeaders) -> tuple[tuple[str, bytes], ...]:
+        return pairs(self._replace(purchases=None, partitioner=None))
+
+    async def decided(placement: Placement, *_: object) -> None:
+        placement.partitioner = "none"
+
+    setattr(DeltaHeaders, "pairs", taken)  # noqa: B010
+    setattr(ingest, "decide_placement", decided)  # noqa: B010
+    know_no_topics()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producers.errors import ProducerError
+from producers.partitioning import PARTITIONERS
 from producers.publish import Pace, Publisher, publish_logs
 from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
@@ -89,6 +90,13 @@ def topics(
 @_state_dir
 @_generation
 @click.option("--stages", default=",".join(STAGES), help="Which stages run here: ingest, tally, or both.")
+@click.option(
+    "--partitioner",
+    default="auto",
+    type=click.Choice(["auto", *PARTITIONERS, "none"]),
+    help="How your producers place customers: murmur2 as Kafka's Java client, crc32 as librdkafka, none: do not check. "
+    "Orders in another partition are rejected.",
+)
 @click.option("--pair-window", default=100, help="Pair items at most this many first purchases apart; 0: always.")
 @admin_option
 @advertise_option

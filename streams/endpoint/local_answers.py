@@ -116,7 +116,7 @@ class LocalAnswers:
         """Append an erasure to the log."""
         if self._append is None:
             raise NotWritable(READS_ONLY)
-        if not await self.knows(customer_id):
+        if not await self.may_know(customer_id):
             raise NotKnown(f"customer {customer_id[:200]!r} is not known: there is nothing to erase")
         record = encode_order(customer_id, time.time_ns() // 1_000_000, [], kind=ERASE)
         return {"customer_id": customer_id, **await self.order(customer_id, record)}
@@ -139,6 +139,10 @@ class LocalAnswers:
         """Whether the customer is known."""
         async with self._open_histories.histories(customer_id) as store:
             return customer_id in store.customers
+
+    async def may_know(self, customer_id: str) -> bool:
+        """Whether there may be something to erase of the customer."""
+        return await self.knows(customer_id)
 
     async def read_lists(self, home: ItemPartitionView, seeds: Sequence[int]) -> SeedLists:
         """The lists of seeds; seeds and entries have the item numbers of `home`."""

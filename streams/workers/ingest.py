@@ -24,6 +24,7 @@ import logging
 import shutil
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,10 +35,11 @@ from state.directory import HISTORIES, StateDirectory
 from state.errors import StateError
 from state.log_identity import check_same
 from state.snapshots import restore_store
-from streams.engine.deltas import unpack_deltas
+from streams.engine.deltas import no_deltas, pack_deltas, unpack_deltas
 from streams.engine.stages import count_orders, open_histories
-from streams.workers.kafka.co_purchases import DeltaHeaders, check_source, read_headers
+from streams.workers.kafka.co_purchases import UNDECIDED, DeltaHeaders, check_source, read_headers
 from streams.workers.kafka.errors import LogLost
+from streams.workers.kafka.placement import UNCHECKED, Placement, decide_placement, votes
 from streams.workers.kafka.producers import Delivery, OutboxSender, OutgoingRecord, make_producer
 from streams.workers.kafka.purchases import NOT_HELD_REASON, read_orders, rejection_record
 from streams.workers.kafka.reading import TopicReader
@@ -95,6 +97,7 @@ class Ingest:
         directory: where the stores are.
         counting: what is counted.
         logs: the topics by role; those left out are not compared with those that were counted before.
+        placement: where customers are; by default their orders are not checked.
 
     Attributes:
         on_counted: (item ids) called on the event loop with what was just bought; of many items only with some.
@@ -109,6 +112,7 @@ class Ingest:
         directory: StateDirectory,
         counting: CountingSettings,
         logs: Mapping[str, LogIdentity] = MappingProxyType({}),
+        placement: Placement | None = None,
     ) -> None:
         self.topic = settings.topics.purchases
         self.lines = 0
@@ -119,6 +123,7 @@ class Ingest:
         self._directory = directory
         self._counting = counting
         self._logs = logs
+        self._placement = placement or Placement(1)
         self._partitions: dict[int, PurchasesPartition] = {}
         self._lines_per_record = _USUAL_LINES
 
@@ -164,6 +169,8 @@ class Ingest:
             opened.sent_to = None
             await self._check_source(reader)
             opened.delivered_offset = await self._find_delivered_offset(reader, number, opened.store.purchases_offset)
+            announce = partial(self._announce, number, opened, opened.delivered_offset)
+            await decide_placement(self._placement, reader, self._settings.topics, announce)
             await self._resume_outbox(reader, number, opened)
         if opened.store.purchases_offset < opened.delivered_offset:
             logger.info(
@@ -208,6 +215,22 @@ class Ingest:
         partition.outbox_sender = OutboxSender(producer, acknowledge)
         async with TopicReader(self._settings.broker, committed=False) as reader:
             return (await reader.bounds(topics.co_purchases, 0))[1]
+
+    async def _announce(self, number: int, partition: PurchasesPartition, at: int, partitioner: str) -> None:
+        """Write deltas of no orders after those up to offset `at`; their header names the generation's partitioner."""
+        if partition.outbox_sender is None:
+            return
+        nothing = _OutboxEntry(0, at, at, 0, pack_deltas(no_deltas(number, at)))
+        await partition.outbox_sender.put(Delivery(0, at, self._records_of(number, nothing, partitioner)))
+        await partition.outbox_sender.flush()
+
+    def _misplaced(self, number: int, store: HistoryStore) -> Callable[[list[str]], Mapping[str, str]]:
+        """Finds customers who do not belong to a partition; those with a history there do."""
+        placement = self._placement
+        if placement.partitioner == UNCHECKED:
+            return lambda _: {}
+        known = store.customers
+        return lambda ids: placement.misplaced([each for each in ids if each not in known], number)
 
     async def _check_source(self, reader: TopicReader) -> None:
         """Check that the deltas that were delivered last, whoever did, are of the topic that is read here."""
@@ -256,7 +279,7 @@ class Ingest:
             if entry.rejected:
                 async for some in reader.records(self.topic, number, entry.begin, entry.end):
                     records += some
-            rejections = read_orders(records)[1]
+            rejections = read_orders(records, self._misplaced(number, partition.store))[1]
             await partition.outbox_sender.put(self._delivery(number, entry, records, rejections, refused))
         await partition.outbox_sender.flush()
         left = [commit for commit, _ in partition.store.outbox()]
@@ -300,14 +323,17 @@ class Ingest:
 
     async def _count(self, number: int, partition: PurchasesPartition, records: list[Any]) -> int:
         """Count records that follow the store's offset, and deliver the deltas unless stage B has them."""
+        if self._placement.partitioner is None:
+            await self._decide_placement(number, partition, records)
         begin, end = partition.store.purchases_offset, records[-1].offset + 1
+        misplaced = self._misplaced(number, partition.store)
         # the lists already know orders that were delivered before: scoring them would flatter
         scored = self.scorer is not None and begin >= partition.delivered_offset
         scorer = self.scorer(partition.store) if self.scorer is not None and scored else _no_score
         async with partition.lock:
             partition.touched = frozenset(record.key for record in records)
             (commit, deltas, refused), rejections, lines, bought = await asyncio.to_thread(
-                _count, partition.store, number, records, end, scorer
+                _count, partition.store, number, records, end, scorer, misplaced
             )
             partition.touched = frozenset()
         self.lines += lines
@@ -323,6 +349,26 @@ class Ingest:
             await partition.outbox_sender.put(delivery)
         return lines
 
+    async def _decide_placement(self, number: int, partition: PurchasesPartition, records: list[Any]) -> None:
+        """Decide where customers are if the customers of these records tell."""
+        ids = (await asyncio.to_thread(read_orders, records))[0].customers
+        counts = votes(ids, number, self._placement.partitions)
+        if any(counts.values()):
+            if partition.outbox_sender is not None:
+                await partition.outbox_sender.flush()  # what is announced stands behind all deltas until now
+            at = max(partition.delivered_offset, partition.store.purchases_offset)
+            async with TopicReader(self._settings.broker) as reader:
+                announce = partial(self._announce, number, partition, at)
+                await decide_placement(self._placement, reader, self._settings.topics, announce, counts)
+
+    def _records_of(self, number: int, entry: _OutboxEntry, partitioner: str) -> list[OutgoingRecord]:
+        """The deltas of a commit for every item partition."""
+        headers = DeltaHeaders(number, entry.begin, entry.end, self._logs.get("purchases"), partitioner).pairs()
+        return [
+            OutgoingRecord(self._settings.topics.co_purchases, item_partition, None, entry.deltas, headers)
+            for item_partition in range(self._counting.item_partitions)
+        ]
+
     def _delivery(
         self,
         number: int,
@@ -333,11 +379,7 @@ class Ingest:
     ) -> Delivery:
         """The deltas of a commit for every item partition, and the records that it rejected, at least in part."""
         topics = self._settings.topics
-        headers = DeltaHeaders(number, entry.begin, entry.end, self._logs.get("purchases")).pairs()
-        sent = [
-            OutgoingRecord(topics.co_purchases, item_partition, None, entry.deltas, headers)
-            for item_partition in range(self._counting.item_partitions)
-        ]
+        sent = self._records_of(number, entry, self._placement.partitioner or UNDECIDED)
         if rejections or refused:
             by_offset = {record.offset: record for record in records}
             sent += [
@@ -381,10 +423,15 @@ def _outbox(store: HistoryStore) -> list[_OutboxEntry]:
 
 
 def _count(
-    store: HistoryStore, number: int, records: list[Any], end: int, scorer: OrderScorer
+    store: HistoryStore,
+    number: int,
+    records: list[Any],
+    end: int,
+    scorer: OrderScorer,
+    misplaced: Callable[[list[str]], Mapping[str, str]],
 ) -> tuple[tuple[int, bytes, npt.NDArray[np.int64]], list[Rejection], int, list[str]]:
     """Decode and count in a thread, so that heartbeats continue."""
-    orders, rejections = read_orders(records)
+    orders, rejections = read_orders(records, misplaced)
     counted = count_orders(store, number, orders, end, len(rejections), scorer=scorer)
     return counted, rejections, len(orders.item) + len(rejections), _bought(orders)
 

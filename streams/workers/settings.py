@@ -23,6 +23,8 @@ class WorkerSettings:
         state_dir: directory of the state; no other worker may use it.
         topics: names of topics and groups, with the generation.
         stages: "ingest" (orders to histories and deltas), "tally" (deltas to counts and lists), or both.
+        partitioner: by which the shop's producers place customers in partitions of `purchases`: one of
+            `streams.workers.kafka.placement.PARTITIONER_SETTINGS`.
         pair_window: items of a customer are paired when at most this many first purchases apart; 0: always.
         score: what related lists are ranked by, a name in `streams.engine.scores.SCORES`.
         commit_interval_ms: orders wait at most this long for others to be committed with.
@@ -50,6 +52,7 @@ class WorkerSettings:
     state_dir: Path
     topics: Topics = field(default_factory=Topics)
     stages: tuple[str, ...] = STAGES
+    partitioner: str = "auto"
     pair_window: int = 100
     score: str = DEFAULT_SCORE
     commit_interval_ms: int = 100

@@ -40,6 +40,7 @@ from streams.workers.cluster.routing import Router
 from streams.workers.ingest import Ingest
 from streams.workers.kafka.catalogue_topic import CatalogueFeed
 from streams.workers.kafka.errors import AddressUnavailable
+from streams.workers.kafka.placement import Placement, PlacementReader
 from streams.workers.kafka.producers import PurchaseLog
 from streams.workers.kafka.stage_service import Membership, StageService
 from streams.workers.kafka.topic_watch import TopicWatch
@@ -122,7 +123,10 @@ class Worker:
         self._settings = settings
         self._partitions = partitions
         counting = CountingSettings(settings.pair_window, partitions.items)
-        self._ingest = Ingest(settings, directory, counting, logs) if "ingest" in settings.stages else None
+        self._placement = Placement(partitions.purchases, settings.partitioner)
+        self._ingest = (
+            Ingest(settings, directory, counting, logs, self._placement) if "ingest" in settings.stages else None
+        )
         self._tally = Tally(settings, directory, counting, logs) if "tally" in settings.stages else None
         self._catalogue = Catalogue()
         self._memberships = {stage: Membership() for stage in STAGES}
@@ -131,6 +135,8 @@ class Worker:
         self._web = self.app.web = _AdminWeb(self.app)
         # services start in this order, each after the one before it
         self.app.service(_named("warm-up", WarmUp, directory.path / "warm-up"))
+        deltas = settings.topics.co_purchases
+        self.app.service(_named("placement", PlacementReader, settings.broker, deltas, self._placement))
         for stage in (self._ingest, self._tally):
             if stage is not None:
                 self._add_stage(stage)
@@ -158,7 +164,7 @@ class Worker:
         """Serve the HTTP endpoint, and have the stages notify it of changes."""
         settings, partitions, catalogue = self._settings, self._partitions, self._catalogue
         address = settings.advertised
-        customers = LocalCustomers(self._ingest, self._memberships["ingest"], partitions.purchases)
+        customers = LocalCustomers(self._ingest, self._memberships["ingest"], self._placement)
         scoring = Scoring(settings.score)
         items = LocalItems(self._tally, self._memberships["tally"], partitions.items, catalogue, address, scoring)
         owners = self._owners()

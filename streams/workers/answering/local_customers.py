@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from producers.partitioning import customer_partition
 from streams.endpoint.answers import PartitionNotLocal
 from streams.workers.cluster.owners import StagePartition
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from state.history_store import HistoryStore
     from streams.workers.ingest import Ingest
+    from streams.workers.kafka.placement import Placement
     from streams.workers.kafka.stage_service import Membership
 
 
@@ -23,17 +23,18 @@ class LocalCustomers:
     Args:
         ingest: stage A; None if it runs elsewhere.
         membership: the partitions of stage A that this worker owns.
-        partitions: how many purchases partitions there are.
+        placement: in which partition each customer is.
     """
 
-    def __init__(self, ingest: Ingest | None, membership: Membership, partitions: int) -> None:
+    def __init__(self, ingest: Ingest | None, membership: Membership, placement: Placement) -> None:
         self._ingest = ingest
         self._membership = membership
-        self.partitions = partitions
+        self.placement = placement
+        self.partitions = placement.partitions
 
     def partition_of(self, customer_id: str) -> StagePartition:
         """The partition with a customer's history."""
-        return StagePartition("ingest", customer_partition(customer_id.encode(), self.partitions))
+        return StagePartition("ingest", self.placement.partition_of(customer_id))
 
     def missing(self) -> list[str]:
         """Partitions assigned to this worker that cannot answer yet."""

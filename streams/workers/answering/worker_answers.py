@@ -23,6 +23,7 @@ from streams.workers.cluster.peers import (
     encode,
 )
 from streams.workers.kafka.errors import AppendFailed
+from streams.workers.kafka.purchases import is_erasure
 from streams.workers.status import WorkerStatus, partition_rows
 
 if TYPE_CHECKING:
@@ -213,8 +214,18 @@ class WorkerAnswers(LocalAnswers):
     async def _get(self, path: str, owner: str, query: Mapping[str, str] | None = None) -> Document:
         return (await self._peers.get(owner, path, query)).document
 
+    async def may_know(self, customer_id: str) -> bool:
+        """Whether this customer is known, or may be, in whatever partition."""
+        return not self._customers.placement.checked or await self.knows(customer_id)
+
     async def _append_to_log(self, customer_id: str, record: bytes) -> dict[str, Any]:
+        partition = self._customers.partition_of(customer_id).number
+        others = []
+        if not self._customers.placement.checked and is_erasure(record):
+            others = [number for number in range(self._customers.partitions) if number != partition]
         try:
-            return await self._log.append(customer_id, self._customers.partition_of(customer_id).number, record)
+            for other in others:
+                await self._log.append(customer_id, other, record)
+            return await self._log.append(customer_id, partition, record)
         except AppendFailed as error:
             raise NotReady(str(error)) from error

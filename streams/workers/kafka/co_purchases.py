@@ -9,6 +9,9 @@ from state.log_identity import LogIdentity, check_same
 from streams.workers.kafka.errors import LogLost
 
 SOURCE, BEGIN, END, TOPIC_ID, PARTITIONS = "source", "begin", "end", "topic-id", "partitions"
+PARTITIONER = "partitioner"
+UNDECIDED = "undecided"
+"""Value of the header PARTITIONER while no order has told by which one customers are placed."""
 
 
 class DeltaHeaders(NamedTuple):
@@ -22,12 +25,16 @@ class DeltaHeaders(NamedTuple):
     """Its offset up to which they were."""
     purchases: LogIdentity | None
     """The topic `purchases` that was read; None in records of versions that did not say."""
+    partitioner: str | None
+    """By which customers are placed, or UNDECIDED; None in records of versions that did not check."""
 
     def pairs(self) -> tuple[tuple[str, bytes], ...]:
         """The headers as Kafka's clients take them."""
         values: dict[str, object] = {SOURCE: self.source, BEGIN: self.begin, END: self.end}
         if self.purchases is not None:
             values |= {TOPIC_ID: self.purchases.log_id, PARTITIONS: self.purchases.partitions}
+        if self.partitioner is not None:
+            values[PARTITIONER] = self.partitioner
         return tuple((name, str(value).encode()) for name, value in values.items())
 
 
@@ -41,9 +48,10 @@ def read_headers(record: Any) -> DeltaHeaders | None:  # noqa: ANN401 - the clie
         purchases = None
         if TOPIC_ID in headers:
             purchases = LogIdentity(headers[TOPIC_ID].decode(), int(headers[PARTITIONS]))
+        partitioner = headers[PARTITIONER].decode() if PARTITIONER in headers else None
     except (KeyError, ValueError):
         return None
-    return DeltaHeaders(source, begin, end, purchases)
+    return DeltaHeaders(source, begin, end, purchases, partitioner)
 
 
 def check_source(record: Any, headers: DeltaHeaders, purchases: LogIdentity | None) -> None:  # noqa: ANN401

@@ -15,14 +15,14 @@ from kafka import KafkaConsumer, TopicPartition
 from producers.connection import quieten_client, wait_for_broker
 from producers.errors import TopicMissing
 from producers.fields import FieldReader
-from producers.orders import DAY_MS, Orders, Rejection
+from producers.orders import DAY_MS, ERASE, Orders, Rejection, compacted
 from producers.publish import Publisher
 from producers.values import as_text
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
 from streams.workers.kafka.producers import OutgoingRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from streams.workers.kafka.topics import Topics
 
@@ -33,11 +33,14 @@ _SILENCE_MS = 10_000  # without a record for this long, reading ends
 _decoder = OrderDecoder()
 
 
-def read_orders(records: Sequence[Any]) -> tuple[Orders, list[Rejection]]:
+def read_orders(
+    records: Sequence[Any], misplaced: Callable[[list[str]], Mapping[str, str]] = lambda _: {}
+) -> tuple[Orders, list[Rejection]]:
     """Decode Kafka records, one order each.
 
     Args:
         records: of one partition, by rising offset.
+        misplaced: called with customer ids; returns those that do not belong to the partition, with the reason.
 
     Returns:
         The orders, and the invalid records with their reasons, both in the order of the records.
@@ -47,11 +50,29 @@ def read_orders(records: Sequence[Any]) -> tuple[Orders, list[Rejection]]:
     rejected = [_too_large(record) for record in records if len(record.value or b"") > LARGEST_RECORD_BYTES]
     decoded = _decode(small, None)
     if len(decoded[0].time) and decoded[0].time.max() > latest:
-        plausible, premature = _by_event_time(small, decoded[0])
-        decoded = _decode(plausible, None)
+        small, premature = _by_event_time(small, decoded[0])
+        decoded = _decode(small, None)
         for record in premature:
-            decoded[1].extend(_decode([record], record.timestamp + DAY_MS)[1])
+            rejected.extend(_decode([record], record.timestamp + DAY_MS)[1])
+    reasons = misplaced(compacted(decoded[0]).customers)
+    if reasons:
+        at = _offsets_of(decoded[0], reasons)
+        wrong = [record for record in small if record.offset in at]
+        rejected += [Rejection(record.offset, at[record.offset], as_text(record.value)) for record in wrong]
+        decoded = _decode([record for record in small if record.offset not in at], None)
     return decoded[0], sorted([*rejected, *decoded[1]])
+
+
+def _offsets_of(orders: Orders, reasons: Mapping[str, str]) -> dict[int, str]:
+    """The offset of each order of some customers, with the customer's reason."""
+    by_code = [reasons.get(customer_id) for customer_id in orders.customers]
+    pairs = zip((orders.after - 1).tolist(), orders.customer.tolist(), strict=True)
+    return {offset: reason for offset, code in pairs if (reason := by_code[code]) is not None}
+
+
+def is_erasure(record: bytes) -> bool:
+    """Whether a valid record erases its customer."""
+    return bool((_decoder.decode([record], [0], FieldReader()).orders.kind == ERASE).any())
 
 
 def _decode(records: Sequence[Any], latest_ms: int | None) -> tuple[Orders, list[Rejection]]:

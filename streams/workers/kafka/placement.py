@@ -1,0 +1,238 @@
+"""In which partition of `purchases` a customer's orders are, and how a generation finds out.
+
+Counts are only right if all orders of a customer are in one partition. Kafka's Java client and most others place a key
+by murmur2, librdkafka by crc32 unless configured otherwise. What counts is where a record is, not which key it has.
+
+A generation checks every order by one partitioner: a setting, or the one by which most orders are placed when the first
+one arrives that tells them apart. Whoever finds out announces it on partition 0 of `co-purchases`; the first of several
+announcements is valid. Every record of deltas repeats it. Records of earlier versions do not: nothing is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from producers.partitioning import PARTITIONERS
+from streams.workers.kafka.co_purchases import UNDECIDED, read_headers
+from streams.workers.kafka.errors import ProducingFailed, TopicsUnfit
+from streams.workers.kafka.producers import TRANSACTION_TIMEOUT_MS
+from streams.workers.kafka.purchases import read_orders
+from streams.workers.kafka.reading import TopicReader
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from streams.workers.kafka.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+AUTO, UNCHECKED = "auto", "none"
+PARTITIONER_SETTINGS = (AUTO, *PARTITIONERS, UNCHECKED)
+READ_EVERY_S = 5.0
+_PAUSE_S = 0.05
+_SAMPLE = 1000  # records of each partition that are looked at
+
+
+class Placement:
+    """The partition of every customer.
+
+    Args:
+        partitions: of `purchases`.
+        setting: one of PARTITIONER_SETTINGS.
+
+    Attributes:
+        partitions: of `purchases`.
+        setting: what the worker was told.
+        partitioner: what the generation goes by, a key of PARTITIONERS or UNCHECKED; None: undecided. It never changes.
+
+    >>> placement = Placement(4)
+    >>> placement.partition_of("ann"), placement.misplaced(["ann"], 2), list(placement.misplaced(["ann"], 1))
+    (2, {}, ['ann'])
+    """
+
+    def __init__(self, partitions: int, setting: str = AUTO) -> None:
+        self.partitions = partitions
+        self.setting = setting
+        # in a single partition nothing can be misplaced
+        self.partitioner = None if partitions > 1 else UNCHECKED
+
+    @property
+    def checked(self) -> bool:
+        """Whether every order is, or will be, checked: each customer is in one partition."""
+        return self.partitioner != UNCHECKED or self.partitions == 1
+
+    def partition_of(self, customer_id: str) -> int:
+        """The partition in which a customer's orders are, or will be appended."""
+        place = PARTITIONERS.get(self.partitioner or "", PARTITIONERS["murmur2"])
+        return place(customer_id.encode(), self.partitions)
+
+    def decide(self, partitioner: str, topic: str) -> None:
+        """Record what the generation goes by.
+
+        Raises:
+            TopicsUnfit: it is not what the worker was told.
+        """
+        if self.setting not in (AUTO, partitioner):
+            raise TopicsUnfit(
+                f"the generation of topic {topic} checks where customers are by partitioner '{partitioner}', this "
+                f"worker has --partitioner {self.setting}: set it back, or start a new --generation"
+            )
+        if self.partitioner is None:
+            logger.info("orders of a customer belong to the partition by partitioner '%s'", partitioner)
+        self.partitioner = partitioner
+
+    def misplaced(self, customer_ids: Iterable[str], partition: int) -> dict[str, str]:
+        """Those of some customers whose orders do not belong to a partition, each with the reason."""
+        if self.partitioner == UNCHECKED:
+            return {}
+        places = PARTITIONERS if self.partitioner is None else {self.partitioner: PARTITIONERS[self.partitioner]}
+        found = {}
+        for customer_id in customer_ids:
+            key = customer_id.encode()
+            right = {name: place(key, self.partitions) for name, place in places.items()}
+            if partition not in right.values():
+                of = " or ".join(f"{number} by {name}" for name, number in right.items())
+                found[customer_id] = (
+                    f"customer_id belongs to partition {of} of purchases, not {partition}: key orders by customer_id, "
+                    "so that all of a customer are in one partition"
+                )
+        return found
+
+
+def votes(customer_ids: Iterable[str], partition: int, partitions: int) -> dict[str, int]:
+    """How many of the customers in a partition each partitioner would place there, and no other partitioner.
+
+    >>> votes(["ann", "bob", "eve"], 2, 4)
+    {'murmur2': 2, 'crc32': 1}
+    """
+    counts = dict.fromkeys(PARTITIONERS, 0)
+    for customer_id in customer_ids:
+        key = customer_id.encode()
+        fit = [name for name, place in PARTITIONERS.items() if place(key, partitions) == partition]
+        if len(fit) == 1:
+            counts[fit[0]] += 1
+    return counts
+
+
+def winner(counts: Mapping[str, int]) -> str | None:
+    """The partitioner with most votes; None: there are none.
+
+    >>> winner({"murmur2": 3, "crc32": 20}), winner({"murmur2": 0, "crc32": 0})
+    ('crc32', None)
+    """
+    return max(counts, key=counts.__getitem__) if any(counts.values()) else None
+
+
+async def elect(reader: TopicReader, topic: str, partitions: int) -> str | None:
+    """The partitioner by which most customers are placed in the first records of each partition; None: cannot tell."""
+    counts = dict.fromkeys(PARTITIONERS, 0)
+    customers = 0
+    for partition in range(partitions):
+        begin, end = await reader.bounds(topic, partition)
+        async for records in reader.records(topic, partition, begin, min(end, begin + _SAMPLE)):
+            ids = read_orders(records)[0].customers
+            customers += len(ids)
+            for name, count in votes(ids, partition, partitions).items():
+                counts[name] += count
+    logger.info("of %d customers in topic %s, each partitioner alone places: %s", customers, topic, counts)
+    return winner(counts)
+
+
+async def read_partitioner(reader: TopicReader, topic: str) -> str | None:
+    """The partitioner that a generation goes by, from its topic of deltas; None: it is undecided."""
+    begin, end = await reader.bounds(topic, 0)
+    # what decides is within the first records, unless orders of the first customers fit any partitioner
+    async for records in reader.records(topic, 0, begin, end):
+        for record in records:
+            headers = read_headers(record)
+            if headers is not None and headers.partitioner != UNDECIDED:
+                return headers.partitioner or UNCHECKED
+    return None
+
+
+async def decide_placement(
+    placement: Placement,
+    reader: TopicReader,
+    topics: Topics,
+    announce: Callable[[str], Awaitable[None]],
+    counts: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Find out what a generation goes by, or decide and announce it; nothing if that cannot be told yet.
+
+    Args:
+        placement: is decided.
+        reader: of committed records.
+        topics: their names.
+        announce: (partitioner) writes a record of deltas that names it.
+        counts: votes of orders at hand, which may not be among those that are looked at.
+
+    Raises:
+        TopicsUnfit: the generation goes by another partitioner than the worker was told.
+        ProducingFailed: the announcement cannot be read.
+    """
+    if placement.partitioner is not None:
+        return
+    found = await read_partitioner(reader, topics.co_purchases)
+    if found is None:
+        chosen: str | None = placement.setting
+        if chosen == AUTO:
+            chosen = await elect(reader, topics.purchases, placement.partitions) or winner(counts)
+        if chosen is None:
+            return
+        await announce(chosen)
+        found = await _announced(reader, topics.co_purchases)
+    placement.decide(found, topics.co_purchases)
+
+
+async def _announced(reader: TopicReader, topic: str) -> str:
+    """The first announcement, ours or that of another worker; it may stand behind a transaction that is still open."""
+    deadline = time.monotonic() + 2 * TRANSACTION_TIMEOUT_MS / 1000
+    while (found := await read_partitioner(reader, topic)) is None:
+        if time.monotonic() > deadline:
+            raise ProducingFailed(f"topic {topic} partition 0: a record that was written there cannot be read")
+        await asyncio.sleep(_PAUSE_S)
+    return found
+
+
+class PlacementReader(Service):
+    """Finds out what a generation goes by, for a worker that counts no orders itself but is asked about customers.
+
+    Args:
+        broker: host:port.
+        topic: `co-purchases`.
+        placement: is decided.
+    """
+
+    def __init__(self, broker: str, topic: str, placement: Placement) -> None:
+        super().__init__()
+        self._broker = broker
+        self._topic = topic
+        self._placement = placement
+
+    async def on_start(self) -> None:
+        """Read what is known."""
+        await self._read()
+
+    @Service.task
+    async def _run(self) -> None:
+        while not self.should_stop and self._placement.partitioner is None:
+            await self.sleep(READ_EVERY_S)
+            await self._read()
+
+    async def _read(self) -> None:
+        if self._placement.partitioner is None:
+            try:
+                async with TopicReader(self._broker) as reader:
+                    found = await read_partitioner(reader, self._topic)
+            except KafkaError as error:
+                logger.debug("where customers are is unknown: %r", error)  # whoever needs the broker reports it
+                return
+            if found is not None:
+                self._placement.decide(found, self._topic)
