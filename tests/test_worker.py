@@ -19,9 +19,10 @@ from producers.publish import Publisher
 from producers.synthetic import SyntheticShop
 from producers.wire import encode_order
 from streams.workers.kafka.purchases import read_rejected
-from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
+from streams.workers.kafka.topics import CONFIGS, LARGEST_DELTAS_BYTES, Partitions, Topics, create_topics
 from tests.commands import output_of
 from tests.kafka_truth import Truth, differences
+from tests.live_workers import ask
 from tests.workers import (
     PATIENCE_S,
     ROOT,
@@ -225,6 +226,51 @@ def test_lists_on_the_topic_are_exact_after_compaction(kafka: Broker, tmp_path: 
     for item in sorted(published)[::50]:
         asked = output_of("related", item, "--state-dir", worker.state / topics.generation, "--limit", "50", "--json")
         assert json.loads(asked)["related"] == published[item]["related"]
+
+
+def test_a_worker_whose_clock_is_ahead_works(kafka: Broker, tmp_path: Path) -> None:
+    """Kafka refuses records that come from an hour ahead, and workers reject orders that come from a day ahead."""
+    topics = made_topics(kafka.bootstrap, "ahead", purchases=1, items=1)
+    records = shop_orders(0, 50)
+    send(kafka, topics, [*records, (b"c", b"{")])
+    options = ("--admin-token", "open")
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", *options, faults="two_days_ahead") as worker:
+        truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
+        wait_until_current([worker], truth.lines, 1)
+        customer = json.loads(records[0][1])["customer_id"]
+        erased = ask(worker, f"/customers/{customer}", "DELETE", headers={"Authorization": "Bearer open"})
+        assert erased.status == 202, erased
+        wait_until(
+            "the customer is erased", lambda: ask(worker, f"/customers/{customer}").status == 404, workers=[worker]
+        )
+        now = Truth(kafka.bootstrap, topics, tmp_path / "now")
+        wait_until("lists follow", lambda: differences(published_lists(kafka.bootstrap, topics), now) == [])
+        assert worker.stop() == 0
+
+    assert [record.value for record in read_rejected(kafka.bootstrap, topics)] == [b"{"]
+
+
+def test_topics_of_earlier_versions_do_without_the_clock_of_the_broker(kafka: Broker, tmp_path: Path) -> None:
+    """Their configuration is no reason to end; a worker says how to change it, and what is wrong if it cannot write."""
+    topics = made_topics(kafka.bootstrap, "own-clock", purchases=1, items=1)
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    own = {**CONFIGS["co-purchases"], "message.timestamp.type": "CreateTime"}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.co_purchases, configs=own)])
+    admin.close()
+    send(kafka, topics, shop_orders(0, 50))
+    command = (
+        f"kafka-configs.sh --alter --topic {topics.co_purchases} --add-config message.timestamp.type=LogAppendTime"
+    )
+    worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", faults="two_days_ahead")
+    with worker:
+        assert worker.wait() == 1
+        log = worker.log.read_text()
+        assert command in log
+        assert "the clock of this machine is ahead" in log
+        worker.faults = "none"
+        worker.start()
+        wait_until_current([worker], Truth(kafka.bootstrap, topics, tmp_path / "truth").lines, 1)
+        assert worker.stop() == 0
 
 
 def test_after_a_change_of_score_every_list_is_published_again(kafka: Broker, tmp_path: Path) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from producers.orders import ERASE
+from producers.orders import EARLIEST_MS, ERASE
 from producers.wire import encode_order
 from streams.endpoint.answer_documents import titled
 from streams.endpoint.answers import READS_ONLY, NotKnown, NotReady, NotWritable, PartitionNotLocal
@@ -118,7 +117,8 @@ class LocalAnswers:
             raise NotWritable(READS_ONLY)
         if not await self.may_know(customer_id):
             raise NotKnown(f"customer {customer_id[:200]!r} is not known: there is nothing to erase")
-        record = encode_order(customer_id, time.time_ns() // 1_000_000, [], kind=ERASE)
+        # not our clock's time: ahead of the broker's by a day, it would make the erasure an order of the future
+        record = encode_order(customer_id, max(self._newest_ms(), EARLIEST_MS), [], kind=ERASE)
         return {"customer_id": customer_id, **await self.order(customer_id, record)}
 
     async def order(self, customer_id: str, record: bytes) -> dict[str, Any]:
@@ -126,6 +126,13 @@ class LocalAnswers:
         if self._append is None:
             raise NotWritable(READS_ONLY)
         return {**await self._append(customer_id, record), "worker": self.worker}
+
+    def _newest_ms(self) -> int:
+        """Event time of the newest purchase that is known here; -1 if there is none."""
+        try:
+            return self._open_items.home().counts.newest
+        except PartitionNotLocal:
+            return -1
 
     def status(self) -> Status:
         """The status of this process."""

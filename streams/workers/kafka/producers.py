@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import InvalidTimestampError, KafkaError, ProducerFenced
 
 from streams.workers.kafka.errors import AppendFailed, ProducingFailed
 from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES
@@ -111,7 +111,7 @@ class FencedProducer(Producer):
                 f"after {TRANSACTION_TIMEOUT_MS} ms; restart this worker"
             ) from error
         except KafkaError as error:
-            raise ProducingFailed(f"{self.name}: records were not accepted: {error!r}") from error
+            raise not_accepted(self.name, error) from error
         return ends
 
 
@@ -140,7 +140,18 @@ class UnfencedProducer(Producer):
             async with _WRITING:
                 return await send_in_batches(self._client, records)
         except KafkaError as error:
-            raise ProducingFailed(f"{self.name}: records were not accepted: {error!r}") from error
+            raise not_accepted(self.name, error) from error
+
+
+def not_accepted(name: str, error: KafkaError) -> ProducingFailed:
+    """The error of a producer whose records were not accepted."""
+    if isinstance(error, InvalidTimestampError):
+        return ProducingFailed(
+            f"{name}: the broker refuses the time of our records: the clock of this machine is ahead. Set it, or let "
+            "the topics take the broker's time: kafka-configs.sh --alter --topic TOPIC --add-config "
+            "message.timestamp.type=LogAppendTime"
+        )
+    return ProducingFailed(f"{name}: records were not accepted: {error!r}")
 
 
 def make_producer(broker: str, name: str, *, fencing: bool) -> Producer:
