@@ -25,6 +25,7 @@ SLOW_FILES = {
     "test_simulation.py": 90,
     "test_topic_watch.py": 90,
     "test_placement.py": 60,
+    "test_shared_settings.py": 25,
     "test_worker_page.py": 54,
     "test_replay_kill.py": 49,
     "test_export.py": 43,

@@ -197,7 +197,7 @@ def an_earlier_version() -> None:
     pairs = DeltaHeaders.pairs
 
     def taken(self: DeltaHeaders) -> tuple[tuple[str, bytes], ...]:
-        return pairs(self._replace(purchases=None, partitioner=None))
+        return pairs(self._replace(purchases=None, partitioner=None, pair_window=None))
 
     async def decided(placement: Placement, *_: object) -> None:
         placement.partitioner = "none"

@@ -199,7 +199,7 @@ class Tally:
         for record in batch:
             headers = read_headers(record)
             if headers is not None:
-                check_source(record, headers, self._logs.get("purchases"))
+                check_source(record, headers, self._logs.get("purchases"), self._counting.pair_window)
 
     async def flush(self) -> None:
         """Return once the lists that are being sent have arrived."""

@@ -26,7 +26,7 @@ from streams.endpoint.admin import add_routes, application_options
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.routes import ROUTES
 from streams.endpoint.serving import LONGEST_REQUEST_LINE, software_version
-from streams.engine.scores import Scoring
+from streams.engine.scores import DEFAULT_SCORE, Scoring
 from streams.workers.answering.answers_refresher import AnswersRefresher
 from streams.workers.answering.local_customers import LocalCustomers
 from streams.workers.answering.local_items import LocalItems
@@ -38,6 +38,7 @@ from streams.workers.cluster.owners import GroupOwners, SoleOwner, client_id_of
 from streams.workers.cluster.peers import PeerClient
 from streams.workers.cluster.routing import Router
 from streams.workers.ingest import Ingest
+from streams.workers.kafka.address_guard import AddressGuard
 from streams.workers.kafka.catalogue_topic import CatalogueFeed
 from streams.workers.kafka.errors import AddressUnavailable
 from streams.workers.kafka.placement import Placement, PlacementReader
@@ -135,6 +136,8 @@ class Worker:
         self._web = self.app.web = _AdminWeb(self.app)
         # services start in this order, each after the one before it
         self.app.service(_named("warm-up", WarmUp, directory.path / "warm-up"))
+        if settings.fencing:
+            self._guard_address()
         deltas = settings.topics.co_purchases
         self.app.service(_named("placement", PlacementReader, settings.broker, deltas, self._placement))
         for stage in (self._ingest, self._tally):
@@ -145,6 +148,20 @@ class Worker:
         for made in (feed, self._watch):
             self.app.service(made)  # type: ignore[arg-type]  # Faust takes instances too
         self._add_endpoint(admin)
+
+    def _guard_address(self) -> None:
+        settings = self._settings
+        guard = _named(
+            "address",
+            AddressGuard,
+            settings.broker,
+            [settings.topics.group(stage) for stage in STAGES],
+            client_id_of(settings.advertised),
+            settings.advertised,
+            stages=len(settings.stages),
+            session_timeout_ms=settings.session_timeout_ms,
+        )
+        self.app.service(guard)
 
     def _add_stage(self, stage: Ingest | Tally) -> None:
         settings = self._settings
@@ -157,6 +174,7 @@ class Worker:
             group=settings.topics.group(stage.name),
             client_id=client_id_of(settings.advertised),
             session_timeout_ms=settings.session_timeout_ms,
+            shared={"--score": settings.score} if stage is self._tally and settings.score != DEFAULT_SCORE else {},
         )
         self.app.service(service)
 

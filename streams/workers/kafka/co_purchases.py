@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from state.errors import OtherLog
 from state.log_identity import LogIdentity, check_same
-from streams.workers.kafka.errors import LogLost
+from streams.workers.kafka.errors import LogLost, TopicsUnfit
 
 SOURCE, BEGIN, END, TOPIC_ID, PARTITIONS = "source", "begin", "end", "topic-id", "partitions"
-PARTITIONER = "partitioner"
+PARTITIONER, PAIR_WINDOW = "partitioner", "pair-window"
 UNDECIDED = "undecided"
 """Value of the header PARTITIONER while no order has told by which one customers are placed."""
 
@@ -27,6 +27,8 @@ class DeltaHeaders(NamedTuple):
     """The topic `purchases` that was read; None in records of versions that did not say."""
     partitioner: str | None
     """By which customers are placed, or UNDECIDED; None in records of versions that did not check."""
+    pair_window: int | None
+    """Of stage A; None in records of versions that did not say."""
 
     def pairs(self) -> tuple[tuple[str, bytes], ...]:
         """The headers as Kafka's clients take them."""
@@ -35,6 +37,8 @@ class DeltaHeaders(NamedTuple):
             values |= {TOPIC_ID: self.purchases.log_id, PARTITIONS: self.purchases.partitions}
         if self.partitioner is not None:
             values[PARTITIONER] = self.partitioner
+        if self.pair_window is not None:
+            values[PAIR_WINDOW] = self.pair_window
         return tuple((name, str(value).encode()) for name, value in values.items())
 
 
@@ -49,25 +53,39 @@ def read_headers(record: Any) -> DeltaHeaders | None:  # noqa: ANN401 - the clie
         if TOPIC_ID in headers:
             purchases = LogIdentity(headers[TOPIC_ID].decode(), int(headers[PARTITIONS]))
         partitioner = headers[PARTITIONER].decode() if PARTITIONER in headers else None
+        pair_window = int(headers[PAIR_WINDOW]) if PAIR_WINDOW in headers else None
     except (KeyError, ValueError):
         return None
-    return DeltaHeaders(source, begin, end, purchases, partitioner)
+    return DeltaHeaders(source, begin, end, purchases, partitioner, pair_window)
 
 
-def check_source(record: Any, headers: DeltaHeaders, purchases: LogIdentity | None) -> None:  # noqa: ANN401
-    """Check that a record of deltas was counted from the topic `purchases` that there is.
+def check_source(
+    record: Any,  # noqa: ANN401
+    headers: DeltaHeaders,
+    purchases: LogIdentity | None,
+    pair_window: int,
+) -> None:
+    """Check that a record of deltas was counted from the topic `purchases` that there is, and as we count.
 
     Args:
         record: of the topic `co-purchases`.
         headers: its headers.
         purchases: the topic that there is; None: it is not known.
+        pair_window: ours.
 
     Raises:
         LogLost: it was counted from another.
+        TopicsUnfit: another worker counts with another pair window.
     """
+    where = f"offset {record.offset} of topic {record.topic} partition {record.partition}"
+    if headers.pair_window not in (None, pair_window):
+        raise TopicsUnfit(
+            f"the deltas at {where} were counted with pair window {headers.pair_window}, this worker has "
+            f"{pair_window}: all workers of a generation need the same. Set --pair-window back, or start a new "
+            "--generation"
+        )
     if headers.purchases is None or purchases is None:
         return
-    where = f"offset {record.offset} of topic {record.topic} partition {record.partition}"
     try:
         check_same(f"the deltas at {where} were counted from", "purchases", headers.purchases, purchases)
     except OtherLog as error:

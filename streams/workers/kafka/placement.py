@@ -141,7 +141,8 @@ async def elect(reader: TopicReader, topic: str, partitions: int) -> str | None:
             customers += len(ids)
             for name, count in votes(ids, partition, partitions).items():
                 counts[name] += count
-    logger.info("of %d customers in topic %s, each partitioner alone places: %s", customers, topic, counts)
+    if customers:
+        logger.info("of %d customers in topic %s, each partitioner alone places: %s", customers, topic, counts)
     return winner(counts)
 
 

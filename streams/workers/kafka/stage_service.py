@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -18,13 +19,14 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import (
     ConsumerStoppedError,
     IllegalStateError,
+    InconsistentGroupProtocolError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
 from mode import Service
 
-from streams.workers.kafka.errors import LogLost
+from streams.workers.kafka.errors import LogLost, TopicsUnfit
 from streams.workers.kafka.reading import TopicReader
 from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES
 
@@ -110,12 +112,22 @@ class StageService(Service):
         group: the consumer group.
         client_id: names this worker to the group's other members.
         session_timeout_ms: a worker that is silent for this long loses its partitions.
+        shared: options with other values than the default, which all members must have alike.
     """
 
     def __init__(
-        self, stage: Stage, membership: Membership, *, broker: str, group: str, client_id: str, session_timeout_ms: int
+        self,
+        stage: Stage,
+        membership: Membership,
+        *,
+        broker: str,
+        group: str,
+        client_id: str,
+        session_timeout_ms: int,
+        shared: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__()
+        self._shared = shared
         self.stage = stage
         self._membership = membership
         self._broker = broker
@@ -139,7 +151,7 @@ class StageService(Service):
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            partition_assignment_strategy=[StickyPartitionAssignor],
+            partition_assignment_strategy=[_assignor(self._shared)],
             session_timeout_ms=self._session_timeout_ms,
             heartbeat_interval_ms=max(self._session_timeout_ms // 4, 100),
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
@@ -200,6 +212,12 @@ class StageService(Service):
             return {}  # a partition is not ready yet
         except ConsumerStoppedError:
             return {}
+        except InconsistentGroupProtocolError:
+            ours = " ".join(f"{option} {value}" for option, value in self._shared.items()) or "no --score"
+            raise TopicsUnfit(
+                f"consumer group {self._group} has workers with another --score than this one, which has {ours}: all "
+                "workers of a generation need the same. Stop the others first, or give this one theirs"
+            ) from None
         except OffsetOutOfRangeError as error:
             raise LogLost(
                 f"topic {self.stage.topic} lost records while it was read: {error}; see retention.ms"
@@ -306,6 +324,12 @@ class StageService(Service):
         self._membership.lag = {partition: self._membership.lag.get(partition, 0) for partition in self._assigned}
         numbers = ", ".join(map(str, sorted(self._assigned))) or "none"
         logger.info("%s: partitions of %s assigned: %s", self.stage.name, self.stage.topic, numbers)
+
+
+def _assignor(shared: Mapping[str, str]) -> type[StickyPartitionAssignor]:
+    """The assignor of members that share options: Kafka refuses a member that has none in common with the others."""
+    suffix = "".join(f",{option}={value}" for option, value in sorted(shared.items()))
+    return type("Assignor", (StickyPartitionAssignor,), {"name": f"{StickyPartitionAssignor.name}{suffix}"})
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
