@@ -76,6 +76,8 @@ class LogFormat:
         trailing_separator: whether every row ends with a separator that begins no field.
         columns: field -> its columns, or dotted paths (`properties.products[].id`) in nested data. More than one are
             joined with a space (a day and a time). A field that is not here has the column of its own name, if any.
+        constants: columns that have one value in every row and are not in the file, such as those that its directories
+            name (year=2023); None is missing.
         timestamp_format: a name of `NAMED_NOTATIONS`, or a pattern for strptime, which has a percent sign. "iso" is
             ISO 8601 or Unix time in seconds or milliseconds; "digits" 20230105 or 20230105101112; "days" a number of
             days since `start`, with hour or time of day perhaps in a second column.
@@ -115,6 +117,7 @@ class LogFormat:
     footers: tuple[str, ...] = ()
     trailing_separator: bool = False
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    constants: dict[str, str | None] = field(default_factory=dict)
     timestamp_format: str = "iso"
     timezone: str = "UTC"
     start: str | None = None
@@ -198,6 +201,7 @@ class LogFormat:
         'separator = "\\t"\n\n[columns]\ncustomer_id = "Customer ID"\n'
         """
         values = self.differences()
+        values.pop("constants", None)  # of one file, not of all that are read alike
         columns: dict[str, tuple[str, ...]] = values.pop("columns", {})
         lines = [f"{name} = {_toml(value)}" for name, value in values.items()]
         if columns:

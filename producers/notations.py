@@ -29,7 +29,7 @@ _TIME = (
 _WEEKDAY = r"(?:(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+)?"
 _MONTHS = r"(?P<B>(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))[A-Za-z]*\.?"
 _PATTERNS = {
-    "year-first": (r"(?P<Y>\d{4})[-/.](?P<M>\d{1,2})[-/.](?P<D>\d{1,2})" + _TIME,),
+    "year-first": (r"(?P<Y>\d{4})[-/. ](?P<M>\d{1,2})[-/. ](?P<D>\d{1,2})" + _TIME,),
     "day-first": (_WEEKDAY + r"(?P<D>\d{1,2})[-/.]\s?(?P<M>\d{1,2})[-/.]\s?(?P<Y>\d{4}|\d{2})" + _TIME,),
     "month-first": (_WEEKDAY + r"(?P<M>\d{1,2})[-/](?P<D>\d{1,2})[-/](?P<Y>\d{4}|\d{2})" + _TIME,),  # dots: day first
     "month-name": (

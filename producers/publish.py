@@ -173,6 +173,7 @@ def publish_logs(
     columns: Mapping[str, str],
     *,
     formats: Mapping[Path, LogFormat] | None = None,
+    names: Mapping[Path, str] | None = None,
     pace: Pace | None = None,
     timeout_s: float = 30,
     latest_ms: int | None = None,
@@ -190,6 +191,7 @@ def publish_logs(
         paths: the log files, in order.
         columns: field -> column of the files.
         formats: how files are read that are not plain logs.
+        names: where files are from that were fetched; others are known by their paths.
         pace: how fast.
         timeout_s: how long to wait for the broker.
         latest_ms: lines later than this are rejected; by default a day from now.
@@ -207,7 +209,7 @@ def publish_logs(
     with Publisher(broker, topic, timeout_s) as publisher:
         for path in paths:
             log_format = (formats or {}).get(path) or plain_format(path, columns)
-            identity = _Identity(path, log_format)
+            identity = _Identity(path, log_format, (names or {}).get(path, str(path.resolve())))
             rows = _rows_there(broker, publisher, identity)
             log = open_log(path, log_format, min(rows), latest)
             digest = identity.at(min(rows))
@@ -252,13 +254,14 @@ class _Identity:
     Args:
         path: the file.
         log_format: how it is read.
+        name: where it is from.
     """
 
-    def __init__(self, path: Path, log_format: LogFormat) -> None:
+    def __init__(self, path: Path, log_format: LogFormat, name: str) -> None:
         self._path = path
         self._format = log_format
         self._first = self.at(1).hexdigest()[:16]
-        self._place = xxhash.xxh3_64_hexdigest(str(path.resolve()).encode())
+        self._place = xxhash.xxh3_64_hexdigest(name.encode())
 
     def at(self, rows: int) -> RowDigest:
         """The digest of the first rows; of all, if there are fewer."""

@@ -14,7 +14,7 @@ from tests.log_kinds import LINES, ROWS, kinds, parquet, text, workbook, zipped
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from producers.logs.inspection.inspection import Inspection
+    from producers.logs.inspection.findings import Inspection
 
 KINDS = kinds()
 

@@ -105,7 +105,7 @@ class Limit:
 
 
 def read_chunks(
-    log: Format, path: Path, start_row: int, most: int, reader: FieldReader, limits: Sequence[Limit] = ()
+    log: Format, path: Path | str, start_row: int, most: int, reader: FieldReader, limits: Sequence[Limit] = ()
 ) -> Iterator[Chunk]:
     """The lines of a log from `start_row` on, at most `most` at a time.
 
@@ -144,7 +144,7 @@ def damaged(path: Path, place: str, error: Exception) -> LogError:
     )
 
 
-def check_length(path: Path, rows: int, start_row: int) -> None:
+def check_length(path: Path | str, rows: int, start_row: int) -> None:
     """Check that a file read to its end, `rows` rows, went as far as `start_row`.
 
     Raises:

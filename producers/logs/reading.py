@@ -73,7 +73,8 @@ class Log:
         batch_rows: int,
         limits: Sequence[Limit] = (),
     ) -> None:
-        self.path = path
+        self.path: Path | str = path
+        """Or what people call it."""
         self.start_row = start_row
         self.reader = reader
         self._source = source
@@ -205,7 +206,7 @@ def plain_format(path: Path, columns: Mapping[str, str]) -> LogFormat:
 def _is_flat(log_format: LogFormat) -> bool:
     """Whether each field is one column, and stands in every row."""
     nested = log_format.container == "jsonl"
-    return not (log_format.fill_down or log_format.item_pattern) and all(
+    return not (log_format.fill_down or log_format.item_pattern or log_format.constants) and all(
         len(columns) == 1 and not (nested and re.search(r"[.\[]", columns[0]))
         for columns in log_format.columns.values()
     )

@@ -6,21 +6,26 @@ import re
 import shlex
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from producers.arrays import present
 from producers.errors import LogError, Undecided
 from producers.fields import FieldReader
 from producers.log_format import LogFormat, with_settings
+from producers.logs.columns import FIELDS, REQUIRED
+from producers.logs.inspection.dates import fitting_notations
+from producers.logs.inspection.findings import NoRows
 from producers.logs.reading import open_format, plain_format
 from producers.logs.survey import Survey, WrongEncoding, survey
-from producers.timestamps import LATEST_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from producers.logs.chunks import Format
+    from producers.logs.inspection.findings import Inspection
     from producers.logs.inspection.profiles import Profile
+    from producers.logs.log_file import LogFile
 
 FIRST_ROWS = 1000
 LATEST_PLAIN_MS = 4_102_444_800_000
@@ -28,21 +33,144 @@ LATEST_PLAIN_MS = 4_102_444_800_000
 _EVENT_NAMES = re.compile(r"event|action|activity|behavio|interaction", re.IGNORECASE)
 
 
+class Settled(NamedTuple):
+    """How a log is read."""
+
+    log_format: LogFormat
+    assumed: list[str]
+    """What differs from a plain log, a sentence each."""
+    warnings: list[str]
+    """What a person should know."""
+
+
+class Settler:
+    """Settles how files are read that were not read before; those found together are read alike.
+
+    Args:
+        settings: attributes of `LogFormat` that are given.
+        profile: used where `settings` says nothing.
+        files: all that are read together.
+
+    Attributes:
+        profile: the same.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Any], profile: Profile | None = None, files: Sequence[LogFile] = ()
+    ) -> None:
+        self._settings = settings
+        self.profile = profile
+        self._files = files
+        self._formats: dict[str, LogFormat] = {}
+        self._empty: list[tuple[LogFile, NoRows]] = []
+
+    def remember(self, file: LogFile, log_format: LogFormat) -> None:
+        """Have the other files that were found with this one read alike."""
+        if file.group:
+            self._formats.setdefault(file.group, log_format)
+
+    def settle(self, file: LogFile) -> Settled | None:
+        """How a file is read; None if it holds no rows, as jobs write them beside others.
+
+        Raises:
+            LogError: it cannot be read, or not as those that were found with it.
+            Undecided: only the user can tell how.
+        """
+        alike = self._formats.get(file.group)
+        settings = {**self._settings, "constants": file.keys} if file.keys else dict(self._settings)
+        if alike is not None:
+            columns = {**alike.columns, **self._settings.get("columns", {})}
+            settings = {**_meaning(alike), **settings, "columns": columns}
+        try:
+            settled = settle_format(file.path, settings, self.profile, self._others(file))
+        except NoRows as error:
+            if not file.group:
+                raise
+            self._empty.append((file, error))
+            return None
+        if alike is not None:
+            self._check_alike(file, settled.log_format, alike)
+        self.remember(file, settled.log_format)
+        return settled
+
+    def check_empty(self) -> None:
+        """Check that files without rows might be read as those that were found with them, now that these are known.
+
+        Raises:
+            LogError: one could not, or there is no other.
+        """
+        for file, error in self._empty:
+            alike = self._formats.get(file.group)
+            if alike is None:
+                raise error
+            there = {*error.columns, *file.keys}
+            absent = [path for name in REQUIRED for path in alike.column_of(name) if path not in there]
+            if absent and alike.header:
+                raise LogError(
+                    f"{file.path} holds no rows, and no column {' or '.join(absent)} as the other files of {file.group}"
+                )
+
+    def _others(self, file: LogFile) -> list[LogFile]:
+        return [other for other in self._files if file.group and other.group == file.group and other.path != file.path]
+
+    def _check_alike(self, file: LogFile, log_format: LogFormat, alike: LogFormat) -> None:
+        """Check that a file can be read as those that were found with it.
+
+        Raises:
+            LogError: it cannot.
+        """
+        advice = f"name it by itself, with the options that read it, or keep it out of {file.group}"
+        log = open_format(file.path, log_format)
+        bad, rows, reason = _bad_rows(log, log_format)
+        if bad > rows / 2:
+            raise LogError(
+                f"{file.path} is not written as the other files of {file.group}: {bad:,} of its first {rows:,} lines "
+                f"are bad, most often because: {reason}; {advice}"
+            )
+        if log_format.timestamp_format in _DAY_OR_MONTH and "timestamp_format" not in self._settings:
+            columns = log_format.column_of("timestamp")
+            left = fitting_notations(file.path, log_format, columns, _DAY_OR_MONTH)
+            if left and alike.timestamp_format not in left:
+                raise LogError(
+                    f"{file.path} writes its dates {left[0]}, the other files of {file.group} "
+                    f"{alike.timestamp_format}; {advice}"
+                )
+
+
+_DAY_OR_MONTH = ("day-first", "month-first")
+_MEANING = (
+    "timezone", "start", "decimal_mark", "missing", "purchases", "returns", "typed", "negative_is_return",
+    "quantity_units", "guests", "fill_down", "item_pattern", "excluded_items", "order", "count_last_line",
+)  # fmt: skip
+"""Attributes of `LogFormat` that say what values mean, as far as a file may be read by those of another."""
+
+
+def _meaning(log_format: LogFormat) -> dict[str, Any]:
+    """What other files that are read alike are not asked about."""
+    found = {name: value for name, value in log_format.differences().items() if name in _MEANING}
+    return {**found, "timestamp_format": log_format.timestamp_format}
+
+
 def settle_format(
-    path: Path, settings: Mapping[str, Any], profile: Profile | None = None
-) -> tuple[LogFormat, list[str], list[str]]:
-    """How a log is read that was not read before, what was assumed, and what a person should know.
+    path: Path, settings: Mapping[str, Any], profile: Profile | None = None, others: Sequence[LogFile] = ()
+) -> Settled:
+    """How a file is read.
+
+    Args:
+        path: the file.
+        settings: attributes of `LogFormat` that are given.
+        profile: used where `settings` says nothing.
+        others: files that are read alike, and may tell whether the day or the month comes first.
 
     Raises:
+        NoRows: it holds none.
         LogError: it cannot be read.
         Undecided: only the user can tell how.
     """
-    from producers.logs.inspection.inspection import inspect  # noqa: PLC0415 - plain logs do without
-
     plain = None if profile is not None else _plain(path, settings)
     if plain is not None:
-        return plain, [], []
-    found = inspect(path, settings, profile)
+        return Settled(plain, [], [])
+    found = inspected(path, settings, profile, others)
     if found.question is not None:
         raise Undecided(f"{found.question}; nothing was counted")
     if found.unconfirmed or found.log_format is None:
@@ -52,34 +180,70 @@ def settle_format(
             f"{path}: {said or 'its columns have other names'}. If that is right, add {options}; nothing was counted. "
             f"`alsobought inspect {shlex.quote(str(path))}` shows more"
         )
-    return replace(found.log_format, number_columns=()), found.assumed, found.warnings
+    return Settled(replace(found.log_format, number_columns=()), found.assumed, found.warnings)
 
 
-def settle_and_check(
-    path: Path, settings: Mapping[str, Any], profile: Profile | None = None
-) -> tuple[LogFormat, list[str], list[str]]:
-    """The same as `settle_format`, after a look at all of the log.
+def inspected(
+    path: Path,
+    settings: Mapping[str, Any],
+    profile: Profile | None = None,
+    others: Sequence[LogFile] = (),
+    *,
+    whole: bool = True,
+) -> Inspection:
+    """What is found in a file; `others` and `whole` say where else to look which of two notations its dates have.
 
     Raises:
-        LogError: it cannot be read, or is not in order.
-        Undecided: only the user can tell how it is read.
+        NoRows: it holds none.
+        LogError: it cannot be read.
     """
-    if not path.exists():
-        raise LogError(f"{path} cannot be read: No such file or directory")
-    if settings.get("order") == "sort":
-        raise LogError("--sort needs --state-dir: what is on a topic already cannot be put in order")
-    log_format, assumed, warnings = settle_format(path, settings, profile)
-    _, log_format = look_at_all(path, log_format, settings, LATEST_MS, set(), assumed)
-    return log_format, assumed, warnings
+    from producers.logs.inspection.inspection import inspect  # noqa: PLC0415 - plain logs do without
+
+    found = inspect(path, settings, profile, whole=whole)
+    if found.notations:
+        notation, deciding = _decided_by(others, found, settings)
+        if notation is not None:
+            found = inspect(path, {**settings, "timestamp_format": notation}, profile)
+            found.assumed.append(f"dates are {notation}, as {deciding} shows")
+            found.options += ["--timestamp-format", notation]
+    return found
+
+
+def _decided_by(
+    others: Sequence[LogFile], found: Inspection, settings: Mapping[str, Any]
+) -> tuple[str | None, Path | None]:
+    """Which of two notations a file is written in, by the first of the others that tells, and that file."""
+    from producers.logs.inspection.samples import take_sample  # noqa: PLC0415
+
+    for other in others:
+        table = {**take_sample(other.path, settings).settings, "constants": other.keys}
+        left = fitting_notations(other.path, LogFormat.from_settings(table), found.times, found.notations)
+        if len(left) == 1:
+            return left[0], other.path
+    return None, None
+
+
+def _bad_rows(log: Format, log_format: LogFormat) -> tuple[int, int, str]:
+    """How many of the first rows are bad, not for want of a customer, of how many, and most often why."""
+    for content in islice(log.contents(), 1):
+        part = content.cut(0, FIRST_ROWS)
+        _, _, rejected = log.read(part, FieldReader(log_format, LATEST_PLAIN_MS))
+        bad = [line.reason for line in [*rejected, *part.rejected] if line.reason != "customer_id is missing"]
+        return len(bad), min(content.end, FIRST_ROWS), max(bad, key=bad.count, default="")
+    return 0, 0, ""
 
 
 def _plain(path: Path, settings: Mapping[str, Any]) -> LogFormat | None:
     """The format of a log that is what its name says, of which the first rows leave no question; None of others."""
+    columns = settings.get("columns", {})
+    constants = settings.get("constants", {})
+    events = not settings.get("purchases") and any(map(_EVENT_NAMES.search, constants))
+    if events or any("+" in path for paths in columns.values() for path in paths):
+        return None
+    used = {*FIELDS, *(path for paths in columns.values() for path in paths)}
+    constants = {name: value for name, value in constants.items() if name in used}
     try:
-        columns = {name: paths[0] for name, paths in settings.get("columns", {}).items()}
-        log_format = with_settings(plain_format(path, {}), {**settings, "columns": settings.get("columns", {})})
-        if any("+" in column for column in columns.values()):
-            return None
+        log_format = with_settings(plain_format(path, {}), {**settings, "columns": columns, "constants": constants})
         with path.open("rb") as file:
             head = file.read(4)
         magic = {"parquet": b"PAR1", "csv": b"", "jsonl": b"{"}[log_format.container]

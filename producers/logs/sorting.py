@@ -94,6 +94,7 @@ def _merged(parts: list[int], log_format: LogFormat, directory: Path) -> tuple[P
             **settings,
             "container": "parquet",
             "columns": {},
+            "constants": {},
             "fill_down": (),
             "item_pattern": "",
         }

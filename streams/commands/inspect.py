@@ -11,23 +11,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streams.commands.format_options import NAMES, format_options, format_settings
+from streams.commands.located import brought
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from producers.logs.inspection.inspection import Inspection
+    from producers.logs.inspection.findings import Inspection
+    from producers.logs.inspection.profiles import Profile
+    from producers.logs.log_file import LogFile
 
 NO = 1
+WHOLE_BYTES = 64 << 20
+"""Files above this are looked at in samples alone, also if these leave open how dates are written."""
 PREVIEW_LINES = 20
 
 
 @click.command()
-@click.argument("logs", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("logs", nargs=-1, required=True, metavar="FILE...")
 @format_options
 @click.option("--write", metavar="FILE.toml", type=click.Path(dir_okay=False, path_type=Path), help="Write a profile.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def inspect(
-    logs: tuple[Path, ...],
+    logs: tuple[str, ...],
     write: Path | None,
     as_json: bool,
     **options: Any,  # noqa: ANN401 - those of `format_options`
@@ -47,11 +52,13 @@ def inspect(
       alsobought inspect orders.csv --write orders.toml
       alsobought replay orders.csv --profile orders.toml --state-dir state
     """
-    from producers.logs.inspection.inspection import inspect as look
-
     settings, profile = format_settings(options)
-    found = [look(log, settings, profile) for log in logs]
-    documents = [_document(one, options) for one in found]
+    found, documents = [], []
+    for log in logs:
+        with brought([log]) as (files, _):
+            one = _look(files, settings, profile)
+            found.append(one)
+            documents.append(_document(one, files, log, options))
     if write is not None:
         _write(found, write)
     if as_json:
@@ -74,14 +81,53 @@ def _given(options: dict[str, Any], found: Sequence[str]) -> list[str]:
     return arguments
 
 
-def _document(found: Inspection, options: dict[str, Any]) -> dict[str, Any]:
+def _look(files: list[LogFile], settings: dict[str, Any], profile: Profile | None) -> Inspection:
+    """What is found in the first of some files that are read alike; the others are read so too.
+
+    Raises:
+        LogError: one cannot be read, or not as the first.
+    """
+    from producers.logs.inspection.findings import NoRows
+    from producers.logs.settling import Settler, inspected
+
+    settler = Settler(settings, profile, files)
+    found = None
+    for file in files:
+        if found is None:
+            given = {**settings, "constants": file.keys} if file.keys else settings
+            others = [other for other in files if other is not file]
+            try:
+                found = inspected(file.path, given, profile, others, whole=file.size <= WHOLE_BYTES)
+            except NoRows:
+                if file is files[-1]:
+                    raise
+                continue
+            if found.log_format is None:
+                return found
+            settler.remember(file, found.log_format)
+        elif (settled := settler.settle(file)) is not None:
+            found.warnings += [text for text in settled.warnings if text not in found.warnings]
+            found.complete = False
+    assert found is not None
+    settler.check_empty()
+    return found
+
+
+def _document(found: Inspection, files: list[LogFile], log: str, options: dict[str, Any]) -> dict[str, Any]:
     """What was found, for scripts."""
+    from producers.logs.log_file import as_spoken
+
     log_format = found.log_format
+    shown = files[0].group or files[0].shown
     command = None
     if found.question is None:
-        command = ["replay", str(found.path), *found.options, *_given(options, found.options)]
+        argument = log if files[0].fetch is None else shown  # an address without credentials
+        command = ["replay", argument, *found.options, *_given(options, found.options)]
+        if argument != log:
+            found.warnings.append(f"{shown} is shown without what stands before @ or behind ?: put it back")
     return {
-        "file": str(found.path),
+        "file": shown,
+        "files": len(files),
         "what": found.what,
         "profile": found.profile or None,
         "complete": found.complete,
@@ -90,13 +136,13 @@ def _document(found: Inspection, options: dict[str, Any]) -> dict[str, Any]:
             {"column": column, "field": field or None, "why": why or None, "example": example}
             for column, field, why, example in found.columns
         ],
-        "assumed": found.assumed,
-        "warnings": found.warnings,
+        "assumed": [as_spoken(text, files) for text in found.assumed],
+        "warnings": [as_spoken(text, files) for text in found.warnings],
         "figures": {name: round(value, 4) for name, value in found.figures.items()},
         "format": None if log_format is None else {"container": log_format.container, **log_format.differences()},
         "lines": [] if log_format is None else _preview(found),
         "command": command,
-        "question": found.question,
+        "question": None if found.question is None else as_spoken(found.question, files),
     }
 
 
@@ -113,8 +159,9 @@ def _preview(found: Inspection) -> list[dict[str, Any]]:
 def _report(found: Inspection, document: dict[str, Any]) -> str:
     """What was found, for people."""
     size = f"{found.rows:,} rows" if found.complete else f"{found.rows:,} rows looked at, of more"
-    lines = [f"{found.path}: {found.what}, {size}" if found.what else str(found.path)]
-    lines += [f"  {text}" for text in found.assumed]
+    parts = [f"{document['files']:,} files"] * (document["files"] > 1) + [found.what, size] * bool(found.what)
+    lines = [f"{document['file']}: {', '.join(parts)}" if parts else document["file"]]
+    lines += [f"  {text}" for text in document["assumed"]]
     if found.columns:
         widths = [max(len(str(row[place])) for row in found.columns) for place in range(2)]
         lines += ["", "columns:"]
@@ -133,11 +180,11 @@ def _report(found: Inspection, document: dict[str, Any]) -> str:
     if document["lines"]:
         lines += ["", "as they would be counted:"]
         lines += [f"  {_line(line)}" for line in document["lines"]]
-    lines += [""] * bool(found.warnings) + [f"note: {text}" for text in found.warnings]
+    lines += [""] * bool(document["warnings"]) + [f"note: {text}" for text in document["warnings"]]
     if not found.complete:
         lines += ["", "only samples were looked at: replay checks every line"]
-    if found.question is not None:
-        lines += ["", f"only you can tell: {found.question}"]
+    if document["question"] is not None:
+        lines += ["", f"only you can tell: {document['question']}"]
     else:
         command = shlex.join(["alsobought", *document["command"], "--state-dir", "state"])
         lines += ["", "read it with:", f"  {command}"]

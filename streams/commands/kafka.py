@@ -30,9 +30,9 @@ from streams.workers.kafka.topics import Partitions, Topics, create_topics
 from streams.workers.settings import STAGES, WorkerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from producers.log_format import LogFormat
+    from producers.logs.readable import ReadableLog
     from producers.publish import Published
     from producers.synthetic import SyntheticOrder
 
@@ -309,8 +309,7 @@ def _worker_snapshot(admin: str, token: str | None, to: Path) -> list[Path]:
 
 def replay_to_kafka(
     broker: str,
-    paths: Sequence[Path],
-    formats: Mapping[Path, LogFormat],
+    logs: Sequence[ReadableLog],
     *,
     speed: str = "max",
     topic_prefix: str = "",
@@ -322,8 +321,7 @@ def replay_to_kafka(
 
     Args:
         broker: host:port.
-        paths: the files, in order.
-        formats: how each is read.
+        logs: to send, in order.
         speed: "max", or how many times faster than the orders happened.
         topic_prefix: prefix of the topic's name.
         broker_timeout: how long to wait for a broker, in seconds.
@@ -341,7 +339,15 @@ def replay_to_kafka(
     with errors_as_messages():
         pace = Pace(times_real(speed))
         for last in publish_logs(
-            broker, names.purchases, paths, {}, formats=formats, pace=pace, timeout_s=broker_timeout, stop=stop
+            broker,
+            names.purchases,
+            [log.path for log in logs],
+            {},
+            formats={log.path: log.log_format for log in logs},
+            names={log.path: log.file.name for log in logs},
+            pace=pace,
+            timeout_s=broker_timeout,
+            stop=stop,
         ):
             on_progress(last)
     return last

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from producers.errors import LogError
 from streams.commands.format_options import format_options, format_settings
+from streams.commands.located import FetchDisplay, brought
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +39,7 @@ def _interruptible() -> Iterator[list[bool]]:
 
 
 @click.command()
-@click.argument("logs", nargs=-1, required=True, metavar="LOG...", type=click.Path(path_type=Path))
+@click.argument("logs", nargs=-1, required=True, metavar="LOG...")
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Directory to count into.")
 @click.option("--broker", metavar="HOST:PORT", help="Send the orders to the topic purchases of this broker instead.")
 @format_options
@@ -72,7 +74,7 @@ def _interruptible() -> Iterator[list[bool]]:
 @click.option("--speed", default="max", metavar="max|N", help="With --broker: N times as fast as it happened.")
 @click.option("--topic-prefix", default="", help="With --broker: before the topic's name.")
 def replay(
-    logs: tuple[Path, ...],
+    logs: tuple[str, ...],
     state_dir: Path | None,
     broker: str | None,
     pair_window: int | None,
@@ -127,38 +129,36 @@ def replay(
 
 
 def _send(
-    logs: tuple[Path, ...], broker: str, options: dict[str, Any], rejects: Path, speed: str, topic_prefix: str
+    logs: tuple[str, ...], broker: str, options: dict[str, Any], rejects: Path, speed: str, topic_prefix: str
 ) -> None:
     """Send logs to Kafka."""
-    from producers.logs.settling import settle_and_check
+    from producers.logs.readable import readable_logs
     from streams.commands.kafka import replay_to_kafka
     from streams.offline.replay import write_rejections
     from streams.progress import ProgressDisplay
 
     given, profile = format_settings(options)
-    formats = {}
-    for log in logs:  # all are looked at before the first is sent
-        formats[log], assumed, warnings = settle_and_check(log, given, profile)
-        for text in (*assumed, *warnings):
-            click.echo(f"{log}: {text}", err=True)
-    with _interruptible() as asked, ProgressDisplay("send", "orders") as display:
+    if given.get("order") == "sort":
+        raise LogError("--sort needs --state-dir: what is on a topic already cannot be put in order")
+    with brought(logs) as (files, scratch):
+        found = readable_logs(files, given, profile, scratch)  # all, before the first is sent
+        for log in found:
+            for text in log.notes:
+                click.echo(f"{log.file.shown}: {text}", err=True)
+
+        shown = {log.path: log.file.shown for log in found}
         rejected = 0
+        with _interruptible() as asked, ProgressDisplay("send", "orders") as display:
 
-        def show(sent: Published) -> None:
-            nonlocal rejected
-            display.update(sent.fraction, sent.orders)
-            rejected += len(sent.rejected)
-            write_rejections(rejects, sent.path, sent.rejected)
+            def show(sent: Published) -> None:
+                nonlocal rejected
+                display.update(sent.fraction, sent.orders)
+                rejected += len(sent.rejected)
+                write_rejections(rejects, shown[sent.path], sent.rejected)
 
-        sent = replay_to_kafka(
-            broker,
-            logs,
-            formats,
-            speed=speed,
-            topic_prefix=topic_prefix,
-            on_progress=show,
-            stop=lambda: bool(asked),
-        )
+            sent = replay_to_kafka(
+                broker, found, speed=speed, topic_prefix=topic_prefix, on_progress=show, stop=lambda: bool(asked)
+            )
     if sent is None:
         click.echo("nothing new: the logs were sent before")
     else:
@@ -171,7 +171,7 @@ def _send(
 
 
 def _count(
-    logs: tuple[Path, ...],
+    logs: tuple[str, ...],
     state_dir: Path,
     settings: CountingSettings,
     options: dict[str, Any],
@@ -196,7 +196,7 @@ def _count(
         one_in, seeds = sample
         prequential = Prequential(partial(offers, embedded.counts, seeds=seeds), settings.pair_window, one_in)
     try:
-        with ProgressDisplay("replay", "lines") as display:
+        with FetchDisplay() as fetching, ProgressDisplay("replay", "lines") as display:
             given, profile = format_settings(options)
             totals = run(
                 embedded,
@@ -206,9 +206,10 @@ def _count(
                 rejects=rejects,
                 profile=profile,
                 another=another,
+                on_fetch=fetching.show,
                 on_plan=_show_plan,
                 on_commit=lambda progress: display.update(
-                    (progress.files + progress.fraction) / len(logs), progress.lines
+                    (progress.done + progress.fraction) / progress.files, progress.lines
                 ),
                 stop=lambda: bool(asked),
                 prequential=prequential,
@@ -237,7 +238,7 @@ def _count(
 def _show_plan(planned: Planned) -> None:
     """Say in one line what was assumed of a file."""
     if planned.assumed:
-        click.echo(f"{planned.path}: {'; '.join(planned.assumed)}", err=True)
+        click.echo(f"{planned.shown}: {'; '.join(planned.assumed)}", err=True)
     for warning in planned.warnings:
         click.echo(f"note: {warning}", err=True)
 

@@ -20,7 +20,7 @@ from producers.logs.chunks import Limit
 from producers.logs.inspection.profiles import load_profile
 from producers.logs.reading import open_format
 from producers.logs.resettling import Resettled, check_past, resettled
-from producers.logs.settling import look_at_all, settle_format
+from producers.logs.settling import look_at_all
 from producers.logs.sorting import sort_log
 from producers.logs.survey import Disorder, RowDigest, Survey, WrongEncoding, survey
 from producers.timestamps import LATEST_MS
@@ -29,7 +29,8 @@ from streams.offline.overlaps import check_not_repeated, overlap_warning
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from producers.logs.inspection.profiles import Profile
+    from producers.logs.log_file import LogFile
+    from producers.logs.settling import Settler
     from streams.offline.overlaps import Span
 
 MOST_CHECKPOINTS = 128
@@ -81,7 +82,7 @@ class Planned:
 
     Attributes:
         path: the file.
-        name: by which the state knows the log.
+        name: by which the state knows the log; "" until a new one is counted.
         log_format: how it is read.
         source: where its rows are read: the file, or a sorted copy.
         source_format: how that is read.
@@ -92,6 +93,7 @@ class Planned:
         unfinished: whether a last line may not be whole yet.
         unchanged: whether nothing has been added since it was counted.
         first: digest of its first row.
+        shown: what people call it.
         is_new: whether nothing of it was counted before.
         order_ids: whether it has any.
     """
@@ -108,6 +110,7 @@ class Planned:
     unfinished: bool = False
     unchanged: bool = False
     first: str = ""
+    shown: str = ""
     is_new: bool = False
     order_ids: bool = False
 
@@ -136,42 +139,40 @@ class Planned:
 
 
 def plan(
-    path: Path,
+    file: LogFile,
     settings: Mapping[str, Any],
     logs: Mapping[str, bytes],
     latest_ms: int,
     scratch: Path,
+    settler: Settler,
     *,
-    profile: Profile | None = None,
     another: bool = False,
-) -> Planned:
-    """Find out which log a file is, look at all of it, and settle how it is read.
+) -> Planned | None:
+    """Find out which log a file is, look at all of it, and settle how it is read; None if it holds no rows yet.
 
     Args:
-        path: the file.
+        file: where it is, and what it is called.
         settings: attributes of its format that the user has named.
         logs: what the state keeps about the logs it has counted, by name.
         latest_ms: how late an order can be, if the log's rows have not been seen before.
         scratch: where a sorted copy is written, if one is needed.
-        profile: a profile that the file is read by.
+        settler: settles how it is read, if it was not read before.
         another: whether a file that differs from what was counted at its path is another log.
 
     Raises:
         LogError: the file cannot be read so, is not in order, or its past has changed.
         Undecided: only the user can tell how it is read.
     """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise LogError(f"{path} cannot be read: {error.strerror or error}") from None
+    path, profile = file.path, settler.profile
     known = {name: msgspec.json.decode(document, type=KnownLog) for name, document in logs.items()}
-    here = str(path.resolve())
-    same = [name for name, one in known.items() if one.path == here]
+    same = [name for name, one in known.items() if one.path == file.name != ""]
     for name in reversed(same):
-        one = known[name]
-        if (one.size, one.modified_ns, one.rows) == (stat.st_size, stat.st_mtime_ns, one.total_rows):
-            log_format = _agreed(path, one, settings)
-            return Planned(path, name, log_format, path, log_format, one, RowDigest(), unchanged=True)
+        if is_unchanged(file, known[name]):
+            log_format = _agreed(path, known[name], settings)
+            settler.remember(file, log_format)
+            return Planned(
+                path, name, log_format, path, log_format, known[name], RowDigest(), unchanged=True, shown=file.shown
+            )
     for name in reversed(same):
         try:
             planned = _same_path(path, name, known[name], settings, profile, latest_ms, scratch)
@@ -180,24 +181,27 @@ def plan(
                 raise
             planned = None
         if planned is not None:
-            return _looked_at(planned, stat.st_size, stat.st_mtime_ns, latest_ms)
-    log_format, assumed, warnings = settle_format(path, settings, profile)
+            settler.remember(file, planned.log_format)
+            return _looked_at(planned, file, latest_ms)
+    settled = settler.settle(file)
+    if settled is None:
+        return None
+    log_format, assumed, warnings = settled
     others = {name: one for name, one in known.items() if name not in same and one.rows}
     rows = {one.rows for one in others.values()}
     found, log_format = look_at_all(path, log_format, settings, latest_ms, rows, assumed)
     source, source_format = _readable(path, log_format, scratch)
     if source != path:
         found = survey(source, source_format, latest_ms, {1, *rows}, any_bytes=True)
-    planned = Planned(path, "", log_format, source, source_format, KnownLog(here), RowDigest())
+    planned = Planned(path, "", log_format, source, source_format, KnownLog(file.name), RowDigest())
     planned.assumed, planned.warnings, planned.unfinished = assumed, warnings, found.unfinished
     grown = _grown(others, found)
     if grown is not None:
         planned.name, planned.known, planned.digest = grown, known[grown], found.digests[known[grown].rows]
-        planned.known.path = here
-        settled = replace(LogFormat.from_settings(planned.known.settled), order=log_format.order)
-        if log_format not in (settled, replace(settled, order="sort")):
-            check_past(path, settled, log_format, planned.counted())
-    planned.name = planned.name or f"{len(logs) + 1:05}-{_name(path)}"
+        planned.known.path = file.name
+        before = replace(LogFormat.from_settings(planned.known.settled), order=log_format.order)
+        if log_format not in (before, replace(before, order="sort")):
+            check_past(path, before, log_format, planned.counted())
     planned.first = found.digests[1].hexdigest() if 1 in found.digests else ""
     planned.known.oldest_ms, planned.known.newest_ms = found.oldest_ms, found.newest_ms
     planned.known.total_rows = found.rows
@@ -207,7 +211,13 @@ def plan(
         if not another:
             check_not_repeated(path, planned.known.span, _spans(known[name] for name in same))
         planned.warn_of_overlap(known.values())
-    return _looked_at(planned, stat.st_size, stat.st_mtime_ns, latest_ms)
+    return _looked_at(planned, file, latest_ms)
+
+
+def is_unchanged(file: LogFile, known: KnownLog) -> bool:
+    """Whether nothing was added to a log, and all of it is counted, as far as its size and its date tell."""
+    found = (file.name, file.size, file.modified_ns, known.total_rows)
+    return file.modified_ns >= 0 and found == (known.path, known.size, known.modified_ns, known.rows)
 
 
 def _grown(known: Mapping[str, KnownLog], found: Survey) -> str | None:
@@ -222,14 +232,16 @@ def _grown(known: Mapping[str, KnownLog], found: Survey) -> str | None:
     return None
 
 
-def _name(path: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "-", path.name)[-60:]
+def new_name(logs: Mapping[str, bytes], file: LogFile) -> str:
+    """A name for a log that is none of those known."""
+    return f"{len(logs) + 1:05}-{re.sub(r'[^A-Za-z0-9._-]', '-', file.path.name)[-60:]}"
 
 
-def _looked_at(planned: Planned, size: int, modified_ns: int, latest_ms: int) -> Planned:
+def _looked_at(planned: Planned, file: LogFile, latest_ms: int) -> Planned:
     """The same, with what belongs to rows that are seen for the first time."""
     known = planned.known
-    known.size, known.modified_ns = size, modified_ns
+    planned.shown = file.shown
+    known.size, known.modified_ns = file.size, file.modified_ns
     known.settled = msgspec.json.decode(planned.log_format.to_json())
     seen = known.limits[-1][0] if known.limits else 0
     if known.total_rows > seen:
@@ -347,6 +359,8 @@ def _newer(
     if known.given is None or log_format.order == "sort":
         return None
     given = {**known.given, **settings}
+    if log_format.constants:
+        given["constants"] = log_format.constants
     if columns := {**known.given.get("columns", {}), **settings.get("columns", {})}:
         given["columns"] = columns
     try:

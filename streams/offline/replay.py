@@ -14,9 +14,11 @@ import msgspec
 import numpy as np
 
 from producers.errors import LogError
+from producers.logs.log_file import Stopped
 from producers.logs.reading import Log, open_log, reject_line
 from producers.orders import DAY_MS, Rejection
-from streams.offline.known_logs import KnownLog, plan
+from streams.offline.known_logs import KnownLog
+from streams.offline.planning import SCRATCH_PREFIX, Plans, clear_scratch
 from streams.offline.windows import commits, whole_windows
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from producers.logs.inspection.profiles import Profile
+    from producers.logs.log_file import LogFile
     from producers.logs.reading import LogBatch
     from producers.orders import Orders
     from streams.engine.embedded import Embedded
@@ -44,12 +47,13 @@ class Progress:
     """How far a replay has come; what a person watching wants to know.
 
     Attributes:
-        path: the file being read.
+        shown: what people call the file being read.
         fraction: how much of it has been read, 0 to 1.
         lines: order lines read in this run, whatever became of them.
         rejected: of those, how many were rejected.
         skipped: lines that were counted before.
-        files: files that are done.
+        done: files that are done.
+        files: how many there are.
         fractions: quantities that were fractions, each counted as one piece.
         events: lines that were no purchases, or items left out, and skipped.
         reasons: how many lines were rejected, by reason.
@@ -59,18 +63,19 @@ class Progress:
         commits_ms: how long each commit took.
     """
 
-    path: Path | None = None
+    shown: str = ""
     fraction: float = 0.0
     lines: int = 0
     rejected: int = 0
     skipped: int = 0
+    done: int = 0
     files: int = 0
     utc_assumed: bool = False
     fractions: int = 0
     events: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     busy: list[tuple[str, float]] = field(default_factory=list)
-    unfinished: list[Path] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
     commits_ms: list[float] = field(default_factory=list)
 
 
@@ -130,11 +135,11 @@ class RejectsFile:
                 file.write(b"\n".join(encoded) + b"\n")
 
 
-def write_rejections(path: Path, log: Path, rejections: Iterable[Rejection]) -> None:
-    """Append lines of a log that were not sent to a file of rejected lines."""
+def write_rejections(path: Path, log: str, rejections: Iterable[Rejection]) -> None:
+    """Append lines of a log, as people call it, that were not sent to a file of rejected lines."""
     encoded = [
         msgspec.json.encode(
-            {"file": str(log), "reason": rejection.reason, "record": rejection.record, "row": rejection.position}
+            {"file": log, "reason": rejection.reason, "record": rejection.record, "row": rejection.position}
         )
         for rejection in rejections
     ]
@@ -172,13 +177,14 @@ def _row(line: bytes) -> tuple[str, int] | None:
 
 def replay(
     embedded: Embedded,
-    paths: Iterable[Path],
+    logs: Iterable[str | Path],
     settings: Mapping[str, Any],
     *,
     commit_lines: int,
     rejects: Path,
     profile: Profile | None = None,
     another: bool = False,
+    on_fetch: Callable[[LogFile, float, int], None] = lambda *_: None,
     on_plan: Callable[[Planned], None] = lambda _: None,
     on_commit: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -188,12 +194,13 @@ def replay(
 
     Args:
         embedded: the state.
-        paths: the files, in order.
+        logs: where they are, as `producers.logs.locations.located` takes it, in order.
         settings: attributes of the files' format, as in `LogFormat`; the others are found by looking at them.
         commit_lines: order lines a commit takes; an order is never divided.
         rejects: where rejected lines are kept.
         profile: a profile that the files are read by.
         another: whether a file that differs from what was counted at its path is another log.
+        on_fetch: told which file is fetched, how much of it, 0 to 1, and how many bytes.
         on_plan: called with each file before it is counted.
         on_commit: called after each commit.
         stop: asked after each commit whether to stop.
@@ -208,35 +215,32 @@ def replay(
     latest_ms = int(time.time() * 1000) + DAY_MS
     histories = embedded.histories
 
-    with TemporaryDirectory(prefix=".replay-", dir=histories.path.parent) as scratch:
-
-        def planned(path: Path, place: int) -> Planned:
-            directory = Path(scratch, str(place))
-            directory.mkdir(exist_ok=True)
-            return plan(path, settings, histories.logs, latest_ms, directory, profile=profile, another=another)
-
-        plans = [planned(path, place) for place, path in enumerate(paths)]
-        for place, one in enumerate(plans):
-            if place and one.first in {before.first for before in plans[:place]}:
-                one = planned(one.path, place)  # noqa: PLW2901 - it may be one of the files before it
-            elif one.is_new:
-                one.warn_of_overlap(before.known for before in plans[:place] if before.is_new)
-            progress.path, progress.fraction, progress.files = one.path, 0.0, place
-            progress.skipped += one.known.rows
-            on_plan(one)
-            if not one.unchanged:
-                batch_rows = max(65_536, commit_lines)
-                log = open_log(
-                    one.source, one.source_format, one.known.rows, latest_ms, batch_rows, limits=one.limits()
-                )
-                log.path = one.path
-                file.keep_before({**_positions(histories.logs), one.name: one.known.rows})
-                _count(embedded, one, log, progress, file, commit_lines, on_commit, stop, prequential)
-                if log.unfinished or one.unfinished:
-                    progress.unfinished.append(one.path)
-            progress.fraction = 1.0
-            if stop():
-                break
+    clear_scratch(histories.path.parent)
+    with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=histories.path.parent) as scratch:
+        plans = Plans(histories, settings, profile, latest_ms, Path(scratch), another=another)
+        try:
+            plans.make(logs, on_fetch, stop)
+        except Stopped:
+            return progress
+        progress.files = len(plans)
+        with plans.spoken_of():
+            for place, one in enumerate(plans.in_turn()):
+                progress.shown, progress.fraction, progress.done = one.shown, 0.0, place
+                progress.skipped += one.known.rows
+                on_plan(one)
+                if not one.unchanged:
+                    batch_rows = max(65_536, commit_lines)
+                    log = open_log(
+                        one.source, one.source_format, one.known.rows, latest_ms, batch_rows, limits=one.limits()
+                    )
+                    log.path = one.shown
+                    file.keep_before({**_positions(histories.logs), one.name: one.known.rows})
+                    _count(embedded, one, log, progress, file, commit_lines, on_commit, stop, prequential)
+                    if log.unfinished or one.unfinished:
+                        progress.unfinished.append(one.shown)
+                progress.fraction = 1.0
+                if stop():
+                    break
     return progress
 
 
@@ -254,6 +258,7 @@ def _count(
     """Count one log from where it stands."""
     digest = planned.digest
     busiest = Busiest()
+    fractions, events = progress.fractions, progress.events
     for batch in whole_windows(log) if prequential else log:
         _check_hope(log, batch)
         busiest.look_at(batch.orders)
@@ -281,7 +286,10 @@ def _count(
             progress.reasons[NOT_HELD_REASON] += len(not_held)
             progress.fraction = log.fraction
             progress.utc_assumed |= log.utc_assumed
-            progress.fractions, progress.events = log.reader.fractions, log.reader.events + log.reader.excluded
+            progress.fractions, progress.events = (
+                fractions + log.reader.fractions,
+                events + log.reader.events + log.reader.excluded,
+            )
             on_commit(progress)
             if stop():
                 return

@@ -28,7 +28,7 @@ NAMES: dict[str, list[str]] = {
         lineitemname productname itemname title description
     """.split(),  # noqa: SIM905
     "timestamp": """
-        timestamp time datetime date ts tdat orderdate ordertime orderdatetime orderedat invoicedate purchasedate
+        timestamp time datetime date dt ds ts tdat orderdate ordertime orderdatetime orderedat invoicedate purchasedate
         purchasedat boughtat createdat createdon created datecreated createddate transactiondate transactiontime
         transactiontimestamp transactiondt transdate saledate salesdate eventtime eventtimestamp eventdate
         unixreviewtime reviewtime placedat paidat processedat when day datum orderpurchasetimestamp
@@ -196,6 +196,13 @@ def _find_timestamp(roles: Roles, sample: Mapping[str, Sequence[str | None]], ti
         notations = notations_of(_distinct(texts)) if named is not None or not _looks_like_number(texts[0]) else []
         if notations or (named is not None and timestamp_format is not None):
             dated[column] = (named, notations)
+    parts = _day_in_parts(sample, {path for paths in roles.columns.values() for path in paths})
+    if parts and all(named is None for named, _ in dated.values()):
+        roles.columns["timestamp"] = parts
+        roles.reasons["timestamp"] = "year, month and day"
+        if timestamp_format is None:
+            roles.notations = _notations([sample[path] for path in parts])
+        return
     if not dated:
         return
     best = min(dated, key=lambda column: (dated[column][0] is None, dated[column][0] or 0, list(sample).index(column)))
@@ -213,6 +220,18 @@ def _find_timestamp(roles: Roles, sample: Mapping[str, Sequence[str | None]], ti
         roles.certain.add("timestamp")
     if timestamp_format is None:
         roles.notations = _notations([sample[path] for path in paths]) if len(paths) > 1 else dated[best][1]
+
+
+def _day_in_parts(sample: Mapping[str, Sequence[str | None]], taken: set[str]) -> tuple[str, ...]:
+    """Columns that hold year, month and day, and perhaps an hour or a time of day; empty if there are none."""
+    by_name = {plain_name(column): column for column in reversed(list(sample)) if column not in taken}
+    if not {"year", "month", "day"} <= by_name.keys():
+        return ()
+    parts = tuple(by_name[name] for name in ("year", "month", "day"))
+    clock = next(
+        (column for column in sample if column not in taken and _is_clock(column, filled(sample[column]))), None
+    )
+    return parts if clock is None or clock in parts else (*parts, clock)
 
 
 def _time_rank(column: str) -> int | None:

@@ -86,6 +86,8 @@ def take_sample(path: Path, settings: Mapping[str, Any]) -> Sample:
                 head = stream.read(1 << 12)
         except READ_ERRORS as error:
             raise LogError(f"{path} is damaged or cut short at its beginning: {error}") from None
+        if not head:
+            raise LogError(f"{path} is empty")
         container = settings.get("container") or _container(path, head)
         if container in ("parquet", "arrow", "orc", "excel"):
             raise LogError(f"{path} holds a {container} file packed with {compression}: unpack it first")

@@ -1,0 +1,136 @@
+"""Several logs before the first is counted: where they are, how each is read, and whether they follow one another."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from producers.logs.locations import located
+from producers.logs.log_file import as_spoken, spoken_of
+from producers.logs.readable import Span, check_sequence
+from producers.logs.settling import Settler
+from streams.offline.known_logs import KnownLog, is_unchanged, new_name, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from producers.logs.inspection.profiles import Profile
+    from producers.logs.log_file import LogFile
+    from state.history_store import HistoryStore
+    from streams.offline.known_logs import Planned
+
+SCRATCH_PREFIX = ".replay-"
+
+
+class Plans:
+    """The logs of one call.
+
+    Args:
+        histories: of the state that they are counted into.
+        settings: attributes of the files' format that the user has named.
+        profile: a profile that they are read by.
+        latest_ms: how late an order can be, of rows that were not seen before.
+        scratch: a directory for what is fetched and sorted.
+        another: whether a file that differs from what was counted at its path is another log.
+    """
+
+    def __init__(
+        self,
+        histories: HistoryStore,
+        settings: Mapping[str, Any],
+        profile: Profile | None,
+        latest_ms: int,
+        scratch: Path,
+        *,
+        another: bool,
+    ) -> None:
+        self._histories = histories
+        self._settings = settings
+        self._profile = profile
+        self._latest_ms = latest_ms
+        self._scratch = scratch
+        self._another = another
+        self._plans: list[tuple[LogFile, Planned]] = []
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def make(
+        self,
+        arguments: Iterable[str | Path],
+        on_fetch: Callable[[LogFile, float, int], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        """Find the files, fetch those that are elsewhere, and look at all of them.
+
+        Args:
+            arguments: as `producers.logs.locations.located` takes them.
+            on_fetch: told which file is fetched, how much of it, 0 to 1, and how many bytes.
+            stop: asked while they are fetched whether to stop.
+
+        Raises:
+            LogError: a file cannot be read, is not what was counted of it, or is not in order with the others.
+            Stopped: somebody asked to stop.
+        """
+        files = located(arguments, self._scratch, stop)
+        self._settler = Settler(self._settings, self._profile, files)
+        known = [msgspec.json.decode(document, type=KnownLog) for document in self._histories.logs.values()]
+        with spoken_of(files):
+            for file in files:
+                if file.fetch is not None and not any(is_unchanged(file, one) for one in known):
+                    file.fetch(partial(on_fetch, file), stop)
+            for place, file in enumerate(files):
+                planned = self._plan(file, place)
+                if planned is not None:
+                    self._plans.append((file, planned))
+            self._settler.check_empty()
+            if self._settings.get("order") == "sort":
+                self._plans.sort(key=lambda pair: _begin(pair[1]))
+            if self._settings.get("order") != "as-it-stands":
+                check_sequence(_span(one) for _, one in self._plans if one.is_new)
+
+    def in_turn(self) -> Iterator[Planned]:
+        """The logs in the order in which they are counted; each is to be counted before the next is taken."""
+        firsts: set[str] = set()
+        for place, (file, planned) in enumerate(self._plans):
+            one = planned
+            if one.first and one.first in firsts:
+                one = self._plan(file, place) or one  # it may be one of the files before it
+            elif one.is_new:
+                one.warn_of_overlap(before.known for _, before in self._plans[:place] if before.is_new)
+            firsts.add(one.first)
+            one.name = one.name or new_name(self._histories.logs, file)
+            one.assumed = [as_spoken(text, [file]) for text in one.assumed]
+            one.warnings = [as_spoken(text, [file]) for text in one.warnings]
+            yield one
+
+    def spoken_of(self) -> AbstractContextManager[None]:
+        """While it lasts, errors name the files as people do."""
+        return spoken_of([file for file, _ in self._plans])
+
+    def _plan(self, file: LogFile, place: int) -> Planned | None:
+        directory = self._scratch / str(place)
+        directory.mkdir(exist_ok=True)
+        known = self._histories.logs
+        return plan(file, self._settings, known, self._latest_ms, directory, self._settler, another=self._another)
+
+
+def _begin(planned: Planned) -> int:
+    """What sorts logs by their first times: those that nothing is known of stay in front."""
+    oldest_ms = planned.known.oldest_ms
+    return oldest_ms if oldest_ms is not None else -(1 << 62)
+
+
+def _span(planned: Planned) -> Span:
+    return Span(planned.path, planned.known.oldest_ms, planned.known.newest_ms)
+
+
+def clear_scratch(directory: Path) -> None:
+    """Remove what a replay that was killed has left in a state directory, which nobody else has open."""
+    for left in directory.glob(f"{SCRATCH_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
