@@ -59,7 +59,7 @@ def readable_logs(
     settler = Settler(settings, profile, files)
     found: list[tuple[Span, ReadableLog]] = []
     for place, file in enumerate(files):
-        settled = settler.settle(file)
+        settled = settler.format_of(file)
         if settled is None:
             continue
         log_format, assumed, warnings = settled

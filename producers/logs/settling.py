@@ -69,7 +69,7 @@ class Settler:
         if file.group:
             self._formats.setdefault(file.group, log_format)
 
-    def settle(self, file: LogFile) -> Settled | None:
+    def format_of(self, file: LogFile) -> Settled | None:
         """How a file is read; None if it holds no rows, as jobs write them beside others.
 
         Raises:

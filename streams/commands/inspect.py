@@ -105,7 +105,7 @@ def _look(files: list[LogFile], settings: dict[str, Any], profile: Profile | Non
             if found.log_format is None:
                 return found
             settler.remember(file, found.log_format)
-        elif (settled := settler.settle(file)) is not None:
+        elif (settled := settler.format_of(file)) is not None:
             found.warnings += [text for text in settled.warnings if text not in found.warnings]
             found.complete = False
     assert found is not None

@@ -183,7 +183,7 @@ def plan(
         if planned is not None:
             settler.remember(file, planned.log_format)
             return _looked_at(planned, file, latest_ms)
-    settled = settler.settle(file)
+    settled = settler.format_of(file)
     if settled is None:
         return None
     log_format, assumed, warnings = settled
