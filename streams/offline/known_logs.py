@@ -17,7 +17,7 @@ import msgspec
 from producers.errors import LogError
 from producers.log_format import LogFormat, with_settings
 from producers.logs.chunks import Limit
-from producers.logs.inspection.profiles import load_profile
+from producers.logs.inspection.profiles import Profile, load_profile
 from producers.logs.reading import open_format
 from producers.logs.resettling import Resettled, check_past, resettled
 from producers.logs.settling import look_at_all
