@@ -41,6 +41,7 @@ SLOW_FILES = {
     "test_audit.py": 19,
     "test_worker_events.py": 15,
     "test_worker_stages.py": 15,
+    "test_worker_strangers.py": 15,
     "test_recommend.py": 15,
     "test_commit_crashes.py": 14,
     "test_self_tuned.py": 13,

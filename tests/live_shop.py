@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from producers.fields import FieldReader
 from producers.wire import OrderDecoder
@@ -85,6 +86,12 @@ class Shop:
         self.loop = asyncio.new_event_loop()
         self._decoder = OrderDecoder()
         self._score = Prequential(partial(offers, self.embedded.counts), self.embedded.settings.pair_window, 1).score
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the endpoint."""
+        parts = urlsplit(self.url)
+        return str(parts.hostname), int(parts.port or 0)
 
     async def produce(self, _customer_id: str, record: bytes) -> dict[str, Any]:
         """Count an order or an erasure at once, in place of a log and a worker."""

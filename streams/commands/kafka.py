@@ -23,6 +23,7 @@ from streams.commands.serving_options import (
     admin_token_option,
     advertise_option,
     allow_host_option,
+    worker_secret_option,
 )
 from streams.engine.scores import DEFAULT_SCORE, SCORES
 from streams.workers.kafka.errors import WorkerError
@@ -102,6 +103,7 @@ def topics(
 @advertise_option
 @allow_host_option
 @admin_token_option
+@worker_secret_option
 @click.option(
     "--restore-from",
     type=click.Path(exists=True, path_type=Path),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ADMIN = "127.0.0.1:6066"
+SHORTEST_SECRET = 16
 _LARGEST_PORT = 65_535
 
 
@@ -59,6 +60,15 @@ def _usable_token(_: click.Context, __: click.Parameter, value: str | None) -> s
     return value
 
 
+def _long_secret(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None and len(value) < SHORTEST_SECRET:
+        raise click.BadParameter(
+            f"the secret has {len(value)} characters, fewer than {SHORTEST_SECRET}: draw one, as with "
+            "`openssl rand -hex 32`"
+        )
+    return value
+
+
 admin_option: Callable[[Any], Any] = click.option(
     "--admin",
     default=ADMIN,
@@ -88,4 +98,11 @@ admin_token_option: Callable[[Any], Any] = click.option(
     metavar="TOKEN",
     callback=_usable_token,
     help="Required by requests that write; better set as ALSOBOUGHT_ADMIN_TOKEN.",
+)
+worker_secret_option: Callable[[Any], Any] = click.option(
+    "--worker-secret",
+    metavar="SECRET",
+    callback=_long_secret,
+    help="The same for all workers, which sign with it what they send each other; better set as "
+    "ALSOBOUGHT_WORKER_SECRET.  [default: derived from the ids of the topics]",
 )

@@ -13,6 +13,7 @@ from aiohttp import web
 from producers.fields import FieldReader
 from producers.orders import DAY_MS
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
+from streams.endpoint.bodies import ARRIVING_S, LARGEST_BODY_BYTES, read_body
 from streams.endpoint.metrics import METRICS_TYPE
 from streams.endpoint.problems import Problem
 from streams.endpoint.tokens import check_usable
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from streams.endpoint.requests import BestsellersRequest, CustomerRequest, RelatedRequest, SearchRequest
 
 JSON = "application/json"
-_CHUNK_BYTES = 1 << 16
 _encode = msgspec.json.Encoder().encode
 
 T = TypeVar("T")
@@ -40,7 +40,8 @@ class AdminSettings:
     Attributes:
         token: bearer token that DELETE, POST /orders and POST /snapshot require; None rejects them.
         hosts: names or IP addresses that requests may call this process by, besides localhost and the address reached.
-        largest_body_bytes: larger bodies are rejected.
+        largest_body_bytes: larger bodies are rejected, also if they are larger only when inflated.
+        body_arriving_s: bodies that take longer to arrive are rejected.
         version: version of this software.
 
     Raises:
@@ -49,7 +50,8 @@ class AdminSettings:
 
     token: str | None = field(default=None, repr=False)
     hosts: tuple[str, ...] = ()
-    largest_body_bytes: int = 1 << 20
+    largest_body_bytes: int = LARGEST_BODY_BYTES
+    body_arriving_s: float = ARRIVING_S
     version: str = "0"
 
     def __post_init__(self) -> None:
@@ -160,7 +162,7 @@ async def erase(context: RequestContext) -> web.StreamResponse:
 
 async def order(context: RequestContext) -> web.StreamResponse:
     """POST /orders."""
-    body = await read_body(context)
+    body = await read_json(context)
     if len(body) > LARGEST_RECORD_BYTES:
         raise web.HTTPRequestEntityTooLarge(LARGEST_RECORD_BYTES, len(body))
     latest_ms = time.time_ns() // 1_000_000 + DAY_MS  # as when it is counted
@@ -198,22 +200,20 @@ async def read_document(context: RequestContext, document: type[T]) -> T:
     """The document in a JSON body.
 
     Raises:
-        Problem: the body is not JSON, or not of that type.
-        web.HTTPRequestEntityTooLarge: the body is larger than allowed.
+        Problem: the body cannot be read, is not JSON, or not of that type.
     """
-    body = await read_body(context)
+    body = await read_json(context)
     try:
         return msgspec.json.decode(body, type=document)
     except (ValueError, RecursionError) as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not as described at /openapi.json: {error}") from None
 
 
-async def read_body(context: RequestContext) -> bytes:
+async def read_json(context: RequestContext) -> bytes:
     """A body whose content type is JSON.
 
     Raises:
-        Problem: it has another content type.
-        web.HTTPRequestEntityTooLarge: the body is larger than allowed.
+        Problem: it has another content type, or cannot be read.
     """
     if context.request.content_type != JSON:
         raise Problem(
@@ -221,10 +221,4 @@ async def read_body(context: RequestContext) -> bytes:
             f"the content type of the body is {context.request.content_type[:60]}: send {JSON}",
             {"Accept-Post": JSON},
         )
-    limit = context.settings.largest_body_bytes
-    body = bytearray()
-    async for chunk in context.request.content.iter_chunked(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > limit:
-            raise web.HTTPRequestEntityTooLarge(limit, len(body))
-    return bytes(body)
+    return await read_body(context.request, context.settings.largest_body_bytes, context.settings.body_arriving_s)

@@ -22,9 +22,10 @@ _PROBLEMS = {
     401: "The token is missing or wrong.",
     403: "This process was started without a token.",
     404: "No such item or customer is known.",
+    408: "The body did not arrive in time.",
     409: "This process is read-only.",
-    413: "The body is too large.",
-    415: "The body is not JSON.",
+    413: "The body is too large, perhaps only when inflated.",
+    415: "The body is not JSON, or compressed in another way than gzip or deflate.",
     421: "The Host header names another server.",
     429: "Too many wrong tokens came from this client: Retry-After says when the next is checked.",
     503: "No worker can answer at the moment.",
@@ -62,7 +63,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "responses": {str(route.status): _answer(route)},
     }
-    for status in sorted({*route.problems, 421, *([429] if route.guarded else [])}):
+    for status in sorted({*route.problems, 421, *([429] if route.guarded else []), *([408] if route.body else [])}):
         operation["responses"][str(status)] = {
             "description": _PROBLEMS[status],
             "content": {"application/problem+json": {"schema": _reference(ProblemDocument)}},

@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from streams.engine.embedded import Embedded
 
 LONGEST_REQUEST_LINE = 5 << 16  # two parameters of twenty ids of 512 characters, each up to four bytes as %XX
+SERVER_OPTIONS: dict[str, Any] = {
+    "access_log": None,
+    "auto_decompress": False,  # bodies are inflated where their size is limited, and in a thread
+    "lingering_time": 2.0,  # for the rest of a body that was refused
+    "max_line_size": LONGEST_REQUEST_LINE,
+}
+"""How aiohttp serves the endpoint, in any process."""
 CATALOGUE_EVERY_S = 0.3  # changes are seen within a second, reading included
 logger = logging.getLogger(__name__)
 
@@ -84,7 +91,7 @@ async def listen(answers: Answers, settings: AdminSettings, host: str, port: int
         CannotListen: the address is in use, or does not belong to this machine.
     """
     app = make_app(answers, settings)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=LONGEST_REQUEST_LINE)
+    runner = web.AppRunner(app, shutdown_timeout=2.0, **SERVER_OPTIONS)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

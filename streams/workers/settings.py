@@ -40,6 +40,7 @@ class WorkerSettings:
         advertise: host:port at which other workers reach it; None: that of `admin`.
         hosts: names by which requests may call the web server, besides those of its own.
         admin_token: required by requests that write; None: they are refused.
+        worker_secret: what workers derive their signatures from; None: the ids of the topics.
         fencing: whether to write in transactions, which fence previous owners. Without them, for brokers that
             have none, there must be only one worker.
         restore_from: a snapshot from which stores missing in `state_dir` are restored.
@@ -68,6 +69,7 @@ class WorkerSettings:
     advertise: str | None = None
     hosts: tuple[str, ...] = ()
     admin_token: str | None = field(default=None, repr=False)
+    worker_secret: str | None = field(default=None, repr=False)
     fencing: bool = True
     restore_from: Path | None = None
 

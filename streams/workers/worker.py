@@ -25,9 +25,10 @@ from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.admin import add_routes, application_options
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.routes import ROUTES
-from streams.endpoint.serving import LONGEST_REQUEST_LINE, software_version
+from streams.endpoint.serving import SERVER_OPTIONS, software_version
 from streams.engine.scores import DEFAULT_SCORE, Scoring
 from streams.workers.answering.answers_refresher import AnswersRefresher
+from streams.workers.answering.authentication import authenticated_workers
 from streams.workers.answering.local_customers import LocalCustomers
 from streams.workers.answering.local_items import LocalItems
 from streams.workers.answering.order_scoring import OrderScoring
@@ -37,10 +38,11 @@ from streams.workers.answering.worker_routes import internal_routes, worker_rout
 from streams.workers.cluster.owners import GroupOwners, SoleOwner, client_id_of
 from streams.workers.cluster.peers import PeerClient
 from streams.workers.cluster.routing import Router
+from streams.workers.cluster.signatures import Signer
 from streams.workers.ingest import Ingest
 from streams.workers.kafka.address_guard import AddressGuard
 from streams.workers.kafka.catalogue_topic import CatalogueFeed
-from streams.workers.kafka.errors import AddressUnavailable
+from streams.workers.kafka.errors import AddressUnavailable, WorkerError
 from streams.workers.kafka.placement import Placement, PlacementReader
 from streams.workers.kafka.producers import PurchaseLog
 from streams.workers.kafka.stage_service import Membership, StageService
@@ -76,7 +78,7 @@ def run_worker(settings: WorkerSettings) -> None:
         directory.lock()
         _check_address(settings)
         logs = read_identities(settings.broker, settings.topics, timeout_s=settings.broker_timeout_s)
-        worker = Worker(settings, directory, partitions, logs)
+        worker = Worker(settings, directory, partitions, logs, _signer(settings, logs))
         logger.info(
             "worker of generation %s at %s: %s over %d purchases and %d item partitions; http://%s",
             settings.topics.generation,
@@ -87,6 +89,25 @@ def run_worker(settings: WorkerSettings) -> None:
             settings.advertised,
         )
         mode.Worker(worker.app, override_logging=False, redirect_stdouts=False).execute_from_commandline()
+
+
+def _signer(settings: WorkerSettings, logs: Mapping[str, LogIdentity]) -> Signer:
+    """What this worker and its peers sign with.
+
+    Raises:
+        WorkerError: there is no secret, and the broker gives topics no ids to derive one from.
+    """
+    if settings.worker_secret is not None:
+        return Signer.of_secret(settings.worker_secret)
+    if not settings.fencing:
+        return Signer.of_one()
+    ids = [logs[role].topic_id for role in ("purchases", "co-purchases")]
+    if not all(ids):
+        raise WorkerError(
+            f"the broker at {settings.broker} gives topics no ids, from which workers derive what they sign with: "
+            "start all workers with the same --worker-secret"
+        )
+    return Signer.of_topics(ids)
 
 
 def _check_address(settings: WorkerSettings) -> None:
@@ -109,6 +130,7 @@ class Worker:
         directory: where the stores are.
         partitions: how many the topics have.
         logs: the topics by role.
+        signer: signs what this worker sends to others, and checks what they send.
 
     Attributes:
         app: the Faust app that runs it.
@@ -120,6 +142,7 @@ class Worker:
         directory: StateDirectory,
         partitions: Partitions,
         logs: Mapping[str, LogIdentity],
+        signer: Signer,
     ) -> None:
         self._settings = settings
         self._partitions = partitions
@@ -132,7 +155,10 @@ class Worker:
         self._catalogue = Catalogue()
         self._memberships = {stage: Membership() for stage in STAGES}
         admin = AdminSettings(settings.admin_token, _own_names(settings), version=software_version())
-        self.app = _faust_app(settings, application_options(admin))
+        self._signer = signer
+        options = application_options(admin)
+        options["middlewares"].append(authenticated_workers(signer, settings.advertised))
+        self.app = _faust_app(settings, options)
         self._web = self.app.web = _AdminWeb(self.app)
         # services start in this order, each after the one before it
         self.app.service(_named("warm-up", WarmUp, directory.path / "warm-up"))
@@ -186,7 +212,7 @@ class Worker:
         scoring = Scoring(settings.score)
         items = LocalItems(self._tally, self._memberships["tally"], partitions.items, catalogue, address, scoring)
         owners = self._owners()
-        peers = PeerClient(address)
+        peers = PeerClient(address, self._signer)
         router = Router(address, owners)
         log = PurchaseLog(settings.broker, settings.topics.purchases, idempotent=settings.fencing)
         status = WorkerStatus(
@@ -243,9 +269,7 @@ class _AdminWeb(Web):
 
     def __init__(self, app: faust.App) -> None:
         super().__init__(app)
-        self._runner = AppRunner(
-            self.web_app, access_log=None, shutdown_timeout=WEB_SHUTDOWN_S, max_line_size=LONGEST_REQUEST_LINE
-        )
+        self._runner = AppRunner(self.web_app, shutdown_timeout=WEB_SHUTDOWN_S, **SERVER_OPTIONS)
 
     async def start_server(self) -> None:
         """Listen."""

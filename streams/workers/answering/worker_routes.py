@@ -11,6 +11,7 @@ from aiohttp import web
 
 from state.errors import StateError
 from streams.endpoint.answers import NotReady, forwarded
+from streams.endpoint.bodies import read_body
 from streams.endpoint.handlers import answer, read_document
 from streams.endpoint.problems import Problem
 from streams.endpoint.routes import Route
@@ -64,7 +65,7 @@ def worker_routes(worker: WorkerStatus) -> tuple[Route, ...]:
 
 
 def internal_routes(answers: WorkerAnswers, items: LocalItems) -> list[web.RouteDef]:
-    """Requests between workers. They may change in any version, so they are documented nowhere else."""
+    """Signed requests between workers. They may change in any version, so they are documented nowhere else."""
 
     async def lists(body: bytes) -> bytes:
         return encode(items.published_lists(decode_lists_question(body).item_ids))
@@ -82,7 +83,9 @@ def _handle(reply: Callable[[bytes], Awaitable[bytes]]) -> Callable[[web.Request
     async def handler(request: web.Request) -> web.StreamResponse:
         forwarded.set(True)
         try:
-            return web.Response(body=await reply(await request.read()), content_type=MSGPACK)
+            return web.Response(body=await reply(await read_body(request)), content_type=MSGPACK)
+        except Problem as problem:
+            return problem.response(request.path)
         except NotReady as error:
             return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=str(error))
         except (ValueError, RecursionError) as error:

@@ -11,6 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 
+from streams.endpoint.addresses import host_and_port
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -55,13 +57,16 @@ def client_id_of(address: str) -> str:
 
     >>> client_id_of("10.0.0.7:6066"), address_of("alsobought@10.0.0.7:6066"), address_of("kcat")
     ('alsobought@10.0.0.7:6066', '10.0.0.7:6066', None)
+    >>> address_of("alsobought@10.0.0.7:80/latest?"), address_of("alsobought@user@10.0.0.7:80")
+    (None, None)
     """
     return f"{_PREFIX}{address}"
 
 
 def address_of(client_id: str) -> str | None:
-    """The address in a client id; None if it has none."""
-    return client_id.removeprefix(_PREFIX) if client_id.startswith(_PREFIX) else None
+    """The address in a client id; None if it has none, or one that is not host:port: any member may call itself so."""
+    address = client_id.removeprefix(_PREFIX)
+    return address if client_id.startswith(_PREFIX) and host_and_port(address) is not None else None
 
 
 class GroupOwners:
@@ -134,7 +139,7 @@ class GroupOwners:
         addresses = [address for member in members if (address := address_of(member[1])) is not None]
         shared = {address for address in addresses if addresses.count(address) > 1} - self._reported_shared
         if shared:
-            self._reported_shared |= shared
+            self._reported_shared = set(addresses) & (self._reported_shared | shared)
             logger.warning(
                 "%d workers share the address %s: unless one was just restarted, give each its own --advertise",
                 len(addresses),

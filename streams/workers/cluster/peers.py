@@ -1,35 +1,44 @@
 """Requests to other workers over HTTP: the client, and the messages of routes that only workers use.
 
-Most requests go to the public routes. Those to `/internal/` routes carry the messages below, as MessagePack.
+Most requests go to the public routes. Those to `/internal/` routes carry the messages below, as MessagePack. All are
+signed, and so are the answers: an address in a consumer group may be anybody's.
 """
 
 from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 import numpy as np
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from yarl import URL
 
+from streams.endpoint.addresses import host_and_port
 from streams.endpoint.answers import FORWARDED_BY, NotKnown
 from streams.endpoint.customers import HeldIds
 from streams.recommendations.request import MOST_SEEDS, RecommendationRequest
+from streams.workers.cluster.signatures import SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiohttp import ClientResponse
+
     from state.related_store import StoredList
+    from streams.workers.cluster.signatures import Signer
 
 MSGPACK = "application/msgpack"
-LISTS_PATH = "/internal/lists"
-RECOMMENDATIONS_PATH = "/internal/recommendations"
+INTERNAL = "/internal/"
+LISTS_PATH = f"{INTERNAL}lists"
+RECOMMENDATIONS_PATH = f"{INTERNAL}recommendations"
 CONNECTING_S = 0.5
 ANSWERING_S = 2.0
 COMPUTING_S = 10.0
 """For lists computed on request, which wait until the counts are free."""
+LARGEST_ANSWER_BYTES = 32 << 20
+"""Of another worker; the largest, a history of 10,000 items with long titles, has half of that."""
 _MOST_CONNECTIONS = 64  # to one worker
 
 
@@ -95,14 +104,16 @@ class Reply(NamedTuple):
 
 
 class PeerClient:
-    """Sends requests to other workers; each is marked as forwarded.
+    """Sends requests to other workers, signed and marked as forwarded. Answers that are not signed are none.
 
     Args:
         address: of this worker.
+        signer: has the key of the workers.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, signer: Signer) -> None:
         self._address = address
+        self._signer = signer
         self._session: ClientSession | None = None
 
     async def get(
@@ -128,13 +139,13 @@ class PeerClient:
             PeerUnavailable: the worker cannot be reached, or cannot answer.
         """
         headers = {} if unless is None else {"If-None-Match": f'W/"{unless}"'}
-        return await self._ask("GET", peer, path, timeout_s, params=query, headers=headers)
+        return await self._ask("GET", peer, path, timeout_s, query=query, headers=headers)
 
     async def post(
         self, peer: str, path: str, body: bytes, content_type: str = "application/json", timeout_s: float = ANSWERING_S
     ) -> Reply:
         """Request a document with a body; raises the same errors as `get`."""
-        return await self._ask("POST", peer, path, timeout_s, data=body, headers={"Content-Type": content_type})
+        return await self._ask("POST", peer, path, timeout_s, body=body, headers={"Content-Type": content_type})
 
     async def _ask(
         self,
@@ -144,33 +155,70 @@ class PeerClient:
         timeout_s: float,
         *,
         headers: dict[str, str],
-        **content: Any,  # noqa: ANN401
+        query: Mapping[str, str] | None = None,
+        body: bytes = b"",
     ) -> Reply:
+        if host_and_port(peer) is None:
+            raise PeerUnavailable(f"{peer[:100]!r} is not host:port, so it is no worker's address")
+        url = URL(f"http://{peer}{path}", encoded=True).update_query(query or {})
+        signature = self._signer.sign_request(method, url.raw_path_qs, body, peer)
+        timeout = ClientTimeout(total=timeout_s, connect=CONNECTING_S)
+        try:
+            async with self._connected().request(
+                method,
+                url,
+                timeout=timeout,
+                headers={**headers, SIGNATURE: signature},
+                data=body or None,
+                allow_redirects=False,
+            ) as response:
+                answer = await _read_answer(peer, response)
+        except (ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            raise PeerUnavailable(f"worker {peer} does not answer: {error!r}") from error
+        version = response.headers.get("ETag", "")
+        given = response.headers.get(SIGNATURE, "")
+        if not self._signer.verifies_answer(given, signature, response.status, version, answer):
+            raise PeerUnavailable(
+                f"{peer} answers {response.status} without the signature of a worker, so the answer is not used: it is "
+                "none, of another version, or has another --worker-secret"
+            )
+        if response.status == HTTPStatus.NOT_FOUND:
+            raise NotKnown(_detail(answer))
+        if response.status == HTTPStatus.NOT_MODIFIED:
+            return Reply(b"", "")
+        if response.status != HTTPStatus.OK:
+            raise PeerUnavailable(f"worker {peer} answers {response.status}: {_detail(answer)}")
+        return Reply(answer, version.removeprefix("W/").strip('"'))
+
+    def _connected(self) -> ClientSession:
         if self._session is None:
             self._session = ClientSession(
                 connector=TCPConnector(limit=0, limit_per_host=_MOST_CONNECTIONS),
-                headers={FORWARDED_BY: self._address, "Accept": "*/*"},
+                cookie_jar=DummyCookieJar(),
+                headers={FORWARDED_BY: self._address, "Accept": "*/*", "Accept-Encoding": "identity"},
+                auto_decompress=False,
             )
-        url = URL(f"http://{peer}{path}", encoded=True)
-        timeout = ClientTimeout(total=timeout_s, connect=CONNECTING_S)
-        try:
-            async with self._session.request(method, url, timeout=timeout, headers=headers, **content) as response:
-                body = await response.read()
-        except (ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
-            raise PeerUnavailable(f"worker {peer} does not answer: {error!r}") from error
-        if response.status == HTTPStatus.NOT_FOUND:
-            raise NotKnown(_detail(body))
-        if response.status == HTTPStatus.NOT_MODIFIED:
-            return Reply(b"", "")
-        if response.status >= HTTPStatus.BAD_REQUEST:
-            raise PeerUnavailable(f"worker {peer} answers {response.status}: {_detail(body)}")
-        return Reply(body, response.headers.get("ETag", "").removeprefix("W/").strip('"'))
+        return self._session
 
     async def close(self) -> None:
         """Close all connections."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+async def _read_answer(peer: str, response: ClientResponse) -> bytes:
+    """The body of an answer.
+
+    Raises:
+        PeerUnavailable: it is larger than any worker's.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_ANSWER_BYTES:
+            raise PeerUnavailable(f"{peer} answers with more than {LARGEST_ANSWER_BYTES} bytes")
+    return bytes(body)
 
 
 def _detail(body: bytes) -> str:
