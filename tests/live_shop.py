@@ -13,6 +13,7 @@ from producers.fields import FieldReader
 from producers.wire import OrderDecoder
 from state.settings import CountingSettings
 from streams.catalogue.catalogue import Catalogue, CatalogueItem
+from streams.endpoint.connections import ConnectionLimits
 from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.serving import listen
@@ -109,13 +110,19 @@ class Shop:
 
 
 @contextmanager
-def open_shop(state_dir: Path, log: list[Order] | None = None, settings: AdminSettings | None = None) -> Iterator[Shop]:
+def open_shop(
+    state_dir: Path,
+    log: list[Order] | None = None,
+    settings: AdminSettings | None = None,
+    limits: ConnectionLimits | None = None,
+) -> Iterator[Shop]:
     """Open a shop whose endpoint a thread serves on a free port."""
     shop = Shop(state_dir, shop_log() if log is None else log)
     thread = threading.Thread(target=shop.loop.run_forever)
     thread.start()
     try:
-        runner = shop.run(listen(shop.answers, settings or AdminSettings(token=TOKEN), "127.0.0.1", 0))
+        settings, limits = settings or AdminSettings(token=TOKEN), limits or ConnectionLimits()
+        runner = shop.run(listen(shop.answers, settings, "127.0.0.1", 0, limits))
         shop.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield shop
         shop.run(runner.cleanup())

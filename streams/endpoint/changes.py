@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from streams.endpoint.answer_documents import Document
 
 MOST_WATCHERS = 200
+MOST_WATCHERS_OF_CLIENT = MOST_WATCHERS // 2
+"""No client has every place."""
 _LONGEST_QUEUE = 64
 
 
@@ -28,10 +30,12 @@ class Watcher:
 
     Attributes:
         item_id: the item watched, or None.
+        client: who watches.
     """
 
-    def __init__(self, item_id: str | None) -> None:
+    def __init__(self, item_id: str | None, client: str = "") -> None:
         self.item_id = item_id
+        self.client = client
         self._waiting: deque[Change] = deque(maxlen=_LONGEST_QUEUE)
         self._arrived = asyncio.Event()
 
@@ -66,9 +70,13 @@ class Changes:
         """Ids of all watched items."""
         return {watcher.item_id for watcher in self._watchers if watcher.item_id is not None}
 
-    def watch(self, item_id: str | None) -> Watcher:
+    def watchers_of(self, client: str) -> int:
+        """How many watchers a client has."""
+        return sum(watcher.client == client for watcher in self._watchers)
+
+    def watch(self, item_id: str | None, client: str = "") -> Watcher:
         """Add a watcher."""
-        watcher = Watcher(item_id)
+        watcher = Watcher(item_id, client)
         self._watchers.add(watcher)
         return watcher
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from streams.endpoint.changes import MOST_WATCHERS
+from streams.endpoint.addresses import client_of
+from streams.endpoint.changes import MOST_WATCHERS, MOST_WATCHERS_OF_CLIENT
 from streams.endpoint.problems import Problem
 from streams.engine.documents import timestamp_text
 
 if TYPE_CHECKING:
     from streams.endpoint.answer_documents import Document
     from streams.endpoint.answers import Status
+    from streams.endpoint.changes import Changes
     from streams.endpoint.handlers import RequestContext
 
 STATUS_EVERY_S = 1.0
@@ -24,17 +26,13 @@ STATUS_EVERY_S = 1.0
 async def events(context: RequestContext) -> web.StreamResponse:
     """GET /events: `status` every second, `orders` as they are counted, `related` when the watched list changes."""
     changes = context.answers.changes
-    if len(changes) >= MOST_WATCHERS:
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"{MOST_WATCHERS} clients watch this worker already: retry later, or watch another worker",
-            {"Retry-After": "10"},
-        )
+    client = client_of(context.request.remote)
+    _check_place(changes, client)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-    await response.prepare(context.request)
-    watcher = changes.watch(context.query.item_id)
     before, sent_at = context.answers.status(), time.monotonic()
+    watcher = changes.watch(context.query.item_id, client)
     try:
+        await response.prepare(context.request)
         await response.write(encode_event("status", status_document(before, before, 1.0)))
         while not changes.closed:
             left = sent_at + STATUS_EVERY_S - time.monotonic()
@@ -50,6 +48,19 @@ async def events(context: RequestContext) -> web.StreamResponse:
     finally:
         changes.leave(watcher)
     return response
+
+
+def _check_place(changes: Changes, client: str) -> None:
+    """Raises Problem if as many watch as may, in all or of this client."""
+    if len(changes) >= MOST_WATCHERS:
+        taken = f"{MOST_WATCHERS} watch this worker already"
+    elif changes.watchers_of(client) >= MOST_WATCHERS_OF_CLIENT:
+        taken = f"{MOST_WATCHERS_OF_CLIENT} watch this worker from {client} already"
+    else:
+        return
+    raise Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, f"{taken}: retry later, or watch another worker", {"Retry-After": "10"}
+    )
 
 
 def status_document(status: Status, before: Status, seconds: float) -> dict[str, Any]:

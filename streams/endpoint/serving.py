@@ -9,12 +9,11 @@ import signal
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from state.errors import StateError
 from streams.catalogue.catalogue import Catalogue, CatalogueError
 from streams.catalogue.stored import StoredCatalogue
 from streams.endpoint.admin import make_app
+from streams.endpoint.connections import BoundedRunner, ConnectionLimits
 from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.endpoint.handlers import AdminSettings
 from streams.recommendations.request import RecommendationRequest
@@ -22,6 +21,8 @@ from streams.recommendations.request import RecommendationRequest
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from aiohttp.web import AppRunner
 
     from streams.endpoint.addresses import HostPort
     from streams.endpoint.answers import Answers
@@ -84,17 +85,22 @@ async def serve_state(
     say("stopped")
 
 
-async def listen(answers: Answers, settings: AdminSettings, host: str, port: int) -> web.AppRunner:
+async def listen(
+    answers: Answers,
+    settings: AdminSettings,
+    host: str,
+    port: int,
+    limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
+) -> AppRunner:
     """Start to serve answers; `cleanup()` of the runner returned stops it.
 
     Raises:
         CannotListen: the address is in use, or does not belong to this machine.
     """
     app = make_app(answers, settings)
-    runner = web.AppRunner(app, shutdown_timeout=2.0, **SERVER_OPTIONS)
-    await runner.setup()
+    runner = BoundedRunner(app, limits, shutdown_timeout=2.0, **SERVER_OPTIONS)
     try:
-        await web.TCPSite(runner, host, port).start()
+        await runner.listen(host, port)
     except OSError as error:
         await runner.cleanup()
         raise CannotListen(

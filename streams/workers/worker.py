@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import faust
 import mode
-from aiohttp.web import AppRunner, TCPSite
 from faust.app.base import BootStrategy
 from faust.web.drivers.aiohttp import Web
 
@@ -23,6 +22,7 @@ from state.directory import StateDirectory
 from state.settings import CountingSettings
 from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.admin import add_routes, application_options
+from streams.endpoint.connections import BoundedRunner, ConnectionLimits
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.routes import ROUTES
 from streams.endpoint.serving import SERVER_OPTIONS, software_version
@@ -260,8 +260,8 @@ class _ServicesOnly(BootStrategy):
 class _AdminWeb(Web):
     """Faust's web server, without its routes about tables and agents, of which there are none.
 
-    Faust's own runner takes no longer request line than aiohttp's 8 KB, too short for the longest ids with every byte
-    as %XX, and waits a minute for open connections when it stops.
+    Faust's own runner limits no connections, takes no longer request line than aiohttp's 8 KB, too short for the
+    longest ids with every byte as %XX, and waits a minute for open connections when it stops.
     """
 
     default_blueprints: ClassVar[list[tuple[str, str]]] = []
@@ -269,16 +269,16 @@ class _AdminWeb(Web):
 
     def __init__(self, app: faust.App) -> None:
         super().__init__(app)
-        self._runner = AppRunner(self.web_app, shutdown_timeout=WEB_SHUTDOWN_S, **SERVER_OPTIONS)
+        options = {"shutdown_timeout": WEB_SHUTDOWN_S, **SERVER_OPTIONS}
+        self._bounded_runner = BoundedRunner(self.web_app, ConnectionLimits(), **options)
 
     async def start_server(self) -> None:
         """Listen."""
-        await self._runner.setup()
-        await TCPSite(self._runner, self.app.conf.web_bind, self.app.conf.web_port).start()
+        await self._bounded_runner.listen(self.app.conf.web_bind, self.app.conf.web_port)
 
     async def stop_server(self) -> None:
         """Let open requests end, and stop listening."""
-        await self._runner.cleanup()
+        await self._bounded_runner.cleanup()
 
 
 def _faust_app(settings: WorkerSettings, web_options: dict[str, Any]) -> faust.App:
