@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
+    from aiohttp.web import Application
+
 TOKEN = "let-me-in"  # noqa: S105 - a test's
 BEGIN_MS = 19_770 * DAY_MS
 HOSTILE_IDS = (
@@ -75,6 +77,7 @@ class Shop:
         answers: of the endpoint.
         catalogue: what it shows.
         url: where the endpoint is, once it runs.
+        app: the endpoint as an application, once it runs.
     """
 
     def __init__(self, state_dir: Path, log: list[Order], partitions: int = 1) -> None:
@@ -84,6 +87,7 @@ class Shop:
         self.catalogue = Catalogue(CATALOGUE)
         self.answers = EmbeddedAnswers(self.embedded, self.catalogue, "shop", self.produce)
         self.url = ""
+        self.app: Application | None = None
         self.loop = asyncio.new_event_loop()
         self._decoder = OrderDecoder()
         self._score = Prequential(partial(offers, self.embedded.counts), self.embedded.settings.pair_window, 1).score
@@ -123,6 +127,7 @@ def open_shop(
     try:
         settings, limits = settings or AdminSettings(token=TOKEN), limits or ConnectionLimits()
         runner = shop.run(listen(shop.answers, settings, "127.0.0.1", 0, limits))
+        shop.app = runner.app
         shop.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield shop
         shop.run(runner.cleanup())

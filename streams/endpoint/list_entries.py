@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from state.related_store import StoredList
     from streams.catalogue.catalogue import Catalogue
 
-LISTS_AS_JSON = 4096  # 5 KB each; half of all requests are for a few hundred items
+ROOM_BYTES = 32 << 20  # some 6,000 lists of 5 KB; half of all requests are for a few hundred items
+_OVERHEAD_BYTES = 400  # of an entry of the cache beside its document
 
 
 class Entries(NamedTuple):
@@ -27,34 +28,39 @@ class Entries(NamedTuple):
 
 
 class ListEntries:
-    """Entries of related lists, cached by item number and limit.
+    """Entries of related lists, cached by item number and limit; the items cached first are dropped first.
 
     Args:
         names: ids of the numbers in the lists.
         catalogue: titles and availability.
-        room: lists to cache.
+        room_bytes: how large the cached documents may be together.
     """
 
-    def __init__(self, names: Names, catalogue: Catalogue, room: int = LISTS_AS_JSON) -> None:
+    def __init__(self, names: Names, catalogue: Catalogue, room_bytes: int = ROOM_BYTES) -> None:
         self._names = names
         self._catalogue = catalogue
-        self._room = room
+        self._room_bytes = room_bytes
         self._cached: dict[int, dict[int, Entries]] = {}
+        self._cached_bytes = 0
         self._version = catalogue.version
 
     def cached(self, number: int, limit: int) -> Entries | None:
         """The cached entries of an item's list, if they are still valid."""
         if self._version != self._catalogue.version:
-            self._cached.clear()
+            self.forget_all()
             self._version = self._catalogue.version
         by_limit = self._cached.get(number)
         return None if by_limit is None else by_limit.get(limit)
 
     def make(self, number: int, stored: StoredList | None, limit: int) -> Entries:
         """The entries of a list, which are cached."""
-        if len(self._cached) >= self._room:
-            self._cached.clear()
-        entries = self._cached.setdefault(number, {})[limit] = self.entries(number, stored, limit)
+        entries = self.entries(number, stored, limit)
+        by_limit = self._cached.setdefault(number, {})
+        if limit not in by_limit:
+            by_limit[limit] = entries
+            self._cached_bytes += _size(entries)
+        while self._cached_bytes > self._room_bytes:
+            self.forget(next(iter(self._cached)))
         return entries
 
     def entries(self, number: int | None, stored: StoredList | None, limit: int) -> Entries:
@@ -66,8 +72,14 @@ class ListEntries:
 
     def forget(self, number: int) -> None:
         """Drop the entries of an item whose list has changed."""
-        self._cached.pop(number, None)
+        dropped = self._cached.pop(number, {})
+        self._cached_bytes -= sum(map(_size, dropped.values()))
 
     def forget_all(self) -> None:
         """Drop all entries: every list may have changed."""
         self._cached.clear()
+        self._cached_bytes = 0
+
+
+def _size(entries: Entries) -> int:
+    return _OVERHEAD_BYTES + memoryview(entries.document).nbytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
     from streams.catalogue.catalogue import Catalogue
     from streams.recommendations.assortment import Assortment
 
+    Integers = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
 SNAPSHOT_VALID_S = 1.0
+CATEGORIES_IN_MEMORY = 1024
+"""Categories of which the item numbers are kept. An item has one category, so all of them have eight bytes an item."""
+_NO_ITEMS = np.zeros(0, np.int64)
 
 
 @dataclass(slots=True)
@@ -34,7 +39,8 @@ class AssortmentSnapshot:
             in a return is not.
         catalogue_only: numbers of the items that only the catalogue knows, by item id.
         version: the commit of the counts and the version of the catalogue.
-        recent: (b,) purchases of the last days, by the number of days, for those asked for so far.
+        recent: (b,) purchases of the last days, by the number of days, for those asked for so far. At most sixty, the
+            days that are kept: together as large as the daily counters themselves.
     """
 
     assortment: Assortment
@@ -73,7 +79,7 @@ class LiveAssortment:
         self._snapshot: AssortmentSnapshot | None = None
         self._assortment: Assortment | None = None
         self._version = -1
-        self._categories: dict[str, Mask] = {}
+        self._categories: OrderedDict[str, Integers] = OrderedDict()
 
     def due(self) -> bool:
         """Whether a new snapshot is due: something has changed, and the last one is older than a second."""
@@ -105,10 +111,11 @@ class LiveAssortment:
             self.show(self.take_snapshot())
         assert self._snapshot is not None  # noqa: S101 - for the type checker
         if self._assortment is None or self._version != self._catalogue.version:
-            self._categories = {}
+            self._categories.clear()
             snapshot = self._snapshot.assortment
-            hidden = self._mask(self._catalogue.unavailable, len(snapshot.ids))
-            self._assortment = replace(snapshot, available=snapshot.available & ~hidden)
+            available = snapshot.available.copy()
+            available[self._numbers(self._catalogue.unavailable)] = False
+            self._assortment = replace(snapshot, available=available)
             self._version = self._catalogue.version
         return self._assortment
 
@@ -138,16 +145,26 @@ class LiveAssortment:
         available = self.assortment().available
         if category is None:
             return available.copy()
-        if category not in self._categories:
-            self._categories[category] = self._mask(self._catalogue.categories.get(category, ()), len(available))
-        admitted: Mask = available & self._categories[category]
+        admitted: Mask = np.zeros_like(available)
+        numbers = self._numbers_of(category)
+        admitted[numbers] = available[numbers]
         return admitted
+
+    def _numbers_of(self, category: str) -> Integers:
+        """Numbers of the items of a category, none if the catalogue does not have it; kept for a while."""
+        if category not in self._catalogue.categories:
+            return _NO_ITEMS  # nothing is kept of what a visitor makes up
+        if category in self._categories:
+            self._categories.move_to_end(category)
+            return self._categories[category]
+        numbers = self._categories[category] = self._numbers(self._catalogue.categories[category])
+        if len(self._categories) > CATEGORIES_IN_MEMORY:
+            self._categories.popitem(last=False)
+        return numbers
 
     def _current_version(self) -> tuple[int, int]:
         return self._counts.journal.commit, self._catalogue.version
 
-    def _mask(self, item_ids: Iterable[str], size: int) -> Mask:
-        """(size,) whether each item of the assortment is among `item_ids`."""
-        mask = np.zeros(size, np.bool_)
-        mask[[number for number in map(self.number, item_ids) if number is not None]] = True
-        return mask
+    def _numbers(self, item_ids: Iterable[str]) -> Integers:
+        """Numbers of the items of the assortment that are among `item_ids`."""
+        return np.array([number for number in map(self.number, item_ids) if number is not None], np.int64)
