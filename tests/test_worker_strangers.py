@@ -39,7 +39,7 @@ def test_who_may_describe_the_topics_is_a_worker_unless_there_is_a_secret(shop: 
     """What the key is derived from: another way to derive it would refuse this question."""
     worker = shop.workers[0]
     logs = read_identities(shop.broker, shop.topics)
-    ids = [logs[role].topic_id for role in ("purchases", "co-purchases")]
+    ids = [logs[role].log_id for role in ("purchases", "co-purchases")]
     question = encode(ListsQuestion([]))
     signature = Signer.of_topics(ids).sign_request("POST", LISTS_PATH, question, worker.admin)
 

@@ -101,7 +101,7 @@ def _signer(settings: WorkerSettings, logs: Mapping[str, LogIdentity]) -> Signer
         return Signer.of_secret(settings.worker_secret)
     if not settings.fencing:
         return Signer.of_one()
-    ids = [logs[role].topic_id for role in ("purchases", "co-purchases")]
+    ids = [logs[role].log_id for role in ("purchases", "co-purchases")]
     if not all(ids):
         raise WorkerError(
             f"the broker at {settings.broker} gives topics no ids, from which workers derive what they sign with: "
