@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producers.logs.columns import parse_columns
+from streams.commands.format_options import format_options, format_settings
+from streams.commands.located import brought
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,8 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 
 
 @click.command()
-@click.argument("logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("logs", metavar="LOG...", nargs=-1, required=True)
+@format_options
 @click.option("--cutoffs", default=3, show_default=True, type=click.IntRange(1, 100), help="Number of cutoffs.")
 @click.option(
     "--horizon",
@@ -66,13 +68,12 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 )
 @click.option("--against", default="default", show_default=True, help="System that the others are compared with.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Directory for results and report.")
-@click.option("--columns", metavar="FIELD=COLUMN,...", help="Columns with other names than the fields.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed for everything random.")
 @click.option(
     "--universe", default=5000, show_default=True, type=click.IntRange(0), help="Number of candidates; 0: every item."
 )
 def evaluate(
-    logs: tuple[Path, ...],
+    logs: tuple[str, ...],
     cutoffs: int,
     horizon: int,
     spacing: int | None,
@@ -82,11 +83,13 @@ def evaluate(
     systems: list[str],
     against: str,
     out: Path | None,
-    columns: str | None,
     seed: int,
     universe: int,
+    **options: Any,  # noqa: ANN401 - those of `format_options`
 ) -> None:
     r"""Compare recommenders on your own purchase log.
+
+    LOG is anything that `alsobought replay` reads, with the same options.
 
     At each of the last cutoffs every system sees the purchases before, and recommends items to each customer who buys
     within the horizon after. Reports how often one of the first recommendations was among these purchases.
@@ -103,7 +106,13 @@ def evaluate(
         cutoffs, horizon, spacing or horizon, skip, at, target, universe, seed
     )
     with _sentences(), _directory(out) as directory:
-        runner.run(logs, parse_columns(columns), protocol, systems, directory, against=against, keep=out is not None)
+        settings, profile = format_settings(options)
+        with brought(logs) as (files, scratch):
+            found = importlib.import_module("producers.logs.readable").readable_logs(files, settings, profile, scratch)
+            for log in found:
+                for text in log.notes:
+                    click.echo(f"{log.file.shown}: {text}", err=True)
+            runner.run(found, protocol, systems, directory, against=against, keep=out is not None)
 
 
 def _extra(name: str) -> Any:  # noqa: ANN401 - a module

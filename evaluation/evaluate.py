@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from evaluation.purchases import Purchases
     from evaluation.systems.system import Fitted, System
     from evaluation.targets import Eligible, Targets
+    from producers.log_format import LogFormat
 
     Integers = npt.NDArray[np.int64]
 
@@ -33,7 +34,7 @@ _BLOCK = 256
 def evaluate(
     purchases: Purchases,
     paths: Sequence[Path],
-    columns: Mapping[str, str],
+    formats: Mapping[Path, LogFormat],
     protocol: Protocol,
     cutoffs: Sequence[int],
     systems: Sequence[System],
@@ -46,7 +47,7 @@ def evaluate(
     Args:
         purchases: of the whole log.
         paths: its files, for the engine to replay.
-        columns: field -> column of the files.
+        formats: how files are read that are not plain logs.
         protocol: the same for all.
         cutoffs: milliseconds.
         systems: to evaluate.
@@ -61,7 +62,7 @@ def evaluate(
         if not missing:
             continue
         on_start(cutoff, "replay")
-        past = past_at(cutoff, purchases, paths, columns, protocol)
+        past = past_at(cutoff, purchases, paths, formats, protocol)
         try:
             eligible = eligible_customers(past, purchases, protocol)
             for system in missing:

@@ -61,7 +61,7 @@ class Outcomes:
     Args:
         directory: created if missing.
         protocol: of the evaluation.
-        logs: fingerprints of the log files.
+        logs: what tells the log from others.
 
     Raises:
         EvaluationError: the directory holds outcomes of another protocol or log.

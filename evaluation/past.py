@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from evaluation.protocol import Protocol
     from evaluation.purchases import Purchases
+    from producers.log_format import LogFormat
     from state.history_store import HistoryStore
     from state.names import Names
     from streams.recommendations.assortment import Assortment
@@ -153,14 +154,14 @@ class Past:
 
 
 def past_at(
-    cutoff_ms: int, purchases: Purchases, paths: Sequence[Path], columns: Mapping[str, str], protocol: Protocol
+    cutoff_ms: int, purchases: Purchases, paths: Sequence[Path], formats: Mapping[Path, LogFormat], protocol: Protocol
 ) -> Past:
     """What is known at a cutoff, after the engine has replayed the log before it. Call `states.close()` when done."""
     before = purchases.between(0, cutoff_ms)
     lines = np.bincount(before.item, minlength=len(before.items))
     most = sorted(np.flatnonzero(lines).tolist(), key=lambda item: (-int(lines[item]), before.items[item]))
     universe = frozenset(before.items[item] for item in most[: protocol.universe or None])
-    states = States(paths, columns, cutoff_ms, universe)
+    states = States(paths, formats, cutoff_ms, universe)
     store = states.shipped.counts[0]
     ids = store.names.every
     amount = store.popularity.totals()[1]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
+import xxhash
 
 from evaluation.errors import EvaluationError
 from producers.logs.reading import open_log
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from producers.log_format import LogFormat
     from producers.orders import Orders
     from streams.engine.embedded import Embedded
     from streams.engine.stages import OrderScorer
@@ -45,6 +48,15 @@ class Purchases:
     def __len__(self) -> int:
         return len(self.time)
 
+    def digest(self) -> str:
+        """What tells these purchases from those of any other log."""
+        hasher = xxhash.xxh3_128()
+        for ids, column in ((self.customers, self.customer), (self.items, self.item)):
+            hasher.update(msgspec.json.encode(ids))
+            hasher.update(column.tobytes())
+        hasher.update(self.time.tobytes())
+        return hasher.hexdigest()
+
     def between(self, begin_ms: int, end_ms: int) -> Purchases:
         """The purchases from `begin_ms` up to, not including, `end_ms`, as views."""
         here = slice(*np.searchsorted(self.time, [begin_ms, end_ms]).tolist())
@@ -52,13 +64,13 @@ class Purchases:
 
 
 def read_purchases(
-    paths: Iterable[Path], columns: Mapping[str, str], on_progress: Callable[[float], None] = lambda _: None
+    paths: Iterable[Path], formats: Mapping[Path, LogFormat], on_progress: Callable[[float], None] = lambda _: None
 ) -> Purchases:
     """The purchases of log files.
 
     Args:
         paths: the files.
-        columns: field -> column.
+        formats: how files are read that are not plain logs.
         on_progress: called with the fraction of a file that is read, 0 to 1.
 
     Raises:
@@ -68,7 +80,7 @@ def read_purchases(
     customers, items = Names(), Names()
     parts: list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.int64]]] = []
     for path in paths:
-        log = open_log(path, columns)
+        log = open_log(path, formats.get(path))
         for batch in log:
             orders = batch.orders
             lines = np.diff(orders.start)
@@ -112,7 +124,7 @@ def _check_variety(purchases: Purchases) -> None:
 def count_prefix(
     embedded: Embedded,
     paths: Iterable[Path],
-    columns: Mapping[str, str],
+    formats: Mapping[Path, LogFormat],
     before_ms: int,
     items: Container[str],
     scorer: OrderScorer | None = None,
@@ -122,13 +134,13 @@ def count_prefix(
     Args:
         embedded: an empty state.
         paths: the log files.
-        columns: field -> column.
+        formats: how files are read that are not plain logs.
         before_ms: milliseconds since 1970 UTC.
         items: ids of the items to count.
         scorer: called with the orders of the windows of `streams.offline.windows` before they are counted.
     """
     for path in paths:
-        log = open_log(path, columns, batch_rows=_COMMIT_LINES)
+        log = open_log(path, formats.get(path), batch_rows=_COMMIT_LINES)
         for batch in log if scorer is None else whole_windows(log):
             for commit, scored in commits(batch, _COMMIT_LINES, windows=scorer is not None):
                 orders = _prefix(commit.orders, before_ms, items)

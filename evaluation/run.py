@@ -15,18 +15,17 @@ from evaluation.report import write_report
 from evaluation.results import Results
 from evaluation.systems.registry import DEFAULT, systems_named
 from evaluation.tables import markdown, on_terminal
-from producers.logs.reading import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from evaluation.protocol import Protocol
+    from producers.logs.readable import ReadableLog
 
 
 def run(
-    paths: Sequence[Path],
-    columns: Mapping[str, str],
+    logs: Sequence[ReadableLog],
     protocol: Protocol,
     names: Sequence[str],
     directory: Path,
@@ -37,8 +36,7 @@ def run(
     """Evaluate systems and print the table.
 
     Args:
-        paths: log files.
-        columns: field -> column.
+        logs: to evaluate on.
         protocol: the same for all systems.
         names: names, groups and patterns of systems; none: all systems.
         directory: for outcomes and, with `keep`, results.json, table.md and report.html.
@@ -49,19 +47,20 @@ def run(
         EvaluationError, LogError: the evaluation is not possible as asked; the message says what is.
     """
     systems = systems_named(names, against)
+    paths, formats = [log.path for log in logs], {log.path: log.log_format for log in logs}
     columns_shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     progress = Progress(*columns_shown, console=Console(stderr=True))
     with progress:
         reading = progress.add_task("reading the log", total=None)
-        purchases = read_purchases(paths, columns)
+        purchases = read_purchases(paths, formats)
         cutoffs = cutoffs_of(purchases, protocol)
         progress.remove_task(reading)
-        outcomes = Outcomes(directory, protocol, [fingerprint(path)[0] for path in paths])
+        outcomes = Outcomes(directory, protocol, [purchases.digest()])
         task = progress.add_task("", total=len(cutoffs) * len(systems))
         evaluate(
             purchases,
             paths,
-            columns,
+            formats,
             protocol,
             cutoffs,
             systems,

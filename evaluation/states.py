@@ -16,6 +16,8 @@ from streams.engine.embedded import Embedded
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from producers.log_format import LogFormat
+
 
 @dataclass(slots=True)
 class States:
@@ -23,14 +25,14 @@ class States:
 
     Attributes:
         paths: the log files.
-        columns: field -> column.
+        formats: how files are read that are not plain logs.
         cutoff_ms: only orders strictly before it are counted.
         items: only lines of these items are counted.
         seconds: pair window -> seconds that its replay took.
     """
 
     paths: Sequence[Path]
-    columns: Mapping[str, str]
+    formats: Mapping[Path, LogFormat]
     cutoff_ms: int
     items: frozenset[str]
     seconds: dict[int, float] = field(default_factory=dict)
@@ -59,7 +61,7 @@ class States:
     def _replayed(self, directory: Path, pair_window: int) -> Embedded:
         started = time.perf_counter()
         embedded = Embedded(directory, CountingSettings(pair_window=pair_window))
-        count_prefix(embedded, self.paths, self.columns, self.cutoff_ms, self.items)
+        count_prefix(embedded, self.paths, self.formats, self.cutoff_ms, self.items)
         self.seconds[pair_window] = time.perf_counter() - started
         return embedded
 

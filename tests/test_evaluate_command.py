@@ -88,6 +88,36 @@ def test_columns_are_mapped_as_in_other_commands(tmp_path: Path) -> None:
     assert "--columns customer_id=household" in result.output
 
 
+def test_any_kind_of_log_is_evaluated_as_the_plain_one(log: Path, tmp_path: Path) -> None:
+    """Months in directories, other separators and dates: the same purchases give the same figures."""
+    header, *lines = log.read_text().splitlines()
+    half = len(lines) // 2
+    for number, part in enumerate((lines[:half], lines[half:])):
+        path = tmp_path / "log" / f"part-{number}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join([header, *part]).replace(",", ";") + "\n")
+    for name, logs in (("plain", log), ("parts", tmp_path / "log")):
+        result = run(logs, "--systems", "default,popularity", "--out", tmp_path / name, "--cutoffs", "1")
+        assert result.exit_code == 0, result.output
+
+    plain, parts = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("plain", "parts"))
+    for name, system in plain["systems"].items():
+        assert parts["systems"][name]["hit@6"] == system["hit@6"]
+
+
+def test_outcomes_of_another_log_that_begins_alike_are_not_mixed(log: Path, tmp_path: Path) -> None:
+    """A log was once known by its first megabyte."""
+    header, first, *rest = log.read_text().splitlines(keepends=True)
+    log.write_text(header + first * 40_000 + "".join(rest))
+    assert run(log, "--systems", "popularity", "--out", tmp_path / "out", "--cutoffs", "1").exit_code == 0
+
+    log.write_text(log.read_text() + log.read_text().splitlines()[-1] + "\n")
+    result = run(log, "--systems", "popularity", "--out", tmp_path / "out", "--cutoffs", "1")
+
+    assert result.exit_code == 2
+    assert "holds outcomes" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

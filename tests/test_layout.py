@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "streams": set(),
     "streams.demo": {"streams", CATALOGUE, KAFKA},
     "streams.commands": {"streams", "streams.demo", *READING, OFFLINE, ENDPOINT, WORKER, *WORKER_ROOMS},
-    "evaluation": {ENGINE, RECOMMENDATIONS, QUALITY, OFFLINE},
+    "evaluation": {ENGINE, RECOMMENDATIONS, QUALITY, OFFLINE, "streams.commands"},
 }
 """Which rooms each room may import; producers and state, which import nothing of ours, are open to all others."""
 

@@ -114,7 +114,7 @@ def learned_share(past: Past) -> float:
             return {}
 
         states = past.states
-        count_prefix(embedded, states.paths, states.columns, past.cutoff_ms, states.items, score)
+        count_prefix(embedded, states.paths, states.formats, past.cutoff_ms, states.items, score)
         newest_day = embedded.counts[0].popularity.newest_day
         embedded.close()
     winner = contest.winner(newest_day)

@@ -91,9 +91,9 @@ def replay(
 ) -> None:
     """Count purchase logs into a state directory, or send them to Kafka, from where each stands.
 
-    LOG is CSV, JSON lines or Parquet, by its ending; .csv.gz and .jsonl.gz too. It needs the columns customer_id,
-    item_id and timestamp, and may have quantity, order_id and type (purchase or return). Adjacent lines of one order_id
-    are one order. Lines that can't be counted go to the rejects file, with the reason. Ctrl-C commits and stops; the
+    LOG is a file of any kind that `alsobought inspect` knows, a directory of such files, a pattern in quotes, - for
+    standard input, or an address: https, s3, gs, abfs. It needs the columns customer_id, item_id and timestamp, and may
+    have quantity, order_id and type (purchase or return). Adjacent lines of one order_id are one order. Lines that can't be counted go to the rejects file, with the reason. Ctrl-C commits and stops; the
     same command goes on later, and a log that has grown is taken up where it ended.
 
     --prequential also tells how often one of the six items recommended was among the new ones that an order brought,
@@ -104,6 +104,8 @@ def replay(
       alsobought replay orders.csv --state-dir state
       alsobought replay january.parquet february.parquet --state-dir state \\
           --columns customer_id=household_id,item_id=product_id,timestamp=transaction_timestamp
+      alsobought replay 'orders/year=2023/*.parquet' --state-dir state
+      zcat orders.csv.gz | alsobought replay - --state-dir state
       alsobought replay orders.csv --broker 127.0.0.1:9092 --speed 60
     """
     from state.settings import CountingSettings
