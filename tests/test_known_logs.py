@@ -205,6 +205,44 @@ def test_a_customer_with_many_of_the_lines_is_named(tmp_path: Path) -> None:
     assert called("customer", "0", "--state-dir", tmp_path / "other").exit_code == 1
 
 
+def test_a_customer_with_many_of_the_lines_now_and_then_is_named(tmp_path: Path) -> None:
+    """More than a twentieth of all lines, but hardly any of some batches, so that it was once not noticed."""
+    rows = "".join(
+        f"{'guest' if number % 100 < (14 if number // 65_536 % 3 == 0 else 2) else number},i{number % 50},2024-01-02\n"
+        for number in range(200_000)
+    )
+    path = write(tmp_path / "orders.csv", rows)
+
+    result = called("replay", path, "--state-dir", tmp_path / "state", "--commit-lines", "200000")
+
+    assert "customer 'guest' has 6% of the lines" in result.stderr
+
+
+def test_cells_that_hold_lists_of_items_are_asked_about(tmp_path: Path) -> None:
+    """Each would be an item of its own, bought once."""
+    rows = "".join(
+        f"c{number},name:Mug {number}|sku:MUG-{number}|quantity:1;name:Tea|sku:TEA-{number},2024-01-02\n"
+        for number in range(200)
+    )
+    path = write(tmp_path / "orders.csv", rows)
+
+    message = refused("replay", path, "--state-dir", tmp_path / "state")
+
+    assert "item_id seems to hold lists of items, such as 'name:Mug 0|sku:MUG-0" in message
+
+
+def test_items_with_long_names_nearly_all_different_are_warned_of(tmp_path: Path) -> None:
+    rows = "".join(
+        f"c{number},A very long title of the edition number {number} of a book,2024-01-02\n" for number in range(200)
+    )
+    path = write(tmp_path / "orders.csv", rows)
+
+    result = called("replay", path, "--state-dir", tmp_path / "state")
+
+    assert "200 lines read, 200 counted" in result.stdout
+    assert "item_id holds long texts, nearly all different: are they ids of items?" in result.stderr
+
+
 def test_events_are_purchases_only_if_somebody_says_so(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     events = ["view", "addtocart", "transaction", "view"] * 5

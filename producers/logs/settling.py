@@ -8,6 +8,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from producers.arrays import present
 from producers.errors import LogError, Undecided
 from producers.fields import FieldReader
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 FIRST_ROWS = 1000
 LATEST_PLAIN_MS = 4_102_444_800_000
 """The year 2100: later times of a plain log are in another notation, such as 20230115101112."""
+LONG_ITEM = 30
+"""Characters, on average, above which ids of items are looked at more closely."""
 _EVENT_NAMES = re.compile(r"event|action|activity|behavio|interaction", re.IGNORECASE)
 
 
@@ -259,11 +264,20 @@ def _plain(path: Path, settings: Mapping[str, Any]) -> LogFormat | None:
             first = [line for line in [*rejected, *content.rejected] if line.position < FIRST_ROWS]
             rows = min(content.end, FIRST_ROWS)
             times = content.columns.get("timestamp")
-            if len(first) > rows / 2 or (times is not None and not present(times).any()):
+            timeless = times is not None and not present(times).any()
+            if len(first) > rows / 2 or timeless or _are_long(content.columns.get("item_id")):
                 return None
     except (LogError, OSError):
         return None
     return log_format
+
+
+def _are_long(items: pa.Array | None) -> bool:
+    """Whether ids are so long that they may be lists or titles."""
+    if items is None or not pa.types.is_binary(items.type):
+        return False
+    lengths = pc.binary_length(items[:FIRST_ROWS])
+    return bool((pc.mean(lengths).as_py() or 0) > LONG_ITEM)
 
 
 def look_at_all(

@@ -93,8 +93,10 @@ def replay(
 
     LOG is a file of any kind that `alsobought inspect` knows, a directory of such files, a pattern in quotes, - for
     standard input, or an address: https, s3, gs, abfs. It needs the columns customer_id, item_id and timestamp, and may
-    have quantity, order_id and type (purchase or return). Adjacent lines of one order_id are one order. Lines that can't be counted go to the rejects file, with the reason. Ctrl-C commits and stops; the
-    same command goes on later, and a log that has grown is taken up where it ended.
+    have quantity, order_id and type (purchase or return). Adjacent lines of one order_id are one order.
+
+    Lines that can't be counted go to the rejects file, with the reason. Ctrl-C commits and stops; the same command goes
+    on later, and a log that has grown is taken up where it ended.
 
     --prequential also tells how often one of the six items recommended was among the new ones that an order brought,
     and one of the six bestsellers; `alsobought quality` tells it again. It takes a tenth of the time, for a rough

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from streams.quality.prequential import Prequential
 
 _HOPELESS_LINES = 1000
-BUSY_SHARE = 0.1
+BUSY_SHARE = 0.05
+NOTED_SHARE = 0.01
+"""Of the lines of one batch: those of customers with less are left out of their sums, which are low by at most that."""
 BUSY_LINES = 1000
 NOT_HELD_REASON = "return of an item not held"
 _BEGIN = b'{"file":'
@@ -312,7 +314,7 @@ class Busiest:
         """Look at some orders."""
         lines = np.bincount(orders.customer, np.diff(orders.start), len(orders.customers))
         self._lines += len(orders.item)
-        many = np.flatnonzero(lines > BUSY_SHARE * len(orders.item)).tolist()
+        many = np.flatnonzero(lines > NOTED_SHARE * len(orders.item)).tolist()
         self._counts.update({orders.customers[place]: int(lines[place]) for place in many})
 
     def found(self) -> list[tuple[str, float]]:

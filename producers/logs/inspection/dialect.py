@@ -135,7 +135,7 @@ def _comment(lines: Sequence[str]) -> str:
 
 def _separator(lines: Sequence[str], escape: str) -> str:
     """The separator by which most lines have as many fields as the header."""
-    best, score = ",", (0.0, 0, 0)
+    best, score = ",", (0.0, 0, False, 0)
     for separator in SEPARATORS:
         candidates = [separator]
         if separator != "\t" and sum(f"{separator} " in line for line in lines) > 0.9 * len(lines):
@@ -150,7 +150,8 @@ def _separator(lines: Sequence[str], escape: str) -> str:
             header = next((row for row in rows if len(row) == width), [])
             known = sum(_is_known(name) for name in header)
             share = often / len(rows)
-            mark = (round(share, 1), min(known, 3), width)
+            # cells may hold lists with separators of their own, but the header of such a log has none of these
+            mark = (round(share, 1), min(known, 3), len(rows[0]) == width, width)
             if mark > score or (mark == score and candidate == f"{best} "):
                 best, score = candidate, mark
     return best
