@@ -22,6 +22,11 @@ EARLIEST_MS = 631_152_000_000  # 1990-01-01: anything earlier is a broken clock,
 DAY_MS = 86_400_000
 
 
+TEXT, FIELDS, RECORD, ORDER = "text", "fields", "record", "order"
+"""Forms of a rejected line: text that is no row or record; JSON with the values of a row, by field; a JSON record as
+the log has it; JSON as on the topic `purchases`, of a line that was valid by itself."""
+
+
 class Rejection(NamedTuple):
     """A line or record that was not counted, kept whole so that it can be repaired and sent again."""
 
@@ -32,6 +37,8 @@ class Rejection(NamedTuple):
     """The line as text: JSON where its fields are known."""
     partial: bool = False
     """Whether `record` is one line of a record whose other lines were counted."""
+    form: str = TEXT
+    """How `record` is written, which decides how a repaired one is read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,8 @@ class Published(NamedTuple):
     """How far a replay onto a topic has come."""
 
     path: Path
+    log: str
+    """What tells it from other logs."""
     fraction: float
     """Of the file, 0 to 1."""
     orders: int
@@ -221,7 +223,7 @@ def publish_logs(
                     count = _send(publisher, batch.orders, order, name, rows)
                     sent += count > 0
                     lines += count
-                yield Published(path, log.fraction, sent, lines, batch.rejected)
+                yield Published(path, identity.log, log.fraction, sent, lines, batch.rejected)
                 if stop():
                     return
 
@@ -263,6 +265,11 @@ class _Identity:
         self._first = self.at(1).hexdigest()[:16]
         self._place = xxhash.xxh3_64_hexdigest(name.encode())
 
+    @property
+    def log(self) -> str:
+        """What tells the log from others, as long as its first row stays."""
+        return f"rows-{self._first}-{self._place}"
+
     def at(self, rows: int) -> RowDigest:
         """The digest of the first rows; of all, if there are fewer."""
         digest = RowDigest()
@@ -275,7 +282,7 @@ class _Identity:
 
     def name(self, digest: RowDigest) -> str:
         """What a record says of the log that it is from: "rows-...:number of rows"."""
-        return f"rows-{self._first}-{self._place}-{digest.hexdigest()}:{digest.rows}"
+        return f"{self.log}-{digest.hexdigest()}:{digest.rows}"
 
     def is_of(self, name: str) -> bool:
         """Whether a record with this name is from the log.

@@ -20,6 +20,7 @@ from producers.orders import (
     LARGEST_ORDER_LINES,
     LARGEST_QUANTITY,
     PURCHASE,
+    RECORD,
     RETURN,
     Orders,
     Rejection,
@@ -91,7 +92,7 @@ class OrderDecoder:
                 faults = gathered.add(order, position)
             except (OrderError, ValueError, RecursionError) as error:
                 gathered.forget_lines()
-                rejected.append(Rejection(position, _reason(error), as_text(record)))
+                rejected.append(Rejection(position, _reason(error), as_text(record), form=RECORD))
             else:
                 if faults is None:
                     skipped += 1
@@ -134,10 +135,10 @@ class OrderDecoder:
             return msgspec.json.format(whole, indent=-1).decode()
 
         alone, rest = faults[:MOST_LINES_ALONE], faults[MOST_LINES_ALONE:]
-        rejected = [Rejection(position, fault[1], only([fault]), partial=True) for fault in alone]
+        rejected = [Rejection(position, fault[1], only([fault]), True, RECORD) for fault in alone]
         if rest:
             reason = f"{len(rest):,} more lines, of the first: {rest[0][1]}"
-            rejected.append(Rejection(position, reason, only(rest), partial=True))
+            rejected.append(Rejection(position, reason, only(rest), True, RECORD))
         return rejected
 
 
@@ -302,8 +303,8 @@ def decode_orders(
     >>> orders, rejected = decode_orders([good, b'{"customer_id": "bob"}'], [10, 11])
     >>> orders.customers, orders.items, orders.quantity.tolist(), orders.after.tolist()
     (['ann'], ['milk'], [2], [11])
-    >>> rejected
-    [Rejection(position=11, reason='timestamp is missing', record='{"customer_id": "bob"}', partial=False)]
+    >>> rejected[0].position, rejected[0].reason, rejected[0].record
+    (11, 'timestamp is missing', '{"customer_id": "bob"}')
     """
     orders, _, rejected = OrderDecoder().decode(records, offsets, FieldReader(latest_ms=latest_ms))
     return orders, rejected

@@ -47,8 +47,8 @@ class HistoryStore(Store):
         table: the histories, by store number of the customer.
         customers, items: ids and their store numbers.
         purchases_offset: log position up to which orders are counted.
-        logs: name -> document; what the caller stores about each log that it counts, written with its commits.
-        sources: name -> log position; the same in states written before `logs`. A log that replaces it drops the name.
+        documents: name -> document; what the caller stores about the logs that it counts, written with its commits.
+        sources: name -> log position; the same in states written before `documents`.
         hit_counts: UTC day -> sums of the numbers that commits add for that day.
 
     Raises:
@@ -63,7 +63,7 @@ class HistoryStore(Store):
         self.customers = Names()
         self.items = Names()
         self.purchases_offset = 0
-        self.logs: dict[str, bytes] = {}
+        self.documents: dict[str, bytes] = {}
         self.sources: dict[str, int] = {}
         self.hit_counts: dict[int, tuple[int, ...]] = {}
         self._stored_customers = 0
@@ -80,7 +80,7 @@ class HistoryStore(Store):
             self.customers.skip_to(_NUMBER.unpack(key)[1])
             self.customers.add(record.decode())
         for key, record in self._rocks.scan(_LOG):
-            self.logs[key[len(_LOG) :].decode()] = record
+            self.documents[key[len(_LOG) :].decode()] = record
         for key, record in self._rocks.scan(b"q"):
             self.hit_counts[_NUMBER.unpack(key)[1]] = tuple(unpack(record, [np.int64])[0].tolist())
         position = self._rocks.get(_POSITION)
@@ -140,7 +140,7 @@ class HistoryStore(Store):
         outbox: bytes,
         refused: npt.NDArray[np.int64],
         erased: Sequence[int],
-        logs: Mapping[str, bytes | None],
+        documents: Mapping[str, bytes],
         hit_counts: Mapping[int, Sequence[int]],
     ) -> int:
         """Write what was applied to the table, together with the log position it is valid for.
@@ -152,7 +152,7 @@ class HistoryStore(Store):
             outbox: their deltas, kept until `acknowledge`d.
             refused: log positions of the refused lines among them, kept as long as the deltas.
             erased: customers whose ids to delete.
-            logs: name -> document; updates `logs`. None drops a name of `sources`.
+            documents: name -> document; updates `documents`.
             hit_counts: UTC day -> numbers to add to that day's hit counts.
 
         Returns:
@@ -187,12 +187,9 @@ class HistoryStore(Store):
             self.hit_counts[day] = tuple(sums.tolist())
             batch.put(_NUMBER.pack(b"q", day), pack([sums]))
         self.purchases_offset = purchases_offset
-        for name, document in logs.items():
-            if document is None:
-                self.sources.pop(name, None)
-            else:
-                self.logs[name] = document
-                batch.put(_LOG + name.encode(), document)
+        for name, document in documents.items():
+            self.documents[name] = document
+            batch.put(_LOG + name.encode(), document)
         numbers = np.array([purchases_offset, len(self.customers), *self.sources.values()], np.int64)
         batch.put(_POSITION, pack([numbers, np.frombuffer(pack_ids(list(self.sources)), np.uint8)]))
         self._rocks.write(batch)

@@ -15,7 +15,9 @@ from state import count_store, history_store
 from state.rocks import Rocks
 from state.settings import CountingSettings
 from streams.engine.embedded import Embedded
-from streams.offline.replay import RejectsFile, replay
+from streams.offline.rejects import RejectsFile
+from streams.offline.replay import replay
+from streams.offline.retrying import retry
 from tests.batch_definition import DAY_MS, Line, Order, batch
 from tests.log_strategies import BEGIN_MS, ITEMS, as_orders, logs
 from tests.streamed import facts, spread_order, streamed_facts
@@ -252,9 +254,9 @@ def test_the_rejects_file_has_each_rejected_line_once_wherever_the_crash_is(
             crashes.step(lambda: write(file, log, digest, rejections))
         except Crash:
             if how == "in the middle of":
-                size = file._path.stat().st_size
-                file._path.write_bytes(file._path.read_bytes()[: size - 9])
-                cut.append(file._path)
+                size = file.path.stat().st_size
+                file.path.write_bytes(file.path.read_bytes()[: size - 9])
+                cut.append(file.path)
             raise
 
     monkeypatch.setattr(RejectsFile, "write", crashing_write)
@@ -278,3 +280,43 @@ def test_the_rejects_file_has_each_rejected_line_once_wherever_the_crash_is(
         assert [json.loads(line)["row"] for line in rejects.read_text().splitlines()] == REJECTED
     assert step > 15, "five commits of two or three writes and the file"
     assert bool(cut) == (how == "in the middle of")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_repaired_lines_count_once_wherever_the_crash_is(crashes: Crashes, tmp_path: Path, after: bool) -> None:
+    """Counted twice without order ids, or gone from both files, a line would be noticed by nobody."""
+    log = tmp_path / "orders.csv"
+    log.write_text(CSV)
+    expected: tuple[object, list[object]] | None = None
+    step = 0
+    crashed = True
+    while crashed:
+        path, rejects, left = (tmp_path / f"{step}{ending}" for ending in ("", ".jsonl", ".left.jsonl"))
+        replay(Embedded(path, ALONE), [log], {}, commit_lines=2, rejects=rejects)
+        crashes.let_go()
+        text = rejects.read_text().replace("yesterday", "2024-02-19").replace(r"\"quantity\":\"0\"", r"\"quantity\":1")
+        lines = [line for line in text.splitlines(keepends=True) if json.loads(line)["row"] in (1, 3, 5)]
+        rejects.write_text("".join(lines))  # a return that is not held is read, and rejected, each time it is retried
+        if step:
+            crashes.arm(step, after=after)
+        crashed = False
+        try:
+            retry(Embedded(path, ALONE), rejects, {}, commit_lines=1, left=left)
+        except Crash:
+            crashed = True
+        crashes.let_go()
+        crashes.arm(0, after=False)
+
+        retry(Embedded(path, ALONE), rejects, {}, commit_lines=1, left=left)
+        crashes.let_go()
+
+        embedded = Embedded(path, ALONE)
+        kept = [json.loads(line)["id"] for line in left.read_text().splitlines()]
+        found = (streamed_facts(embedded), kept)
+        crashes.let_go()
+        expected = expected or found
+        assert found == expected
+        assert len(set(kept)) == len(kept) > 0
+        crashed = crashed or not step
+        step += 1
+    assert step > 5

@@ -19,6 +19,7 @@ from producers.fields import ERASES_ALL, NOT_A_PURCHASE
 from producers.log_format import MISSING_TEXTS
 from producers.orders import (
     ERASE,
+    FIELDS,
     LARGEST_QUANTITY,
     LONGEST_ID_BYTES,
     PURCHASE,
@@ -261,7 +262,7 @@ def _rejections(
             for field, value in fields.items()
             if not absent(value)
         }
-        rejections.append(Rejection(position, _fault(fields, reader), msgspec.json.encode(known).decode()))
+        rejections.append(Rejection(position, _fault(fields, reader), msgspec.json.encode(known).decode(), form=FIELDS))
     reader.fractions = fractions
     return rejections
 

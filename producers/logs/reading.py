@@ -24,6 +24,7 @@ from producers.logs.plain_json import JsonLinesLog
 from producers.logs.plain_parquet import ParquetLog
 from producers.orders import (
     LARGEST_ORDER_LINES,
+    ORDER,
     PURCHASE,
     Orders,
     Rejection,
@@ -318,7 +319,7 @@ def reject_line(orders: Orders, row: int, reason: str) -> Rejection:
         "quantity": int(orders.quantity[row]),
         "type": "purchase" if orders.kind[order] == PURCHASE else "return",
     }
-    return Rejection(int(orders.position[row]), reason, msgspec.json.encode(line).decode())
+    return Rejection(int(orders.position[row]), reason, msgspec.json.encode(line).decode(), form=ORDER)
 
 
 def _capped(batch: LogBatch) -> LogBatch:

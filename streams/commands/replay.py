@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 from producers.errors import LogError
 from streams.commands.format_options import format_options, format_settings
 from streams.commands.located import FetchDisplay, brought
+from streams.commands.rejects import retry_into, tell_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +41,15 @@ def _interruptible() -> Iterator[list[bool]]:
 
 
 @click.command()
-@click.argument("logs", nargs=-1, required=True, metavar="LOG...")
+@click.argument("logs", nargs=-1, metavar="LOG...")
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Directory to count into.")
 @click.option("--broker", metavar="HOST:PORT", help="Send the orders to the topic purchases of this broker instead.")
+@click.option(
+    "--retry-rejects",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Instead of logs: count the lines of a rejects file whose record was repaired, each once.",
+)
 @format_options
 @click.option(
     "--pair-window",
@@ -77,6 +85,7 @@ def replay(
     logs: tuple[str, ...],
     state_dir: Path | None,
     broker: str | None,
+    retry_rejects: Path | None,
     pair_window: int | None,
     item_partitions: int | None,
     rejects: Path | None,
@@ -115,6 +124,8 @@ def replay(
 
     if (state_dir is None) == (broker is None):
         raise click.UsageError("name --state-dir, to count here, or --broker, to send to Kafka: one of the two")
+    if (retry_rejects is None) == (not logs):
+        raise click.UsageError("name the logs to read, or a file of lines to --retry-rejects: one of the two")
     if broker is not None:
         if prequential:
             raise click.UsageError("--prequential needs --state-dir: a worker scores what it counts by itself")
@@ -126,6 +137,11 @@ def replay(
         stored.pair_window if pair_window is None else pair_window,
         stored.item_partitions if item_partitions is None else item_partitions,
     )
+    if retry_rejects is not None:
+        left = rejects or retry_rejects.with_name(f"{retry_rejects.stem}.left{retry_rejects.suffix}")
+        with _interruptible() as asked:
+            retry_into(state_dir, retry_rejects, options, commit_lines, left, asked)
+        return
     with _interruptible() as asked:  # opening a large state takes a while too
         sample = (score_one_in, score_seeds) if prequential else None
         rejects = rejects or state_dir / "rejected.jsonl"
@@ -138,7 +154,8 @@ def _send(
     """Send logs to Kafka."""
     from producers.logs.readable import readable_logs
     from streams.commands.kafka import replay_to_kafka
-    from streams.offline.replay import write_rejections
+    from streams.offline.reject_reasons import kind_of_reason
+    from streams.offline.rejects import RejectsFile, rejects_of
     from streams.progress import ProgressDisplay
 
     given, profile = format_settings(options)
@@ -150,15 +167,16 @@ def _send(
             for text in log.notes:
                 click.echo(f"{log.file.shown}: {text}", err=True)
 
-        shown = {log.path: log.file.shown for log in found}
-        rejected = 0
+        sources = {log.path: log for log in found}
+        reasons: Counter[str] = Counter()
         with _interruptible() as asked, ProgressDisplay("send", "orders") as display:
 
             def show(sent: Published) -> None:
-                nonlocal rejected
                 display.update(sent.fraction, sent.orders)
-                rejected += len(sent.rejected)
-                write_rejections(rejects, shown[sent.path], sent.rejected)
+                reasons.update(kind_of_reason(rejection.reason) for rejection in sent.rejected)
+                source = sources[sent.path]
+                placed = [("", rejection) for rejection in sent.rejected]
+                RejectsFile(rejects).append(rejects_of(source.file.shown, sent.log, source.log_format, placed))
 
             sent = replay_to_kafka(
                 broker, found, speed=speed, topic_prefix=topic_prefix, on_progress=show, stop=lambda: bool(asked)
@@ -167,8 +185,9 @@ def _send(
         click.echo("nothing new: the logs were sent before")
     else:
         click.echo(f"{sent.orders:,} orders sent, {sent.lines:,} lines")
-        if rejected:
-            click.echo(f"{rejected:,} lines rejected, written to {rejects}")
+        if reasons:
+            click.echo(f"{reasons.total():,} lines rejected, written to {rejects}")
+            tell_reasons(reasons, f"{rejects} --broker {broker}")
     if asked:
         click.echo("stopped; the same command goes on from there")
         sys.exit(INTERRUPTED)
@@ -247,18 +266,6 @@ def _show_plan(planned: Planned) -> None:
         click.echo(f"note: {warning}", err=True)
 
 
-_ADVICE = {
-    "is not UTF-8": "--encoding",
-    "is below 1": "--negative-is-return, if these are returns",
-    "customer_id is missing": "--guest order, or --fill-down",
-    "is not a date": "--timestamp-format",
-    "is no time of the form": "--timestamp-format",
-    "is none of purchase": "--purchases and --returns; --columns type= ignores the column",
-    "is not a number": "--quantity-units, if a unit stands behind it",
-}
-"""Options that would take lines rejected for a reason."""
-
-
 def _tell_replay(progress: Progress, lines: int, rejects: Path, state_dir: Path, *, interrupted: bool) -> None:
     if progress.utc_assumed:
         click.echo("timestamps without zone were taken for UTC; --timezone names another", err=True)
@@ -278,10 +285,7 @@ def _tell_replay(progress: Progress, lines: int, rejects: Path, state_dir: Path,
         click.echo(f"{progress.fractions:,} quantities were fractions, each counted as one piece")
     if progress.rejected:
         click.echo(f"{progress.rejected:,} of {progress.lines:,} lines rejected, written to {rejects}")
-        for reason, count in progress.reasons.most_common(8):
-            advice = next((option for words, option in _ADVICE.items() if words in reason), "")
-            if count:
-                click.echo(f"  {count:>9,}  {reason}" + (f" ({advice})" if advice else ""))
+        tell_reasons(progress.reasons, f"{rejects} --state-dir {state_dir}")
     for customer, share in progress.busy:
         click.echo(
             f"note: customer '{customer}' has {share:.0%} of the lines, which binds all items together; "

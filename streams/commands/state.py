@@ -195,7 +195,7 @@ def erase(customer: str, state_dir: Path) -> None:
 
     from producers.orders import erasure
     from streams.engine.embedded import open_to_write
-    from streams.offline.replay import RejectsFile
+    from streams.offline.rejects import RejectsFile
 
     embedded = open_to_write(state_dir)
     try:

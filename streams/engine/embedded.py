@@ -74,7 +74,7 @@ class Embedded:
         orders: Orders,
         end: int,
         rejected: int = 0,
-        logs: Mapping[str, bytes | None] | None = None,
+        documents: Mapping[str, bytes] | None = None,
         on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
         scorer: OrderScorer = lambda *_: {},
     ) -> npt.NDArray[np.int64]:
@@ -84,14 +84,14 @@ class Embedded:
             orders: the next orders of the log.
             end: log position after them.
             rejected: lines before `end` that were rejected before they became orders.
-            logs: name -> document to store with the commit, about the logs that the orders are from.
+            documents: name -> document to store with the commit, about the logs that the orders are from.
             on_refused: called, before anything is durable, with the indices in `orders.item` of the lines returned.
             scorer: scores the orders before they are counted; its hit counts are part of the commit.
 
         Returns:
             Log positions of the returned lines whose item was not held.
         """
-        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, logs, on_refused, scorer)
+        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, documents, on_refused, scorer)
         for counts in self.counts:
             count_deltas(counts, [deltas])
         self.histories.acknowledge([commit])

@@ -101,7 +101,7 @@ def count_orders(
     orders: Orders,
     end: int,
     rejected: int = 0,
-    logs: Mapping[str, bytes | None] | None = None,
+    documents: Mapping[str, bytes] | None = None,
     on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
     scorer: OrderScorer = lambda *_: {},
 ) -> tuple[int, bytes, npt.NDArray[np.int64]]:
@@ -113,7 +113,7 @@ def count_orders(
         orders: its next orders.
         end: log position after them.
         rejected: lines before `end` that were rejected before they became orders.
-        logs: name -> document to store with the commit, about the logs that the orders are from.
+        documents: name -> document to store with the commit, about the logs that the orders are from.
         on_refused: called before the commit with the indices (into `orders.item`) of returns not held.
         scorer: scores the orders before they are counted; its hit counts are part of the commit.
 
@@ -155,7 +155,7 @@ def count_orders(
         outbox=packed,
         refused=refused,
         erased=erased.tolist(),
-        logs=logs or {},
+        documents=documents or {},
         hit_counts=hit_counts,
     )
     return commit, packed, refused

@@ -72,6 +72,18 @@ class KnownLog(msgspec.Struct):
         return None if self.oldest_ms is None or self.newest_ms is None else (self.oldest_ms, self.newest_ms)
 
 
+def known_logs(documents: Mapping[str, bytes]) -> dict[str, KnownLog]:
+    """The logs that a state knows, by name, among its documents; those about anything else have a slash in theirs."""
+    return {
+        name: msgspec.json.decode(document, type=KnownLog) for name, document in documents.items() if "/" not in name
+    }
+
+
+def known_rows(documents: Mapping[str, bytes]) -> dict[str, int]:
+    """Up to which row each log that a state knows is counted."""
+    return {name: one.rows for name, one in known_logs(documents).items()}
+
+
 class LogChanged(LogError):
     """A log is no longer what was counted of it."""
 
@@ -141,7 +153,7 @@ class Planned:
 def plan(
     file: LogFile,
     settings: Mapping[str, Any],
-    logs: Mapping[str, bytes],
+    documents: Mapping[str, bytes],
     latest_ms: int,
     scratch: Path,
     settler: Settler,
@@ -153,7 +165,7 @@ def plan(
     Args:
         file: where it is, and what it is called.
         settings: attributes of its format that the user has named.
-        logs: what the state keeps about the logs it has counted, by name.
+        documents: what the state keeps about the logs it has counted.
         latest_ms: how late an order can be, if the log's rows have not been seen before.
         scratch: where a sorted copy is written, if one is needed.
         settler: settles how it is read, if it was not read before.
@@ -164,7 +176,7 @@ def plan(
         Undecided: only the user can tell how it is read.
     """
     path, profile = file.path, settler.profile
-    known = {name: msgspec.json.decode(document, type=KnownLog) for name, document in logs.items()}
+    known = known_logs(documents)
     same = [name for name, one in known.items() if one.path == file.name != ""]
     for name in reversed(same):
         if is_unchanged(file, known[name]):
@@ -232,9 +244,10 @@ def _grown(known: Mapping[str, KnownLog], found: Survey) -> str | None:
     return None
 
 
-def new_name(logs: Mapping[str, bytes], file: LogFile) -> str:
-    """A name for a log that is none of those known."""
-    return f"{len(logs) + 1:05}-{re.sub(r'[^A-Za-z0-9._-]', '-', file.path.name)[-60:]}"
+def new_name(documents: Mapping[str, bytes], file: LogFile, first: str) -> str:
+    """A name for a log that is none of those known; it tells the log also from those that other states know."""
+    number = len(known_rows(documents)) + 1
+    return f"{number:05}-{first[:8]}-{re.sub(r'[^A-Za-z0-9._-]', '-', file.path.name)[-60:]}"
 
 
 def _looked_at(planned: Planned, file: LogFile, latest_ms: int) -> Planned:

@@ -6,13 +6,11 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from producers.logs.locations import located
 from producers.logs.log_file import as_spoken, spoken_of
 from producers.logs.readable import Span, check_sequence
 from producers.logs.settling import Settler
-from streams.offline.known_logs import KnownLog, is_unchanged, new_name, plan
+from streams.offline.known_logs import is_unchanged, known_logs, new_name, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -79,7 +77,7 @@ class Plans:
         """
         files = located(arguments, self._scratch, stop)
         self._settler = Settler(self._settings, self._profile, files)
-        known = [msgspec.json.decode(document, type=KnownLog) for document in self._histories.logs.values()]
+        known = known_logs(self._histories.documents).values()
         with spoken_of(files):
             for file in files:
                 if file.fetch is not None and not any(is_unchanged(file, one) for one in known):
@@ -104,7 +102,7 @@ class Plans:
             elif one.is_new:
                 one.warn_of_overlap(before.known for _, before in self._plans[:place] if before.is_new)
             firsts.add(one.first)
-            one.name = one.name or new_name(self._histories.logs, file)
+            one.name = one.name or new_name(self._histories.documents, file, one.first)
             one.assumed = [as_spoken(text, [file]) for text in one.assumed]
             one.warnings = [as_spoken(text, [file]) for text in one.warnings]
             yield one
@@ -116,7 +114,7 @@ class Plans:
     def _plan(self, file: LogFile, place: int) -> Planned | None:
         directory = self._scratch / str(place)
         directory.mkdir(exist_ok=True)
-        known = self._histories.logs
+        known = self._histories.documents
         return plan(file, self._settings, known, self._latest_ms, directory, self._settler, another=self._another)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,9 +15,11 @@ import numpy as np
 from producers.errors import LogError
 from producers.logs.log_file import Stopped
 from producers.logs.reading import Log, open_log, reject_line
-from producers.orders import DAY_MS, Rejection
-from streams.offline.known_logs import KnownLog
+from producers.orders import DAY_MS
+from streams.offline.known_logs import known_rows
 from streams.offline.planning import SCRATCH_PREFIX, Plans, clear_scratch
+from streams.offline.reject_reasons import NOT_HELD_REASON, kind_of_reason
+from streams.offline.rejects import RejectsFile
 from streams.offline.windows import commits, whole_windows
 
 if TYPE_CHECKING:
@@ -39,9 +40,6 @@ BUSY_SHARE = 0.05
 NOTED_SHARE = 0.01
 """Of the lines of one batch: those of customers with less are left out of their sums, which are low by at most that."""
 BUSY_LINES = 1000
-NOT_HELD_REASON = "return of an item not held"
-_BEGIN = b'{"file":'
-"""What a line of a rejects file begins with."""
 
 
 @dataclass(slots=True)
@@ -79,102 +77,6 @@ class Progress:
     busy: list[tuple[str, float]] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     commits_ms: list[float] = field(default_factory=list)
-
-
-class RejectsFile:
-    """Rejected lines as JSON lines, each once, however often the replay is interrupted."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def keep_before(self, positions: Mapping[str, int]) -> None:
-        """Drop what was written of rows that the state does not stand for: they will be read, and rejected, again.
-
-        Args:
-            positions: name of a log -> rows of it that are counted; lines about other logs stay.
-
-        Raises:
-            LogError: the file holds something else.
-        """
-        if not self._path.exists():
-            return
-        lines = self._path.read_bytes().splitlines(keepends=True)
-        if not all(_row(line) or _is_cut_off(line) for line in lines):
-            raise LogError(f"{self._path} is not a file of rejected lines: name another one, --rejects FILE")
-        kept = [line for line in lines if _counted(line, positions)]
-        if len(kept) < len(lines):
-            self._replace(kept)
-
-    def forget(self, customer_id: str) -> None:
-        """Drop the rejected lines of a customer, as far as they tell whose they are."""
-        if not self._path.exists():
-            return
-        lines = self._path.read_bytes().splitlines(keepends=True)
-        self._replace([line for line in lines if _customer(line) != customer_id])
-
-    def _replace(self, lines: Iterable[bytes]) -> None:
-        part = self._path.with_name(f".{self._path.name}.part")
-        part.write_bytes(b"".join(lines))
-        part.replace(self._path)  # at once: a crash in between must not lose what was kept
-
-    def write(self, log: Log, digest: str, rejections: Iterable[Rejection]) -> None:
-        """Append rejections of a log."""
-        encoded = [
-            msgspec.json.encode(
-                {
-                    "file": str(log.path),
-                    "place": log.place(rejection.position),
-                    "reason": rejection.reason,
-                    "record": rejection.record,
-                    "row": rejection.position,
-                    "log": digest,
-                }
-            )
-            for rejection in rejections
-        ]
-        if encoded:
-            with self._path.open("ab") as file:
-                file.write(b"\n".join(encoded) + b"\n")
-
-
-def write_rejections(path: Path, log: str, rejections: Iterable[Rejection]) -> None:
-    """Append lines of a log, as people call it, that were not sent to a file of rejected lines."""
-    encoded = [
-        msgspec.json.encode(
-            {"file": log, "reason": rejection.reason, "record": rejection.record, "row": rejection.position}
-        )
-        for rejection in rejections
-    ]
-    if encoded:
-        with path.open("ab") as file:
-            file.write(b"\n".join(encoded) + b"\n")
-
-
-def _counted(line: bytes, positions: Mapping[str, int]) -> bool:
-    entry = _row(line)
-    return entry is not None and line.endswith(b"\n") and (entry[0] not in positions or entry[1] < positions[entry[0]])
-
-
-def _customer(line: bytes) -> str | None:
-    """The customer of a line in a rejects file; None if the line names none."""
-    try:
-        return str(msgspec.json.decode(msgspec.json.decode(line)["record"])["customer_id"])
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return None
-
-
-def _is_cut_off(line: bytes) -> bool:
-    """Whether a crash may have ended the writing of a line here; its row is not counted then."""
-    return not line.endswith(b"\n") and (line.startswith(_BEGIN) or _BEGIN.startswith(line))
-
-
-def _row(line: bytes) -> tuple[str, int] | None:
-    """The log and the row of a line in a rejects file; None if it is not such a line."""
-    try:
-        entry = msgspec.json.decode(line)
-        return str(entry["log"]), int(entry["row"])
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return None
 
 
 def replay(
@@ -236,7 +138,7 @@ def replay(
                         one.source, one.source_format, one.known.rows, latest_ms, batch_rows, limits=one.limits()
                     )
                     log.path = one.shown
-                    file.keep_before({**_positions(histories.logs), one.name: one.known.rows})
+                    file.keep_before({**known_rows(histories.documents), one.name: one.known.rows})
                     _count(embedded, one, log, progress, file, commit_lines, on_commit, stop, prequential)
                     if log.unfinished or one.unfinished:
                         progress.unfinished.append(one.shown)
@@ -271,7 +173,7 @@ def _count(
                 planned.advance(digest)
             digest.update(chunk.content, chunk.end)
             planned.advance(digest)
-            documents: dict[str, bytes | None] = {planned.name: msgspec.json.encode(planned.known)}
+            documents = {planned.name: msgspec.json.encode(planned.known)}
             reasons: list[str] = [rejection.reason for rejection in chunk.rejected]
             not_held = embedded.count(
                 chunk.orders,
@@ -298,11 +200,6 @@ def _count(
     progress.busy += busiest.found()
 
 
-def _positions(logs: Mapping[str, bytes]) -> dict[str, int]:
-    """Rows counted of each log that a state knows."""
-    return {name: msgspec.json.decode(document, type=KnownLog).rows for name, document in logs.items()}
-
-
 class Busiest:
     """Watches for customers with more than a share of a log's lines: a guest account binds all items together."""
 
@@ -326,17 +223,6 @@ class Busiest:
             for name, count in self._counts.most_common()
             if count > BUSY_SHARE * self._lines
         ]
-
-
-def kind_of_reason(reason: str) -> str:
-    """A reason without the value that it quotes.
-
-    >>> kind_of_reason("quantity '0' is below 1"), kind_of_reason("the line has 3 fields, the header 4")
-    ('quantity is below 1', 'the line has fewer or more fields than the header')
-    """
-    if reason.startswith("the line has "):
-        return "the line has fewer or more fields than the header"
-    return re.sub(r" '.*'(?= )| \d[\d,]* bytes,", "", reason)
 
 
 def _check_hope(log: Log, batch: LogBatch) -> None:

@@ -1,0 +1,69 @@
+"""What the replay says about rejected lines, and counting those that somebody has repaired."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streams.commands.format_options import format_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from streams.engine.embedded import Embedded
+
+INTERRUPTED = 130
+
+
+def tell_reasons(reasons: Mapping[str, int], where: str) -> None:
+    """Say why lines were rejected, worst first, and how they can be counted after all.
+
+    Args:
+        reasons: lines by kind of reason.
+        where: the rejects file, and the options that say where its lines are counted.
+    """
+    from streams.offline.reject_reasons import reasons_text
+
+    click.echo("\n".join(reasons_text(reasons)))
+    click.echo(f"repair each record there, and count them: alsobought replay --retry-rejects {where}")
+
+
+def retry_into(
+    state_dir: Path, path: Path, options: dict[str, Any], commit_lines: int, left: Path, asked: list[bool]
+) -> None:
+    """Count the repaired lines of a rejects file into a state; stop once `asked` holds something."""
+    from state.errors import StateError
+    from state.settings import CountingSettings
+    from streams.engine.embedded import Embedded, settings_of
+    from streams.offline.retrying import retry
+
+    settings, profile = format_settings(options)
+    if profile is not None:
+        raise click.UsageError("--profile says how a file is read; --retry-rejects knows that of each line")
+    stored = settings_of(state_dir)
+    if stored is None:
+        raise StateError(f"{state_dir} holds no state; name the --state-dir that the logs were counted into")
+    embedded = Embedded(state_dir, CountingSettings(stored.pair_window, stored.item_partitions))
+    try:
+        done = retry(embedded, path, settings, commit_lines=commit_lines, left=left, stop=lambda: bool(asked))
+        for number, reason in sorted(done.skipped):
+            click.echo(f"{path} line {number}: {reason}: skipped", err=True)
+        click.echo(f"{done.lines:,} repaired lines counted or duplicate, {len(done.skipped):,} skipped")
+        if done.left:
+            click.echo(f"{done.left:,} are still wrong, written to {left} with the reason")
+        if done.lines and not asked:
+            _publish(embedded, asked)
+    finally:
+        embedded.close()
+    if asked:
+        click.echo("stopped; the same command goes on from there")
+        sys.exit(INTERRUPTED)
+
+
+def _publish(embedded: Embedded, asked: list[bool]) -> None:
+    for _ in embedded.publish():
+        if asked:
+            return
