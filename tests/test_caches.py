@@ -74,7 +74,7 @@ async def storm(shop: Shop) -> None:
     for number in range(2 * MOST_GROWTH):
         request = RecommendationRequest(customer_id=f"nobody {number}", category=f"none {number}", limit=1)
         await shop.answers.recommendations(request)
-    for number in range(50):
+    for number in range(2 * MOST_GROWTH):
         await shop.answers.search(f"product {number}", 1)
     for limit in range(1, 51):
         for item_id in ("tea", "milk", "soap", *(f"odd{number}" for number in range(7))):

@@ -12,13 +12,13 @@ import numpy as np
 
 from state.popularity_table import DAYS
 from streams.endpoint.answer_documents import bestseller_entries, item_facts, recommendation_entries, titled
-from streams.endpoint.answers import NotKnown, RelatedListAnswer
+from streams.endpoint.answers import NotKnown, NotReady, RelatedListAnswer
 from streams.endpoint.list_entries import ListEntries
 from streams.endpoint.live_assortment import LiveAssortment
 from streams.engine.documents import as_of, day_text
 from streams.recommendations.bestsellers import bestsellers
 from streams.recommendations.recommend import Blend, Held, Seeds, choose_seeds, recommend
-from streams.recommendations.search import LiveSearch
+from streams.recommendations.search import LiveSearch, TooManySearches
 
 if TYPE_CHECKING:
     from state.count_store import CountStore
@@ -174,12 +174,18 @@ class ItemAnswers:
         entries = bestseller_entries(best, assortment, self._catalogue)
         return {"days": days, "category": category, "bestsellers": entries, **self.stamp()}
 
-    async def search(self, text: str, limit: int) -> list[dict[str, Any]]:
-        """Items whose id or title contains every word of `text`."""
-        return [
-            {**item_facts(item_id, self._catalogue), "purchases": purchases}
-            for item_id, purchases in await self._search.find(text, limit)
-        ]
+    async def search(self, text: str, limit: int) -> dict[str, Any]:
+        """Items whose id or title contains every word of `text`, and whether the search was complete.
+
+        Raises:
+            NotReady: too many searches wait.
+        """
+        try:
+            found = await self._search.find(text, limit)
+        except TooManySearches as error:
+            raise NotReady(f"{error}: ask again") from None
+        items = [{**item_facts(item_id, self._catalogue), "purchases": purchases} for item_id, purchases in found.items]
+        return {"items": items, "complete": found.complete}
 
     def stamp(self) -> dict[str, Any]:
         """The log prefix that an answer reflects, and the worker that answers."""

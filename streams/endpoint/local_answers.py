@@ -99,13 +99,13 @@ class LocalAnswers:
 
     async def search(self, text: str, limit: int) -> Document:
         """Items whose id or title contains every word of `text`, and the customer of that id."""
-        items = await self._open_items.home().answers.search(text, limit)
+        found = await self._open_items.home().answers.search(text, limit)
         customer_id = text.strip()
         try:
             customers = [customer_id] if customer_id and await self.knows(customer_id) else []
         except NotReady:  # the items are an answer without the customer
             customers = []
-        return {"items": items, "customers": customers, **self.stamp()}
+        return {**found, "customers": customers, **self.stamp()}
 
     async def partitions(self) -> Document:
         """The status of every open partition."""

@@ -167,9 +167,13 @@ class FoundItem(TypedDict):
 
 
 class SearchResults(TypedDict):
-    """The results of a search: items, the most bought first, and the customer with that id."""
+    """The results of a search: items, the most bought first, and the customer with that id.
+
+    A search that is not complete ended when its time was used up: it looked at the most bought items.
+    """
 
     items: list[FoundItem]
+    complete: bool
     customers: list[str]
     as_of: AsOf
     worker: str

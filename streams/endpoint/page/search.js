@@ -53,6 +53,7 @@ async function find() {
   const exact = found.items[0]?.item_id === text;
   list.replaceChildren(...(exact ? [...items.slice(0, 1), ...customers, ...items.slice(1)] : [...customers, ...items]));
   if (!list.children.length) list.append(h("li", { class: "none" }, found.reason ?? "No item has this in its title or id, and no customer has this id."));
+  if (found.complete === false) list.append(h("li", { class: "none" }, "Not every item was looked at: type more of the word."));
   choose(options()[0]);
   open(true);
 }

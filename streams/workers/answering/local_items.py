@@ -6,6 +6,8 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from producers.partitioning import item_partition
 from state.names import Translation
 from streams.endpoint.answers import PartitionNotLocal
@@ -13,6 +15,7 @@ from streams.endpoint.item_partitions import ItemPartitionView
 from streams.endpoint.published import LISTS_IN_MEMORY, PublishedLists
 from streams.recommendations.recommend import NOTHING_HELD
 from streams.recommendations.request import MOST_SEEDS, RecommendationRequest
+from streams.recommendations.search import ItemSearch
 from streams.workers.cluster.owners import StagePartition
 from streams.workers.cluster.peers import PublishedList
 
@@ -198,3 +201,4 @@ def _warm_up(view: ItemPartitionView) -> None:
     visitor = view.answers.visitor(request, NOTHING_HELD)
     lists = PublishedLists(lambda _: None, 2).of_seeds(visitor.seeds.item.tolist())
     view.answers.recommended(visitor, lists, request)
+    ItemSearch(["a"], [None], np.zeros(1, np.int64)).find("a", 1)
