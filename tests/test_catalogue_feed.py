@@ -93,7 +93,7 @@ def test_workers_follow_what_the_command_fills_hides_and_removes(kafka: Broker, 
             for following in (one, other):
                 assert await seen(lambda: following.catalogue.items.keys() == {"7", "8"}) < SOON_S  # noqa: B023
                 assert following.catalogue.unavailable == set()
-                assert following.rejected == 0
+                assert following.skipped.by_topic == {}
 
     asyncio.run(follow())
 
@@ -174,7 +174,7 @@ def test_invalid_records_are_skipped_and_logged(
 ) -> None:
     """Anyone may write to the topic; the worker continues. Kafka itself refuses records without a key."""
     topics = made_topics(kafka.bootstrap, "bad")
-    monkeypatch.setattr("streams.workers.kafka.catalogue_topic._INVALID_RECORDS_LOGGED", len(BAD) - 1)
+    monkeypatch.setattr("streams.workers.kafka.skipped.MOST_LOGGED", len(BAD) - 1)
     with Publisher(kafka.bootstrap, topics.items) as publisher:
         send_items(publisher, [("tea", encode_item(CatalogueItem("Tea")))])
         for key, value in BAD.values():
@@ -188,11 +188,11 @@ def test_invalid_records_are_skipped_and_logged(
     following = asyncio.run(read())
 
     assert following.catalogue.items == {"tea": CatalogueItem("Tea"), "milk": CatalogueItem("Milk")}
-    assert following.rejected == len(BAD)
+    assert following.skipped.by_topic == {topics.items: len(BAD)}
     told_of = [record.getMessage() for record in caplog.records if "is skipped" in record.getMessage()]
     assert len(told_of) == len(BAD) - 1
-    assert told_of[0].startswith(f"catalogue: record 1 of topic {topics.items} partition 0 is skipped: item 'tea': not")
-    assert "further invalid records are counted but not logged" in caplog.text
+    assert told_of[0].startswith(f"record 1 of topic {topics.items} partition 0 is skipped: item 'tea': not")
+    assert "that are skipped are counted but not logged" in caplog.text
 
 
 def test_the_command_says_what_it_needs(kafka: Broker, tmp_path: Path) -> None:
@@ -230,8 +230,9 @@ def test_a_worker_answers_from_the_current_catalogue(kafka: Broker, tmp_path: Pa
     file.write_text("item_id,title\ntea,Green tea\nmilk,Milk\n")
     with Publisher(kafka.bootstrap, topics.purchases) as publisher:
         for number in range(20):
-            order = encode_order(f"customer {number}", 1_700_000_000_000, [("tea", 1), ("milk", 1)])
-            publisher.send(b"all", order, partition=0)
+            key = b"customer %d" % number
+            order = encode_order(key.decode(), 1_700_000_000_000, [("tea", 1), ("milk", 1)])
+            publisher.send(key, order, partition=publisher.partition_of(key))
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
 
         def titles() -> set[str]:

@@ -53,7 +53,8 @@ def _sockets_of_the_dead() -> Iterator[None]:
 def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
     with Publisher(kafka.bootstrap, topics.purchases) as publisher:
         for order in list(SyntheticShop(seed=8).orders(last))[first:]:
-            publisher.send(order.customer_id.encode(), order.encode(), partition=0)
+            key = order.customer_id.encode()
+            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
 
 
 def die_in_a_transaction(kafka: Broker, topics: Topics, partition: int) -> None:
@@ -110,12 +111,14 @@ async def count_behind_another(kafka: Broker, topics: Topics, directory: Path) -
         ingest, tally = Ingest(settings, state, counting), Tally(settings, state, counting)
         try:
             await ingest.open(0)
-            await ingest.work({0: read_topic(kafka.bootstrap, topics.purchases)[0]}, {})
-            await ingest.flush()
+            orders = read_topic(kafka.bootstrap, topics.purchases)[0]
+            for some in (orders[: ORDERS // 2], orders[ORDERS // 2 :]):
+                await ingest.work({0: some}, {})
+                await ingest.flush()
             with Publisher(kafka.bootstrap, topics.related_items) as publisher:
                 publisher.send(b"an item of later orders", b'{"score": "blend", "related": []}', partition=0)
             await tally.open(0)
-            await tally.work({0: read_topic(kafka.bootstrap, topics.co_purchases)[0]}, {0: 0})
+            await tally.work({0: read_topic(kafka.bootstrap, topics.co_purchases)[0][:1]}, {0: 0})
             await tally.flush()
             return tally.partitions[0].caught_up, tally.published
         finally:

@@ -98,6 +98,9 @@ class Status:
     hit_counts: Mapping[int, Sequence[int]] = field(default_factory=dict)
     """By UTC day: orders scored before they were counted, hits, bestseller hits; see `quality.prequential`."""
 
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """By topic: records that were skipped since the start, as invalid or not written by a worker."""
+
     @property
     def lag(self) -> int:
         """Records waiting to be counted."""

@@ -81,6 +81,12 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily(
             "alsobought_newest_timestamp_seconds", "Newest purchase", max(status.newest_ms, 0) / 1000
         )
+        skipped = CounterMetricFamily(
+            "alsobought_skipped_records", "Records skipped as invalid or not written by a worker", labels=["topic"]
+        )
+        for topic, count in sorted(status.skipped.items()):
+            skipped.add_metric([topic], count)
+        yield skipped
         lag = GaugeMetricFamily("alsobought_lag_records", "Records waiting to be counted", labels=["kind", "partition"])
         size = GaugeMetricFamily("alsobought_state_bytes", "State on disk", labels=["kind", "partition"])
         age = GaugeMetricFamily(

@@ -9,6 +9,7 @@ from state.snapshots import snapshot_stores
 from streams.endpoint.answers import PartitionStatus, Status
 from streams.quality.rates import united
 from streams.workers.cluster.owners import StagePartition
+from streams.workers.kafka.skipped import SkippedRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ class WorkerStatus:
         ingest, tally: its stages; None for one that runs elsewhere.
         memberships: by stage.
         missing_topics: returns the names of the topics that do not exist any more.
+        skipped: counts skipped records.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class WorkerStatus:
         tally: Tally | None,
         memberships: Mapping[str, Membership],
         missing_topics: Callable[[], Sequence[str]] = tuple,
+        skipped: SkippedRecords | None = None,
     ) -> None:
         self._worker = worker
         self._generation = generation
@@ -49,6 +52,7 @@ class WorkerStatus:
         self._tally = tally
         self._memberships = memberships
         self.missing_topics = missing_topics
+        self._skipped = SkippedRecords() if skipped is None else skipped
         self._sizes: dict[StagePartition, tuple[float, int]] = {}
 
     @property
@@ -78,6 +82,7 @@ class WorkerStatus:
             partitions=[*self._purchases_rows(), *self._item_rows(items)],
             newest_ms=first.newest if first else -1,
             hit_counts=united([dict(store.hit_counts) for store in histories]),  # copies: a commit may add a day
+            skipped=self._skipped.by_topic,
         )
 
     def _purchases_rows(self) -> Iterator[PartitionStatus]:

@@ -19,8 +19,11 @@ from state.directory import COUNTS, RELATED, StateDirectory
 from state.errors import OtherLog, StateError
 from state.related_store import RelatedStore
 from state.snapshots import restore_store
-from streams.engine.stages import count_deltas, open_counts
+from streams.engine.deltas import DeltasInvalid
+from streams.engine.stages import DeltasOutOfOrder, count_deltas, open_counts
 from streams.workers.kafka.co_purchases import check_source, read_headers
+from streams.workers.kafka.errors import LogLost
+from streams.workers.kafka.skipped import SkippedRecords
 from streams.workers.kafka.stage_service import Turn
 from streams.workers.publishing.list_publisher import ListPublisher, PublishingSettings
 from streams.workers.publishing.refresh import RateLimit
@@ -74,6 +77,7 @@ class Tally:
         directory: where the stores are.
         counting: what is counted.
         logs: the topics by role; those left out are not compared with those that were counted before.
+        skipped: counts foreign records.
 
     Attributes:
         on_published: (partition, item numbers) called on the event loop when readers have new lists of these items.
@@ -87,6 +91,7 @@ class Tally:
         directory: StateDirectory,
         counting: CountingSettings,
         logs: Mapping[str, LogIdentity] = MappingProxyType({}),
+        skipped: SkippedRecords | None = None,
     ) -> None:
         self.topic = settings.topics.co_purchases
         self.on_published: Callable[[int, Iterable[int]], None] = lambda _, __: None
@@ -94,9 +99,11 @@ class Tally:
         self._directory = directory
         self._counting = counting
         self._logs = logs
+        self._skipped = SkippedRecords() if skipped is None else skipped
         self._publishing = PublishingSettings(
             broker=settings.broker,
             topic=settings.topics.related_items,
+            deltas_topic=settings.topics.co_purchases,
             group=settings.topics.group(self.name),
             fencing=settings.fencing,
             score=settings.score,
@@ -159,7 +166,13 @@ class Tally:
             related.close()
             raise
         publisher = ListPublisher(
-            number, counts, related, self._publishing, self._rate_limit, lambda items: self.on_published(number, items)
+            number,
+            counts,
+            related,
+            self._publishing,
+            self._rate_limit,
+            lambda items: self.on_published(number, items),
+            self._skipped,
         )
         return ItemPartition(counts, related, publisher)
 
@@ -182,8 +195,7 @@ class Tally:
             partition = self._partitions[number]
             async with partition.lock:
                 begun = time.monotonic()
-                self._check_sources(batch)
-                bought = await asyncio.to_thread(_count, partition.counts, batch)
+                bought = await asyncio.to_thread(_count, partition.counts, self._deltas(batch))
                 partition.publisher.counted(bought, time.monotonic() - begun)
         wait = Turn().wait
         for number, more in waiting.items():
@@ -195,11 +207,21 @@ class Tally:
                     wait = min(wait, await partition.publisher.refresh(busy=more > _FAR_BEHIND))
         return Turn(wait=0.0 if any(waiting.values()) else wait)
 
-    def _check_sources(self, batch: list[Any]) -> None:
+    def _deltas(self, batch: list[Any]) -> list[Any]:
+        """The records of deltas among those of the topic.
+
+        Skipping what stage A did not write loses nothing: were it one of its records, the next would not follow the
+        last that was counted.
+        """
+        deltas = []
         for record in batch:
             headers = read_headers(record)
-            if headers is not None:
-                check_source(record, headers, self._logs.get("purchases"), self._counting.pair_window)
+            if headers is None:
+                self._skipped.add(record, "it has not the headers of deltas")
+                continue
+            check_source(record, headers, self._logs.get("purchases"), self._counting.pair_window)
+            deltas.append(record)
+        return deltas
 
     async def flush(self) -> None:
         """Return once the lists that are being sent have arrived."""
@@ -222,10 +244,31 @@ def _count(counts: CountStore, batch: list[Any]) -> npt.NDArray[np.uint32]:
     bought = np.zeros(0, np.uint32)
     first = size = 0
     for last, record in enumerate(batch, 1):
-        size += len(record.value)
+        size += len(record.value or b"")
         if size >= _COMMIT_BYTES or last == len(batch):
             counts.co_purchases_offset = record.offset + 1
-            bought = np.union1d(bought, count_deltas(counts, [each.value for each in batch[first:last]]))
+            bought = np.union1d(bought, _committed(counts, batch[first:last]))
             first, size = last, 0
     own: npt.NDArray[np.uint32] = bought[counts.owned[bought]]
     return own
+
+
+def _committed(counts: CountStore, records: list[Any]) -> npt.NDArray[np.uint32]:
+    """Count records of deltas in one commit; see `count_deltas`.
+
+    Raises:
+        LogLost: they are no deltas, or do not follow those before them.
+    """
+    first, last = records[0], records[-1]
+    where = f"topic {first.topic} partition {first.partition}, between offsets {first.offset} and {last.offset}"
+    try:
+        return count_deltas(counts, [record.value or b"" for record in records])
+    except DeltasOutOfOrder as error:
+        raise LogLost(
+            f"{where}: {error}. Records of the topic were lost, or written by something else. Start a new --generation"
+        ) from error
+    except DeltasInvalid as error:
+        raise LogLost(
+            f"{where}: {error}. Stage A wrote no such record: it was damaged, or written by something else, and "
+            "nothing after it can be counted. Start a new --generation"
+        ) from error

@@ -45,6 +45,7 @@ from streams.workers.kafka.catalogue_topic import CatalogueFeed
 from streams.workers.kafka.errors import AddressUnavailable, WorkerError
 from streams.workers.kafka.placement import Placement, PlacementReader
 from streams.workers.kafka.producers import PurchaseLog
+from streams.workers.kafka.skipped import SkippedRecords
 from streams.workers.kafka.stage_service import Membership, StageService
 from streams.workers.kafka.topic_watch import TopicWatch
 from streams.workers.kafka.topics import check_topics, read_identities
@@ -147,11 +148,12 @@ class Worker:
         self._settings = settings
         self._partitions = partitions
         counting = CountingSettings(settings.pair_window, partitions.items)
+        skipped = self._skipped = SkippedRecords()
         self._placement = Placement(partitions.purchases, settings.partitioner)
         self._ingest = (
             Ingest(settings, directory, counting, logs, self._placement) if "ingest" in settings.stages else None
         )
-        self._tally = Tally(settings, directory, counting, logs) if "tally" in settings.stages else None
+        self._tally = Tally(settings, directory, counting, logs, skipped) if "tally" in settings.stages else None
         self._catalogue = Catalogue()
         self._memberships = {stage: Membership() for stage in STAGES}
         admin = AdminSettings(settings.admin_token, _own_names(settings), version=software_version())
@@ -169,7 +171,7 @@ class Worker:
         for stage in (self._ingest, self._tally):
             if stage is not None:
                 self._add_stage(stage)
-        feed = _made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, self._catalogue)
+        feed = _made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, self._catalogue, skipped)
         self._watch = _made("topics", TopicWatch, settings.broker, settings.topics, logs, feed.read_again)
         for made in (feed, self._watch):
             self.app.service(made)  # type: ignore[arg-type]  # Faust takes instances too

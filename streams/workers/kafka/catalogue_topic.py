@@ -19,6 +19,7 @@ from producers.publish import Publisher
 from streams.catalogue.catalogue import Catalogue, CatalogueError, CatalogueItem, check_item_id, decode_item
 from streams.catalogue.files import begun, filled, read_catalogue, shown_records
 from streams.workers.kafka.reading import TopicReader
+from streams.workers.kafka.skipped import SkippedRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 FETCH_WAIT_MS = 100
 _RECORDS_AT_ONCE = 500  # a millisecond of work, then other tasks run
-_INVALID_RECORDS_LOGGED = 100
 
 
 class CatalogueFeed(Service):
@@ -44,18 +44,25 @@ class CatalogueFeed(Service):
         broker: host:port.
         topic: name of the topic.
         catalogue: is kept up to date; a new one if not given.
+        skipped: counts invalid records.
 
     Attributes:
         catalogue: what the topic says.
         complete: set once everything was read that the topic held at the start.
-        rejected: how many records were invalid.
+        skipped: counts invalid records.
     """
 
-    def __init__(self, broker: str, topic: str, catalogue: Catalogue | None = None) -> None:
+    def __init__(
+        self,
+        broker: str,
+        topic: str,
+        catalogue: Catalogue | None = None,
+        skipped: SkippedRecords | None = None,
+    ) -> None:
         super().__init__()
         self.catalogue = Catalogue() if catalogue is None else catalogue
         self.complete = asyncio.Event()
-        self.rejected = 0
+        self.skipped = SkippedRecords() if skipped is None else skipped
         self._broker = broker
         self._topic = topic
         self._consumer: Any = None
@@ -126,17 +133,7 @@ class CatalogueFeed(Service):
             try:
                 item_id, item = read_record(record.key, record.value)
             except CatalogueError as error:
-                self.rejected += 1
-                if self.rejected <= _INVALID_RECORDS_LOGGED:
-                    logger.warning(
-                        "catalogue: record %d of topic %s partition %d is skipped: %s",
-                        record.offset,
-                        record.topic,
-                        record.partition,
-                        error,
-                    )
-                if self.rejected == _INVALID_RECORDS_LOGGED:
-                    logger.warning("catalogue: further invalid records are counted but not logged")
+                self.skipped.add(record, error)
             else:
                 self.catalogue.put(item_id, item)
                 self._stale.discard(item_id)

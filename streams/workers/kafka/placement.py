@@ -37,6 +37,7 @@ AUTO, UNCHECKED = "auto", "none"
 PARTITIONER_SETTINGS = (AUTO, *PARTITIONERS, UNCHECKED)
 READ_EVERY_S = 5.0
 _PAUSE_S = 0.05
+_MOST_MISPLACED = 0.1
 _SAMPLE = 1000  # records of each partition that are looked at
 
 
@@ -133,16 +134,26 @@ def winner(counts: Mapping[str, int]) -> str | None:
 async def elect(reader: TopicReader, topic: str, partitions: int) -> str | None:
     """The partitioner by which most customers are placed in the first records of each partition; None: cannot tell."""
     counts = dict.fromkeys(PARTITIONERS, 0)
-    customers = 0
+    customers = misplaced = 0
+    undecided = Placement(partitions)
     for partition in range(partitions):
         begin, end = await reader.bounds(topic, partition)
         async for records in reader.records(topic, partition, begin, min(end, begin + _SAMPLE)):
             ids = read_orders(records)[0].customers
             customers += len(ids)
+            misplaced += len(undecided.misplaced(ids, partition))
             for name, count in votes(ids, partition, partitions).items():
                 counts[name] += count
     if customers:
         logger.info("of %d customers in topic %s, each partitioner alone places: %s", customers, topic, counts)
+    if misplaced > _MOST_MISPLACED * customers:
+        logger.error(
+            "%d of %d customers in topic %s are where no partitioner that we know places them: their orders are "
+            "rejected. Key orders by customer_id, or let nothing be checked in a new --generation: --partitioner none",
+            misplaced,
+            customers,
+            topic,
+        )
     return winner(counts)
 
 

@@ -7,6 +7,7 @@ from which it can be listed, or sent to `purchases` again once its cause is fixe
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 NOT_HELD_REASON = "returns an item that the customer does not hold"
 REASON, TOPIC, PARTITION, OFFSET, GENERATION = HEADERS = ("reason", "topic", "partition", "offset", "generation")
+logger = logging.getLogger(__name__)
 _SILENCE_MS = 10_000  # without a record for this long, reading ends
 
 _decoder = OrderDecoder()
@@ -166,22 +168,33 @@ def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterato
             consumer.seek_to_beginning(partition)
             while consumer.position(partition) < end:
                 for records in consumer.poll(timeout_ms=500).values():
-                    yield from (_rejected(record) for record in records if record.offset < end)
+                    found = [_rejected(record) for record in records if record.offset < end]
+                    yield from (rejected for rejected in found if rejected is not None)
     finally:
         consumer.close()
 
 
-def _rejected(record: Any) -> Rejected:  # noqa: ANN401
-    headers = {name: value.decode() for name, value in record.headers}
-    return Rejected(
-        headers[REASON],
-        headers[TOPIC],
-        int(headers[PARTITION]),
-        int(headers[OFFSET]),
-        headers[GENERATION],
-        record.key,
-        record.value or b"",
-    )
+def _rejected(record: Any) -> Rejected | None:  # noqa: ANN401
+    """A record of the topic, with its reason; None: no worker wrote it."""
+    try:
+        headers = {name: value.decode() for name, value in record.headers if name in HEADERS}
+        return Rejected(
+            headers[REASON],
+            headers[TOPIC],
+            int(headers[PARTITION]),
+            int(headers[OFFSET]),
+            headers[GENERATION],
+            record.key,
+            record.value or b"",
+        )
+    except (KeyError, ValueError, AttributeError):
+        logger.warning(
+            "record %d of topic %s partition %d is skipped: no worker wrote it",
+            record.offset,
+            record.topic,
+            record.partition,
+        )
+        return None
 
 
 def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:

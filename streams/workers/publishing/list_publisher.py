@@ -33,6 +33,7 @@ from streams.engine.documents import RelatedList, as_of
 from streams.engine.ranker import Ranker
 from streams.engine.ranking import LIST_LENGTH, related_items
 from streams.engine.scores import Scoring
+from streams.workers.kafka.co_purchases import read_headers
 from streams.workers.kafka.errors import LogLost
 from streams.workers.kafka.producers import OutgoingRecord, make_producer
 from streams.workers.kafka.reading import TopicReader
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from state.count_store import CountStore
     from state.related_store import RelatedStore
     from streams.workers.kafka.producers import Producer
+    from streams.workers.kafka.skipped import SkippedRecords
     from streams.workers.publishing.refresh import RateLimit
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class PublishingSettings:
     Attributes:
         broker: host:port.
         topic: `related-items`.
+        deltas_topic: `co-purchases`.
         group: the consumer group of stage B; with the partition it names the producer.
         fencing: whether to write in transactions.
         score: what lists are ranked by.
@@ -77,6 +80,7 @@ class PublishingSettings:
 
     broker: str
     topic: str
+    deltas_topic: str
     group: str
     fencing: bool
     score: str
@@ -97,6 +101,7 @@ class ListPublisher:
         settings: of the worker.
         rate_limit: of lists, for all partitions of the worker; an idle worker has none.
         on_published: (item numbers) called on the event loop when readers have new lists of these.
+        skipped: counts foreign records.
 
     Attributes:
         caught_up: whether `related` holds what previous owners published.
@@ -111,6 +116,7 @@ class ListPublisher:
         settings: PublishingSettings,
         rate_limit: RateLimit,
         on_published: Callable[[Sequence[int]], None],
+        skipped: SkippedRecords,
     ) -> None:
         self.caught_up = False
         self.published = 0
@@ -120,6 +126,7 @@ class ListPublisher:
         self._settings = settings
         self._rate_limit = rate_limit
         self._on_published = on_published
+        self._skipped = skipped
         self._scoring = Scoring(settings.score)
         if related.score != settings.score:
             related.restart(settings.score)
@@ -148,8 +155,8 @@ class ListPublisher:
     async def catch_up(self) -> None:
         """Read what previous owners published after what `related` holds.
 
-        `caught_up` stays false if that names items which are not counted yet: the deltas were believed to be read to
-        their end, but there are more.
+        `caught_up` stays false if that names items which are not counted yet while there are more deltas. If there are
+        none, something else wrote the record: lists are published after the deltas that they are made from.
 
         Raises:
             LogLost: the topic is not the one that `related` knows.
@@ -170,12 +177,19 @@ class ListPublisher:
             async for records in reader.records(topic, partition, first, end):
                 if not records:
                     continue
-                try:
-                    found = [self._as_published(record, committed=record.offset in committed) for record in records]
-                    lists = [each for each in found if each is not None]
-                except KeyError as error:
-                    logger.info("tally: partition %d: a list names item %s, which is not counted yet", partition, error)
-                    return
+                lists = []
+                for record in records:
+                    try:
+                        found = self._as_published(record, committed=record.offset in committed)
+                    except KeyError as error:
+                        if await self._more_deltas(committed_reader):
+                            logger.info(
+                                "tally: partition %d: a list names item %s, which is not counted yet", partition, error
+                            )
+                            return
+                        found = self._foreign(record, f"it names item {error}, which nobody bought")
+                    if found is not None:
+                        lists.append(found)
                 related.related_items_offset = records[-1].offset + 1
                 related.write(lists)
                 self._on_published([number for number, _ in lists])
@@ -208,15 +222,31 @@ class ListPublisher:
         try:
             number = names[(record.key or b"").decode()]
         except UnicodeDecodeError:
-            logger.warning("tally: offset %d of %s is skipped: its key is no item id", *_place(record))
-            return None
+            return self._foreign(record, "its key is no item id")
+        if not self._counts.owned[number]:
+            return self._foreign(record, "its item belongs to another partition")
         if not committed:
             return number, None
         try:
             return number, read_list(record.value, self._settings.score, names)
         except ListInvalid as error:
-            logger.warning("tally: offset %d of %s is no list, it is published again: %s", *_place(record), error)
+            self._skipped.add(record, f"it is no list, which is published again: {error}")
             return number, None
+
+    async def _more_deltas(self, reader: TopicReader) -> bool:
+        """Whether stage A has written deltas that are not counted yet."""
+        topic, begin = self._settings.deltas_topic, self._counts.co_purchases_offset
+        end = (await reader.bounds(topic, self._partition))[1]
+        async for records in reader.records(topic, self._partition, begin, end):
+            if any(read_headers(record) is not None for record in records):
+                return True
+        return False
+
+    def _foreign(self, record: Any, reason: str) -> tuple[int, StoredList | None] | None:  # noqa: ANN401
+        """Skip a record that no worker wrote; the list of its item, if it is one of ours, is published again."""
+        self._skipped.add(record, reason)
+        number = self._counts.names.get((record.key or b"").decode(errors="replace"), -1)
+        return (number, None) if number >= 0 and self._counts.owned[number] else None
 
     # Refreshing and publishing
 
@@ -387,7 +417,3 @@ def read_list(document: bytes | None, score: str, numbers: _Numbers) -> StoredLi
     columns = [[getattr(entry, field) for entry in related] for field in _Entry.__struct_fields__[1:]]
     items = np.array([numbers[entry.item_id] for entry in related], np.uint32)
     return StoredList(items, *[np.array(column, np.float64) for column in columns])
-
-
-def _place(record: Any) -> tuple[int, str]:  # noqa: ANN401
-    return record.offset, f"topic {record.topic} partition {record.partition}"
