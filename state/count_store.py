@@ -123,20 +123,21 @@ class CountStore(Store):
         self.settings = settings
         self._owns = owns
         super().__init__(path, read_only=read_only)
-        self._settings_stored = check_settings(self._rocks, KIND, settings)
-        self.names = Names()
-        self.owned = np.zeros(1024, np.bool_)
-        self.popularity = PopularityTable()
-        self.purchases_offsets: dict[int, int] = {}
-        self.newest = -1
-        self.co_purchases_offset = 0
-        self._totals = np.zeros(4, np.int64)
-        self._numbers_of: dict[int, npt.NDArray[np.uint32]] = {}
-        self._stored_numbers: dict[int, int] = {}
-        self._stored_names = 0
-        self._waiting = WaitingCounts()
-        self.journal = Journal(self._rocks, _PAIRS_PER_SLICE)
-        self._load()
+        with self.closed_on_error():
+            self._settings_stored = check_settings(self._rocks, KIND, settings)
+            self.names = Names()
+            self.owned = np.zeros(1024, np.bool_)
+            self.popularity = PopularityTable()
+            self.purchases_offsets: dict[int, int] = {}
+            self.newest = -1
+            self.co_purchases_offset = 0
+            self._totals = np.zeros(4, np.int64)
+            self._numbers_of: dict[int, npt.NDArray[np.uint32]] = {}
+            self._stored_numbers: dict[int, int] = {}
+            self._stored_names = 0
+            self._waiting = WaitingCounts()
+            self.journal = Journal(self._rocks, _PAIRS_PER_SLICE)
+            self._load()
 
     @property
     def purchases_offset_sum(self) -> int:

@@ -58,18 +58,19 @@ class HistoryStore(Store):
     def __init__(self, path: Path, settings: CountingSettings, *, read_only: bool = False) -> None:
         self.settings = settings
         super().__init__(path, read_only=read_only)
-        self._settings_stored = check_settings(self._rocks, KIND, settings)
-        self.table = HistoryTable()
-        self.customers = Names()
-        self.items = Names()
-        self.purchases_offset = 0
-        self.documents: dict[str, bytes] = {}
-        self.sources: dict[str, int] = {}
-        self.hit_counts: dict[int, tuple[int, ...]] = {}
-        self._stored_customers = 0
-        self._stored_items = 0
-        self.journal = Journal(self._rocks, _LINES_PER_SLICE)
-        self._load()
+        with self.closed_on_error():
+            self._settings_stored = check_settings(self._rocks, KIND, settings)
+            self.table = HistoryTable()
+            self.customers = Names()
+            self.items = Names()
+            self.purchases_offset = 0
+            self.documents: dict[str, bytes] = {}
+            self.sources: dict[str, int] = {}
+            self.hit_counts: dict[int, tuple[int, ...]] = {}
+            self._stored_customers = 0
+            self._stored_items = 0
+            self.journal = Journal(self._rocks, _LINES_PER_SLICE)
+            self._load()
 
     def _load(self) -> None:
         for key, record in self._rocks.scan(b"i"):

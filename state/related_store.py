@@ -61,10 +61,11 @@ class RelatedStore(Store):
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         super().__init__(path, read_only=read_only)
-        position = self._rocks.get(_POSITION)
-        self.related_items_offset = 0 if position is None else int(unpack(position, [np.int64])[0][0])
-        score = self._rocks.get(_SCORE)
-        self.score = _UNRECORDED_SCORE if score is None else score.decode()
+        with self.closed_on_error():
+            position = self._rocks.get(_POSITION)
+            self.related_items_offset = 0 if position is None else int(unpack(position, [np.int64])[0][0])
+            score = self._rocks.get(_SCORE)
+            self.score = _UNRECORDED_SCORE if score is None else score.decode()
 
     @property
     def exact_as_of(self) -> int:

@@ -45,6 +45,13 @@ def _options() -> Options:
     return options
 
 
+def _advice(path: Path, damage: str) -> str:
+    return (
+        f"{path} is damaged: {damage}; restore a snapshot, or replay: rm -r '{path.parent}' && alsobought replay LOG "
+        f"--state-dir '{path.parent}'. A worker does it by itself"
+    )
+
+
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """Translate RocksDB's errors, which are plain `Exception`s, into a StateError."""
@@ -58,7 +65,7 @@ def _translated(path: Path) -> Iterator[None]:
         if "lock" in text.lower() and ("hold" in text or "LOCK" in text) and not denied:
             raise StateLocked(f"{path} is open in another process; stop it, or use another --state-dir") from error
         if "Corruption" in text or "checksum" in text or "Invalid argument" in text or "No such file" in text:
-            raise StateDamaged(f"{path} is damaged: {text}; restore a snapshot, or delete it and replay") from error
+            raise StateDamaged(_advice(path, text)) from error
         if denied:
             raise StorageFailed(f"{path} cannot be written to: {text}") from error
         if "No space left" in text or "IO error" in text:
@@ -82,9 +89,7 @@ class Rocks:
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "CURRENT").exists() and any(file.stat().st_size for file in path.glob("*.[sl][so][tg]")):
             # RocksDB would create a new database and delete these files
-            raise StateDamaged(
-                f"{path} is damaged: it has no file CURRENT; restore a snapshot, or delete it and replay"
-            )
+            raise StateDamaged(_advice(path, "it has no file CURRENT"))
         access = AccessType.read_only() if read_only else AccessType.read_write()
         with _translated(path):
             self._db = Rdict(str(path), _options(), access_type=access)
@@ -118,6 +123,15 @@ class Rocks:
             while check.valid():
                 check.next()
             check.status()
+
+    def verify(self) -> None:
+        """Read every entry, and with it every block; a damaged one raises StateDamaged."""
+        with _translated(self.path):
+            entries = self._db.iter()
+            entries.seek_to_first()
+            while entries.valid():
+                entries.next()
+            entries.status()
 
     def write(self, batch: WriteBatch) -> None:
         """Write `batch` atomically; it is consumed."""

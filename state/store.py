@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from state.errors import StateDamaged
@@ -10,7 +11,7 @@ from state.log_identity import LogIdentity, check_same
 from state.rocks import Rocks, WriteBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _LOGS = b"midentities"
@@ -79,6 +80,23 @@ class Store:
     def compact(self) -> None:
         """Compact the directory, so that deleted data is gone from the disk."""
         self._rocks.compact()
+
+    def verify(self) -> None:
+        """Read everything, as checksums of what nobody reads are checked by nobody.
+
+        Raises:
+            StateDamaged: something cannot be read.
+        """
+        self._rocks.verify()
+
+    @contextmanager
+    def closed_on_error(self) -> Iterator[None]:
+        """Close the directory if it cannot be loaded: this process may open another one in its place."""
+        try:
+            yield
+        except BaseException:
+            self._rocks.close()
+            raise
 
     def checkpoint(self, to: Path) -> None:
         """Write the store as of its last commit to `to`, which must not exist."""

@@ -27,6 +27,7 @@ SLOW_FILES = {
     "test_placement.py": 60,
     "test_shared_settings.py": 25,
     "test_foreign_records.py": 30,
+    "test_recovery.py": 60,
     "test_worker_page.py": 54,
     "test_replay_kill.py": 49,
     "test_export.py": 43,

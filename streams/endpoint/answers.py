@@ -101,6 +101,9 @@ class Status:
     skipped: Mapping[str, int] = field(default_factory=dict)
     """By topic: records that were skipped since the start, as invalid or not written by a worker."""
 
+    damaged_stores: int = 0
+    """That were set aside and are kept."""
+
     @property
     def lag(self) -> int:
         """Records waiting to be counted."""

@@ -81,6 +81,9 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily(
             "alsobought_newest_timestamp_seconds", "Newest purchase", max(status.newest_ms, 0) / 1000
         )
+        yield GaugeMetricFamily(
+            "alsobought_damaged_stores", "Damaged stores that were set aside and are kept", status.damaged_stores
+        )
         skipped = CounterMetricFamily(
             "alsobought_skipped_records", "Records skipped as invalid or not written by a worker", labels=["topic"]
         )

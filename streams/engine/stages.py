@@ -57,7 +57,8 @@ def open_histories(path: Path, settings: CountingSettings, *, read_only: bool = 
         orders = check_orders(record, len(store.customers), len(store.items))
         apply_orders(store.table, selected(orders, stale[orders.customer]), settings.pair_window)
 
-    store.recover(apply)
+    with store.closed_on_error():
+        store.recover(apply)
     return store
 
 
@@ -91,7 +92,8 @@ def open_counts(path: Path, partition: int, settings: CountingSettings, *, read_
         return item_partition(item_id, settings.item_partitions) == partition
 
     store = CountStore(path, partition, settings, owns, read_only=read_only)
-    store.recover(lambda record: _count_change(store, unpack_deltas(record)))
+    with store.closed_on_error():
+        store.recover(lambda record: _count_change(store, unpack_deltas(record)))
     return store
 
 

@@ -23,6 +23,7 @@ import asyncio
 import logging
 import shutil
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -32,9 +33,9 @@ import numpy as np
 
 from producers.orders import PURCHASE
 from state.directory import HISTORIES, StateDirectory
-from state.errors import StateError
+from state.errors import StateDamaged
 from state.log_identity import check_same
-from state.snapshots import restore_store
+from state.recovery import mark_damaged, open_or_recover
 from streams.engine.deltas import no_deltas, pack_deltas, unpack_deltas
 from streams.engine.stages import count_orders, open_histories
 from streams.workers.kafka.co_purchases import UNDECIDED, DeltaHeaders, check_source, read_headers
@@ -46,7 +47,8 @@ from streams.workers.kafka.reading import TopicReader
 from streams.workers.kafka.stage_service import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -148,6 +150,15 @@ class Ingest:
 
     # Opening a partition
 
+    @contextmanager
+    def _damage_marked(self) -> Iterator[None]:
+        """A store that turns out to be damaged is set aside when it is opened next."""
+        try:
+            yield
+        except StateDamaged as error:
+            mark_damaged(error, self.stores)
+            raise
+
     async def open(self, number: int) -> int | None:
         """Open a partition's histories, fence previous owners, and deliver what is left in the outbox.
 
@@ -163,8 +174,12 @@ class Ingest:
             self._partitions[number] = opened
         if opened.sent_to is None:
             opened.sent_to = await self._fence(number, opened)
+        with self._damage_marked():
+            return await self._opened(number, opened, opened.sent_to)
+
+    async def _opened(self, number: int, opened: PurchasesPartition, sent_to: int) -> int | None:
         async with TopicReader(self._settings.broker) as reader:
-            if (await reader.bounds(self._settings.topics.co_purchases, 0))[1] < opened.sent_to:
+            if (await reader.bounds(self._settings.topics.co_purchases, 0))[1] < sent_to:
                 return None
             opened.sent_to = None
             await self._check_source(reader)
@@ -189,16 +204,15 @@ class Ingest:
 
     def _open_store(self, number: int) -> HistoryStore:
         path = self._directory.store(HISTORIES, number)
-        if restore_store(path, self._settings.restore_from):
-            logger.info("ingest: %s was restored from %s", path, self._settings.restore_from)
-        store = open_histories(path, self._counting)
-        try:
-            logs = {role: self._logs[role] for role in ("purchases", "co-purchases") if role in self._logs}
-            store.bind(logs, empty=store.journal.commit == 0)
-        except StateError:
-            store.close()
-            raise
-        return store
+
+        def open_at(path: Path) -> HistoryStore:
+            store = open_histories(path, self._counting)
+            with store.closed_on_error():
+                logs = {role: self._logs[role] for role in ("purchases", "co-purchases") if role in self._logs}
+                store.bind(logs, empty=store.journal.commit == 0)
+            return store
+
+        return open_or_recover(path, self._settings.restore_from, open_at)
 
     async def _fence(self, number: int, partition: PurchasesPartition) -> int:
         """Fence previous owners; return the offset of `co-purchases` up to which they may have written."""
@@ -302,6 +316,10 @@ class Ingest:
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         """Count the orders of each partition; unless more orders wait already, give the next ones time to arrive."""
+        with self._damage_marked():
+            return await self._work(records, waiting)
+
+    async def _work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         begun = time.monotonic()
         lines = 0
         for partition in self._partitions.values():

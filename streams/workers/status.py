@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from state.recovery import stores_aside
 from state.snapshots import snapshot_stores
 from streams.endpoint.answers import PartitionStatus, Status
 from streams.quality.rates import united
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from state.directory import StateDirectory
     from streams.endpoint.schemas import StageFigures
     from streams.workers.ingest import Ingest
     from streams.workers.kafka.stage_service import Membership
@@ -34,6 +36,7 @@ class WorkerStatus:
         memberships: by stage.
         missing_topics: returns the names of the topics that do not exist any more.
         skipped: counts skipped records.
+        directory: of the stores.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class WorkerStatus:
         memberships: Mapping[str, Membership],
         missing_topics: Callable[[], Sequence[str]] = tuple,
         skipped: SkippedRecords | None = None,
+        directory: StateDirectory | None = None,
     ) -> None:
         self._worker = worker
         self._generation = generation
@@ -52,6 +56,7 @@ class WorkerStatus:
         self._tally = tally
         self._memberships = memberships
         self.missing_topics = missing_topics
+        self._directory = directory
         self._skipped = SkippedRecords() if skipped is None else skipped
         self._sizes: dict[StagePartition, tuple[float, int]] = {}
 
@@ -83,6 +88,7 @@ class WorkerStatus:
             newest_ms=first.newest if first else -1,
             hit_counts=united([dict(store.hit_counts) for store in histories]),  # copies: a commit may add a day
             skipped=self._skipped.by_topic,
+            damaged_stores=0 if self._directory is None else len(stores_aside(self._directory.path)),
         )
 
     def _purchases_rows(self) -> Iterator[PartitionStatus]:

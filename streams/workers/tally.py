@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from state.directory import COUNTS, RELATED, StateDirectory
-from state.errors import OtherLog, StateError
+from state.errors import OtherLog, StateDamaged
+from state.recovery import mark_damaged, open_or_recover
 from state.related_store import RelatedStore
-from state.snapshots import restore_store
 from streams.engine.deltas import DeltasInvalid
 from streams.engine.stages import DeltasOutOfOrder, count_deltas, open_counts
 from streams.workers.kafka.co_purchases import check_source, read_headers
@@ -30,6 +30,7 @@ from streams.workers.publishing.refresh import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -153,18 +154,21 @@ class Tally:
         return opened.counts.co_purchases_offset
 
     def _open_stores(self, number: int) -> ItemPartition:
-        for kind in (COUNTS, RELATED):
-            path = self._directory.store(kind, number)
-            if restore_store(path, self._restore_from):
-                logger.info("tally: %s was restored from %s", path, self._restore_from)
-        counts = open_counts(self._directory.store(COUNTS, number), number, self._counting)
-        related = RelatedStore(self._directory.store(RELATED, number))
-        try:
-            self._bind(counts, related)
-        except StateError:
-            counts.close()
-            related.close()
-            raise
+        def counts_at(path: Path) -> CountStore:
+            counts = open_counts(path, number, self._counting)
+            with counts.closed_on_error():
+                counts.bind(self._some("purchases", "co-purchases"), empty=counts.journal.commit == 0)
+            return counts
+
+        def related_at(path: Path) -> RelatedStore:
+            related = RelatedStore(path)
+            with related.closed_on_error():
+                self._bind(related)
+            return related
+
+        counts = open_or_recover(self._directory.store(COUNTS, number), self._restore_from, counts_at)
+        with counts.closed_on_error():
+            related = open_or_recover(self._directory.store(RELATED, number), self._restore_from, related_at)
         publisher = ListPublisher(
             number,
             counts,
@@ -176,9 +180,8 @@ class Tally:
         )
         return ItemPartition(counts, related, publisher)
 
-    def _bind(self, counts: CountStore, related: RelatedStore) -> None:
-        """Bind the stores to the topics; lists that were published to another topic are forgotten."""
-        counts.bind(self._some("purchases", "co-purchases"), empty=counts.journal.commit == 0)
+    def _bind(self, related: RelatedStore) -> None:
+        """Bind the lists to the topics; those that were published to another topic are forgotten."""
         logs = self._some("co-purchases", "related-items")  # lists name items by the numbers that the deltas give them
         try:
             related.bind(logs, empty=False)
@@ -190,7 +193,14 @@ class Tally:
         return {role: self._logs[role] for role in roles if role in self._logs}
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
-        """Count deltas, then refresh some lists."""
+        """Count deltas, then refresh some lists. A store found damaged is set aside when it is opened next."""
+        try:
+            return await self._work(records, waiting)
+        except StateDamaged as error:
+            mark_damaged(error, self.stores)
+            raise
+
+    async def _work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         for number, batch in records.items():
             partition = self._partitions[number]
             async with partition.lock:

@@ -146,6 +146,7 @@ class Worker:
         signer: Signer,
     ) -> None:
         self._settings = settings
+        self._directory = directory
         self._partitions = partitions
         counting = CountingSettings(settings.pair_window, partitions.items)
         skipped = self._skipped = SkippedRecords()
@@ -224,6 +225,8 @@ class Worker:
             self._tally,
             self._memberships,
             lambda: self._watch.missing,
+            self._skipped,
+            self._directory,
         )
         answers = WorkerAnswers(address, catalogue, customers, items, owners, peers, router, log, status)
         if self._ingest is not None:

@@ -1,0 +1,121 @@
+"""Damaged stores of a worker: set aside and kept, then restored from a snapshot, or left to be counted again.
+
+A worker's state can always be had from the log, so a damaged store is no reason to stop. It is set aside rather than
+deleted, so that somebody can look at it, and only a few times, since a disk that damages store after store needs help.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import shutil
+from typing import TYPE_CHECKING, TypeVar
+
+from state.errors import StateDamaged
+from state.snapshots import restore_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from state.store import Store
+
+logger = logging.getLogger(__name__)
+
+ASIDE = "damaged"
+"""Directory beside the stores with those that were set aside."""
+MOST_ASIDE = 3
+"""Of one store; then somebody must look at the disk."""
+
+S = TypeVar("S", bound="Store")
+
+
+def open_or_recover(path: Path, snapshots: Path | None, open_at: Callable[[Path], S]) -> S:
+    """Open a store; one that is damaged is set aside, and another takes its place.
+
+    Args:
+        path: of the store; one that is missing is restored from a snapshot, or made.
+        snapshots: a snapshot, or a directory of snapshots; None: there is none.
+        open_at: opens the store at a path.
+
+    Raises:
+        StateDamaged: it was damaged too often.
+    """
+    if not _mark(path).exists():
+        try:
+            if not path.exists():
+                return _replaced(path, snapshots, open_at)
+            return open_at(path)
+        except StateDamaged as error:
+            logger.warning("%s", str(error))
+        gc.collect()  # what failed may hold an iterator, and as long as one exists RocksDB keeps its lock on the path
+    set_aside(path)
+    _mark(path).unlink(missing_ok=True)
+    return _replaced(path, snapshots, open_at)
+
+
+def _replaced(path: Path, snapshots: Path | None, open_at: Callable[[Path], S]) -> S:
+    """Open a store that is not there, from the newest snapshot that is whole, or as a new one."""
+    for snapshot in _newest_first(snapshots, path.name):
+        restore_store(path, snapshot)
+        try:
+            store = open_at(path)
+            with store.closed_on_error():
+                store.verify()
+        except StateDamaged as error:
+            logger.warning("the snapshot of %s in %s cannot be used: %s", path.name, snapshot, str(error))
+            shutil.rmtree(path)
+        else:
+            logger.info("%s was restored from %s", path, snapshot)
+            return store
+        gc.collect()
+    return open_at(path)
+
+
+def _newest_first(snapshots: Path | None, name: str) -> Iterator[Path]:
+    """The snapshots that have a store of this name."""
+    if snapshots is None:
+        return
+    below = [each for each in snapshots.iterdir() if each.is_dir()]
+    every = sorted([snapshots, *below], key=lambda each: each.stat().st_mtime, reverse=True)
+    yield from (each for each in every if (each / name / "CURRENT").exists())
+
+
+def set_aside(path: Path) -> None:
+    """Move a store to the directory of damaged ones, if it is there.
+
+    Raises:
+        StateDamaged: several are there already.
+    """
+    if not path.exists():
+        return
+    aside = path.with_name(ASIDE)
+    aside.mkdir(exist_ok=True)
+    before = [each for each in aside.iterdir() if each.name.rpartition("-")[0] == path.name]
+    if len(before) >= MOST_ASIDE:
+        raise StateDamaged(
+            f"{path} is damaged, as {len(before)} stores before it that {aside} keeps: look at the disk, delete them, "
+            "and start again. Then it is restored from a snapshot (--restore-from), or counted again"
+        )
+    numbers = [int(each.name.rpartition("-")[2]) for each in before]
+    target = aside / f"{path.name}-{max(numbers, default=0) + 1}"
+    path.rename(target)
+    logger.error("%s is damaged and was moved to %s; it is restored from a snapshot, or counted again", path, target)
+
+
+def stores_aside(directory: Path) -> list[Path]:
+    """The damaged stores of a generation's directory that are kept, sorted."""
+    return sorted(each for each in (directory / ASIDE).glob("*-*-*") if each.is_dir())
+
+
+def mark_damaged(error: StateDamaged, stores: Iterable[Store]) -> None:
+    """Remember which stores an error names, so that they are set aside when they are opened next."""
+    for store in stores:
+        if str(store.path) in str(error):
+            mark = _mark(store.path)
+            mark.parent.mkdir(exist_ok=True)
+            mark.touch()
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(ASIDE) / f"{path.name}.found"

@@ -1,0 +1,175 @@
+"""Damaged stores of workers: set aside, then restored from a snapshot or counted again, without anyone's help."""
+
+from __future__ import annotations
+
+import gc
+import re
+import shutil
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from producers.publish import Publisher
+from producers.synthetic import SyntheticShop
+from state.errors import StateDamaged
+from state.recovery import ASIDE, MOST_ASIDE, mark_damaged, open_or_recover, stores_aside
+from state.related_store import RelatedStore
+from state.settings import CountingSettings
+from streams.engine.stages import open_counts, open_histories
+from tests.commands import output_of
+from tests.kafka_truth import Truth, differences
+from tests.live_workers import ask
+from tests.test_damaged_state import CSV, empty, garble, remove, truncate
+from tests.workers import WorkerProcess, is_current, made_topics, published_lists, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from state.store import Store
+    from streams.workers.kafka.topics import Topics
+    from tests.brokers import Broker
+
+    Open = Callable[[Path], Store]
+    Damage = Callable[[Path], None]
+
+SETTINGS = CountingSettings()
+OPEN: dict[str, Open] = {
+    "histories-0": partial(open_histories, settings=SETTINGS),
+    "counts-0": partial(open_counts, partition=0, settings=SETTINGS),
+    "related-0": RelatedStore,
+}
+ORDERS = 60
+
+
+@pytest.fixture(scope="module", name="healthy")
+def _healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("healthy")
+    (directory / "orders.csv").write_text(CSV)
+    output_of("replay", directory / "orders.csv", "--state-dir", directory / "state", "--commit-lines", "200")
+    return directory / "state"
+
+
+def content(store: Store) -> list[tuple[bytes, bytes]]:
+    return list(store._rocks.between(b"\0", b"\xff"))
+
+
+@pytest.mark.parametrize("damage", [truncate, garble, empty, remove])
+@pytest.mark.parametrize("files", ["*.sst", "CURRENT", "MANIFEST-*"])
+@pytest.mark.parametrize("name", OPEN)
+def test_whatever_is_damaged_is_replaced_from_a_snapshot(
+    healthy: Path, tmp_path: Path, name: str, files: str, damage: Damage
+) -> None:
+    """As a worker does it: what shows only when it is read is marked, and replaced at the next start."""
+    path, snapshot = tmp_path / name, tmp_path / "snapshots" / "newest"
+    shutil.copytree(healthy / name, path)
+    shutil.copytree(healthy / name, snapshot / name)
+    with closing(OPEN[name](snapshot / name)) as store:
+        whole = content(store)
+    damage(max(path.glob(files), key=lambda file: file.stat().st_size))
+
+    store = open_or_recover(path, tmp_path / "snapshots", OPEN[name])
+    if damage_found(store):
+        gc.collect()  # a worker ends here, and with it what holds the lock
+        store = open_or_recover(path, tmp_path / "snapshots", OPEN[name])
+
+    aside = [each.name for each in stores_aside(tmp_path)]
+    if (files, damage) == ("MANIFEST-*", truncate) and aside == []:
+        pass  # RocksDB takes it for a shorter history: the store is as of an earlier commit, and goes on from there
+    else:
+        assert aside == [f"{name}-1"]
+        assert content(store) == whole
+    store.verify()
+    store.close()
+
+
+def damage_found(store: Store) -> bool:
+    """Read everything, and close and mark the store if that fails, as a worker does that ends with this error."""
+    try:
+        store.verify()
+    except StateDamaged as error:
+        mark_damaged(error, [store])
+        store.close()
+        return True
+    return False
+
+
+def test_the_newest_snapshot_that_is_whole_is_taken(healthy: Path, tmp_path: Path) -> None:
+    """One that was damaged with the disk it is on helps nobody."""
+    name = "histories-0"
+    path, snapshots = tmp_path / name, tmp_path / "snapshots"
+    for age in ("older", "newest"):
+        shutil.copytree(healthy / name, snapshots / age / name)
+    garble(max((snapshots / "newest" / name).glob("*.sst"), key=lambda file: file.stat().st_size))
+
+    with closing(open_or_recover(path, snapshots, OPEN[name])) as store:
+        assert len(content(store)) > 10
+
+    assert (snapshots / "newest" / name).exists()
+
+
+def test_a_disk_that_damages_store_after_store_needs_help(healthy: Path, tmp_path: Path) -> None:
+    name = "counts-0"
+    path = tmp_path / name
+    for _ in range(MOST_ASIDE):
+        shutil.copytree(healthy / name, path)
+        remove(path / "CURRENT")
+        with closing(open_or_recover(path, None, OPEN[name])) as store:
+            assert content(store) == []
+        shutil.rmtree(path)
+    shutil.copytree(healthy / name, path)
+    remove(path / "CURRENT")
+
+    with pytest.raises(StateDamaged, match=f"as {MOST_ASIDE} stores before it .* look at the disk, delete them"):
+        open_or_recover(path, None, OPEN[name])
+
+    assert len(stores_aside(tmp_path)) == MOST_ASIDE
+    assert path.exists()
+
+
+def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
+    with Publisher(kafka.bootstrap, topics.purchases) as publisher:
+        for order in list(SyntheticShop(seed=8).orders(last))[first:]:
+            key = order.customer_id.encode()
+            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
+
+
+def supervised(worker: WorkerProcess, lines: int) -> None:
+    """Start a worker again whenever it has ended, until it has counted so many lines."""
+
+    def current() -> bool:
+        if not worker.running:
+            worker.start()
+        return is_current([worker], lines, 1)
+
+    wait_until("everything is counted", current)
+
+
+@pytest.mark.parametrize(("files", "damage"), [("*.sst", garble), ("CURRENT", remove), ("MANIFEST-*", truncate)])
+def test_a_worker_recovers_from_damage_by_itself(kafka: Broker, tmp_path: Path, files: str, damage: Damage) -> None:
+    """From the log alone; with a snapshot it is the same, only sooner."""
+    topics = made_topics(kafka.bootstrap, f"damage-{damage.__name__}", purchases=1, items=1)
+    send(kafka, topics, 0, ORDERS)
+    worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")
+    with worker:
+        supervised(worker, Truth(kafka.bootstrap, topics, tmp_path / "before").lines)
+        assert worker.stop() == 0
+        for store in OPEN:
+            found = list((worker.state / "live" / store).glob(files))
+            if found:  # a small store may have no table yet
+                damage(max(found, key=lambda file: file.stat().st_size))
+
+        send(kafka, topics, ORDERS, 2 * ORDERS)
+        truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
+        worker.start()
+        supervised(worker, truth.lines)
+        metrics = ask(worker, "/metrics").body.decode()
+        assert worker.stop() == 0
+    aside = stores_aside(worker.state / "live")
+    assert damage is truncate or {each.name for each in aside} >= {"histories-0-1"}
+    assert re.search(rf"^alsobought_damaged_stores {len(aside)}\.0$", metrics, re.MULTILINE)
+    truth.check([worker.state], topics, 1)
+    assert differences(published_lists(kafka.bootstrap, topics), truth) == []
+    assert not aside or f"was moved to {worker.state / 'live' / ASIDE}" in worker.log.read_text()
