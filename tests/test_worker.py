@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -134,6 +135,35 @@ def test_invalid_records_are_kept_with_their_reason_and_valid_ones_counted(kafka
     for rejections in read_topic(kafka.bootstrap, topics.rejected):
         for record in rejections:
             jsonschema.validate({name: text.decode() for name, text in record.headers}, headers)
+
+
+def test_a_record_that_inflates_beyond_what_a_topic_takes_is_kept_in_part(kafka: Broker, tmp_path: Path) -> None:
+    """A broker measures records as they are compressed. The outbox would hold it, and fail with it at each start."""
+    topics = made_topics(kafka.bootstrap, "inflated", purchases=1, items=1)
+    bombs = [b'{"customer_id": "c", "x": "%s"}' % (b"x" * size) for size in (3 << 20, 40 << 20)]
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, compression_type="gzip", max_request_size=64 << 20)
+    send(kafka, topics, shop_orders(0, 20))
+    for bomb in bombs:
+        producer.send(topics.purchases, key=b"c", value=bomb).get(timeout=PATIENCE_S)
+    producer.send(topics.purchases, key=b"k" * (3 << 20), value=b"{").get(timeout=PATIENCE_S)
+    producer.close()
+    send(kafka, topics, shop_orders(20, 40))
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
+        truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
+        wait_until_current([worker], truth.lines, 1)
+        assert worker.stop() == 0
+    truth.check([worker.state], topics, 1)
+
+    found = list(read_rejected(kafka.bootstrap, topics))
+    assert [(each.offset, each.length) for each in found] == [(20, len(bombs[0])), (21, len(bombs[1])), (22, 1)]
+    for bomb, rejected in zip(bombs, found, strict=False):
+        assert rejected.sha256 == hashlib.sha256(bomb).hexdigest()
+        assert rejected.value == bomb[: len(rejected.value)]
+        assert "bytes, more than" in rejected.reason
+    again = command("rejected", "--broker", kafka.bootstrap, "--topic-prefix", topics.prefix, "--replay")
+    assert again.returncode == 0
+    assert "0 rejected records sent" in again.stderr
+    assert again.stderr.count("is not sent again: it has") == len(found)
 
 
 def ingested(worker: WorkerProcess) -> int:

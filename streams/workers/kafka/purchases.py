@@ -7,6 +7,7 @@ from which it can be listed, or sent to `purchases` again once its cause is fixe
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,7 @@ from producers.publish import Publisher
 from producers.values import as_text
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
 from streams.workers.kafka.producers import OutgoingRecord
+from streams.workers.kafka.topics import LARGEST_ORDER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
 NOT_HELD_REASON = "returns an item that the customer does not hold"
 REASON, TOPIC, PARTITION, OFFSET, GENERATION = HEADERS = ("reason", "topic", "partition", "offset", "generation")
+LENGTH, DIGEST = CUT_HEADERS = ("length", "sha256")
+"""Of a record that is kept in part."""
+LARGEST_KEPT_BYTES = LARGEST_ORDER_BYTES
+"""A record that was compressed may be larger than the topic of rejected records takes."""
+KEPT_BYTES = 64 << 10
+"""How much is kept of a larger one: its first bytes, and of its key as many."""
 logger = logging.getLogger(__name__)
 _SILENCE_MS = 10_000  # without a record for this long, reading ends
 
@@ -102,7 +110,7 @@ def _by_event_time(records: Sequence[Any], orders: Orders) -> tuple[list[Any], l
 
 def _too_large(record: Any) -> Rejection:  # noqa: ANN401 - the client's records have no types
     reason = f"record has {len(record.value):,} bytes, more than {LARGEST_RECORD_BYTES:,}"
-    return Rejection(record.offset, reason, as_text(record.value))
+    return Rejection(record.offset, reason, as_text(record.value[:KEPT_BYTES]))
 
 
 class Rejected(NamedTuple):
@@ -117,7 +125,11 @@ class Rejected(NamedTuple):
     """The generation that rejected it."""
     key: bytes | None
     value: bytes
-    """The record, byte for byte."""
+    """The record, byte for byte; its first bytes if `length` says that it is longer."""
+    length: int
+    """Of the record's value, in bytes."""
+    sha256: str | None
+    """Of the record's value, in hexadecimal, if only its first bytes are kept."""
 
 
 def rejection_record(
@@ -134,9 +146,12 @@ def rejection_record(
         OFFSET: str(record.offset),
         GENERATION: topics.generation,
     }
+    key, value = record.key, record.value or b"" if line is None else line.encode()
+    if len(key or b"") + len(value) > LARGEST_KEPT_BYTES:
+        headers |= {LENGTH: str(len(value)), DIGEST: hashlib.sha256(value).hexdigest()}
+        key, value = key and key[:KEPT_BYTES], value[:KEPT_BYTES]
     encoded = tuple((name, text.encode()) for name, text in headers.items())
-    value = record.value or b"" if line is None else line.encode()
-    return OutgoingRecord(topics.rejected, record.partition, record.key, value, encoded)
+    return OutgoingRecord(topics.rejected, record.partition, key, value, encoded)
 
 
 def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterator[Rejected]:
@@ -177,7 +192,7 @@ def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterato
 def _rejected(record: Any) -> Rejected | None:  # noqa: ANN401
     """A record of the topic, with its reason; None: no worker wrote it."""
     try:
-        headers = {name: value.decode() for name, value in record.headers if name in HEADERS}
+        headers = {name: value.decode() for name, value in record.headers if name in HEADERS + CUT_HEADERS}
         return Rejected(
             headers[REASON],
             headers[TOPIC],
@@ -186,6 +201,8 @@ def _rejected(record: Any) -> Rejected | None:  # noqa: ANN401
             headers[GENERATION],
             record.key,
             record.value or b"",
+            int(headers.get(LENGTH, len(record.value or b""))),
+            headers.get(DIGEST),
         )
     except (KeyError, ValueError, AttributeError):
         logger.warning(
@@ -201,11 +218,21 @@ def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
     """Send every rejected record to the topic `purchases` again, once each; return how many.
 
     They also stay on the topic `purchases-rejected`. A record that is still invalid is rejected again, with its new
-    offset.
+    offset. One that is kept in part is left out: it is too large for an order, and stays where it was sent.
     """
     seen: set[tuple[int, int, bytes]] = set()
     with Publisher(broker, topics.purchases, timeout_s) as publisher:
         for rejected in read_rejected(broker, topics, timeout_s):
+            if rejected.sha256 is not None:
+                logger.warning(
+                    "record %d of topic %s partition %d is not sent again: it has %d bytes; send its lines as several "
+                    "orders",
+                    rejected.offset,
+                    rejected.topic,
+                    rejected.partition,
+                    rejected.length,
+                )
+                continue
             origin = (rejected.partition, rejected.offset, rejected.value)
             if origin not in seen:  # several generations may have rejected it
                 seen.add(origin)
