@@ -20,10 +20,11 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from state.history_store import HistoryStore
 from state.related_store import RelatedStore
+from state.store import Store
 from streams.commands.kafka import main
 from streams.engine import stages
 from streams.engine.deltas import unpack_deltas
-from streams.workers import ingest, tally, warm_up, worker
+from streams.workers import ingest, tally, warm_up
 from streams.workers.kafka import producers
 from streams.workers.kafka.co_purchases import DeltaHeaders
 from streams.workers.kafka.producers import FencedProducer, send_in_batches
@@ -187,11 +188,6 @@ def two_days_ahead() -> None:
     BatchBuilder.append = taken  # compiled code below it asks for the time otherwise
 
 
-def know_no_topics() -> None:
-    """Ignore which topics they are, as versions did that knew only their names."""
-    setattr(worker, "read_identities", lambda *_, **__: {})  # noqa: B010 - a private import of the module
-
-
 def an_earlier_version() -> None:
     """Write deltas as versions did that neither knew which topics they read nor checked where customers are."""
     pairs = DeltaHeaders.pairs
@@ -204,7 +200,7 @@ def an_earlier_version() -> None:
 
     setattr(DeltaHeaders, "pairs", taken)  # noqa: B010
     setattr(ingest, "decide_placement", decided)  # noqa: B010
-    know_no_topics()
+    setattr(Store, "bind", lambda *_, **__: None)  # noqa: B010
 
 
 if __name__ == "__main__":
