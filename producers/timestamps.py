@@ -61,7 +61,6 @@ class TimestampReader:
         self._notation = log_format.timestamp_format
         self._timezone = log_format.timezone
         self._start = log_format.start
-        self._plain = self._notation == "iso" and self._timezone == "UTC"
 
     def read(self, value: Value) -> int:
         """Milliseconds since 1970 UTC.
@@ -83,7 +82,7 @@ class TimestampReader:
         Returns:
             (n,) int64, milliseconds; and (n,) bool, whether the row was read: `read` decides about the others.
         """
-        if not self._plain and not pa.types.is_temporal(column.type):
+        if self._notation != "iso" and not pa.types.is_temporal(column.type):
             times, readable = self._read_otherwise(column)
         elif pa.types.is_string(column.type):
             times, readable = self._read_texts(column)
@@ -131,9 +130,7 @@ class TimestampReader:
         return times
 
     def _read_otherwise(self, column: pa.Array) -> tuple[Whole, Mask]:
-        """A column in a notation other than plain ISO 8601 in UTC."""
-        if self._notation == "iso":
-            return np.zeros(len(column), np.int64), np.zeros(len(column), bool)  # each value by itself
+        """A column in a notation other than ISO 8601."""
         texts = column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
         times, readable, zoned = read_times(texts, self._notation, self._timezone, self._start)
         if self._timezone == "UTC" and not zoned[readable].all():

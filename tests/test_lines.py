@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from producers.errors import LogError, OrderError
 from producers.fields import FieldReader
+from producers.log_format import LogFormat
 from producers.logs.lines import check_type, read_lines
 from producers.orders import ERASE, PURCHASE, order_key
 from producers.values import Value
@@ -282,3 +283,29 @@ def test_a_column_of_a_type_that_cannot_be_the_field_is_an_error() -> None:
         check_type("orders.parquet", "tags", pa.list_(pa.string()), "item_id")
     with pytest.raises(LogError, match="which cannot be read as customer_id: write it as text"):
         check_type("orders.parquet", "when", pa.timestamp("ms"), "customer_id")
+
+
+def test_fractions_are_counted_line_by_line() -> None:
+    """Values that are alike are read once, and counted as often as they stand there."""
+    reader = FieldReader()
+    lines = {"customer_id": ["ann"] * 4, "item_id": ["tea"] * 4, "timestamp": ["2017-01-01"] * 4}
+    quantities = {"quantity": ["0.5", "2", "0.5", "x"]}
+
+    orders, rejected = read_lines(pa.RecordBatch.from_pydict(lines | quantities), np.arange(4), reader)
+
+    assert (orders.quantity.tolist(), reader.fractions, len(rejected)) == ([1, 2, 1], 2, 1)
+
+
+def test_a_local_time_is_read_in_columns_as_it_is_alone() -> None:
+    reader = FieldReader(LogFormat(timezone="Europe/Berlin"))
+    texts = ["2023-03-26 02:30", "2023-10-29 02:30", "2023-07-01", "2023-07-01T10:00:00Z", "1688205600"]
+
+    times, readable = reader.timestamps.read_column(pa.array(texts))
+
+    alone = [reader.timestamps.read(text) for text in texts]
+    assert [time for time, there in zip(times.tolist(), readable.tolist(), strict=True) if there] == [
+        time for time, there in zip(alone, readable.tolist(), strict=True) if there
+    ]
+    columns = {"customer_id": texts, "item_id": texts, "timestamp": texts}
+    orders, _ = read_lines(pa.RecordBatch.from_pydict(columns), np.arange(5), reader)
+    assert orders.time.tolist() == alone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -121,3 +121,80 @@ def test_every_moment_is_read_as_it_was_written(moment: datetime) -> None:
     }
     for notation, text in written.items():
         assert read_times(pa.array([text]), notation).time.tolist() == [expected]
+
+
+def test_a_year_of_four_digits_is_that_year() -> None:
+    texts = pa.array(["0023-01-05", "2023-01-05"])
+
+    assert read_times(texts, "year-first").time.astype("datetime64[ms]").astype(str).tolist() == [
+        "0023-01-05T00:00:00.000",
+        "2023-01-05T00:00:00.000",
+    ]
+    assert read_times(pa.array(["5.1.23", "5.1.68", "5.1.69"]), "day-first").time.astype("datetime64[ms]").astype(
+        "datetime64[Y]"
+    ).astype(str).tolist() == ["2023", "2068", "1969"]
+
+
+def test_a_time_means_the_same_whatever_stands_beside_it() -> None:
+    """Orders do not depend on where batches end, so no value may depend on its neighbours."""
+    text = "1672531200000999"
+
+    alone = read_times(pa.array([text]), "us").time[0]
+    beside = read_times(pa.array([text, "1.67E15", "milk", "-5"]), "us").time[0]
+
+    assert alone == beside == 1_672_531_200_000
+
+
+def test_zero_behind_the_point_is_all_that_a_day_of_digits_may_have() -> None:
+    assert read_times(pa.array(["20230105.0", "20230105.5"]), "digits").readable.tolist() == [True, False]
+
+
+PATTERNS = ("%d.%m.%Y %H:%M", "%b %d, %Y %I:%M:%S %p", "%Y/%m/%dT%H:%M:%S%z", "%B  %d %y", "%A %d-%b-%Y %H.%M.%S.%f")
+PIECES = [
+    "1",
+    "31",
+    "12",
+    "0",
+    "2023",
+    "0023",
+    "23",
+    ".",
+    "/",
+    "-",
+    ":",
+    ",",
+    "T",
+    "t",
+    "AM",
+    "pm",
+    "+0100",
+    "+16:00",
+    "Z",
+    "Jan",
+    "february",
+    "Monday",
+    "fri",
+]
+
+
+@given(st.sampled_from(PATTERNS), st.data())
+def test_a_pattern_means_what_strptime_says(pattern: str, data: st.DataObject) -> None:
+    """Texts that are read at once, and those that are not."""
+    moment = data.draw(st.datetimes(datetime(1969, 1, 1), datetime(2068, 12, 31)))  # noqa: DTZ001
+    written = moment.replace(tzinfo=UTC).strftime(pattern)
+    cut = data.draw(st.integers(0, len(written)))
+    removed = data.draw(st.integers(0, 3))
+    text = (written[:cut] + data.draw(st.sampled_from(("", " ", *PIECES))) + written[cut + removed :]).strip()
+
+    times = read_times(pa.array([text, written]), pattern)
+
+    for place, one in enumerate((text, written)):
+        try:
+            expected = datetime.strptime(one, pattern)  # noqa: DTZ007
+        except ValueError:
+            assert not times.readable[place], one
+            continue
+        aware = expected if expected.tzinfo else expected.replace(tzinfo=UTC)
+        assert times.readable[place], one
+        assert times.time[place] == (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1), one
+        assert times.zoned[place] == (expected.tzinfo is not None)

@@ -158,14 +158,15 @@ def _ids(field: str, column: pa.Array, reader: FieldReader) -> tuple[list[str], 
     encoded = column.dictionary_encode()
     distinct = encoded.dictionary
     index = encoded.indices.fill_null(ABSENT).to_numpy().astype(np.int64)
-    if _all_plain(field, distinct, reader):
+    odd = _odd(field, distinct, reader)
+    if not odd.any():
         return distinct.cast(pa.string()).to_pylist(), index
     places: dict[str, int] = {}
     verdict = np.arange(len(distinct) + 1)
     verdict[ABSENT] = ABSENT
-    for place, value in enumerate(values(distinct)):
+    for place, (value, is_odd) in enumerate(zip(values(distinct), odd.tolist(), strict=True)):
         try:
-            name = reader.id(field, value)
+            name = reader.id(field, value) if is_odd else as_text(value)
         except OrderError:
             verdict[place] = ABSENT if reader.is_missing(field, value) else FAULTY
         else:
@@ -173,22 +174,24 @@ def _ids(field: str, column: pa.Array, reader: FieldReader) -> tuple[list[str], 
     return list(places), verdict[index]
 
 
-def _all_plain(field: str, distinct: pa.Array, reader: FieldReader) -> bool:
-    """Whether all of these are ids as they stand; False leaves each to the reader."""
+def _odd(field: str, distinct: pa.Array, reader: FieldReader) -> Mask:
+    """(n,) which of these are not sure to be ids as they stand, so that the reader decides."""
+    none, all_of_them = np.zeros(len(distinct), bool), np.ones(len(distinct), bool)
     if not len(distinct):
-        return True
-    if field != "item_id" and reader.missing_ids:
-        return False
+        return none
+    missing = frozenset() if field == "item_id" else reader.missing_ids
     if not pa.types.is_binary(distinct.type):
-        return bool(pa.types.is_integer(distinct.type))
+        return none if pa.types.is_integer(distinct.type) and not missing else all_of_them
     size = pc.min_max(pc.binary_length(distinct)).as_py()
-    if not 0 < size["min"] <= size["max"] <= LONGEST_ID_BYTES:
-        return False
-    if _content(distinct).isdigit():
-        return True
+    if not missing and 0 < size["min"] <= size["max"] <= LONGEST_ID_BYTES and _content(distinct).isdigit():
+        return none
     text = texts(distinct)
-    odd = pc.or_(pc.match_substring_regex(text, _ODD_TEXT), pc.is_in(pc.utf8_lower(text), value_set=_missing_texts()))
-    return not text.null_count and not pc.any(odd).as_py()
+    words = pa.array(sorted(MISSING_TEXTS | missing))
+    odd = pc.or_(pc.match_substring_regex(text, _ODD_TEXT), pc.is_in(pc.utf8_lower(text), value_set=words))
+    if size["max"] > LONGEST_ID_BYTES:
+        odd = pc.or_(odd, pc.greater(pc.binary_length(distinct), LONGEST_ID_BYTES))
+    found: Mask = odd.fill_null(True).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _content(column: pa.Array) -> bytes:
@@ -197,14 +200,10 @@ def _content(column: pa.Array) -> bytes:
     return bytes(memoryview(column.buffers()[2])[offsets[0] : offsets[-1]])
 
 
-def _missing_texts() -> pa.Array:
-    return pa.array(sorted(MISSING_TEXTS))
-
-
 def _times(column: pa.Array, reader: FieldReader) -> tuple[Whole, Mask]:
     timestamps = reader.timestamps
     time, readable = timestamps.read_column(texts(column) if pa.types.is_binary(column.type) else column)
-    return _mended(time, readable, column, timestamps.read)
+    return _mended(time, readable, column, timestamps.read, reader)
 
 
 def _quantities(column: pa.Array, reader: FieldReader) -> tuple[Whole, Mask]:
@@ -219,20 +218,31 @@ def _quantities(column: pa.Array, reader: FieldReader) -> tuple[Whole, Mask]:
         readable = (numbers == np.floor(numbers)) & (np.abs(numbers) <= LARGEST_QUANTITY)
         quantity = np.where(readable, numbers, 0).astype(np.int64)
     readable &= (quantity >= 1) & (quantity <= LARGEST_QUANTITY)
-    return _mended(quantity, readable, column, reader.quantity)
+    return _mended(quantity, readable, column, reader.quantity, reader)
 
 
-def _mended(numbers: Whole, readable: Mask, column: pa.Array, read: Callable[[Value], int]) -> tuple[Whole, Mask]:
-    """The numbers with each row that was not readable at once read by itself, and which are readable now."""
+def _mended(
+    numbers: Whole, readable: Mask, column: pa.Array, read: Callable[[Value], int], reader: FieldReader
+) -> tuple[Whole, Mask]:
+    """The numbers with those that were not readable at once read value by value, and which are readable now."""
     left = np.flatnonzero(~readable)
-    if len(left):
-        numbers, readable = numbers.copy(), readable.copy()  # they may be Arrow's own memory
-        for row, value in zip(left.tolist(), values(column.take(pa.array(left))), strict=True):
-            try:
-                numbers[row] = read(value)
-                readable[row] = True
-            except OrderError:
-                continue  # _rejections says why
+    if not len(left):
+        return numbers, readable
+    encoded = column.take(pa.array(left)).dictionary_encode()
+    distinct = [*values(encoded.dictionary), None]
+    index = encoded.indices.fill_null(len(distinct) - 1).to_numpy()
+    rows = np.bincount(index, minlength=len(distinct)).tolist()
+    found, valid = np.zeros(len(distinct), np.int64), np.zeros(len(distinct), bool)
+    for place, value in enumerate(distinct):
+        fractions = reader.fractions
+        try:
+            found[place] = read(value)
+            valid[place] = True
+        except OrderError:
+            continue  # _rejections says why
+        reader.fractions = fractions + (reader.fractions - fractions) * rows[place]
+    numbers, readable = numbers.copy(), readable.copy()  # they may be Arrow's own memory
+    numbers[left], readable[left] = found[index], valid[index]
     return numbers, readable
 
 
