@@ -88,7 +88,7 @@ class OrderDecoder:
         skipped = 0
         for position, record in zip(positions, records, strict=True):
             try:
-                order = self._decode(record)
+                order = self.structure(record)
                 faults = gathered.add(order, position)
             except (OrderError, ValueError, RecursionError) as error:
                 gathered.forget_lines()
@@ -102,7 +102,13 @@ class OrderDecoder:
         flat = np.array(gathered.flat, bool)
         return Decoded(compacted(orders) if rejected or skipped else orders, flat, rejected)
 
-    def _decode(self, record: bytes) -> Any:  # noqa: ANN401 - a struct made for these names
+    def structure(self, record: bytes) -> Any:  # noqa: ANN401 - a struct made for these names
+        """The fields of a record; in place of a line that is none, an OrderError.
+
+        Raises:
+            ValueError: it is no record.
+            RecursionError: it nests too deeply.
+        """
         try:
             return self._decoder.decode(record)
         except msgspec.ValidationError as error:
@@ -112,7 +118,7 @@ class OrderDecoder:
         except msgspec.DecodeError:
             if (finite := without_nan(record)) == record:
                 raise
-            return self._decode(finite)
+            return self.structure(finite)
         order.lines = [self._line_of(line) for line in order.lines]
         return order
 

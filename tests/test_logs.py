@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.errors import LogError
+from producers.log_format import LogFormat
 from producers.logs.reading import fingerprint, open_log, same_log
 from producers.orders import ERASE, PURCHASE
 from tests.written_logs import ENDINGS, LINES, NEW_YEAR_MS, REASONS, Fields, expected, line, read_log, write
@@ -235,3 +236,31 @@ def test_the_lines_of_an_order_with_too_many_are_rejected(
         for row, size in enumerate([size for _, size in sizes for _ in range(size)])
         if size > 3
     ]
+
+
+def test_nested_parquet_is_read_into_orders(tmp_path: Path) -> None:
+    log = tmp_path / "orders.parquet"
+    rows = [
+        {"customer_id": b"0123456789abcdef", "timestamp": "2017-01-01", "lines": [{"sku": "tea"}, {"sku": "mug"}]},
+        {"customer_id": b"0123456789abcdef", "timestamp": "2017-01-02", "lines": [{"sku": "jam"}]},
+    ]
+    lines = pa.list_(pa.struct({"sku": pa.string()}))
+    schema = pa.schema({"customer_id": pa.binary(16), "timestamp": pa.string(), "lines": lines})
+    pq.write_table(pa.Table.from_pylist(rows, schema), log)
+
+    orders, refusals = read_log(open_log(log, LogFormat("parquet", columns={"item_id": ("lines[].sku",)})))
+
+    assert refusals == []
+    assert [(order[0], [item for item, _, _ in order[4]]) for order in orders] == [
+        ("30313233-3435-3637-3839-616263646566", ["tea", "mug"]),
+        ("30313233-3435-3637-3839-616263646566", ["jam"]),
+    ]
+
+
+def test_a_column_of_parquet_may_have_a_name_like_a_path(tmp_path: Path) -> None:
+    log = tmp_path / "orders.parquet"
+    pq.write_table(pa.table({"who.id": ["ann"], "lines[]": ["tea"], "timestamp": ["2017-01-01"]}), log)
+
+    orders, _ = read_log(open_log(log, {"customer_id": "who.id", "item_id": "lines[]"}))
+
+    assert [(order[0], order[4][0][0]) for order in orders] == [("ann", "tea")]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from producers.arrays import plain
 from producers.logs.chunks import Content, damaged
-from producers.logs.columns import columns_of
+from producers.logs.columns import FIELDS, columns_of
 from producers.logs.lines import check_type, read_lines
 
 if TYPE_CHECKING:
@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 
 BUFFER_BYTES = 1 << 20  # of each column, instead of the whole column of a row group
 BATCH_ROWS = 65_536
+
+
+def is_flat(path: Path, log_format: LogFormat) -> bool:
+    """Whether each field is a column of its own, in a type that needs no further reading; so too if that is unknown."""
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, ValueError, OSError):
+        return True  # whoever reads it says what is wrong
+    columns = [columns[0] for columns in log_format.columns.values() if any(columns)]
+    if any(name not in schema.names and ("[]" in name or "." in name) for name in columns):
+        return False
+    kinds = [schema.field(name).type for name in (*columns, *FIELDS) if schema.names.count(name) == 1]
+    return not any(pa.types.is_fixed_size_binary(kind) or isinstance(kind, pa.BaseExtensionType) for kind in kinds)
 
 
 class ParquetLog:

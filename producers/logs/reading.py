@@ -21,7 +21,7 @@ from producers.log_format import LogFormat
 from producers.logs.chunks import Chunk, Content, Format, Limit, read_chunks
 from producers.logs.plain_csv import CsvLog
 from producers.logs.plain_json import JsonLinesLog
-from producers.logs.plain_parquet import ParquetLog
+from producers.logs.plain_parquet import ParquetLog, is_flat
 from producers.orders import (
     LARGEST_ORDER_LINES,
     ORDER,
@@ -176,7 +176,7 @@ def open_format(path: Path, log_format: LogFormat) -> Format:
     """
     try:
         with path.open("rb"):  # Arrow would take a missing file for a damaged one
-            if log_format.container == "parquet" and _is_flat(log_format):
+            if log_format.container == "parquet" and _is_flat(log_format) and is_flat(path, log_format):
                 return ParquetLog(path, log_format)
             if log_format.container == "jsonl" and _is_flat(log_format) and _is_plain_text(log_format):
                 return JsonLinesLog(path, log_format)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from producers.arrays import plain
 from producers.logs.chunks import Content
 from producers.logs.lines import read_lines
+from producers.logs.record_columns import joined_records
 from producers.logs.shaping import Shaper
 from producers.logs.tables.opening import open_table
 
@@ -64,30 +64,3 @@ class TableLog:
         if self._nested:
             return *joined_records(orders), rejected
         return orders, np.ones(len(orders), bool), rejected
-
-
-def joined_records(orders: Orders) -> tuple[Orders, Mask]:
-    """One order for the lines that stand at one place, and whether its neighbours may be joined to it.
-
-    Args:
-        orders: one for each line, or erasure.
-    """
-    count = len(orders)
-    opens = np.ones(count, bool)
-    opens[1:] = (
-        (np.diff(orders.after) != 0)
-        | (orders.customer[1:] != orders.customer[:-1])
-        | (orders.kind[1:] != orders.kind[:-1])
-        | (orders.key[1:] != orders.key[:-1])
-    )
-    first = np.flatnonzero(opens)
-    joined = replace(
-        orders,
-        customer=orders.customer[first],
-        time=orders.time[first],
-        kind=orders.kind[first],
-        key=orders.key[first],
-        start=np.append(orders.start[:-1][first], orders.start[-1]),
-        after=orders.after[first],
-    )
-    return joined, joined.key != 0

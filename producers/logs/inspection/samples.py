@@ -16,6 +16,7 @@ from producers.logs.inspection.roles import (
     plain_name,
 )
 from producers.logs.inspection.text import sample as sample_text
+from producers.logs.shaping import as_text
 from producers.logs.sources import READ_ERRORS, Source, compression_of, members
 from producers.logs.tables.arrow_table import ArrowTable
 from producers.logs.tables.opening import open_table
@@ -202,8 +203,8 @@ def _records(path: Path, attributes: dict[str, Any], what: str, *, complete: boo
     records = list(islice(table.values(), RECORDS + 1))
     paths = _one_list([name for name in table.names if name and name not in table.wrapped.values()])
     explode = Paths(paths)
-    rows = [row for record in records[:RECORDS] for row in explode.rows(record)]
-    cells = {name: [row[place] for row in rows] for place, name in enumerate(paths)}
+    columns = explode.rows(records[:RECORDS]).columns
+    cells = {name: as_text(column).to_pylist() for name, column in zip(paths, columns, strict=True)}
     return Sample(cells, attributes, what, [], complete and len(records) <= RECORDS, wrapped=table.wrapped)
 
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
-import pyarrow as pa
 
 from producers.errors import LogError
 from producers.logs.sources import READ_ERRORS, Source
 from producers.logs.tables.encoded_text import TextOfAnyEncoding
-from producers.logs.tables.records import Document, Paths, decode, documents, leaves, wrapping_path
-from producers.logs.tables.table import BATCH_ROWS, TableBatch, utf8
+from producers.logs.tables.json_stream import documents
+from producers.logs.tables.records import Document, Paths, decode, leaves, wrapping_path
+from producers.logs.tables.table import TableBatch
 from producers.orders import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from producers.arrays import Whole
     from producers.log_format import LogFormat
 
 RECORDS_TO_KNOW_PATHS = 1000
+RECORDS_AT_ONCE = 8192
 
 
 class RecordTable:
@@ -39,10 +42,10 @@ class RecordTable:
         self.wrapped: dict[str, str] = {}
         """Paths into MongoDB's wrappings, by field."""
         found: dict[str, None] = {}
-        for _, document in islice(self._documents(), RECORDS_TO_KNOW_PATHS):
-            found.update(dict.fromkeys(name for name, _ in leaves(document.value) if name))
-            if isinstance(document.value, dict):
-                wrapped = (wrapping_path(name, value) for name, value in document.value.items())
+        for record in islice(self.values(), RECORDS_TO_KNOW_PATHS):
+            found.update(dict.fromkeys(name for name, _ in leaves(record) if name))
+            if isinstance(record, dict):
+                wrapped = (wrapping_path(name, value) for name, value in record.items())
                 self.wrapped |= {path.partition(".")[0]: path for path in wrapped if path}
         self.names = [*found, *self.wrapped.values()]
 
@@ -59,84 +62,127 @@ class RecordTable:
     def batches(self, columns: Sequence[str]) -> Iterator[TableBatch]:
         """As `Table` says."""
         paths = Paths(columns)
-        rows: list[list[str | None]] = []
-        positions: list[int] = []
-        rejected: list[Rejection] = []
-        position = -1
-        self._deep = deep = paths.depth > 1  # each element of the outer list is an order
-        for place, document in self._documents():
-            if document.fault:
-                position = position + 1 if deep else place
-                rejected.append(Rejection(position, document.fault, document.text))
-                continue
-            for found in paths.groups(document.value):
-                position = position + 1 if deep else place
-                rows += found
-                positions += [position] * len(found)
-            if len(rows) + len(rejected) >= BATCH_ROWS:
-                yield _batch(columns, rows, positions, rejected, position + 1, nested=paths.depth > 0)
-                rows, positions, rejected = [], [], []
-        yield _batch(columns, rows, positions, rejected, position + 1, nested=paths.depth > 0)
+        self._deep = paths.depth > 1  # each element of the outer list is an order
+        end = 0
+        for some in self._groups():
+            batch = self._batch(some, paths, columns, end)
+            end = batch.end
+            yield batch
+
+    def _batch(self, some: _Group, paths: Paths, columns: Sequence[str], begin: int) -> TableBatch:
+        rows = paths.rows(some.documents)
+        arrays = dict(zip(columns, rows.columns, strict=True))
+        places, faulty = some.places, np.array([place for place, _ in some.faults], np.int64)
+        end = some.end
+        if self._deep:
+            # orders, and documents that are none, numbered as they stand
+            of = np.concatenate((places[_composed(rows.parents[:-1])], faulty))
+            number = np.empty(len(of), np.int64)
+            number[np.argsort(of, kind="stable")] = np.arange(begin, begin + len(of))
+            places, faulty, end = number[: len(of) - len(faulty)], number[len(of) - len(faulty) :], begin + len(of)
+        positions = places[_composed(rows.parents[-1:] if self._deep else rows.parents)] if rows.parents else places
+        rejected = [
+            Rejection(place, document.fault, document.text)
+            for place, (_, document) in zip(faulty.tolist(), some.faults, strict=True)
+        ]
+        return TableBatch(arrays, positions, paths.depth > 0, rejected, end)
 
     def values(self) -> Iterator[object]:
         """The records that can be read."""
-        return (document.value for _, document in self._documents() if not document.fault)
+        return (document for some in self._groups() for document in some.documents)
 
-    def _documents(self) -> Iterator[tuple[int, Document]]:
-        """The records, and the line or number of each from 0."""
+    def _groups(self) -> Iterator[_Group]:
+        """The records, some at a time."""
         try:
             with self._source.open() as stream:
                 match self._format.container:
                     case "jsonl":
                         yield from self._lines()
                     case "json":
-                        yield from enumerate(documents(stream, self._format.encoding))
+                        yield from _numbered(documents(stream, self._format.encoding))
                     case _:
-                        for number, record in enumerate(_avro(stream)):
-                            yield number, Document(record, "", "")
+                        yield from _numbered(_some_at_once(_avro(stream)))
         except (*READ_ERRORS, UnicodeDecodeError, ValueError) as error:
             raise LogError(f"{self._path} is damaged or cut short: {error}") from None
         except LogError as error:
             raise LogError(f"{self._path} {error}") from None
 
-    def _lines(self) -> Iterator[tuple[int, Document]]:
-        number = 0
+    def _lines(self) -> Iterator[_Group]:
+        end = 0
         text = TextOfAnyEncoding(self._path, self._format, quoted=False)
         self.unfinished = False
         for block in text.blocks():
-            for line in block.removesuffix(b"\n").split(b"\n"):
-                if line and not line.isspace():
-                    yield number, decode(line)
-                number += 1
+            lines = block.removesuffix(b"\n").split(b"\n")
+            for first in range(0, len(lines), RECORDS_AT_ONCE):
+                some = lines[first : first + RECORDS_AT_ONCE]
+                yield _decoded(some, end)
+                end += len(some)
         if text.damage:
             raise LogError(f"is damaged or cut short: {text.damage}")
         if text.unfinished.strip():  # an object that parses is whole, also without line end
             last = decode(text.unfinished)
             self.unfinished = not isinstance(last.value, dict)
             if not self.unfinished:
-                yield number, last
+                yield _decoded([text.unfinished], end)
 
 
-def _batch(
-    columns: Sequence[str],
-    rows: list[list[str | None]],
-    positions: list[int],
-    rejected: list[Rejection],
-    end: int,
-    *,
-    nested: bool,
-) -> TableBatch:
-    values = zip(*rows, strict=True) if rows else [()] * len(columns)
-    arrays = {column: _encoded(cells) for column, cells in zip(columns, values, strict=True)}
-    return TableBatch(arrays, np.array(positions, np.int64), nested, rejected, end)
+class _Group(NamedTuple):
+    """Some records of a file."""
+
+    documents: list[Any]
+    places: Whole
+    """(n,) the line or number of each."""
+    faults: list[tuple[int, Document]]
+    """Lines that are no records."""
+    end: int
+    """The line or number behind them all."""
 
 
-def _encoded(cells: Sequence[str | None]) -> pa.Array:
-    """Texts, also those with halves of surrogate pairs, which JSON may hold and UTF-8 does not."""
+def _decoded(lines: list[bytes], begin: int) -> _Group:
+    filled = [(place, line) for place, line in enumerate(lines, begin) if line and not line.isspace()]
+    places = np.array([place for place, _ in filled], np.int64)
     try:
-        return pa.array(cells, pa.string()).cast(pa.binary())
-    except UnicodeEncodeError:
-        return pa.array([None if cell is None else utf8(cell) for cell in cells], pa.binary())
+        values = [_DECODER.decode(line) for _, line in filled]
+    except (ValueError, RecursionError):
+        found = [decode(line) for _, line in filled]
+        good = np.array([not document.fault for document in found], bool)
+        faults = [(place, document) for (place, _), document in zip(filled, found, strict=True) if document.fault]
+        values = [document.value for document in found if not document.fault]
+        return _Group(values, places[good], faults, begin + len(lines))
+    return _Group(values, places, [], begin + len(lines))
+
+
+_DECODER = msgspec.json.Decoder()
+
+
+def _some_at_once(records: Iterable[Any]) -> Iterator[list[Any]]:
+    found: list[Any] = []
+    try:
+        for record in records:
+            found.append(record)
+            if len(found) == RECORDS_AT_ONCE:
+                yield found
+                found = []
+    except Exception:
+        yield found  # those before the damage
+        raise
+    yield found
+
+
+def _numbered(groups: Iterable[list[Any]]) -> Iterator[_Group]:
+    """Records that are numbered from 0."""
+    end = 0
+    for records in groups:
+        yield _Group(records, np.arange(end, end + len(records)), [], end + len(records))
+        end += len(records)
+
+
+def _composed(parents: Sequence[Whole]) -> Whole | slice:
+    """Of each element of the innermost of some lists, which record it is in."""
+    found: Whole | slice = slice(None)
+    for rows_of in parents:
+        found = rows_of if isinstance(found, slice) else found[rows_of]
+    return found
 
 
 def _avro(stream: IO[bytes]) -> Iterator[Any]:

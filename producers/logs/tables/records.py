@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 import uuid
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
+import pyarrow as pa
 
 from producers.errors import LogError
+from producers.logs.tables.table import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LONGEST_DOCUMENT = 64 << 20
-CHUNK_CHARACTERS = 1 << 20
+    from producers.arrays import Whole
+
+
+class Rows(NamedTuple):
+    """Rows of records."""
+
+    columns: list[pa.Array]
+    """(n,) each: text as bytes."""
+    parents: list[Whole]
+    """For each list on the way, the outermost first: the element or record that each of its elements is in."""
 
 
 class Paths:
@@ -30,9 +40,9 @@ class Paths:
     Raises:
         LogError: they go into two lists beside each other.
 
-    >>> rows = Paths(["who", "lines[].sku"]).rows({"who": {"$oid": "a1"}, "lines": [{"sku": 7}, {"sku": 8.0}]})
-    >>> rows
-    [['a1', '7'], ['a1', '8']]
+    >>> rows = Paths(["who", "lines[].sku"]).rows([{"who": {"$oid": "a1"}, "lines": [{"sku": 7}, {"sku": 8.0}]}])
+    >>> [column.to_pylist() for column in rows.columns], [parents.tolist() for parents in rows.parents]
+    ([[b'a1', b'a1'], [b'7', b'8']], [[0, 0]])
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
@@ -46,46 +56,35 @@ class Paths:
                 raise LogError(f"the paths {', '.join(paths)} go into different lists; one list holds an order's lines")
             self._columns.append((len(keys), [key for key in last.split(".") if key]))
 
-        plain = not self._lists and all(len(keys) == 1 for _, keys in self._columns)
-        self._flat = [keys[0] for _, keys in self._columns] if plain else []
-
     @property
     def depth(self) -> int:
         """Lists within lists that the paths go into."""
         return len(self._lists)
 
-    def rows(self, record: object) -> list[list[str | None]]:
-        """The rows of a record: text, or None where nothing is; no rows if its list is empty or missing."""
-        return [row for rows in self.groups(record) for row in rows]
-
-    def groups(self, record: object) -> Iterator[list[list[str | None]]]:
-        """The same, by the element whose innermost list they are from."""
-        if not self._lists:
-            if isinstance(record, dict) and self._flat:
-                yield [[as_cell(record.get(key)) for key in self._flat]]
-            else:
-                yield [[as_cell(_dig(record, keys)) for _, keys in self._columns]]
-            return
-        for outer in self._elements([record], len(self._lists) - 1):
-            inner = self._elements(outer, len(self._lists))
-            yield [[as_cell(_dig(levels[level], keys)) for level, keys in self._columns] for levels in inner]
-
-    def _elements(self, levels: list[object], depth: int) -> Iterator[list[object]]:
-        """The elements at a depth below `levels`, with those that they are in."""
-        if len(levels) > depth:
-            yield levels
-            return
-        elements = _dig(levels[-1], self._lists[len(levels) - 1])
-        for element in elements if isinstance(elements, list) else ():
-            yield from self._elements([*levels, element], depth)
+    def rows(self, records: Sequence[object]) -> Rows:
+        """The rows of some records; none of a record whose list is empty or missing."""
+        elements: list[Any] = list(records)
+        levels = [elements]
+        parents: list[Whole] = []
+        for keys in self._lists:
+            inner = [found if type(found) is list else () for found in _dug(elements, keys)]
+            parents.append(np.repeat(np.arange(len(elements)), [*map(len, inner)]))
+            elements = [element for found in inner for element in found]
+            levels.append(elements)
+        columns = []
+        for level, keys in self._columns:
+            column = as_column(_dug(levels[level], keys))
+            for rows_of in parents[level:]:
+                column = column.take(pa.array(rows_of))
+            columns.append(column)
+        return Rows(columns, parents)
 
 
-def _dig(record: Any, keys: Sequence[str]) -> Any:  # noqa: ANN401  whatever a document holds
+def _dug(records: list[Any], keys: Sequence[str]) -> list[Any]:
+    """What stands below some keys, one within the other; None where nothing is."""
     for key in keys:
-        if type(record) is not dict:
-            return None
-        record = record.get(key)
-    return record
+        records = [record.get(key) if type(record) is dict else None for record in records]
+    return records
 
 
 def unwrapped(value: Any) -> Any:  # noqa: ANN401
@@ -135,6 +134,20 @@ def as_cell(value: Any) -> str | None:  # noqa: ANN401, PLR0911  one for each ty
     return None
 
 
+def as_column(values: Sequence[Any]) -> pa.Array:
+    """Values as `as_cell` has them, as bytes of UTF-8."""
+    kinds = set(map(type, values)) - {type(None)}
+    try:
+        if kinds == {int}:
+            return pa.array(values, pa.int64()).cast(pa.string()).cast(pa.binary())
+        cells = values if kinds <= {str} else [*map(as_cell, values)]
+        return pa.array(cells, pa.string()).cast(pa.binary())
+    except (OverflowError, pa.ArrowInvalid):  # numbers of more than 64 bits
+        return pa.array([None if value is None else str(value) for value in values]).cast(pa.binary())
+    except UnicodeEncodeError:  # halves of surrogate pairs, which JSON may hold and UTF-8 does not
+        return pa.array([None if cell is None else utf8(cell) for cell in map(as_cell, values)], pa.binary())
+
+
 class Document(NamedTuple):
     """A JSON document of a file."""
 
@@ -155,90 +168,6 @@ def decode(line: bytes) -> Document:
         return Document(json.loads(line, parse_constant=lambda _: None), "", "")
     except (ValueError, RecursionError):
         return Document(None, fault, line.decode("utf-8", "backslashreplace"))
-
-
-def documents(stream: IO[bytes], encoding: str) -> Iterator[Document]:
-    """The documents of a stream: the elements of an array, or one after another, over however many lines.
-
-    Raises:
-        LogError: what stands there is not JSON, or is longer than 64 MiB.
-        UnicodeDecodeError: not in this encoding.
-    """
-    decoder = json.JSONDecoder(parse_constant=lambda _: None)
-    reader = _Characters(stream, encoding)
-    array = False
-    while True:
-        reader.skip_space("," if array else "")
-        if reader.at_end():
-            if array:
-                raise LogError("ends within its array: it is cut short")
-            return
-        if reader.starts_with("]" if array else "["):
-            reader.skip(1)
-            array = not array
-            continue
-        yield Document(reader.document(decoder), "", "")
-
-
-class _Characters:
-    """Text of a stream, some of which is in memory."""
-
-    def __init__(self, stream: IO[bytes], encoding: str) -> None:
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._text = ""
-        self._place = 0
-        self._ended = False
-        self._read = 0
-
-    def _more(self) -> bool:
-        if self._ended:
-            return False
-        chunk = self._stream.read(max(CHUNK_CHARACTERS, len(self._text) - self._place))
-        self._ended = not chunk
-        self._read += self._place
-        self._text = self._text[self._place :] + self._decoder.decode(chunk, final=not chunk)
-        if self._read == 0:
-            self._text = self._text.removeprefix("\ufeff")
-        self._place = 0
-        return bool(chunk)
-
-    def at_end(self) -> bool:
-        while self._place >= len(self._text):
-            if not self._more():
-                return True
-        return False
-
-    def skip_space(self, also: str) -> None:
-        while not self.at_end():
-            character = self._text[self._place]
-            if not (character.isspace() or character in (also, "\x1e")):
-                return
-            self._place += 1
-
-    def starts_with(self, character: str) -> bool:
-        if self._read == 0 and self._place == 0:
-            self.skip_space("")
-        return not self.at_end() and self._text[self._place] == character
-
-    def skip(self, count: int) -> None:
-        self._place += count
-
-    def document(self, decoder: json.JSONDecoder) -> Any:  # noqa: ANN401
-        while True:
-            try:
-                value, end = decoder.raw_decode(self._text, self._place)
-            except (ValueError, RecursionError) as error:
-                if len(self._text) - self._place > LONGEST_DOCUMENT:
-                    raise LogError("holds a JSON document of more than 64 MiB") from None
-                if not self._more():
-                    shown = self._text[self._place : self._place + 60]
-                    raise LogError(f"is not JSON at {shown!r}: {error}") from None
-                continue
-            if end == len(self._text) and self._more():
-                continue  # a number may go on
-            self._place = end
-            return value
 
 
 def leaves(record: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
