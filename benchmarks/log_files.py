@@ -1,4 +1,4 @@
-"""Logs of every kind, written for the benchmark of reading: one shop's order lines, a file for each kind."""
+"""Logs of every kind, written for the benchmark of reading: the same order lines, a file for each kind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHEET_LEAST, SHEET_MOST_MB = 50_000.0, 1000.0
 
 
 @dataclass(frozen=True)
-class Shop:
+class OrderLines:
     """Order lines of one year, in order: orders of one to five lines, nearly each at a time of its own."""
 
     customer: list[str]
@@ -83,7 +83,7 @@ class Shop:
         )
 
 
-def shop(lines: int) -> Shop:
+def order_lines(lines: int) -> OrderLines:
     """So many order lines, the same each time."""
     random = np.random.default_rng(5)
     sizes = random.integers(1, 6, lines)
@@ -92,7 +92,7 @@ def shop(lines: int) -> Shop:
     customers = random.integers(10_000, 10_000 + lines // 10, len(sizes))
     times = FIRST_S + np.sort(random.integers(0, YEAR_S, len(sizes)))
     items = (random.random(lines) ** 3 * 20_000).astype(np.int64)
-    return Shop(
+    return OrderLines(
         customer=[f"c{number}" for number in customers[of].tolist()],
         item=[f"SKU-{number:05}" for number in items.tolist()],
         time=times[of].tolist(),
@@ -106,7 +106,7 @@ class Kind:
     """A kind of file."""
 
     name: str
-    write: Callable[[Path, Shop], None]
+    write: Callable[[Path, OrderLines], None]
     settings: dict[str, Any] = field(default_factory=dict)
     """Attributes of `LogFormat` that a user has to give."""
     least: float = LEAST
@@ -129,10 +129,10 @@ def delimited(
     before: str = "",
     behind: str = "",
     encode: Callable[[str], bytes] = str.encode,
-) -> Callable[[Path, Shop], None]:
+) -> Callable[[Path, OrderLines], None]:
     """Writes delimited text; `change` alters columns, `row` a line."""
 
-    def write(path: Path, lines: Shop) -> None:
+    def write(path: Path, lines: OrderLines) -> None:
         columns = change(lines.texts(None if time is None else lines.times(time)))
         rows = [row(separator.join(cells)) for cells in zip(*columns, strict=True)]
         first = [row(separator.join(header))] if header else []
@@ -161,31 +161,33 @@ def some(every: int, change: Callable[[str], str]) -> Callable[[str], str]:
     return lambda cell: change(cell) if next(count) % every == 0 else cell
 
 
-def dated(time: Callable[[datetime], str], **settings: Any) -> tuple[Callable[[Path, Shop], None], dict[str, Any]]:  # noqa: ANN401
+def dated(
+    time: Callable[[datetime], str], **settings: str
+) -> tuple[Callable[[Path, OrderLines], None], dict[str, Any]]:
     """Commas, or semicolons where the time holds one, with times of a notation, and the settings that it takes."""
     comma = "," in time(datetime(2023, 1, 1, tzinfo=UTC))
-    return delimited(";" if comma else ",", time=time), settings
+    return delimited(";" if comma else ",", time=time), dict(settings)
 
 
-def jsonl(records: Callable[[Shop], Iterable[object]]) -> Callable[[Path, Shop], None]:
+def jsonl(records: Callable[[OrderLines], Iterable[object]]) -> Callable[[Path, OrderLines], None]:
     """Writes a JSON document a line."""
 
-    def write(path: Path, lines: Shop) -> None:
+    def write(path: Path, lines: OrderLines) -> None:
         path.write_text("".join(json.dumps(record) + "\n" for record in records(lines)))
 
     return write
 
 
-def array(indent: int | None = None) -> Callable[[Path, Shop], None]:
+def array(indent: int | None = None) -> Callable[[Path, OrderLines], None]:
     """Writes one JSON array."""
 
-    def write(path: Path, lines: Shop) -> None:
+    def write(path: Path, lines: OrderLines) -> None:
         path.write_text(json.dumps(lines.records(), indent=indent))
 
     return write
 
 
-def _nested(lines: Shop) -> Iterable[object]:
+def _nested(lines: OrderLines) -> Iterable[object]:
     for order, rows in lines.orders():
         products = [{"product_id": row["item_id"], "quantity": row["quantity"]} for row in rows]
         yield {
@@ -196,20 +198,20 @@ def _nested(lines: Shop) -> Iterable[object]:
         }
 
 
-def _own_records(lines: Shop) -> Iterable[object]:
+def _own_records(lines: OrderLines) -> Iterable[object]:
     for order, rows in lines.orders():
         products = [{"item_id": row["item_id"], "quantity": row["quantity"]} for row in rows]
         head = {"customer_id": rows[0]["customer_id"], "timestamp": rows[0]["timestamp"], "order_id": order}
         yield {**head, "lines": products}
 
 
-def _tags(lines: Shop) -> Iterable[object]:
+def _tags(lines: OrderLines) -> Iterable[object]:
     for order, rows in lines.orders():
         head = {"customer_id": rows[0]["customer_id"], "timestamp": rows[0]["timestamp"], "order_id": order}
         yield {**head, "items": [row["item_id"] for row in rows]}
 
 
-def _mongo(lines: Shop) -> Iterable[object]:
+def _mongo(lines: OrderLines) -> Iterable[object]:
     for number, record in enumerate(lines.records()):
         wrapped = {"timestamp": {"$date": f"{record['timestamp'].replace(' ', 'T')}Z"}}
         yield {
@@ -220,12 +222,12 @@ def _mongo(lines: Shop) -> Iterable[object]:
         }
 
 
-def _nan(lines: Shop) -> Iterable[object]:
+def _nan(lines: OrderLines) -> Iterable[object]:
     return ({**record, "discount": float("nan")} for record in lines.records())
 
 
-def _packed(open_packed: Callable[[Path], Any]) -> Callable[[Path, Shop], None]:
-    def write(path: Path, lines: Shop) -> None:
+def _packed(open_packed: Callable[[Path], Any]) -> Callable[[Path, OrderLines], None]:
+    def write(path: Path, lines: OrderLines) -> None:
         delimited(";")(path, lines)
         content = path.read_bytes()
         with open_packed(path) as file:
@@ -234,7 +236,7 @@ def _packed(open_packed: Callable[[Path], Any]) -> Callable[[Path, Shop], None]:
     return write
 
 
-def _zip(path: Path, lines: Shop) -> None:
+def _zip(path: Path, lines: OrderLines) -> None:
     delimited(";")(path, lines)
     content = path.read_bytes()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -246,12 +248,12 @@ def _zstd(path: Path) -> Any:  # noqa: ANN401
 
 
 def _columns(
-    write: Callable[[pa.Table, Path], None], shape: Callable[[Shop], pa.Table] = Shop.table
-) -> Callable[[Path, Shop], None]:
+    write: Callable[[pa.Table, Path], None], shape: Callable[[OrderLines], pa.Table] = OrderLines.table
+) -> Callable[[Path, OrderLines], None]:
     return lambda path, lines: write(shape(lines), path)
 
 
-def _nested_table(lines: Shop) -> pa.Table:
+def _nested_table(lines: OrderLines) -> pa.Table:
     orders = [
         {
             "customer_id": rows[0]["customer_id"],
@@ -264,11 +266,11 @@ def _nested_table(lines: Shop) -> pa.Table:
     return pa.Table.from_pylist(orders)
 
 
-def _tag_table(lines: Shop) -> pa.Table:
+def _tag_table(lines: OrderLines) -> pa.Table:
     return pa.Table.from_pylist(list(_tags(lines)))
 
 
-def _odd_table(lines: Shop) -> pa.Table:
+def _odd_table(lines: OrderLines) -> pa.Table:
     """Customers as UUIDs of 16 bytes, days as numbers such as 20230105."""
     ids = {name: uuid.uuid5(uuid.NAMESPACE_URL, name).bytes for name in dict.fromkeys(lines.customer)}
     table = lines.table()
@@ -286,7 +288,7 @@ def _stream(table: pa.Table, path: Path) -> None:
         writer.write_table(table, max_chunksize=65_536)
 
 
-def _avro(path: Path, lines: Shop) -> None:
+def _avro(path: Path, lines: OrderLines) -> None:
     types = {"timestamp": {"type": "long", "logicalType": "timestamp-millis"}, "quantity": "long"}
     fields = [{"name": name, "type": types.get(name, "string")} for name in HEADER]
     records = lines.records([second * 1000 for second in lines.time])
@@ -294,17 +296,17 @@ def _avro(path: Path, lines: Shop) -> None:
         fastavro.writer(file, {"type": "record", "name": "line", "fields": fields}, records, codec="deflate")
 
 
-def _sheet_rows(lines: Shop) -> Iterable[list[str | float]]:
+def _sheet_rows(lines: OrderLines) -> Iterable[list[str | float]]:
     days = (second / 86_400 + EXCEL_EPOCH_DAYS for second in lines.time)
     columns = (lines.customer, lines.item, days, map(float, lines.quantity), lines.order)
     return ([*row] for row in zip(*columns, strict=True))
 
 
-def _xlsx(path: Path, lines: Shop) -> None:
+def _xlsx(path: Path, lines: OrderLines) -> None:
     write_xlsx(path, HEADER, _sheet_rows(lines), date_column=2)
 
 
-def _ods(path: Path, lines: Shop) -> None:
+def _ods(path: Path, lines: OrderLines) -> None:
     iso = lines.times(lambda time: f"{time:%Y-%m-%dT%H:%M:%S}")
     write_ods(path, HEADER, zip(lines.customer, lines.item, iso, lines.quantity, lines.order, strict=True))
 
@@ -322,7 +324,7 @@ def _fill_down(columns: list[list[str]]) -> list[list[str]]:
     ]
 
 
-def _joined_cells(path: Path, lines: Shop) -> None:
+def _joined_cells(path: Path, lines: OrderLines) -> None:
     text = io.StringIO()
     text.write("order_number,date,billing_email,line_items\n")
     for order, rows in lines.orders():
@@ -386,7 +388,7 @@ def _plain_kinds() -> list[Kind]:
     return [
         Kind("plain.csv", delimited(), plain=True),
         Kind("plain.parquet", parquet, plain=True),
-        Kind("plain.jsonl", jsonl(Shop.records)),
+        Kind("plain.jsonl", jsonl(OrderLines.records)),
         Kind("records with lines.jsonl", jsonl(_own_records)),
         Kind("plain gzip.csv.gz", _gzipped),
         Kind("quotes everywhere.csv", delimited(change=lambda columns: [[*map(quoted, c)] for c in columns])),
@@ -394,7 +396,7 @@ def _plain_kinds() -> list[Kind]:
     ]
 
 
-def _gzipped(path: Path, lines: Shop) -> None:
+def _gzipped(path: Path, lines: OrderLines) -> None:
     delimited()(path, lines)
     path.write_bytes(gzip.compress(path.read_bytes(), 6))
 
@@ -458,7 +460,7 @@ def _date_kinds() -> list[Kind]:
     def short(time: datetime) -> str:
         return f"{time.month}/{time.day}/{time.year} {time.hour}:{time:%M}"
 
-    notations: dict[str, tuple[Callable[[Path, Shop], None], dict[str, Any]]] = {
+    notations: dict[str, tuple[Callable[[Path, OrderLines], None], dict[str, Any]]] = {
         "2023-01-05T10:11:12Z": dated(lambda time: f"{time:%Y-%m-%dT%H:%M:%SZ}"),
         "2023-01-05T10:11:12.345+01:00": dated(lambda time: f"{time:%Y-%m-%dT%H:%M:%S}.345+01:00"),
         "2023-01-05 10:11:12, Berlin": dated(lambda time: f"{time:%Y-%m-%d %H:%M:%S}", timezone="Europe/Berlin"),

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Figure
-from benchmarks.log_files import Kind, Shop, kinds, shop
+from benchmarks.log_files import Kind, OrderLines, kinds, order_lines
 from producers.logs.inspection.inspection import inspect
 from producers.logs.inspection.profiles import load_profile
 
@@ -55,7 +55,7 @@ def main() -> None:
     chosen = [kind for kind in kinds() if not asked.only or any(part in kind.name for part in asked.only)]
     measured: list[list[Figure]] = []
     with tempfile.TemporaryDirectory(prefix="alsobought-reading-") as directory:
-        lines, few = shop(asked.lines), shop(WARM_UP_LINES)
+        lines, few = order_lines(asked.lines), order_lines(WARM_UP_LINES)
         for kind in chosen:
             place = Path(directory, str(len(measured)))
             place.mkdir()
@@ -73,7 +73,7 @@ def main() -> None:
     sys.exit(f"missed: {'; '.join(missed)}" if missed else 0)
 
 
-def _kind(kind: Kind, lines: Shop, few: Shop, directory: Path, before: Path | None) -> list[Figure]:
+def _kind(kind: Kind, lines: OrderLines, few: OrderLines, directory: Path, before: Path | None) -> list[Figure]:
     """The figures of one kind, whose files are deleted."""
     path, small = directory / kind.name, directory / f"few {kind.name}"
     for file, content in ((path, lines), (small, few)):
@@ -134,7 +134,7 @@ def _inspection(directory: Path) -> list[Figure]:
     for name, write in (("CSV", _csv_block), ("JSON lines", _json_block)):
         print(f"inspect of 10 GB, {name} ...", file=sys.stderr, flush=True)
         path = directory / "large.log"
-        _write_large(path, write(shop(200_000)))
+        _write_large(path, write(order_lines(200_000)))
         command = [sys.executable, "-m", "streams.cli", "inspect", str(path)]
         used, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -149,13 +149,13 @@ def _inspection(directory: Path) -> list[Figure]:
     return figures
 
 
-def _csv_block(lines: Shop) -> bytes:
+def _csv_block(lines: OrderLines) -> bytes:
     days = lines.times(lambda time: f"2000-01-01 {time:%H:%M:%S}")
     rows = zip(lines.customer, lines.item, days, map(str, lines.quantity), lines.order, strict=True)
     return "".join(f"{';'.join(row)}\n" for row in rows).encode()
 
 
-def _json_block(lines: Shop) -> bytes:
+def _json_block(lines: OrderLines) -> bytes:
     records = lines.records(lines.times(lambda time: f"2000-01-01T{time:%H:%M:%S}Z"))
     return "".join(json.dumps(record) + "\n" for record in records).encode()
 
