@@ -159,6 +159,11 @@ class LogFormat:
         """The columns or paths that hold a field: its own name if nothing else was said."""
         return self.columns.get(field_name, (field_name,))
 
+    @property
+    def years_missing(self) -> bool:
+        """Whether times may leave out the year, which `start` tells then."""
+        return self.start is not None and self.timestamp_format in ("day-first", "month-first", "month-name")
+
     def differences(self) -> dict[str, Any]:
         """The attributes that are not as in a plain log.
 

@@ -74,7 +74,7 @@ ZONES = {
 }
 """Minutes east of Greenwich, by abbreviation; those of America as RFC 2822 has them. IST, which is three, is none."""
 
-_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _EXCEL_EPOCH_DAYS = 25_569  # from 1899-12-30, Excel's day 0, to 1970-01-01
 _FIRST_SHORT_YEAR = 69  # of two digits: 1969 to 2068
 _MOST_HOURS_EAST = 15
@@ -128,7 +128,7 @@ def _local(layout: Layout, match: re.Match[str]) -> Whole:
     """(n,) milliseconds since 1970 in local time; the least number where there is no such time."""
     year, day, hour, minute, second = (_number(layout, match, name) for name in ("Y", "D", "h", "m", "s"))
     name = _text(match, "B")[:3].lower()
-    month = np.full(len(year), _NAMES.index(name) + 1) if name else _number(layout, match, "M")
+    month = np.full(len(year), MONTHS.index(name) + 1) if name else _number(layout, match, "M")
     if len(_text(match, "Y")) == 2:
         year = np.where(year < _FIRST_SHORT_YEAR, year + 2000, year + 1900)
     good = (month >= 1) & (month <= 12) & (day >= 1) & (hour < 24) & (minute < 60) & (second < 60)
@@ -226,7 +226,7 @@ _DIRECTIVES = {
     "y": r"(?P<Y>\d{2})",
     "m": r"(?P<M>\d{1,2})",
     "d": r"(?P<D>\d{1,2})",
-    "b": rf"(?P<B>{'|'.join(_NAMES)})",
+    "b": rf"(?P<B>{'|'.join(MONTHS)})",
     "B": "(?P<B>january|february|march|april|may|june|july|august|september|october|november|december)",
     "a": "(?:mon|tue|wed|thu|fri|sat|sun)",
     "A": "(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)",

@@ -308,3 +308,57 @@ def test_units_behind_quantities_are_found(tmp_path: Path) -> None:
 
     assert found.options == ["--quantity-units", "pcs"]
     assert counted(found) == LINES
+
+
+@pytest.mark.parametrize(
+    ("times", "options"),
+    [
+        (["Dec 31 23:50", "Jan 1 00:10", "Jan 1 00:10", "Dec 31 23:59", "Feb 3 10:00"], "month-name"),
+        (["31 Dec 11:50 PM", "1 Jan 0:10", "1 Jan 0:10", "31 Dec 23:59", "3 Feb 10:00"], "month-name"),
+        (["31/12 23:50", "1/1 0:10", "01/01 00:10", "31/12 23:59", "3/2 10:00"], "day-first"),
+        (["12/31 23:50", "1/1 0:10", "01/01 00:10", "12/31 23:59", "2/3 10:00"], "month-first"),
+    ],
+)
+def test_times_without_a_year_turn_it_at_new_year(tmp_path: Path, times: list[str], options: str) -> None:
+    rows = [[*row[:2], time, *row[3:]] for row, time in zip(ROWS, times, strict=True)]
+    path = tmp_path / "orders.csv"
+
+    found = looked_at(path, text(rows=rows))
+    assert found.question is not None
+    assert f"'{times[0]}' names no year: say the day of the first line, such as --start 2023-01-05" in found.question
+
+    found = looked_at(path, text(rows=rows), start="2022-12-30")
+    assert found.options == ["--timestamp-format", options]
+    assert [line[2] for line in counted(found)] == [
+        "2022-12-31T23:50:00Z",
+        "2023-01-01T00:10:00Z",
+        "2023-01-01T00:10:00Z",
+        "2022-12-31T23:59:00Z",
+        "2023-02-03T10:00:00Z",
+    ]
+
+
+def test_a_day_without_a_year_and_an_hour_of_day_are_a_time(tmp_path: Path) -> None:
+    header = ["customer_id", "item_id", "date", "hour"]
+    rows = [["ann", "tea", "30/12", "9"], ["bob", "tea", "31/12", "23"], ["cem", "mug", "1/1", "0"]]
+
+    found = looked_at(tmp_path / "orders.csv", text(header=header, rows=rows), start="2022-12-30")
+
+    assert found.options == ["--columns", "timestamp=date+hour", "--timestamp-format", "day-first"]
+    assert [line[2] for line in counted(found)] == [
+        "2022-12-30T09:00:00Z",
+        "2022-12-31T23:00:00Z",
+        "2023-01-01T00:00:00Z",
+    ]
+
+
+def test_the_whole_file_decides_whether_the_day_comes_first(tmp_path: Path) -> None:
+    """Samples of a large file may have none but the first twelve days of months."""
+    line = "ann,tea,3/1/2023,1,o\n"
+    path = tmp_path / "orders.csv"
+    path.write_text(text(rows=[]) + line * 47_000 + "bob,tea,25/1/2023,1,o\n" + line * 73_000)
+
+    assert inspect(path).question is None
+    assert inspect(path).log_format is None
+    assert any("replay decides by the whole file" in text for text in inspect(path).warnings)
+    assert inspect(path, whole=True).options == ["--timestamp-format", "day-first"]

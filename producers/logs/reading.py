@@ -207,7 +207,8 @@ def plain_format(path: Path, columns: Mapping[str, str]) -> LogFormat:
 def _is_flat(log_format: LogFormat) -> bool:
     """Whether each field is one column, and stands in every row."""
     nested = log_format.container == "jsonl"
-    return not (log_format.fill_down or log_format.item_pattern or log_format.constants) and all(
+    shaped = log_format.fill_down or log_format.item_pattern or log_format.constants or log_format.years_missing
+    return not shaped and all(
         len(columns) == 1 and not (nested and re.search(r"[.\[]", columns[0]))
         for columns in log_format.columns.values()
     )

@@ -221,7 +221,8 @@ def _decided_by(
     from producers.logs.inspection.samples import take_sample  # noqa: PLC0415
 
     for other in others:
-        table = {**take_sample(other.path, settings).settings, "constants": other.keys}
+        known = {"constants": other.keys, "start": settings.get("start")}
+        table = {**take_sample(other.path, settings).settings, **known}
         left = fitting_notations(other.path, LogFormat.from_settings(table), found.times, found.notations)
         if len(left) == 1:
             return left[0], other.path

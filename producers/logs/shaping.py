@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from producers.arrays import is_number, plain
 from producers.log_format import MISSING_TEXTS
 from producers.logs.columns import find_columns
+from producers.logs.years import Years
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +58,11 @@ class Shaper:
         self._missing = MISSING_TEXTS | {text.strip().lower() for text in log_format.missing}
         self._above: dict[str, str | None] = {}
         self._order_above: dict[str, str | None] = {}
+        self._years = (
+            Years(log_format.timestamp_format, log_format.start)
+            if log_format.years_missing and log_format.start is not None
+            else None
+        )
         self._items = re.compile(log_format.item_pattern) if log_format.item_pattern else None
 
     @property
@@ -73,6 +79,8 @@ class Shaper:
         for field in sorted(self._format.fill_down, key=lambda field: field != "order_id"):
             if field in fields:
                 fields[field] = self._filled_down(field, fields)
+        if self._years is not None and not pa.types.is_temporal(fields["timestamp"].type):
+            fields["timestamp"] = self._years.complete(as_text(fields["timestamp"]))
         if "quantity" in fields and self._format.decimal_mark == "," and not is_number(fields["quantity"].type):
             # whole numbers are read at once, others one by one
             fields["quantity"] = pc.replace_substring_regex(as_text(fields["quantity"]), r"^\s*(-?\d+),0+\s*$", r"\1")

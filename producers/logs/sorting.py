@@ -97,6 +97,7 @@ def _merged(parts: list[int], log_format: LogFormat, directory: Path) -> tuple[P
             "constants": {},
             "fill_down": (),
             "item_pattern": "",
+            "start": None if log_format.years_missing else log_format.start,
         }
     )
 

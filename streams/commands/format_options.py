@@ -87,6 +87,8 @@ def format_settings(options: dict[str, Any]) -> tuple[dict[str, Any], Profile | 
     }
     if options["timezone"]:
         _check_zone(options["timezone"])
+    if options["start"]:
+        _check_day(options["start"])
     if options["no_header"]:
         settings["header"] = False
     if options["purchases"]:
@@ -127,6 +129,15 @@ def _items(text: str) -> tuple[str, ...]:
     if path.is_file():
         return tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
     return _listed(text)
+
+
+def _check_day(text: str) -> None:
+    from datetime import date
+
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise LogError(f"--start is '{text}', which is no day such as 2023-01-05") from None
 
 
 def _check_zone(name: str) -> None:

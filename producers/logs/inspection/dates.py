@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from producers.logs.inspection.roles import filled
+from producers.logs.inspection.roles import filled, time_rank
 from producers.logs.shaping import as_text, joined
 from producers.logs.tables.opening import open_table
+from producers.logs.years import Years, names_no_year
 from producers.notations import notations_of, read_times, readings, reads_all
 from producers.orders import DAY_MS
 from producers.timestamps import TimestampReader
@@ -24,6 +25,40 @@ if TYPE_CHECKING:
     from producers.logs.inspection.findings import Inspection
     from producers.logs.inspection.roles import Roles
     from producers.logs.inspection.samples import Sample
+
+
+def complete_years(sample: Sample, columns: Sequence[str], start: str | None) -> dict[str, str]:
+    """Complete the times of a sample that have no year.
+
+    Args:
+        sample: to complete.
+        columns: those of the time, as far as the user has said so.
+        start: the day of its first line, if the user has said so; else any year does to tell days from months.
+
+    Returns:
+        An example of each column that was completed without knowing the year.
+    """
+    undated = {}
+    for column, cells in sample.cells.items():
+        if column not in columns and time_rank(column) is None:
+            continue
+        some = list(dict.fromkeys(filled(cells)))[:1000]
+        notation = next((name for name in ("month-name", "day-first") if names_no_year(some, name)), None)
+        if notation is None:
+            continue
+        sample.cells[column] = Years(notation, start or "2000-01-01").complete(pa.array(cells, pa.string())).to_pylist()
+        if start is None:
+            undated[column] = some[0]
+    return undated
+
+
+def ask_for_year(found: Inspection, columns: Sequence[str], undated: Mapping[str, str]) -> None:
+    """Ask for the year of times that name none."""
+    example = next((undated[column] for column in columns if column in undated), None)
+    if example is not None:
+        found.question = found.question or (
+            f"{found.path}: '{example}' names no year: say the day of the first line, such as --start 2023-01-05"
+        )
 
 
 def check_notation(
@@ -89,9 +124,10 @@ def fitting_notations(path: Path, table: LogFormat, columns: Sequence[str], nota
         LogError: the file cannot be read.
     """
     left = list(notations)
+    years = {name: Years(name, table.start) for name in left if table.start is not None}
     for batch in open_table(path, table).batches(list(dict.fromkeys(columns))):
         texts = as_text(joined([batch.columns[column] for column in columns])).drop_null()
-        fitting = [name for name in left if reads_all(texts, name)]
+        fitting = [name for name in left if reads_all(years[name].complete(texts) if years else texts, name)]
         left = fitting or left  # a line that fits none is rejected
         if len(left) < 2:
             break

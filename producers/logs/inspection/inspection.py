@@ -14,7 +14,13 @@ from producers.logs.inspection.checks import (
     check_missing_columns,
     check_quantities,
 )
-from producers.logs.inspection.dates import check_notation, check_order, fitting_notations
+from producers.logs.inspection.dates import (
+    ask_for_year,
+    check_notation,
+    check_order,
+    complete_years,
+    fitting_notations,
+)
 from producers.logs.inspection.findings import Inspection, NoRows
 from producers.logs.inspection.profiles import matching_profile, merged
 from producers.logs.inspection.roles import filled, find_roles
@@ -85,12 +91,15 @@ def inspect(
     wanted = {name: (name,) for name in constants if name in FIELDS[:-1]} | wanted
     if settings.get("typed") is False:
         wanted["type"] = ("",)
+    undated = complete_years(sample, wanted.get("timestamp", ()), settings.get("start"))
     roles = find_roles(sample.cells, wanted, settings.get("timestamp_format"))
     if roles.columns.get("timestamp", ("",))[0] in sample.times:
         roles.notations = ["iso"]
     if whole and not sample.complete and {"day-first", "month-first"} <= set(roles.notations):
-        table = LogFormat.from_settings({**sample.settings, "constants": constants})
+        known = {"constants": constants, "start": settings.get("start")}
+        table = LogFormat.from_settings({**sample.settings, **known})
         roles.notations = fitting_notations(path, table, roles.columns["timestamp"], roles.notations)
+    ask_for_year(found, roles.columns.get("timestamp", ()), undated)
     decided = _decisions(found, sample, roles, settings)
     found.columns = _described(sample, roles)
     _set_options(found, roles, decided, settings)

@@ -192,7 +192,7 @@ def _find_timestamp(roles: Roles, sample: Mapping[str, Sequence[str | None]], ti
         texts = filled(cells)
         if not texts or column in {path for paths in roles.columns.values() for path in paths}:
             continue
-        named = _time_rank(column)
+        named = time_rank(column)
         notations = notations_of(_distinct(texts)) if named is not None or not _looks_like_number(texts[0]) else []
         if notations or (named is not None and timestamp_format is not None):
             dated[column] = (named, notations)
@@ -234,7 +234,8 @@ def _day_in_parts(sample: Mapping[str, Sequence[str | None]], taken: set[str]) -
     return parts if clock is None or clock in parts else (*parts, clock)
 
 
-def _time_rank(column: str) -> int | None:
+def time_rank(column: str) -> int | None:
+    """How likely a column's name is that of a time, 0 the likeliest; None if it is none."""
     for candidate in _ends(column):
         if candidate in NAMES["timestamp"]:
             return NAMES["timestamp"].index(candidate)
