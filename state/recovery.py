@@ -56,7 +56,7 @@ def open_or_recover(path: Path, snapshots: Path | None, open_at: Callable[[Path]
 
 def _replaced(path: Path, snapshots: Path | None, open_at: Callable[[Path], S]) -> S:
     """Open a store that is not there, from the newest snapshot that is whole, or as a new one."""
-    for snapshot in _newest_first(snapshots, path.name):
+    for snapshot in newest_first(snapshots, path.name):
         restore_store(path, snapshot)
         try:
             store = open_at(path)
@@ -72,8 +72,13 @@ def _replaced(path: Path, snapshots: Path | None, open_at: Callable[[Path], S]) 
     return open_at(path)
 
 
-def _newest_first(snapshots: Path | None, name: str) -> Iterator[Path]:
-    """The snapshots that have a store of this name."""
+def newest_first(snapshots: Path | None, name: str) -> Iterator[Path]:
+    """The snapshots that have a store of this name.
+
+    Args:
+        snapshots: one, or a directory of them; None: there is none.
+        name: of the store.
+    """
     if snapshots is None:
         return
     below = [each for each in snapshots.iterdir() if each.is_dir()]
@@ -81,8 +86,12 @@ def _newest_first(snapshots: Path | None, name: str) -> Iterator[Path]:
     yield from (each for each in every if (each / name / "CURRENT").exists())
 
 
-def set_aside(path: Path) -> None:
+def set_aside(path: Path, why: str = "is damaged") -> None:
     """Move a store to the directory of damaged ones, if it is there.
+
+    Args:
+        path: of the store.
+        why: for the log.
 
     Raises:
         StateDamaged: several are there already.
@@ -100,7 +109,7 @@ def set_aside(path: Path) -> None:
     numbers = [int(each.name.rpartition("-")[2]) for each in before]
     target = aside / f"{path.name}-{max(numbers, default=0) + 1}"
     path.rename(target)
-    logger.error("%s is damaged and was moved to %s; it is restored from a snapshot, or counted again", path, target)
+    logger.error("%s %s and was moved to %s; it is restored from a snapshot, or counted again", path, why, target)
 
 
 def stores_aside(directory: Path) -> list[Path]:

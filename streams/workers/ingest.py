@@ -23,7 +23,7 @@ import asyncio
 import logging
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -35,7 +35,7 @@ from producers.orders import PURCHASE
 from state.directory import HISTORIES, StateDirectory
 from state.errors import StateDamaged
 from state.log_identity import check_same
-from state.recovery import mark_damaged, open_or_recover
+from state.recovery import mark_damaged, newest_first, open_or_recover, set_aside
 from streams.engine.deltas import no_deltas, pack_deltas, unpack_deltas
 from streams.engine.stages import count_orders, open_histories
 from streams.workers.kafka.co_purchases import UNDECIDED, DeltaHeaders, check_source, read_headers
@@ -172,6 +172,7 @@ class Ingest:
         if opened is None:
             opened = PurchasesPartition(await asyncio.to_thread(self._open_store, number))
             self._partitions[number] = opened
+            await self._restore_if_behind(number, opened)
         if opened.sent_to is None:
             opened.sent_to = await self._fence(number, opened)
         with self._damage_marked():
@@ -213,6 +214,29 @@ class Ingest:
             return store
 
         return open_or_recover(path, self._settings.restore_from, open_at)
+
+    async def _restore_if_behind(self, number: int, partition: PurchasesPartition) -> None:
+        """Take the store of a snapshot if records were deleted that ours has not counted, and the snapshot's has."""
+        if self._settings.restore_from is None:
+            return
+        async with TopicReader(self._settings.broker) as reader:
+            begin = (await reader.bounds(self.topic, number))[0]
+        if partition.store.purchases_offset >= begin or not await asyncio.to_thread(
+            self._snapshot_reaches, number, begin
+        ):
+            return  # if it is behind, reading from its offset will be refused
+        path = partition.store.path
+        partition.store.close()
+        set_aside(path, f"ends before offset {begin}, with which the topic begins,")
+        partition.store = await asyncio.to_thread(self._open_store, number)
+
+    def _snapshot_reaches(self, number: int, offset: int) -> bool:
+        """Whether the newest snapshot of a partition has counted up to an offset."""
+        path = self._directory.store(HISTORIES, number)
+        for snapshot in newest_first(self._settings.restore_from, path.name):
+            with closing(open_histories(snapshot / path.name, self._counting, read_only=True)) as store:
+                return store.purchases_offset >= offset
+        return False
 
     async def _fence(self, number: int, partition: PurchasesPartition) -> int:
         """Fence previous owners; return the offset of `co-purchases` up to which they may have written."""
