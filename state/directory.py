@@ -6,6 +6,7 @@ import fcntl
 from typing import TYPE_CHECKING, Self
 
 from state.errors import StateLocked
+from state.private_files import private_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ class StateDirectory:
 
     def __init__(self, root: Path, generation: str) -> None:
         self.path = root / generation
-        self.path.mkdir(parents=True, exist_ok=True)
+        private_directory(self.path)
         self._lock = (self.path / "worker.lock").open("ab")
 
     def lock(self) -> None:

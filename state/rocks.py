@@ -17,6 +17,7 @@ from rocksdict import (
 )
 
 from state.errors import StateDamaged, StateError, StateLocked, StorageFailed
+from state.private_files import private_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +87,8 @@ class Rocks:
         self.path = path
         if read_only and not (path / "CURRENT").exists():
             raise StateError(f"{path} holds no state; name the --state-dir of a replay")
-        path.mkdir(parents=True, exist_ok=True)
+        if not read_only:
+            private_directory(path)
         if not (path / "CURRENT").exists() and any(file.stat().st_size for file in path.glob("*.[sl][so][tg]")):
             # RocksDB would create a new database and delete these files
             raise StateDamaged(_advice(path, "it has no file CURRENT"))

@@ -6,36 +6,61 @@ that starts from a snapshot reaches the same state as one that never stopped.
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import ExitStack, closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from state.errors import StateError
+from state.errors import SnapshotFailed, StateError
+from state.private_files import private_directory
 from state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from state.directory import StateDirectory
 
 _UNFINISHED = ".unfinished"
+_OWN_DIRECTORY = 0o700
+
+
+def place_below(root: Path, to: Path) -> Path:
+    """The absolute path of a snapshot, which is below `root` whatever links and dots are in it.
+
+    Raises:
+        SnapshotFailed: it is not.
+    """
+    root = root.resolve()
+    place = (root / to).resolve()
+    if root not in place.parents:
+        raise SnapshotFailed(f"{to} is not below {root}, where this worker writes snapshots: see its --snapshot-root")
+    return place
 
 
 def snapshot_stores(stores: Iterable[Store], to: Path) -> list[Path]:
-    """Write open stores to `to`, a directory each; an earlier snapshot of the same store is replaced.
+    """Write open stores to `to`, a directory each, which only this user can read.
 
     Returns:
         The directories written.
+
+    Raises:
+        SnapshotFailed: there is something at one of them already; nothing was written.
     """
-    to.mkdir(parents=True, exist_ok=True)
+    stores = list(stores)
+    taken = [to / store.path.name for store in stores if os.path.lexists(to / store.path.name)]
+    if taken:
+        raise SnapshotFailed(f"{taken[0]} is there already, and no snapshot replaces anything: name a new directory")
+    private_directory(to)
     written = []
     for store in stores:
-        unfinished = to / f"{store.path.name}{_UNFINISHED}"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        store.checkpoint(unfinished)
         target = to / store.path.name
-        shutil.rmtree(target, ignore_errors=True)
-        unfinished.rename(target)
+        with TemporaryDirectory(_UNFINISHED, f"{store.path.name}.", to) as unfinished:
+            whole = Path(unfinished, store.path.name)
+            store.checkpoint(whole)
+            whole.chmod(_OWN_DIRECTORY)
+            whole.rename(target)
         written.append(target)
     return written
 
@@ -45,19 +70,14 @@ def snapshot_directory(directory: StateDirectory, to: Path) -> list[Path]:
 
     Raises:
         StateLocked: the worker is running; request the snapshot from it.
+        SnapshotFailed: there is something at one of its directories already.
         StateError: there are no stores.
     """
     directory.lock()
     if not directory.stores():
         raise StateError(f"{directory.path} holds no state; name the --state-dir and --generation of a worker")
-    written = []
-    for path in directory.stores():
-        store = Store(path)
-        try:
-            written += snapshot_stores([store], to)
-        finally:
-            store.close()
-    return written
+    with ExitStack() as stack:
+        return snapshot_stores([stack.enter_context(closing(Store(path))) for path in directory.stores()], to)
 
 
 def restore_store(path: Path, snapshot: Path | None) -> bool:

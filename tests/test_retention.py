@@ -25,7 +25,8 @@ PATHS = [of_item("tea", "related"), of_item("soap", "related"), of_customer("c3"
 def test_workers_continue_from_a_snapshot_after_the_records_it_includes_are_deleted(
     kafka: Broker, tmp_path: Path
 ) -> None:
-    with live_shop(kafka.bootstrap, "forget", tmp_path, workers=1, partitions=2) as shop:
+    below = ("--snapshot-root", str(tmp_path))
+    with live_shop(kafka.bootstrap, "forget", tmp_path, workers=1, partitions=2, more=below) as shop:
         (worker,) = shop.workers
         status = worker.status()
         assert status is not None

@@ -175,7 +175,8 @@ def test_deleted_restored_and_parallel_states_end_like_any_other(kafka: Broker, 
     """State can be rebuilt from the topics alone, and faster from a snapshot; lists on the topic stay exact."""
     topics = made_topics(kafka.bootstrap, "again")
     send(kafka, topics, shop_orders(0, 700))
-    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "first", "--admin-token", "open") as first:
+    below = ("--snapshot-root", str(tmp_path))
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "first", "--admin-token", "open", *below) as first:
         wait_until(
             "the worker counts",
             lambda: (first.status() or {"ingest": {"lines": 0}})["ingest"]["lines"] > 1000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.brokers import Broker
 
+_NUMBERS = count()
 # without /events, a stream that never ends
 schema = schemathesis.openapi.from_dict(describe((*ROUTES, *worker_routes(cast("Any", None))), "0")).exclude(
     path="/events"
@@ -29,7 +31,8 @@ schema = schemathesis.openapi.from_dict(describe((*ROUTES, *worker_routes(cast("
 
 @pytest.fixture(scope="module")
 def shop(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveShop]:
-    with live_shop(kafka.bootstrap, "promises", tmp_path_factory.mktemp("workers")) as shop:
+    below = ("--snapshot-root", str(tmp_path_factory.getbasetemp()))
+    with live_shop(kafka.bootstrap, "promises", tmp_path_factory.mktemp("workers"), more=below) as shop:
         yield shop
 
 
@@ -49,7 +52,7 @@ def keep_snapshots_in(directory: Path, case: schemathesis.Case[Any]) -> None:
     body: Any = case.body
     to = body.get("to") if isinstance(body, dict) else None
     if isinstance(to, str) and 0 < len(to) <= 4096:
-        body["to"] = str(directory / f"snapshot {to.replace('/', '_')}")
+        body["to"] = str(directory / f"snapshot {next(_NUMBERS)} {to.replace('/', '_')}")
 
 
 def test_every_answer_of_a_worker_has_a_schema() -> None:

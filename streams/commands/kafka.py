@@ -105,6 +105,11 @@ def topics(
 @admin_token_option
 @worker_secret_option
 @click.option(
+    "--snapshot-root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory below which snapshots are written on request.  [default: snapshots, in --state-dir]",
+)
+@click.option(
     "--restore-from",
     type=click.Path(exists=True, path_type=Path),
     help="Snapshot from which to restore missing stores.",
@@ -274,7 +279,8 @@ def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float
 def snapshot(state_dir: Path, to: Path, generation: str, admin: str, admin_token: str | None) -> None:
     """Write a snapshot of a worker's state.
 
-    A running worker writes it itself, if you give its --admin-token. A worker started with --restore-from uses it.
+    A running worker writes it itself, below its --snapshot-root, if you give its --admin-token. Nothing that is there
+    is replaced: name a new directory each time. A worker started with --restore-from uses it.
     """
     with errors_as_messages():
         if not (state_dir / generation).is_dir():

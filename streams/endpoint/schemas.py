@@ -291,6 +291,6 @@ class Snapshot(TypedDict):
 
 
 class SnapshotRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The directory on the worker's machine to write a snapshot to."""
+    """The directory of a snapshot: a new one below the worker's --snapshot-root, absolute or relative to it."""
 
     to: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]

@@ -17,6 +17,7 @@ from producers.errors import LogError, ProducerError
 from producers.fields import FieldReader
 from producers.log_format import LogFormat
 from producers.orders import RECORD, TEXT
+from state.private_files import append_privately
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -171,8 +172,7 @@ class RejectsFile:
         """Append lines; the file appears with the first one."""
         encoded = [msgspec.json.encode(reject) for reject in rejects]
         if encoded:
-            with self.path.open("ab") as file:
-                file.write(b"\n".join(encoded) + b"\n")
+            append_privately(self.path, b"\n".join(encoded) + b"\n")
 
 
 def decoded(line: bytes) -> Reject | None:

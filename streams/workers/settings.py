@@ -43,6 +43,7 @@ class WorkerSettings:
         worker_secret: what workers derive their signatures from; None: the ids of the topics.
         fencing: whether to write in transactions, which fence previous owners. Without them, for brokers that
             have none, there must be only one worker.
+        snapshot_root: below which POST /snapshot writes; None: `snapshots` in `state_dir`.
         restore_from: a snapshot from which stores missing in `state_dir` are restored.
 
     Raises:
@@ -71,6 +72,7 @@ class WorkerSettings:
     admin_token: str | None = field(default=None, repr=False)
     worker_secret: str | None = field(default=None, repr=False)
     fencing: bool = True
+    snapshot_root: Path | None = None
     restore_from: Path | None = None
 
     def __post_init__(self) -> None:

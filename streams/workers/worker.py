@@ -238,7 +238,8 @@ class Worker:
             self._tally.on_published = answers.on_published
         self.app.service(_named("answers refresher", AnswersRefresher, answers, items, owners, peers, log))
         web = self._web.web_app
-        add_routes(web, answers, admin, (*ROUTES, *worker_routes(status)))
+        snapshots = settings.snapshot_root or settings.state_dir / "snapshots"
+        add_routes(web, answers, admin, (*ROUTES, *worker_routes(status, snapshots)))
         web.router.add_routes(internal_routes(answers, items))
 
     def _owners(self) -> PartitionOwners:

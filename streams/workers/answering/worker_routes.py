@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from state.errors import StateError
+from state.snapshots import place_below
 from streams.endpoint.answers import NotReady, forwarded
 from streams.endpoint.bodies import read_body
 from streams.endpoint.handlers import answer, read_document
@@ -34,8 +35,13 @@ if TYPE_CHECKING:
     from streams.workers.status import WorkerStatus
 
 
-def worker_routes(worker: WorkerStatus) -> tuple[Route, ...]:
-    """The public routes of a worker, which are documented."""
+def worker_routes(worker: WorkerStatus, snapshot_root: Path = Path("snapshots")) -> tuple[Route, ...]:
+    """The public routes of a worker, which are documented.
+
+    Args:
+        worker: its state.
+        snapshot_root: below which snapshots are written.
+    """
 
     async def status(_: RequestContext) -> web.StreamResponse:
         return answer(worker.stages())
@@ -43,7 +49,7 @@ def worker_routes(worker: WorkerStatus) -> tuple[Route, ...]:
     async def snapshot(context: RequestContext) -> web.StreamResponse:
         request = await read_document(context, SnapshotRequest)
         try:
-            stores = worker.snapshot(Path(request.to))
+            stores = worker.snapshot(place_below(snapshot_root, Path(request.to)))
         except (OSError, StateError, ValueError) as error:  # ValueError: a path with a null character
             raise Problem(HTTPStatus.BAD_REQUEST, f"no snapshot was written: {error}") from None
         written: Snapshot = {"stores": [str(path) for path in stores]}
@@ -55,7 +61,7 @@ def worker_routes(worker: WorkerStatus) -> tuple[Route, ...]:
             "POST",
             "/snapshot",
             snapshot,
-            "Write a snapshot of this worker's stores to a directory on its machine.",
+            "Write a snapshot of this worker's stores to a new directory below its --snapshot-root.",
             Snapshot,
             body=SnapshotRequest,
             guarded=True,
