@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.catalogue.catalogue import CatalogueError, from_fields
+from streams.catalogue.catalogue import CatalogueError, decode_item, encode_item, from_fields
 from streams.catalogue.files import read_catalogue
 from tests.commands import output_of
 from tests.log_kinds import workbook
@@ -36,6 +36,25 @@ def test_a_feed_for_google_merchant_center_is_read(tmp_path: Path) -> None:
         "T2": ("Tea 2", "Drinks > Tea", False),
         "T3": ("Tea 3", "Drinks > Tea", True),
     }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id,title,link,availability,price,brand\nT1,Tea,https://x.org/t,in stock,4.00 EUR,Leaf\n",
+        "Handle,Title,Vendor,Variant SKU,Variant Price\ntea,Tea,Leaf,T1,4.00 EUR\n",
+        "ID,Type,SKU,Name,Published,In stock?,Sale price,Regular price,Brands\n1,simple,T1,Tea,1,1,4.00 EUR,5,Leaf\n",
+        "item_id,title,price,brand\nT1,Tea,4.00 EUR,Leaf\n",
+    ],
+)
+def test_price_and_brand_are_kept(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "products.csv"
+    path.write_text(content)
+
+    (row,) = read_catalogue(path)
+
+    assert (row.item_id, row.item.price, row.item.brand) == ("T1", "4.00 EUR", "Leaf")
+    assert decode_item(encode_item(row.item)) == row.item
 
 
 def test_variants_of_a_shopify_export_share_what_their_product_has(tmp_path: Path) -> None:

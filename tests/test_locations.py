@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from streams.cli import main
 from tests.commands import COMMAND, called, output_of, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from click.testing import Result
 
 HEAD = "customer_id,item_id,timestamp\n"
 
@@ -280,23 +284,19 @@ def test_a_name_with_the_signs_of_a_pattern_is_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["-", "/dev/stdin"])
 @pytest.mark.parametrize("pack", [False, True])
 def test_standard_input_is_a_log_known_by_its_rows(tmp_path: Path, name: str, pack: bool) -> None:
-    def piped(text: str, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    def piped(text: str, *arguments: str | Path) -> Result:
         data = gzip.compress(text.encode()) if pack else text.encode()
-        return subprocess.run(
-            [COMMAND, *map(str, arguments)], input=data, capture_output=True, timeout=120, check=False
-        )
+        return CliRunner().invoke(main, [str(argument) for argument in arguments], input=data)
 
     state = tmp_path / "state"
     text = HEAD + lines("ann", "bob")
-    first = piped(text, "replay", name, "--state-dir", state)
-    assert b"2 lines read, 2 counted" in first.stdout, first.stderr
-    assert b"nothing new" in piped(text, "replay", name, "--state-dir", state).stdout
-    assert b"1 lines read" in piped(text + lines("cy", day=3), "replay", name, "--state-dir", state).stdout
+    assert "2 lines read, 2 counted" in piped(text, "replay", name, "--state-dir", state).stdout
+    assert "nothing new" in piped(text, "replay", name, "--state-dir", state).stdout
+    assert "1 lines read" in piped(text + lines("cy", day=3), "replay", name, "--state-dir", state).stdout
     assert holders(state) == 3
-    document = json.loads(piped(text, "inspect", name, "--json").stdout)
-    assert document["command"] == ["replay", name]
-    assert b"standard input" in piped("no log\n", "replay", name, "--state-dir", state).stderr
-    assert b"standard input is empty" in piped("", "replay", name, "--state-dir", tmp_path / "other").stderr
+    assert json.loads(piped(text, "inspect", name, "--json").stdout)["command"] == ["replay", name]
+    assert "standard input" in piped("no log\n", "replay", name, "--state-dir", state).stderr
+    assert "standard input is empty" in piped("", "replay", name, "--state-dir", tmp_path / "other").stderr
     assert list(state.glob(".replay-*")) == []
 
 
@@ -309,4 +309,4 @@ def test_a_pipe_of_the_shell_is_a_log(tmp_path: Path) -> None:
     )
     pipe.write_text(HEAD + lines("ann", "bob"))
 
-    assert b"2 lines read" in process.communicate(timeout=120)[0]
+    assert b"2 lines read" in process.communicate(timeout=300)[0]

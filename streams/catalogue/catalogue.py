@@ -44,6 +44,8 @@ class CatalogueItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     available: bool = True
     url: str | None = None
     image: str | None = None
+    price: str | None = None
+    brand: str | None = None
 
 
 UNKNOWN = CatalogueItem()
@@ -58,7 +60,7 @@ def decode_item(record: bytes) -> CatalogueItem:
         CatalogueError: it is not a catalogue record.
 
     >>> decode_item(b'{"title": "Tea", "available": false}')
-    CatalogueItem(title='Tea', category=None, available=False, url=None, image=None)
+    CatalogueItem(title='Tea', category=None, available=False, url=None, image=None, price=None, brand=None)
     """
     try:
         item = _decoder.decode(record)
@@ -78,7 +80,7 @@ def check_item(item: CatalogueItem) -> None:
     Traceback (most recent call last):
     streams.catalogue.catalogue.CatalogueError: url is 'javascript:alert(1)', not an http or https address
     """
-    for part in ("title", "category"):
+    for part in ("title", "category", "price", "brand"):
         text = getattr(item, part)
         if text is not None and not _is_unicode(text):
             raise CatalogueError(f"{part} holds half of a surrogate pair, which is no character")
@@ -181,7 +183,7 @@ def from_fields(fields: dict[str, object]) -> tuple[str, CatalogueItem]:
         CatalogueError: naming the field that is wrong.
 
     >>> from_fields({"item_id": 7, "title": " Tea ", "available": "no", "url": ""})
-    ('7', CatalogueItem(title='Tea', category=None, available=False, url=None, image=None))
+    ('7', CatalogueItem(title='Tea', category=None, available=False, url=None, image=None, price=None, brand=None))
     """
     item_id = _text(fields.get("item_id"))
     if item_id is None:
@@ -193,6 +195,8 @@ def from_fields(fields: dict[str, object]) -> tuple[str, CatalogueItem]:
         available=_flag(fields.get("available")),
         url=_text(fields.get("url")),
         image=_text(fields.get("image")),
+        price=_text(fields.get("price")),
+        brand=_text(fields.get("brand")),
     )
     check_item(item)
     return item_id, item

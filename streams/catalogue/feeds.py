@@ -20,7 +20,7 @@ class Feed:
         name: who writes it.
         header: columns by which it is known.
         columns: those that are read, as far as a file has them.
-        items: makes rows of the feed rows of items: item_id, title, category, available, url, image.
+        items: makes rows of the feed rows of items: item_id, title, category, available, url, image, price, brand.
     """
 
     name: str
@@ -56,6 +56,8 @@ def _merchant(rows: Iterable[Row]) -> Iterator[Row]:
             "available": cells.get("availability"),
             "url": cells.get("link"),
             "image": cells.get("image_link"),
+            "price": cells.get("price"),
+            "brand": cells.get("brand"),
         }
         yield place, fields, fraction
 
@@ -81,6 +83,8 @@ def _shopify(rows: Iterable[Row]) -> Iterator[Row]:
             "category": _text(product, "Type") or _text(product, "Product Category") or None,
             "available": _is_sold_by_shopify(product, cells),
             "image": _text(cells, "Variant Image") or _text(product, "Image Src") or None,
+            "price": _text(cells, "Variant Price") or None,
+            "brand": _text(product, "Vendor") or None,
         }
         yield place, fields, fraction
 
@@ -112,6 +116,8 @@ def _woocommerce(rows: Iterable[Row]) -> Iterator[Row]:
             "category": categories.partition(",")[0].strip() or None,
             "available": published and stocked,
             "image": _first(_text(cells, "Images") or _text(parent, "Images")),
+            "price": _text(cells, "Sale price") or _text(cells, "Regular price") or None,
+            "brand": _text(cells, "Brands") or _text(parent, "Brands") or None,
         }
         yield place, fields, fraction
 
@@ -120,7 +126,17 @@ FEEDS: tuple[Feed, ...] = (
     Feed(
         "Google Merchant Center",
         ("id", "title", "link", "availability"),
-        ("id", "title", "link", "image_link", "availability", "product_type", "google_product_category"),
+        (
+            "id",
+            "title",
+            "link",
+            "image_link",
+            "availability",
+            "product_type",
+            "google_product_category",
+            "price",
+            "brand",
+        ),
         _merchant,
     ),
     Feed(
@@ -128,7 +144,7 @@ FEEDS: tuple[Feed, ...] = (
         ("Handle", "Title", "Variant SKU", "Variant Price"),
         (
             *("Handle", "Title", "Type", "Product Category", "Published", "Status", "Image Src", "Variant Image"),
-            *("Option1 Value", "Option2 Value", "Option3 Value", "Variant SKU", "Variant Price"),
+            *("Option1 Value", "Option2 Value", "Option3 Value", "Variant SKU", "Variant Price", "Vendor"),
             *("Variant Inventory Tracker", "Variant Inventory Qty", "Variant Inventory Policy"),
         ),
         _shopify,
@@ -138,7 +154,7 @@ FEEDS: tuple[Feed, ...] = (
         ("ID", "Type", "SKU", "Name", "Published", "In stock?"),
         (
             *("ID", "Type", "SKU", "Name", "Published", "In stock?", "Backorders allowed?", "Categories", "Images"),
-            "Parent",
+            *("Parent", "Sale price", "Regular price", "Brands"),
         ),
         _woocommerce,
     ),

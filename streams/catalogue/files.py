@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from producers.logs.inspection.samples import Sample
 
-FIELDS = ("item_id", "title", "category", "available", "url", "image")
+FIELDS = ("item_id", "title", "category", "available", "url", "image", "price", "brand")
 
 _Fields: TypeAlias = tuple[str, dict[str, object] | str, float]
 """Place of a row, its fields or what is wrong with it, and how much of the file was read."""
@@ -51,7 +51,8 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None) -> Iter
     Args:
         path: a table of any kind that `producers.logs.inspection` knows.
         columns: field -> column, where the column has another name. Fields are item_id and, if there, title, category,
-            available, url, image. Without any, a feed of `streams.catalogue.feeds` is known by its header.
+            available, url, image, price, brand. Without any, a feed of `streams.catalogue.feeds` is known by its
+            header.
 
     Raises:
         CatalogueError: the file cannot be read, is of no known format, or has no column of item ids.

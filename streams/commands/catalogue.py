@@ -46,9 +46,9 @@ def catalogue(
     """Fill the catalogue from FILE: titles, categories, availability, addresses.
 
     FILE is a table of any kind that `alsobought inspect` knows, with the columns item_id and, if it has them, title,
-    category, available, url and image; or a feed for Google Merchant Center, or a product export of Shopify or
-    WooCommerce, known by its header. A row replaces what was known of its item. Workers, or `alsobought serve`, follow
-    within a second. Exit code 1 if rows were rejected; then --complete hides nothing.
+    category, available, url, image, price and brand; or a feed for Google Merchant Center, or a product export of
+    Shopify or WooCommerce, known by its header. A row replaces what was known of its item. Workers, or `alsobought
+    serve`, follow within a second. Exit code 1 if rows were rejected; then --complete hides nothing.
 
     \b
       alsobought catalogue products.csv --broker 127.0.0.1:9092 --columns item_id=sku,title=name
