@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
@@ -225,18 +225,23 @@ def _check_configs(admin: KafkaAdminClient, topics: Topics) -> None:
         return
     for name, configs in topics.configs().items():
         for key, wanted_value in configs.items():
-            value = described[name][key]["value"]
+            value = _value(described[name], key)
             if value != wanted_value:
                 raise TopicsUnfit(
                     f"topic {name} has {key}={value}, it must be {wanted_value}: {_altered(name, {key: wanted_value})}"
                 )
-        if any(described[name][key]["value"] != value for key, value in CLOCK.items()):
+        if any(_value(described[name], key) != value for key, value in CLOCK.items()):
             logger.warning(
                 "topic %s takes the time of its records from the clocks of workers: one that is an hour ahead could "
                 "write nothing. Let it take the broker's: %s",
                 name,
                 _altered(name, CLOCK),
             )
+
+
+def _value(described: Mapping[str, Any], key: str) -> str:
+    """The value of a topic's configuration; the client leaves out those that the topic takes from the broker."""
+    return str(described[key]["value"]) if key in described else "the broker's default"
 
 
 def _altered(topic: str, configs: Mapping[str, str]) -> str:
