@@ -27,7 +27,8 @@ else: two versions in one state give counts that no log gives. `tests/test_rules
 1: of states that keep no version. 2: a bad line of a record is rejected alone; more texts mean
 a missing value; ids and quantities lose what Excel wraps them in; a fraction is one piece; 10,000 lines an order.
 """
-_FIRST_RULES, _RULES_WITH_DOCUMENTS = 1, 2
+FIRST_RULES, _RULES_WITH_DOCUMENTS = 1, 2
+"""Those of states and deltas that keep no version; and of histories that keep documents about their logs."""
 _KEY = b"msettings"
 _LOG = b"l"
 
@@ -121,5 +122,5 @@ def _found(rocks: Rocks, stored: bytes) -> dict[str, Any]:
             "use the version that wrote it, or replay the log into a new --state-dir"
         )
     if written == 1 and found.get("kind") == HISTORIES:
-        found["rules"] = _RULES_WITH_DOCUMENTS if next(rocks.scan(_LOG), None) is not None else _FIRST_RULES
+        found["rules"] = _RULES_WITH_DOCUMENTS if next(rocks.scan(_LOG), None) is not None else FIRST_RULES
     return found

@@ -24,6 +24,7 @@ SLOW_FILES = {
     "test_worker_guards.py": 93,
     "test_simulation.py": 90,
     "test_topic_watch.py": 90,
+    "test_worker_rules.py": 40,
     "test_placement.py": 60,
     "test_shared_settings.py": 25,
     "test_foreign_records.py": 30,

@@ -216,7 +216,7 @@ def test_state_of_earlier_versions_adopts_the_topics(kafka: Broker, tmp_path: Pa
         counted(kafka, topics, worker, tmp_path)
         assert worker.stop() == 0
         [before] = read_topic(kafka.bootstrap, topics.co_purchases)
-        assert {name for record in before for name, _ in record.headers} == {"source", "begin", "end"}
+        assert {name for record in before for name, _ in record.headers} == {"source", "begin", "end", "rules"}
 
         worker.faults = "none"
         send(kafka, topics, ORDERS, 2 * ORDERS)

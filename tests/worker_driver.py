@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +21,12 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from state.history_store import HistoryStore
 from state.related_store import RelatedStore
+from state.settings import RULES, CountingSettings
 from state.store import Store
 from streams.commands.kafka import main
 from streams.engine import stages
 from streams.engine.deltas import unpack_deltas
-from streams.workers import ingest, tally, warm_up
+from streams.workers import ingest, tally, warm_up, worker
 from streams.workers.kafka import producers
 from streams.workers.kafka.co_purchases import DeltaHeaders
 from streams.workers.kafka.producers import FencedProducer, send_in_batches
@@ -201,6 +203,11 @@ def an_earlier_version() -> None:
     setattr(DeltaHeaders, "pairs", taken)  # noqa: B010
     setattr(ingest, "decide_placement", decided)  # noqa: B010
     setattr(Store, "bind", lambda *_, **__: None)  # noqa: B010
+
+
+def other_rules() -> None:
+    """Count by other rules of validation, as another version does."""
+    setattr(worker, "CountingSettings", partial(CountingSettings, rules=RULES + 1))  # noqa: B010
 
 
 if __name__ == "__main__":

@@ -276,7 +276,7 @@ class Ingest:
         last = await reader.last(topic, 0, lambda record: read_headers(record) is not None)
         headers = read_headers(last)
         if headers is not None:
-            check_source(last, headers, self._logs.get("purchases"), self._counting.pair_window)
+            check_source(last, headers, self._logs.get("purchases"), self._counting)
 
     async def _find_delivered_offset(self, reader: TopicReader, number: int, purchases_offset: int) -> int:
         """Offset of `purchases` up to which stage B has deltas in all its partitions.
@@ -406,7 +406,9 @@ class Ingest:
     def _records_of(self, number: int, entry: _OutboxEntry, partitioner: str) -> list[OutgoingRecord]:
         """The deltas of a commit for every item partition."""
         log, pair_window = self._logs.get("purchases"), self._counting.pair_window
-        headers = DeltaHeaders(number, entry.begin, entry.end, log, partitioner, pair_window).pairs()
+        headers = DeltaHeaders(
+            number, entry.begin, entry.end, log, partitioner, pair_window, self._counting.rules
+        ).pairs()
         return [
             OutgoingRecord(self._settings.topics.co_purchases, item_partition, None, entry.deltas, headers)
             for item_partition in range(self._counting.item_partitions)

@@ -229,7 +229,7 @@ class Tally:
             if headers is None:
                 self._skipped.add(record, "it has not the headers of deltas")
                 continue
-            check_source(record, headers, self._logs.get("purchases"), self._counting.pair_window)
+            check_source(record, headers, self._logs.get("purchases"), self._counting)
             deltas.append(record)
         return deltas
 

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 from state.errors import OtherLog
 from state.log_identity import LogIdentity, check_same
+from state.settings import FIRST_RULES, CountingSettings
 from streams.workers.kafka.errors import LogLost, TopicsUnfit
 
 SOURCE, BEGIN, END, TOPIC_ID, PARTITIONS = "source", "begin", "end", "topic-id", "partitions"
-PARTITIONER, PAIR_WINDOW = "partitioner", "pair-window"
+PARTITIONER, PAIR_WINDOW, RULES = "partitioner", "pair-window", "rules"
 UNDECIDED = "undecided"
 """Value of the header PARTITIONER while no order has told by which one customers are placed."""
 
@@ -29,10 +30,12 @@ class DeltaHeaders(NamedTuple):
     """By which customers are placed, or UNDECIDED; None in records of versions that did not check."""
     pair_window: int | None
     """Of stage A; None in records of versions that did not say."""
+    rules: int
+    """Version of the rules of validation by which orders were read."""
 
     def pairs(self) -> tuple[tuple[str, bytes], ...]:
         """The headers as Kafka's clients take them."""
-        values: dict[str, object] = {SOURCE: self.source, BEGIN: self.begin, END: self.end}
+        values: dict[str, object] = {SOURCE: self.source, BEGIN: self.begin, END: self.end, RULES: self.rules}
         if self.purchases is not None:
             values |= {TOPIC_ID: self.purchases.log_id, PARTITIONS: self.purchases.partitions}
         if self.partitioner is not None:
@@ -54,16 +57,17 @@ def read_headers(record: Any) -> DeltaHeaders | None:  # noqa: ANN401 - the clie
             purchases = LogIdentity(headers[TOPIC_ID].decode(), int(headers[PARTITIONS]))
         partitioner = headers[PARTITIONER].decode() if PARTITIONER in headers else None
         pair_window = int(headers[PAIR_WINDOW]) if PAIR_WINDOW in headers else None
+        rules = int(headers.get(RULES, FIRST_RULES))
     except (KeyError, ValueError):
         return None
-    return DeltaHeaders(source, begin, end, purchases, partitioner, pair_window)
+    return DeltaHeaders(source, begin, end, purchases, partitioner, pair_window, rules)
 
 
 def check_source(
     record: Any,  # noqa: ANN401
     headers: DeltaHeaders,
     purchases: LogIdentity | None,
-    pair_window: int,
+    counting: CountingSettings,
 ) -> None:
     """Check that a record of deltas was counted from the topic `purchases` that there is, and as we count.
 
@@ -71,18 +75,24 @@ def check_source(
         record: of the topic `co-purchases`.
         headers: its headers.
         purchases: the topic that there is; None: it is not known.
-        pair_window: ours.
+        counting: our settings.
 
     Raises:
         LogLost: it was counted from another.
-        TopicsUnfit: another worker counts with another pair window.
+        TopicsUnfit: another worker counts with another pair window, or by other rules of validation.
     """
     where = f"offset {record.offset} of topic {record.topic} partition {record.partition}"
-    if headers.pair_window not in (None, pair_window):
+    if headers.rules != counting.rules:
+        raise TopicsUnfit(
+            f"the deltas at {where} were counted by validation rules {headers.rules}, this version of alsobought "
+            f"counts by rules {counting.rules}: together they would give counts that no log gives. Start a new "
+            "--generation with this version"
+        )
+    if headers.pair_window not in (None, counting.pair_window):
         raise TopicsUnfit(
             f"the deltas at {where} were counted with pair window {headers.pair_window}, this worker has "
-            f"{pair_window}: all workers of a generation need the same. Set --pair-window back, or start a new "
-            "--generation"
+            f"{counting.pair_window}: all workers of a generation need the same. Set --pair-window back, or start a "
+            "new --generation"
         )
     if headers.purchases is None or purchases is None:
         return
