@@ -126,6 +126,31 @@ def compacted(orders: Orders) -> Orders:
     return replace(orders, customers=customers, customer=customer, items=items, item=item)
 
 
+def kept(orders: Orders, keep: npt.NDArray[np.bool_]) -> Orders:
+    """Some of the orders, each as long as it was.
+
+    >>> both = concatenated(erasure("ann", 0, 7), erasure("bob", 5, 8))
+    >>> kept(both, np.array([False, True])).customers
+    ['bob']
+    """
+    lines = np.diff(orders.start)
+    of_kept = np.repeat(keep, lines)
+    return compacted(
+        replace(
+            orders,
+            customer=orders.customer[keep],
+            time=orders.time[keep],
+            kind=orders.kind[keep],
+            key=orders.key[keep],
+            start=np.append(0, np.cumsum(lines[keep])),
+            after=orders.after[keep],
+            item=orders.item[of_kept],
+            quantity=orders.quantity[of_kept],
+            position=orders.position[of_kept],
+        )
+    )
+
+
 def _united(first: list[str], second: list[str]) -> tuple[list[str], npt.NDArray[np.uint32]]:
     """The ids of both, and where each of `second` stands among them."""
     index = {name: place for place, name in enumerate(first)}

@@ -17,7 +17,7 @@ USAGE, INTERRUPTED = 2, 130
 _COMMANDS = {
     "replay": ("replay",),
     "inspect": ("inspect",),
-    "state": ("related", "customer", "erase", "export", "audit"),
+    "state": ("related", "customer", "erase", "erasures", "export", "audit"),
     "demo": ("demo",),
     "kafka": ("topics", "worker", "generate", "rejected", "snapshot"),
     "query": ("recommend", "bestsellers", "quality", "serve"),

@@ -78,6 +78,11 @@ def _interruptible() -> Iterator[list[bool]]:
     type=click.IntRange(1, 100),
     help="With --prequential: ask the lists of so many of the newest items held; visitors are served from 100.",
 )
+@click.option(
+    "--erasures",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="List of erasures made in another state, as `alsobought erasures` writes it: leave those customers out.",
+)
 @click.option("--another-log", is_flag=True, help="A file that is not what was counted at its path is another log.")
 @click.option("--speed", default="max", metavar="max|N", help="With --broker: N times as fast as it happened.")
 @click.option("--topic-prefix", default="", help="With --broker: before the topic's name.")
@@ -94,6 +99,7 @@ def replay(
     score_one_in: int,
     score_seeds: int,
     another_log: bool,
+    erasures: Path | None,
     speed: str,
     topic_prefix: str,
     **options: Any,  # noqa: ANN401 - those of `format_options`
@@ -145,7 +151,7 @@ def replay(
     with _interruptible() as asked:  # opening a large state takes a while too
         sample = (score_one_in, score_seeds) if prequential else None
         rejects = rejects or state_dir / "rejected.jsonl"
-        _count(logs, state_dir, settings, options, rejects, commit_lines, sample, asked, another=another_log)
+        _count(logs, state_dir, settings, options, rejects, commit_lines, sample, asked, another_log, erasures)
 
 
 def _send(
@@ -202,8 +208,8 @@ def _count(
     commit_lines: int,
     sample: tuple[int, int] | None,
     asked: list[bool],
-    *,
     another: bool,
+    erasures: Path | None,
 ) -> None:
     """Count logs into a state directory and bring its lists up to date; stop once `asked` holds something."""
     from streams.engine.embedded import Embedded
@@ -229,6 +235,7 @@ def _count(
                 rejects=rejects,
                 profile=profile,
                 another=another,
+                erasures=erasures,
                 on_fetch=fetching.show,
                 on_plan=_show_plan,
                 on_commit=lambda progress: display.update(
@@ -281,6 +288,8 @@ def _tell_replay(progress: Progress, lines: int, rejects: Path, state_dir: Path,
     click.echo(f"{progress.lines:,} lines read, {counted:,} counted or duplicate, at {rate:,.0f} lines/s")
     if progress.events:
         click.echo(f"{progress.events:,} lines skipped: no purchases, or items left out")
+    if progress.erased:
+        click.echo(f"{progress.erased:,} lines of erased customers left out")
     if progress.fractions:
         click.echo(f"{progress.fractions:,} quantities were fractions, each counted as one piece")
     if progress.rejected:

@@ -188,13 +188,14 @@ def _customer(state_dir: Path, customer: str, limit: int) -> Document:
 def erase(customer: str, state_dir: Path) -> None:
     """Erase a customer from every history, count and list.
 
-    The log is unchanged: remove the customer there too before you replay it into another state. Exit code 1 if the
-    customer is not known.
+    The log is unchanged. This state leaves the customer's orders up to now out from now on; another one does if it is
+    given the list of erasures: alsobought erasures. Exit code 1 if the customer is not known.
     """
     import time
 
     from producers.orders import erasure
     from streams.engine.embedded import open_to_write
+    from streams.offline.erasures import Erasures
     from streams.offline.rejects import RejectsFile
 
     embedded = open_to_write(state_dir)
@@ -202,16 +203,39 @@ def erase(customer: str, state_dir: Path) -> None:
         if customer not in embedded.histories.customers:
             click.echo(f"customer '{customer}' is not known in {state_dir}", err=True)
             sys.exit(NO)
-        embedded.count(
-            erasure(customer, int(time.time() * 1000), embedded.purchases_offset), embedded.purchases_offset + 1
-        )
-        RejectsFile(state_dir / "rejected.jsonl").forget(customer)
+        now_ms, offset = int(time.time() * 1000), embedded.purchases_offset
+        erasures = Erasures(embedded.histories.documents)
+        erasures.add(customer, now_ms)
+        embedded.count(erasure(customer, now_ms, offset), offset + 1, documents=erasures.unstored())
+        for path in state_dir.glob("rejected*.jsonl"):
+            RejectsFile(path).forget(customer)
         embedded.compact()
         for _ in embedded.publish():
             pass
     finally:
         embedded.close()
     click.echo(f"erased customer '{customer}'")
+
+
+@click.command()
+@_state_dir
+def erasures(state_dir: Path) -> None:
+    """Print the erasures made with `alsobought erase`, for `alsobought replay --erasures` into another state.
+
+    A line each, as JSON: a keyed digest of the customer's id, its key, and up to when orders are erased.
+
+    \b
+      alsobought erasures --state-dir state > erasures.jsonl
+      alsobought replay orders.csv --state-dir other --erasures erasures.jsonl
+    """
+    import msgspec
+
+    from streams.engine.embedded import open_histories_of
+    from streams.offline.erasures import Erasures
+
+    with closing(open_histories_of(state_dir)) as histories:
+        for erasure in Erasures(histories.documents):
+            click.echo(msgspec.json.encode(erasure).decode())
 
 
 @click.command()

@@ -16,6 +16,7 @@ from producers.errors import LogError
 from producers.logs.log_file import Stopped
 from producers.logs.reading import Log, open_log, reject_line
 from producers.orders import DAY_MS
+from streams.offline.erasures import Erasures
 from streams.offline.known_logs import known_rows
 from streams.offline.planning import SCRATCH_PREFIX, Plans, clear_scratch
 from streams.offline.reject_reasons import NOT_HELD_REASON, kind_of_reason
@@ -56,6 +57,7 @@ class Progress:
         files: how many there are.
         fractions: quantities that were fractions, each counted as one piece.
         events: lines that were no purchases, or items left out, and skipped.
+        erased: lines of erased customers, left out.
         reasons: how many lines were rejected, by reason.
         busy: customers with many of a file's lines, and their shares.
         unfinished: files of which a last line was left that may not be whole yet.
@@ -73,6 +75,7 @@ class Progress:
     utc_assumed: bool = False
     fractions: int = 0
     events: int = 0
+    erased: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     busy: list[tuple[str, float]] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
@@ -88,6 +91,7 @@ def replay(
     rejects: Path,
     profile: Profile | None = None,
     another: bool = False,
+    erasures: Path | None = None,
     on_fetch: Callable[[LogFile, float, int], None] = lambda *_: None,
     on_plan: Callable[[Planned], None] = lambda _: None,
     on_commit: Callable[[Progress], None] = lambda _: None,
@@ -103,6 +107,7 @@ def replay(
         commit_lines: order lines a commit takes; an order is never divided.
         rejects: where rejected lines are kept.
         profile: a profile that the files are read by.
+        erasures: a list of erasures to take over.
         another: whether a file that differs from what was counted at its path is another log.
         on_fetch: told which file is fetched, how much of it, 0 to 1, and how many bytes.
         on_plan: called with each file before it is counted.
@@ -118,6 +123,9 @@ def replay(
     file = RejectsFile(rejects)
     latest_ms = int(time.time() * 1000) + DAY_MS
     histories = embedded.histories
+    erased = Erasures(histories.documents)
+    if erasures is not None:
+        erased.take(erasures, histories.customers.every)
 
     clear_scratch(histories.path.parent)
     with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=histories.path.parent) as scratch:
@@ -139,7 +147,7 @@ def replay(
                     )
                     log.path = one.shown
                     file.keep_before({**known_rows(histories.documents), one.name: one.known.rows})
-                    _count(embedded, one, log, progress, file, commit_lines, on_commit, stop, prequential)
+                    _count(embedded, one, log, progress, file, commit_lines, on_commit, stop, prequential, erased)
                     if log.unfinished or one.unfinished:
                         progress.unfinished.append(one.shown)
                 progress.fraction = 1.0
@@ -158,12 +166,14 @@ def _count(
     on_commit: Callable[[Progress], None],
     stop: Callable[[], bool],
     prequential: Prequential | None,
+    erasures: Erasures,
 ) -> None:
     """Count one log from where it stands."""
     digest = planned.digest
     busiest = Busiest()
     fractions, events = progress.fractions, progress.events
-    for batch in whole_windows(log) if prequential else log:
+    batches = (erasures.left_out(batch, log.reader.log_format) for batch in log)
+    for batch in whole_windows(batches) if prequential else batches:
         _check_hope(log, batch)
         busiest.look_at(batch.orders)
         for chunk, scored in commits(batch, commit_lines, windows=prequential is not None):
@@ -173,7 +183,7 @@ def _count(
                 planned.advance(digest)
             digest.update(chunk.content, chunk.end)
             planned.advance(digest)
-            documents = {planned.name: msgspec.json.encode(planned.known)}
+            documents = {planned.name: msgspec.json.encode(planned.known)} | erasures.unstored()
             reasons: list[str] = [rejection.reason for rejection in chunk.rejected]
             not_held = embedded.count(
                 chunk.orders,
@@ -188,7 +198,7 @@ def _count(
             progress.rejected += len(chunk.rejected) + len(not_held)
             progress.reasons.update(kind_of_reason(reason) for reason in reasons)
             progress.reasons[NOT_HELD_REASON] += len(not_held)
-            progress.fraction = log.fraction
+            progress.fraction, progress.erased = log.fraction, erasures.lines
             progress.utc_assumed |= log.utc_assumed
             progress.fractions, progress.events = (
                 fractions + log.reader.fractions,

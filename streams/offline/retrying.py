@@ -26,6 +26,7 @@ from producers.logs.plain_json import RECORD as ROW
 from producers.logs.reading import Log, reject_line
 from producers.orders import DAY_MS, ORDER, Orders, Rejection, concatenated
 from producers.wire import OrderDecoder
+from streams.offline.erasures import Erasures
 from streams.offline.known_logs import known_rows
 from streams.offline.reject_reasons import NOT_HELD_REASON
 from streams.offline.rejects import Reject, RejectsFile, decoded, reject_id
@@ -310,8 +311,11 @@ def load(path: Path, unfit: Callable[[Reject], str]) -> tuple[list[tuple[int, Re
 def _unfit(documents: Mapping[str, bytes]) -> Callable[[Reject], str]:
     """Says why a line is not counted into a state with these documents; "" if it is."""
     rows = known_rows(documents)
+    erasures = Erasures(documents)
 
     def unfit(reject: Reject) -> str:
+        if erasures and (customer := reject.customer()) is not None and erasures.until(customer) >= 0:
+            return "is of an erased customer"
         if RETRIED + reject.id in documents:
             return "was counted before"
         if reject.log not in rows:
