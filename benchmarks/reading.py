@@ -135,7 +135,7 @@ def _inspection(directory: Path) -> list[Figure]:
         print(f"inspect of 10 GB, {name} ...", file=sys.stderr, flush=True)
         path = directory / "large.log"
         _write_large(path, write(order_lines(200_000)))
-        command = [sys.executable, "-m", "streams.cli", "inspect", str(path)]
+        command = [str(Path(sys.executable).with_name("alsobought")), "inspect", str(path)]
         used, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         wall = time.perf_counter() - began

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from producers.arrays import Mask, Whole, floats, moments, numerals, present, whole_numbers
 from producers.errors import OrderError
+from producers.layouts import matching
 from producers.log_format import MISSING_TEXTS, LogFormat
 from producers.notations import read_times
 from producers.orders import DAY_MS, EARLIEST_MS
@@ -154,7 +155,18 @@ class TimestampReader:
                 read = _from_unit(zoned)
                 times[rows], readable[rows] = self._in_zone(read) if zone is None else read, present(part)
                 break
+        self._read_fractions(texts, times, readable)
         return times, readable
+
+    @staticmethod
+    def _read_fractions(texts: pa.Array, times: Whole, readable: Mask) -> None:
+        """Set the times of numbers that are not whole, or are in scientific notation, among those not read yet."""
+        left = np.flatnonzero(~readable & present(texts))
+        for layout, _ in matching(texts.take(pa.array(left)), [NUMBER]) if len(left) else ():
+            if not layout.text.strip("0"):
+                continue  # more digits than a float holds
+            numbers = texts.take(pa.array(left[layout.rows])).cast(pa.float64()).to_numpy()
+            times[left[layout.rows]], readable[left[layout.rows]] = _epoch(numbers), True
 
 
 def _scaled(number: float) -> int:

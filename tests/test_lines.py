@@ -309,3 +309,22 @@ def test_a_local_time_is_read_in_columns_as_it_is_alone() -> None:
     columns = {"customer_id": texts, "item_id": texts, "timestamp": texts}
     orders, _ = read_lines(pa.RecordBatch.from_pydict(columns), np.arange(5), reader)
     assert orders.time.tolist() == alone
+
+
+@given(
+    st.lists(
+        st.from_regex(r"-?[0-9]{1,19}(\.[0-9]{1,4})?(e[+-]?[0-9]{1,3})?", fullmatch=True)
+        | st.sampled_from(["1483271606.5", "1.483271606e9", "1483271606123.5", "soon"]),
+        min_size=1,
+    )
+)
+def test_fractions_of_a_second_are_read_in_columns_as_alone(texts: list[str]) -> None:
+    timestamps = FieldReader().timestamps
+
+    times, readable = timestamps.read_column(pa.array(texts))
+
+    for text, time, there in zip(texts, times.tolist(), readable.tolist(), strict=True):
+        with contextlib.suppress(OrderError):
+            alone = timestamps.read(text)
+            assert there
+            assert time == alone

@@ -86,8 +86,16 @@ class CsvRecords:
     def are_lines(self, data: bytes) -> bool:
         """Whether each line is a record: quotes, if any, open and close fields, and hold no line end."""
         if self._escape and self._escape in data:
-            return False
-        return not self._quote or self._quote not in data or is_well_quoted(data, self._separator, self._quote)
+            for sign in (self._escape, self._quote, self._separator):  # escaped ones are text; the escape itself first
+                data = data.replace(self._escape + sign, b"xx") if sign else data
+            if self._escape + b"\n" in data or self._escape + b"\r" in data:
+                return False
+        doubled = not self._escape
+        return (
+            not self._quote
+            or self._quote not in data
+            or is_well_quoted(data, self._separator, self._quote, doubled=doubled)
+        )
 
     def divide(self, data: bytes, *, last: bool) -> Records:
         """The records of a block.
@@ -180,8 +188,8 @@ def has_empty_lines(data: bytes) -> bool:
     return b"\n\n" in data or b"\n\r" in data or b"\r\r" in data or data.startswith((b"\n", b"\r"))
 
 
-def is_well_quoted(data: bytes, separator: bytes, quote: bytes) -> bool:
-    r"""Whether every quote opens a field, closes it or stands for a quote in it, and no line ends within quotes.
+def is_well_quoted(data: bytes, separator: bytes, quote: bytes, *, doubled: bool = True) -> bool:
+    r"""Whether every quote opens a field, closes it or, `doubled`, is text in it, and no line ends within quotes.
 
     >>> [is_well_quoted(data, b",", b'"') for data in (b'a,"b ""c"" ",d', b'a,5" nail,d', b'a,"b\n"')]
     [True, False, False]
@@ -196,11 +204,11 @@ def is_well_quoted(data: bytes, separator: bytes, quote: bytes) -> bool:
     starts = (opening == 0) | (before == mark) | (before == _NEWLINE) | (before == _RETURN) | (before == sign)
     behind = content[np.minimum(closing + 1, len(content) - 1)]
     ends = (closing == len(content) - 1) | np.isin(behind, np.array([mark, _NEWLINE, _RETURN, sign], np.uint8))
-    doubled = (before == sign) & (opening > 0)
+    behind_quote = (before == sign) & (opening > 0)
     # a quote before an opening one has to be the closing one right before it
     adjacent = np.zeros(len(opening), bool)
     adjacent[1:] = closing[:-1] == opening[1:] - 1
-    if not (starts.all() and ends.all() and (adjacent == doubled).all()):
+    if not (starts.all() and ends.all() and (adjacent == behind_quote).all()) or (adjacent.any() and not doubled):
         return False
     line_ends = np.flatnonzero((content == _NEWLINE) | (content == _RETURN))
     return not (np.searchsorted(quotes, line_ends) % 2).any()
