@@ -182,7 +182,6 @@ def test_descriptors_stay_free_whatever_visitors_do(tmp_path: Path) -> None:
         finally:
             process.terminate()
     assert limit // SHARE_OF_DESCRIPTORS < max(held) < limit * 3 // 4
-    assert process.returncode == 0
 
 
 def count_into(state_dir: Path, log: list[Order]) -> None:
