@@ -295,7 +295,8 @@ def test_standard_input_is_a_log_known_by_its_rows(tmp_path: Path, name: str, pa
     assert "1 lines read" in piped(text + lines("cy", day=3), "replay", name, "--state-dir", state).stdout
     assert holders(state) == 3
     assert json.loads(piped(text, "inspect", name, "--json").stdout)["command"] == ["replay", name]
-    assert "standard input" in piped("no log\n", "replay", name, "--state-dir", state).stderr
+    message = "Error: standard input holds no rows below its header\n"
+    assert piped("no log\n", "replay", name, "--state-dir", state).stderr == message
     assert "standard input is empty" in piped("", "replay", name, "--state-dir", tmp_path / "other").stderr
     assert list(state.glob(".replay-*")) == []
 

@@ -89,10 +89,8 @@ def spoken_of(files: Sequence[LogFile]) -> Iterator[None]:
     try:
         yield
     except ProducerError as error:
-        text = as_spoken(str(error), files)
-        if text == str(error):
-            raise
-        raise type(error)(text) from None
+        error.args = (as_spoken(str(error), files),)
+        raise
 
 
 def as_spoken(text: str, files: Sequence[LogFile]) -> str:
