@@ -14,6 +14,9 @@ import numpy.typing as npt
 import xxhash
 
 PURCHASE, RETURN, ERASE = 0, 1, 2
+CONTINUED = 4
+"""Added to the kind of an order whose first lines were counted before the others were there: a log was read while it
+was written, and ended within the order. A line of an item that was among them is no repetition."""
 
 LONGEST_ID_BYTES = 512
 LARGEST_ORDER_LINES = 10_000  # without a pair window, an order has as many pairs as half the square of its lines
@@ -55,7 +58,7 @@ class Orders:
     time: npt.NDArray[np.int64]
     """(m,) event time, milliseconds since 1970 UTC."""
     kind: npt.NDArray[np.uint8]
-    """(m,) PURCHASE, RETURN or ERASE."""
+    """(m,) PURCHASE, RETURN or ERASE; perhaps CONTINUED."""
     key: npt.NDArray[np.uint64]
     """(m,) `order_key` of the order id, 0 where there is none."""
     start: npt.NDArray[np.int64]

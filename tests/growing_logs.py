@@ -31,7 +31,7 @@ NESTED = {
 def growing() -> dict[str, tuple[bytes, Options]]:
     """File name -> its bytes, and attributes of its format that have to be given."""
     found: dict[str, tuple[bytes | str, Options]] = {name: (content, {}) for name, content in kinds().items()}
-    found |= {**_quoted(), **_told_late(), **_packed_in_parts(), **_nested(), **_confirmed()}
+    found |= {**_quoted(), **_told_late(), **_orders(), **_packed_in_parts(), **_nested(), **_confirmed()}
     return {
         name: (content.encode() if isinstance(content, str) else content, options)
         for name, (content, options) in found.items()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from producers.errors import LogError
 from state.settings import CountingSettings
 from streams.engine.embedded import Embedded
+from streams.engine.scores import Scoring
+from streams.offline.export import export as export_lists
 from streams.offline.replay import replay
 from tests.streamed import histories, popularity
 
@@ -27,6 +29,8 @@ class Replayed(NamedTuple):
     """Place, reason and record of each rejected line."""
     errors: list[str]
     """Of each replay; "" if there was none."""
+    export: bytes = b""
+    """All related lists, if they were asked for."""
 
     @property
     def counts(self) -> tuple[dict[str, Any], list[tuple[str, str, str]]]:
@@ -34,13 +38,16 @@ class Replayed(NamedTuple):
         return self.facts, self.rejected
 
 
-def replayed(name: str, contents: Sequence[bytes], options: Mapping[str, Any] | None = None) -> Replayed:
+def replayed(
+    name: str, contents: Sequence[bytes], options: Mapping[str, Any] | None = None, *, export: bool = False
+) -> Replayed:
     """Write each of the contents to one file, and replay it, all into one state.
 
     Args:
         name: of the file.
         contents: what it holds, one after the other.
         options: attributes of its format that the user names.
+        export: whether all related lists are asked for.
     """
     directory = Path(tempfile.mkdtemp(dir=_memory()))
     try:
@@ -52,9 +59,10 @@ def replayed(name: str, contents: Sequence[bytes], options: Mapping[str, Any] | 
             path.write_bytes(content)
             errors.append(_error_of(embedded, path, options or {}, rejects))
         facts = {"histories": histories(embedded.histories), **popularity(embedded.counts[0])}
+        exported = _exported(embedded, directory / "export.jsonl") if export else b""
         embedded.close()
         lines = map(json.loads, rejects.read_text().splitlines() if rejects.exists() else [])
-        return Replayed(facts, [(line["place"], line["reason"], line["record"]) for line in lines], errors)
+        return Replayed(facts, [(line["place"], line["reason"], line["record"]) for line in lines], errors, exported)
     finally:
         shutil.rmtree(directory)
 
@@ -65,6 +73,12 @@ def _error_of(embedded: Embedded, path: Path, options: Mapping[str, Any], reject
     except LogError as error:
         return str(error)
     return ""
+
+
+def _exported(embedded: Embedded, out: Path) -> bytes:
+    for _ in export_lists(embedded, out, Scoring()):
+        pass
+    return out.read_bytes()
 
 
 def _memory() -> str | None:

@@ -117,3 +117,16 @@ def test_lines_that_are_records_are_so_when_they_are_divided_one_by_one(pieces: 
         divided = records.divide(data, last=True)
         assert divided.end == data.count(b"\n")
         assert [fault for _, fault, _ in divided.faulty if "quote" in fault] == []
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_byte_order_mark_on_a_later_line_is_text_wherever_blocks_begin(tmp_path: Path, separator: str) -> None:
+    """Files put together have them; the first row lost it, and others did not."""
+    path = tmp_path / "orders.csv"
+    path.write_text(
+        "".join(f"{row}\n".replace(",", separator) for row in [HEADER, "\ufeff" + GOOD[0], "\ufeff" + GOOD[0]])
+    )
+
+    orders, _ = read_log(open_log(path, LogFormat(separator=separator)))
+
+    assert [order[0] for order in orders] == ["\ufeffann", "\ufeffann"]

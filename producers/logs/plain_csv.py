@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,8 @@ class CsvLog:
 
     def _columns(self, data: bytes) -> tuple[dict[str, pa.Array] | None, int]:
         """The columns of whole records, and how many rows they have; None if there is anything wrong with them."""
+        if data.startswith(codecs.BOM_UTF8):
+            return None, 0  # Arrow would take it off, though it is text wherever a block does not begin
         if not data:
             return {field: pa.array([], pa.binary()) for field in self._index}, 0
         names = [str(index) for index in range(self._width)]  # a header may name two columns alike

@@ -23,6 +23,7 @@ from producers.logs.plain_csv import CsvLog
 from producers.logs.plain_json import JsonLinesLog
 from producers.logs.plain_parquet import ParquetLog, is_flat
 from producers.orders import (
+    CONTINUED,
     LARGEST_ORDER_LINES,
     ORDER,
     PURCHASE,
@@ -30,6 +31,7 @@ from producers.orders import (
     Rejection,
     compacted,
     concatenated,
+    order_key,
     too_many_lines,
 )
 
@@ -55,6 +57,29 @@ class LogBatch(NamedTuple):
     end: int
     content: tuple[Content, ...] = ()
     """The rows as they stand in the file, and perhaps some before or behind these."""
+    last: OpenOrder | None = None
+    """The last order, at the end of a file, if lines that are added to the file may go on with it."""
+
+
+class OpenOrder(NamedTuple):
+    """An order of lines at the end of a file, with which lines that are added to the file may go on."""
+
+    customer: int
+    """Hash of the id, which a state may have to forget."""
+    time_ms: int
+    kind: int
+    key: int
+    after: int
+    """Position behind its last line."""
+
+    def goes_on(self, orders: Orders) -> bool:
+        """Whether the first of some orders, read behind it, is the same order."""
+        return (
+            order_key(orders.customers[orders.customer[0]]) == self.customer
+            and int(orders.kind[0]) == self.kind
+            and int(orders.key[0]) == self.key
+            and int(orders.position[0]) - self.after < FARTHEST_LINES
+        )
 
 
 class Log:
@@ -73,6 +98,7 @@ class Log:
         start_row: int,
         batch_rows: int,
         limits: Sequence[Limit] = (),
+        before: OpenOrder | None = None,
     ) -> None:
         self.path: Path | str = path
         """Or what people call it."""
@@ -81,6 +107,7 @@ class Log:
         self._source = source
         self._batch_rows = batch_rows
         self._limits = limits
+        self._before = before
 
     @property
     def rows_total(self) -> int | None:
@@ -114,11 +141,15 @@ class Log:
                 `start_row`, or has an order of more than a million lines.
         """
         begin = end = self.start_row
+        before = self._before
         held: Chunk | None = None
         for chunk in read_chunks(self._source, self.path, self.start_row, self._batch_rows, self.reader, self._limits):
+            if before is not None and held is None and len(chunk.orders) and not chunk.flat[0]:
+                before = None
             batch, held = _split(chunk if held is None else _behind(held, chunk), begin)
             if batch.end > begin:
-                yield _capped(batch)
+                yield _capped(_continued(batch, before))
+                before = None if len(batch.orders) else before
             begin, end = batch.end, chunk.end
             if held is not None and len(held.orders) > LONGEST_ORDER_LINES:
                 raise LogError(
@@ -127,7 +158,8 @@ class Log:
                 )
         if held is not None:
             whole = _joined(held.orders, _opens(held), end)
-            yield _capped(LogBatch(whole, held.rejected, begin, end, held.content))
+            batch = _continued(LogBatch(whole, held.rejected, begin, end, held.content), before)
+            yield _capped(batch)._replace(last=_open_order(held, batch))
 
 
 def open_log(
@@ -137,6 +169,7 @@ def open_log(
     latest_ms: int | None = None,
     batch_rows: int = BATCH_ROWS,
     limits: Sequence[Limit] = (),
+    before: OpenOrder | None = None,
 ) -> Log:
     r"""A log to read.
 
@@ -148,6 +181,7 @@ def open_log(
         latest_ms: lines after it, in milliseconds since 1970 UTC, are rejected.
         batch_rows: rows to read at a time.
         limits: the latest times of the first rows, where these were set before.
+        before: the last order before `start_row`, if it may go on there.
 
     Raises:
         LogError: no such file, no known format, unreadable, or columns are missing.
@@ -165,7 +199,8 @@ def open_log(
     path = Path(path)
     if not isinstance(log_format, LogFormat):
         log_format = plain_format(path, log_format or {})
-    return Log(path, open_format(path, log_format), FieldReader(log_format, latest_ms), start_row, batch_rows, limits)
+    reader = FieldReader(log_format, latest_ms)
+    return Log(path, open_format(path, log_format), reader, start_row, batch_rows, limits, before)
 
 
 def open_format(path: Path, log_format: LogFormat) -> Format:
@@ -295,6 +330,25 @@ def _split(chunk: Chunk, begin: int) -> tuple[LogBatch, Chunk | None]:
     return LogBatch(whole, [line for line in chunk.rejected if line.position < end], begin, end, chunk.content), held
 
 
+def _open_order(held: Chunk, batch: LogBatch) -> OpenOrder | None:
+    """The last order of a file, of the lines that were held, if lines to come may go on with it."""
+    orders = held.orders
+    if not held.flat[-1] or not orders.key[-1]:
+        return None
+    customer, kind, key = orders.customers[orders.customer[-1]], int(orders.kind[-1]), int(orders.key[-1])
+    return OpenOrder(order_key(customer), int(batch.orders.time[-1]), kind, key, int(orders.after[-1]))
+
+
+def _continued(batch: LogBatch, before: OpenOrder | None) -> LogBatch:
+    """The batch, whose first order may be the rest of one that was read before: it has the time of that one then."""
+    orders = batch.orders
+    if before is None or not len(orders.item) or not before.goes_on(orders):
+        return batch
+    time, kind = orders.time.copy(), orders.kind.copy()
+    time[0], kind[0] = before.time_ms, before.kind | CONTINUED
+    return batch._replace(orders=replace(orders, time=time, kind=kind))
+
+
 def _joined(orders: Orders, opens: Mask, end: int) -> Orders:
     """The orders with each that does not open one joined to those before it; `end` is the position behind them all."""
     first = np.flatnonzero(opens)
@@ -318,7 +372,7 @@ def reject_line(orders: Orders, row: int, reason: str) -> Rejection:
         "item_id": orders.items[orders.item[row]],
         "timestamp": int(orders.time[order]),
         "quantity": int(orders.quantity[row]),
-        "type": "purchase" if orders.kind[order] == PURCHASE else "return",
+        "type": "purchase" if orders.kind[order] & ~np.uint8(CONTINUED) == PURCHASE else "return",
     }
     return Rejection(int(orders.position[row]), reason, msgspec.json.encode(line).decode(), form=ORDER)
 

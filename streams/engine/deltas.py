@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from producers.orders import DAY_MS, LONGEST_ID_BYTES, PURCHASE
+from producers.orders import CONTINUED, DAY_MS, LONGEST_ID_BYTES, PURCHASE
 from state.columns import pack, pack_ids, unpack, unpack_ids
 from state.compiled import compiled, compiled_nogil
 from state.count_rows import EXPOSURES, bucket, row_keys_of
@@ -92,7 +92,9 @@ def make_deltas(
         items: ids of the items that do, in the order of their numbers.
     """
     order_of_line = np.repeat(np.arange(len(orders.customer)), np.diff(orders.start))
-    purchases = np.flatnonzero((changes.status == COUNTED) & (orders.kind[order_of_line] == PURCHASE))
+    purchases = np.flatnonzero(
+        (changes.status == COUNTED) & (orders.kind[order_of_line] & ~np.uint8(CONTINUED) == PURCHASE)
+    )
     purchased_items = orders.item[purchases]
     times = orders.time[order_of_line[purchases]]
     not_held = int((changes.status == NOT_HELD).sum())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from producers.orders import ERASE, PURCHASE
+from producers.orders import CONTINUED, ERASE, PURCHASE
 from state.compiled import compiled, compiled_nogil
 from streams.engine.epochs import EPOCH_MS
 
@@ -35,7 +35,7 @@ class NumberedOrders(NamedTuple):
     time: npt.NDArray[np.int64]
     """(m,) milliseconds since 1970 UTC."""
     kind: npt.NDArray[np.uint8]
-    """(m,) PURCHASE, RETURN or ERASE of `producers.orders`."""
+    """(m,) PURCHASE, RETURN or ERASE of `producers.orders`; perhaps CONTINUED."""
     key: npt.NDArray[np.uint64]
     """(m,) `producers.orders.order_key` of the order id; 0 without one."""
     start: npt.NDArray[np.int64]
@@ -104,6 +104,8 @@ def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) 
         orders: the next orders of the log, in log order.
         pair_window: the pair window W; 0: no limit.
     """
+    continued = (orders.kind & CONTINUED) != 0
+    orders = orders._replace(kind=orders.kind & ~np.uint8(CONTINUED))
     lines = np.diff(orders.start)
     table.reserve(orders.customer, lines)
     erased = orders.kind == ERASE
@@ -129,7 +131,7 @@ def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) 
     status = np.zeros(len(orders.item), np.uint8)
     quantity = orders.quantity.copy()
     run_count, entry_count, holding = _apply(
-        table.arrays(), orders, pair_window, item_code, line_of_item, quantity, status, runs
+        table.arrays(), orders, continued, pair_window, item_code, line_of_item, quantity, status, runs
     )
     return HistoryChanges(
         status,
@@ -166,6 +168,7 @@ def lines_before(customer: npt.NDArray[np.uint32], lines: npt.NDArray[np.int64])
 def _apply(
     table: HistoryArrays,
     orders: NumberedOrders,
+    continued: npt.NDArray[np.bool_],
     pair_window: int,
     item_code: npt.NDArray[np.int64],
     line_of_item: npt.NDArray[np.int64],
@@ -178,6 +181,7 @@ def _apply(
     Args:
         table: changed in place.
         orders: the orders.
+        continued: (m,) whether lines of the same order were counted before as an order.
         pair_window: the pair window W; 0: no limit.
         item_code: (n,) index of each line's item among the distinct items of the orders.
         line_of_item: (distinct items,) -1; becomes the last counted line of each item.
@@ -222,10 +226,16 @@ def _apply(
             if status[line] != COUNTED:
                 continue
             item = orders.item[line]
-            if known and _remembers_line(table, customer, orders.key[order], item, orders.kind[order]):
+            repeated = known and _remembers_line(table, customer, orders.key[order], item, orders.kind[order])
+            if repeated and not continued[order]:
                 status[line] = DUPLICATE
                 continue
             at = _find(table, first, table.length[customer], item)
+            if repeated and (at < 0 or orders.kind[order] == PURCHASE):  # merged into a line that was counted before
+                status[line] = MERGED
+                if at >= 0:
+                    table.entry[at].quantity += quantity[line]
+                continue
             if orders.kind[order] == PURCHASE:
                 counted += 1
                 if at < 0:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from producers.orders import DAY_MS, ERASE
+from producers.orders import CONTINUED, DAY_MS, ERASE
 from producers.partitioning import item_partition
 from state.columns import pack, unpack
 from state.count_store import CountChange, CountStore
@@ -78,7 +78,7 @@ def check_orders(record: bytes, customers: int, items: int) -> NumberedOrders:
         or len(orders.quantity) != lines
         or orders.customer.max(initial=0) >= max(customers, 1)
         or orders.item.max(initial=0) >= max(items, 1)
-        or orders.kind.max(initial=0) > ERASE
+        or (orders.kind & ~np.uint8(CONTINUED)).max(initial=0) > ERASE
         or orders.quantity.min(initial=1) < 1
     ):
         raise StateDamaged(f"a record of {len(orders.customer)} orders with {lines} lines is garbled")

@@ -18,7 +18,7 @@ from producers.errors import LogError
 from producers.log_format import LogFormat, with_settings
 from producers.logs.chunks import Limit
 from producers.logs.inspection.profiles import Profile, load_profile
-from producers.logs.reading import open_format
+from producers.logs.reading import OpenOrder, open_format
 from producers.logs.resettling import Resettled, check_past, resettled
 from producers.logs.settling import look_at_all
 from producers.logs.sorting import sort_log
@@ -49,6 +49,7 @@ class KnownLog(msgspec.Struct):
         profile: the profile that it is read by, if the user has named one.
         limits: how late an order can be: (rows, milliseconds since 1970 UTC).
         total_rows, size, modified_ns: of the file when it was looked at.
+        last: the last order that is counted, if the next lines may go on with it.
         oldest_ms, newest_ms: its first and last time.
     """
 
@@ -63,6 +64,7 @@ class KnownLog(msgspec.Struct):
     total_rows: int = 0
     size: int = -1
     modified_ns: int = -1
+    last: OpenOrder | None = None
     oldest_ms: int | None = None
     newest_ms: int | None = None
 

@@ -143,7 +143,9 @@ def replay(
                 if not one.unchanged:
                     batch_rows = max(65_536, commit_lines)
                     log = open_log(
-                        one.source, one.source_format, one.known.rows, latest_ms, batch_rows, limits=one.limits()
+                        *(one.source, one.source_format, one.known.rows, latest_ms, batch_rows),
+                        limits=one.limits(),
+                        before=one.known.last,
                     )
                     log.path = one.shown
                     file.keep_before({**known_rows(histories.documents), one.name: one.known.rows})
@@ -183,6 +185,8 @@ def _count(
                 planned.advance(digest)
             digest.update(chunk.content, chunk.end)
             planned.advance(digest)
+            if len(chunk.orders):
+                planned.known.last = batch.last if chunk.end == batch.end else None
             documents = {planned.name: msgspec.json.encode(planned.known)} | erasures.unstored()
             reasons: list[str] = [rejection.reason for rejection in chunk.rejected]
             not_held = embedded.count(

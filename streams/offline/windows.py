@@ -102,5 +102,8 @@ def cut(batch: LogBatch, first: int, last: int, begin: int) -> LogBatch:
 
 def _joined(held: LogBatch, more: LogBatch) -> LogBatch:
     return held._replace(
-        orders=concatenated(held.orders, more.orders), rejected=held.rejected + more.rejected, end=more.end
+        orders=concatenated(held.orders, more.orders),
+        rejected=held.rejected + more.rejected,
+        end=more.end,
+        last=more.last,
     )

@@ -120,7 +120,10 @@ def check_plain(name: str, data: bytes, path: Path) -> str:
         assert _lines(ours, unclear) == _lines(slow, unclear)
         return "right, but for lines that are not UTF-8"
     assert ours.orders == slow.orders
-    assert sorted(ours.rejected) == sorted(slow.rejected)
+    last = None if data.endswith(b"\n") else data.count(b"\n")  # a last line that is bad may also wait for its end
+    assert [one for one in sorted(ours.rejected) if one != last] == [
+        one for one in sorted(slow.rejected) if one != last
+    ]
     return "right"
 
 

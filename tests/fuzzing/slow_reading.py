@@ -83,6 +83,8 @@ def time_of(value: Any) -> int:  # noqa: ANN401
     if is_missing(value):
         raise Bad
     text = str(value).strip()
+    if any("\ud800" <= character <= "\udfff" for character in text):  # bytes that are not UTF-8
+        raise Bad
     if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", text):
         number: float = int(text) if re.fullmatch(r"-?[0-9]+", text) else float(text)
         size = abs(number)

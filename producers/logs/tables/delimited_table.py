@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from typing import TYPE_CHECKING
@@ -152,6 +153,8 @@ class DelimitedTable:
             broken.append(row)
             return "skip"
 
+        if data.startswith(codecs.BOM_UTF8):
+            return None  # Arrow would take it off, though it is text wherever a block does not begin
         handler: Callable[[pa_csv.InvalidRow], str] | None = reject if broken is not None else None
         try:
             data.decode()
