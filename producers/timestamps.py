@@ -111,6 +111,8 @@ class TimestampReader:
         if isinstance(value, float) or NUMBER.fullmatch(text):
             return _scaled(int(text) if text.isdigit() else min(max(float(text), -1e30), 1e30))
         try:
+            if isinstance(value, bytes):
+                value.decode()  # spelt out, a byte that is no text might pass for a time
             moment = datetime.fromisoformat(text)
         except ValueError:
             raise OrderError(f"timestamp {shown(value)} is not a date") from None
