@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def tell_reasons(reasons: Mapping[str, int], where: str) -> None:
+def tell_reasons(reasons: Mapping[str, int], where: str = "") -> None:
     """Say why lines were rejected, worst first, and how they can be counted after all.
 
     Args:
         reasons: lines by kind of reason.
-        where: the rejects file, and the options that say where its lines are counted.
+        where: the rejects file, and the options that say where its lines are counted; "" if they can be nowhere.
     """
     from streams.offline.reject_reasons import reasons_text
 
     click.echo("\n".join(reasons_text(reasons)))
-    click.echo(f"repair each record there, and count them: alsobought replay --retry-rejects {where}")
+    if where:
+        click.echo(f"repair each record there, and count them: alsobought replay --retry-rejects {where}")
 
 
 def retry_into(

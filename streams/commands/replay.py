@@ -133,6 +133,8 @@ def replay(
     if (retry_rejects is None) == (not logs):
         raise click.UsageError("name the logs to read, or a file of lines to --retry-rejects: one of the two")
     if broker is not None:
+        if retry_rejects is not None:
+            raise click.UsageError("--retry-rejects needs --state-dir; what is on Kafka: alsobought rejected --replay")
         if prequential:
             raise click.UsageError("--prequential needs --state-dir: a worker scores what it counts by itself")
         _send(logs, broker, options, rejects or Path("rejected.jsonl"), speed, topic_prefix)
@@ -193,7 +195,7 @@ def _send(
         click.echo(f"{sent.orders:,} orders sent, {sent.lines:,} lines")
         if reasons:
             click.echo(f"{reasons.total():,} lines rejected, written to {rejects}")
-            tell_reasons(reasons, f"{rejects} --broker {broker}")
+            tell_reasons(reasons)
     if asked:
         click.echo("stopped; the same command goes on from there")
         sys.exit(INTERRUPTED)
