@@ -49,6 +49,7 @@ def post(shop: Shop, body: bytes, encoding: str | None) -> Response:
         ("x-gzip", gzip.compress(BASKET)),
         ("deflate", zlib.compress(BASKET)),
     ],
+    ids=["plain", "identity", "gzip", "x-gzip", "deflate"],
 )
 def test_a_body_may_be_compressed(shop: Shop, encoding: str | None, body: bytes) -> None:
     assert len(post(shop, body, encoding).document["recommendations"]) == 3
@@ -65,6 +66,7 @@ def test_a_body_may_be_compressed(shop: Shop, encoding: str | None, body: bytes)
         ("deflate", zlib.compress(BASKET)[2:-4], 400),
         ("gzip", b"", 400),
     ],
+    ids=["brotli", "gzip twice", "not gzip", "cut short", "two members", "no zlib header", "nothing"],
 )
 def test_a_body_that_is_not_what_its_header_says_is_refused(
     shop: Shop, encoding: str, body: bytes, status: int
