@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from producers.errors import LogError
@@ -12,7 +13,7 @@ from producers.log_format import LogFormat
 from producers.logs.inspection.inspection import inspect
 from producers.logs.reading import open_log
 from tests.growing_logs import growing
-from tests.log_kinds import kinds
+from tests.log_kinds import kinds, orc
 from tests.replayed import replayed
 from tests.written_logs import read_log
 
@@ -65,6 +66,18 @@ def test_what_stands_behind_an_array_is_read_too(tmp_path: Path) -> None:
     assert len(orders) == 4
 
 
+def test_texts_of_sixteen_letters_are_texts_and_no_uuids(tmp_path: Path) -> None:
+    """Times to the minute have as many; in Arrow and ORC they were shown as UUIDs, and no column held dates."""
+    path = tmp_path / "orders.orc"
+    rows = {"customer_id": ["customer-0000001"] * 2, "item_id": ["tea"] * 2}
+    path.write_bytes(orc(pa.table({**rows, "timestamp": ["2023-01-15 10:11", "2023-01-16 10:11"]})))
+
+    found = inspect(path)
+
+    assert [column[3] for column in found.columns] == ["customer-0000001", "tea", "2023-01-15 10:11"]
+    assert found.question is None
+
+
 @pytest.mark.parametrize("path_of_customer", ["customer_id", "who.id"])
 def test_half_a_record_at_the_end_is_left_for_the_next_time(tmp_path: Path, path_of_customer: str) -> None:
     """Whether its fields are plain or nested."""
@@ -105,3 +118,15 @@ def test_a_grown_log_whose_past_would_mean_something_else_is_refused_with_the_li
     assert "lines now by which all of it is read otherwise (decimal mark '.')" in found.errors[1]
     assert "line 3, one of the 2 that are counted, would mean something else" in found.errors[1]
     assert found.facts["lines"] == 3
+
+
+def test_an_arrow_file_whose_texts_point_beyond_it_is_damaged(tmp_path: Path) -> None:
+    """It has no checksums; what it gave was once taken for rows, until something stumbled over them."""
+    path = tmp_path / "orders.arrow"
+    data = bytearray(KINDS["table.arrow"])
+    at = data.index(b"teamugteajammug") - 8  # the last of the offsets of item_id, before them padding
+    data[at : at + 2] = b"\xff\x0a"
+    path.write_bytes(data)
+
+    with pytest.raises(LogError, match="is damaged or cut short at row 0"):
+        list(open_log(path, LogFormat("arrow")))

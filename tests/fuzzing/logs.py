@@ -8,6 +8,7 @@ what everything that counts takes for granted.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import re
 import tempfile
@@ -128,8 +129,14 @@ def check_plain(name: str, data: bytes, path: Path) -> str:
 
 
 def _unclear_lines(data: bytes) -> set[int]:
-    """Lines that are no Unicode text: rejected, or read if a field that is not needed is not. Both are right."""
+    """Lines that are no Unicode text, or name a field twice: rejected, or read if what is needed is clear."""
     found = set()
+
+    def name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if len(dict(pairs)) < len(pairs):
+            found.add(place)
+        return dict(pairs)
+
     for place, line in enumerate(data.split(b"\n")):
         try:
             line.decode()
@@ -137,6 +144,8 @@ def _unclear_lines(data: bytes) -> set[int]:
             found.add(place)
         if _UNCLEAR.search(line):
             found.add(place)
+        with suppress(ValueError, RecursionError):
+            json.loads(line.decode("utf-8", "replace"), object_pairs_hook=name_twice)
     return found
 
 

@@ -23,6 +23,7 @@ from producers.logs.tables.opening import open_table
 from producers.logs.tables.record_table import RecordTable
 from producers.logs.tables.records import Paths, as_cell, decode
 from producers.logs.tables.sheet_table import sheet_rows
+from producers.values import as_text as text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -230,7 +231,9 @@ def _arrow(path: Path, container: str) -> Sample:
     complete = True
     for name in table.names:
         batch = next(iter(table.batches([name])), None)
-        cells[name] = [] if batch is None else [as_cell(v) for v in values(plain(batch.columns[name][:RECORDS]))]
+        found = [] if batch is None else values(plain(batch.columns[name][:RECORDS]))
+        # bytes are text here: the table has spelt out UUIDs, by their type
+        cells[name] = [text_of(value) if isinstance(value, bytes) else as_cell(value) for value in found]
         complete &= table.rows_total is not None and table.rows_total <= RECORDS
     height = max(map(len, cells.values()), default=0)
     for name, column in cells.items():

@@ -84,6 +84,7 @@ class ArrowTable:
             case _:
                 with pa.OSFile(str(self._path)) as raw, _arrow_reader(raw) as file:
                     for batch in _record_batches(file):
+                        _check(batch)
                         yield from _sliced(batch.select(roots))
 
 
@@ -101,6 +102,18 @@ def _record_batches(reader: Any) -> Iterator[pa.RecordBatch]:  # noqa: ANN401
             yield reader.get_batch(number)
     else:
         yield from reader
+
+
+def _check(batch: pa.RecordBatch) -> None:
+    """Check a batch of an Arrow file, which has no checksums: damage may point beyond the memory of a column.
+
+    Raises:
+        ArrowInvalid: it is damaged.
+    """
+    for column in batch.columns:
+        # text that is not UTF-8 costs its line, not the file
+        bare = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}.get(column.type)
+        (column if bare is None else column.view(bare)).validate(full=True)
 
 
 def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
