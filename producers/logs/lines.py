@@ -185,13 +185,31 @@ def _odd(field: str, distinct: pa.Array, reader: FieldReader) -> Mask:
     size = pc.min_max(pc.binary_length(distinct)).as_py()
     if not missing and 0 < size["min"] <= size["max"] <= LONGEST_ID_BYTES and _content(distinct).isdigit():
         return none
-    text = texts(distinct)
     words = pa.array(sorted(MISSING_TEXTS | missing))
+    if 0 < size["min"] <= size["max"] <= LONGEST_ID_BYTES and _are_words(distinct):
+        named: Mask = pc.is_in(pc.ascii_lower(distinct.cast(pa.string())), value_set=words).to_numpy(
+            zero_copy_only=False
+        )
+        return named
+    text = texts(distinct)
     odd = pc.or_(pc.match_substring_regex(text, _ODD_TEXT), pc.is_in(pc.utf8_lower(text), value_set=words))
     if size["max"] > LONGEST_ID_BYTES:
         odd = pc.or_(odd, pc.greater(pc.binary_length(distinct), LONGEST_ID_BYTES))
     found: Mask = odd.fill_null(True).to_numpy(zero_copy_only=False)
     return found
+
+
+_WORD_BYTES = np.zeros(256, bool)
+_WORD_BYTES[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")] = True
+_NINE = ord("9")
+
+
+def _are_words(distinct: pa.Array) -> bool:
+    """Whether all of these begin with a letter and hold no more than letters, digits, - and _: none of them is odd."""
+    content = np.frombuffer(_content(distinct), np.uint8)
+    offsets = np.frombuffer(distinct.buffers()[1], np.int32, len(distinct) + 1, 4 * distinct.offset)
+    first = content[offsets[:-1] - offsets[0]]
+    return bool(_WORD_BYTES[content].all() and (first > _NINE).all() and (first != ord("_")).all())
 
 
 def _content(column: pa.Array) -> bytes:
