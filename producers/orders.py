@@ -30,6 +30,10 @@ TEXT, FIELDS, RECORD, ORDER = "text", "fields", "record", "order"
 the log has it; JSON as on the topic `purchases`, of a line that was valid by itself."""
 
 
+FEW_IDS = 8
+"""So many are looked for one by one among those of a batch: an order that goes on there has few."""
+
+
 class Rejection(NamedTuple):
     """A line or record that was not counted, kept whole so that it can be repaired and sent again."""
 
@@ -156,6 +160,14 @@ def kept(orders: Orders, keep: npt.NDArray[np.bool_]) -> Orders:
 
 def _united(first: list[str], second: list[str]) -> tuple[list[str], npt.NDArray[np.uint32]]:
     """The ids of both, and where each of `second` stands among them."""
+    if len(first) <= FEW_IDS:
+        here = [(second.index(name), place) for place, name in enumerate(first) if name in second]
+        new = np.ones(len(second), bool)
+        new[[where for where, _ in here]] = False
+        found = (len(first) - 1 + np.cumsum(new)).astype(np.uint32)
+        for where, place in here:
+            found[where] = place
+        return [*first, *compress(second, new.tolist())], found
     index = {name: place for place, name in enumerate(first)}
     places = [index.setdefault(name, len(index)) for name in second]
     return list(index), np.array(places, np.uint32)

@@ -185,7 +185,8 @@ def miscounted(fields: int, width: int) -> str:
 
 def has_empty_lines(data: bytes) -> bool:
     """Whether a line is empty."""
-    return b"\n\n" in data or b"\n\r" in data or b"\r\r" in data or data.startswith((b"\n", b"\r"))
+    returns = b"\r" in data and (b"\n\r" in data or b"\r\r" in data)
+    return b"\n\n" in data or returns or data.startswith((b"\n", b"\r"))
 
 
 def is_well_quoted(data: bytes, separator: bytes, quote: bytes, *, doubled: bool = True) -> bool:
