@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 collect_ignore = ["fuzzing/guided.py"]  # needs atheris, which only runs by hand use
 
 SLOW_FILES = {
+    "test_formats_cut.py": 45,
+    "test_formats_damage.py": 6,
     "test_worker.py": 173,
     "test_worker_chaos.py": 154,
     "test_unfenced_worker.py": 118,

@@ -15,7 +15,7 @@ from tests.growing_logs import growing
 from tests.replayed import replayed
 
 LOGS = growing()
-CUTS = 8
+CUTS = 5
 """Of each kind of file, unless every cut is asked for."""
 
 
