@@ -85,7 +85,11 @@ def test_records_on_the_topic_of_deltas_that_are_none_are_skipped(kafka: Broker,
 def test_a_damaged_record_of_deltas_is_fatal(kafka: Broker, tmp_path: Path, name: str, value: bytes | None) -> None:
     """What it stood for is lost to every count: nobody may go on as if it were not."""
     topics = made_topics(kafka.bootstrap, f"damaged-deltas-{name}", purchases=1, items=1)
-    write(kafka, topics.co_purchases, [(value, {"source": b"0", "begin": b"0", "end": b"7", "rules": str(RULES).encode()})])
+    write(
+        kafka,
+        topics.co_purchases,
+        [(value, {"source": b"0", "begin": b"0", "end": b"7", "rules": str(RULES).encode()})],
+    )
 
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", "--stages", "tally") as worker:
         assert worker.wait() == 1
