@@ -133,6 +133,25 @@ def compacted(orders: Orders) -> Orders:
     return replace(orders, customers=customers, customer=customer, items=items, item=item)
 
 
+def joined(orders: Orders, opens: npt.NDArray[np.bool_]) -> Orders:
+    """The orders with the lines of each that does not open one joined to the order before it, whose end it leaves.
+
+    >>> both = concatenated(erasure("ann", 0, 7), erasure("ann", 0, 8))
+    >>> joined(both, np.array([True, False])).after.tolist()
+    [8]
+    """
+    first = np.flatnonzero(opens)
+    return replace(
+        orders,
+        customer=orders.customer[first],
+        time=orders.time[first],
+        kind=orders.kind[first],
+        key=orders.key[first],
+        start=np.append(orders.start[:-1][first], orders.start[-1]),
+        after=orders.after[first],
+    )
+
+
 def kept(orders: Orders, keep: npt.NDArray[np.bool_]) -> Orders:
     """Some of the orders, each as long as it was.
 

@@ -31,6 +31,8 @@ from producers.orders import (
     Rejection,
     compacted,
     concatenated,
+    joined,
+    kept,
     order_key,
     too_many_lines,
 )
@@ -351,17 +353,9 @@ def _continued(batch: LogBatch, before: OpenOrder | None) -> LogBatch:
 
 def _joined(orders: Orders, opens: Mask, end: int) -> Orders:
     """The orders with each that does not open one joined to those before it; `end` is the position behind them all."""
-    first = np.flatnonzero(opens)
-    begin = (orders.after - 1)[first]
-    return replace(
-        orders,
-        customer=orders.customer[first],
-        time=orders.time[first],
-        kind=orders.kind[first],
-        key=orders.key[first],
-        start=np.append(orders.start[:-1][first], orders.start[-1]),
-        after=np.append(begin[1:], [end] if len(begin) else []).astype(np.int64),
-    )
+    begin = (orders.after - 1)[opens]
+    after = np.append(begin[1:], [end] if len(begin) else []).astype(np.int64)
+    return replace(joined(orders, opens), after=after)
 
 
 def reject_line(orders: Orders, row: int, reason: str) -> Rejection:
@@ -389,18 +383,6 @@ def _capped(batch: LogBatch) -> LogBatch:
         reason = too_many_lines(int(lines[order]))
         rows = range(int(orders.start[order]), int(orders.start[order + 1]))
         rejected += [reject_line(orders, row, reason) for row in rows]
-    kept = np.repeat(keep, lines)
     begin = np.append(batch.begin, orders.after)[:-1][keep]
-    short = replace(
-        orders,
-        customer=orders.customer[keep],
-        time=orders.time[keep],
-        kind=orders.kind[keep],
-        key=orders.key[keep],
-        start=np.append(0, np.cumsum(lines[keep])),
-        after=np.append(begin[1:], [batch.end] if len(begin) else []).astype(np.int64),
-        item=orders.item[kept],
-        quantity=orders.quantity[kept],
-        position=orders.position[kept],
-    )
-    return batch._replace(orders=compacted(short), rejected=sorted(rejected))
+    after = np.append(begin[1:], [batch.end] if len(begin) else []).astype(np.int64)
+    return batch._replace(orders=replace(kept(orders, keep), after=after), rejected=sorted(rejected))

@@ -5,7 +5,6 @@ A decoder reads one value after the other. Here the values of many records are r
 
 from __future__ import annotations
 
-from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from producers.logs.lines import read_lines
-from producers.orders import ERASE, LARGEST_ORDER_LINES, Orders
+from producers.orders import ERASE, LARGEST_ORDER_LINES, Orders, joined
 from producers.wire import LINE, ORDER
 
 if TYPE_CHECKING:
@@ -140,14 +139,5 @@ def joined_records(orders: Orders) -> tuple[Orders, Mask]:
         | (orders.kind[1:] != orders.kind[:-1])
         | (orders.key[1:] != orders.key[:-1])
     )
-    first = np.flatnonzero(opens)
-    joined = replace(
-        orders,
-        customer=orders.customer[first],
-        time=orders.time[first],
-        kind=orders.kind[first],
-        key=orders.key[first],
-        start=np.append(orders.start[:-1][first], orders.start[-1]),
-        after=orders.after[first],
-    )
-    return joined, joined.key != 0
+    whole = joined(orders, opens)
+    return whole, whole.key != 0
