@@ -31,8 +31,8 @@ class LogFile:
         modified_ns: when the original was last written, or anything else that changes with it; -1 if nothing tells.
         group: the directory, pattern or address by which it was found; "" if it was named itself.
         keys: column -> its value in every row, from directories such as year=2023; None is missing.
-        fetch: writes its bytes to `path`; None if they are there. It takes what is told the fraction done and the
-            bytes, and what is asked whether to stop.
+        fetch: writes its bytes to `path`; None if they are there already. It takes two functions: one that it calls
+            with the fraction done and the bytes, and one that it asks whether to stop.
     """
 
     path: Path

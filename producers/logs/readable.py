@@ -54,7 +54,7 @@ def readable_logs(
 
     Raises:
         LogError: a file cannot be read, or is not in order of time, by itself or with the others.
-        Undecided: only the user can tell how one is read.
+        Undecided: only the user can say how one is read.
     """
     settler = Settler(settings, profile, files)
     found: list[tuple[Span, ReadableLog]] = []

@@ -79,7 +79,7 @@ class Settler:
 
         Raises:
             LogError: it cannot be read, or not as those that were found with it.
-            Undecided: only the user can tell how.
+            Undecided: only the user can say how.
         """
         alike = self._formats.get(file.group)
         settings = {**self._settings, "constants": file.keys} if file.keys else dict(self._settings)
@@ -170,7 +170,7 @@ def settle_format(
     Raises:
         NoRows: it holds none.
         LogError: it cannot be read.
-        Undecided: only the user can tell how.
+        Undecided: only the user can say how.
     """
     plain = None if profile is not None else _plain(path, settings)
     if plain is not None:

@@ -175,7 +175,7 @@ def plan(
 
     Raises:
         LogError: the file cannot be read so, is not in order, or its past has changed.
-        Undecided: only the user can tell how it is read.
+        Undecided: only the user can say how it is read.
     """
     path, profile = file.path, settler.profile
     known = known_logs(documents)

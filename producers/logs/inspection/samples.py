@@ -66,7 +66,7 @@ def take_sample(path: Path, settings: Mapping[str, Any]) -> Sample:
 
     Raises:
         LogError: it cannot be read, or holds no table.
-        Undecided: only a person can tell how.
+        Undecided: only the user can say how.
     """
     try:
         with path.open("rb") as file:

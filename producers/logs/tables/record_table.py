@@ -75,7 +75,7 @@ class RecordTable:
         places, faulty = some.places, np.array([place for place, _ in some.faults], np.int64)
         end = some.end
         if self._deep:
-            # orders, and documents that are none, numbered as they stand
+            # numbers orders, and documents that are no orders, in the order in which they stand
             of = np.concatenate((places[_composed(rows.parents[:-1])], faulty))
             number = np.empty(len(of), np.int64)
             number[np.argsort(of, kind="stable")] = np.arange(begin, begin + len(of))
