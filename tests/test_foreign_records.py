@@ -10,7 +10,6 @@ import pytest
 
 from producers.partitioning import item_partition
 from producers.publish import Publisher
-from producers.synthetic import SyntheticShop
 from state.settings import RULES
 from streams.workers.kafka.purchases import read_rejected
 from tests.kafka_truth import Truth, differences
@@ -20,6 +19,7 @@ from tests.workers import (
     made_topics,
     published_lists,
     read_topic,
+    send_orders,
     wait_until,
     wait_until_current,
 )
@@ -27,7 +27,6 @@ from tests.workers import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from streams.workers.kafka.topics import Topics
     from tests.brokers import Broker
 
 ORDERS = 60
@@ -37,13 +36,6 @@ NO_DELTAS: list[tuple[bytes | None, dict[str, bytes]]] = [
     (b"", {"source": b"0"}),
     (b"junk", {"source": b"zero", "begin": b"0", "end": b"1"}),
 ]
-
-
-def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
-    with Publisher(kafka.bootstrap, topics.purchases) as publisher:
-        for order in list(SyntheticShop(seed=8).orders(last))[first:]:
-            key = order.customer_id.encode()
-            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
 
 
 def write(kafka: Broker, topic: str, records: list[tuple[bytes | None, dict[str, bytes]]]) -> None:
@@ -64,11 +56,11 @@ def test_records_on_the_topic_of_deltas_that_are_none_are_skipped(kafka: Broker,
     """Stage A looks there for what it has delivered, stage B counts what is there: neither may stumble over others."""
     topics = made_topics(kafka.bootstrap, "foreign-deltas")
     write(kafka, topics.co_purchases, NO_DELTAS)
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
         wait_until_current([worker], Truth(kafka.bootstrap, topics, tmp_path / "before").lines, 2)
         write(kafka, topics.co_purchases, NO_DELTAS)
-        send(kafka, topics, ORDERS, 2 * ORDERS)
+        send_orders(kafka, topics, ORDERS, 2 * ORDERS)
         truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
         wait_until_current([worker], truth.lines, 2)
         assert skipped(worker) == {topics.co_purchases: 2 * 2 * len(NO_DELTAS)}
@@ -102,7 +94,7 @@ def test_a_damaged_record_of_deltas_is_fatal(kafka: Broker, tmp_path: Path, name
 def test_lists_that_no_worker_published_are_replaced(kafka: Broker, tmp_path: Path) -> None:
     """Whoever takes over reads what was published, and must not wait for ever for an item that nobody bought."""
     topics = made_topics(kafka.bootstrap, "foreign-lists")
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")
     with worker:
         truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producers.publish import Publisher
-from producers.synthetic import SyntheticShop
 from state.errors import StateDamaged
 from state.recovery import ASIDE, MOST_ASIDE, mark_damaged, open_or_recover, stores_aside
 from state.related_store import RelatedStore
@@ -22,14 +20,13 @@ from tests.commands import output_of
 from tests.kafka_truth import Truth, differences
 from tests.live_workers import ask
 from tests.test_damaged_state import CSV, empty, garble, remove, truncate
-from tests.workers import WorkerProcess, is_current, made_topics, published_lists, wait_until
+from tests.workers import WorkerProcess, is_current, made_topics, published_lists, send_orders, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from state.store import Store
-    from streams.workers.kafka.topics import Topics
     from tests.brokers import Broker
 
     Open = Callable[[Path], Store]
@@ -129,13 +126,6 @@ def test_a_disk_that_damages_store_after_store_needs_help(healthy: Path, tmp_pat
     assert path.exists()
 
 
-def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
-    with Publisher(kafka.bootstrap, topics.purchases) as publisher:
-        for order in list(SyntheticShop(seed=8).orders(last))[first:]:
-            key = order.customer_id.encode()
-            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
-
-
 def supervised(worker: WorkerProcess, lines: int) -> None:
     """Start a worker again whenever it has ended, until it has counted so many lines."""
 
@@ -151,7 +141,7 @@ def supervised(worker: WorkerProcess, lines: int) -> None:
 def test_a_worker_recovers_from_damage_by_itself(kafka: Broker, tmp_path: Path, files: str, damage: Damage) -> None:
     """From the log alone; with a snapshot it is the same, only sooner."""
     topics = made_topics(kafka.bootstrap, f"damage-{damage.__name__}", purchases=1, items=1)
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")
     with worker:
         supervised(worker, Truth(kafka.bootstrap, topics, tmp_path / "before").lines)
@@ -161,7 +151,7 @@ def test_a_worker_recovers_from_damage_by_itself(kafka: Broker, tmp_path: Path, 
             if found:  # a small store may have no table yet
                 damage(max(found, key=lambda file: file.stat().st_size))
 
-        send(kafka, topics, ORDERS, 2 * ORDERS)
+        send_orders(kafka, topics, ORDERS, 2 * ORDERS)
         truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
         worker.start()
         supervised(worker, truth.lines)

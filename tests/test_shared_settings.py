@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from producers.publish import Publisher
 from producers.synthetic import SyntheticShop
 from tests.kafka_truth import Truth, differences
-from tests.workers import WorkerProcess, made_topics, published_lists, wait_until, wait_until_current
+from tests.workers import WorkerProcess, made_topics, published_lists, send_orders, wait_until, wait_until_current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,24 +18,17 @@ if TYPE_CHECKING:
     from tests.brokers import Broker
 
 
-def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
-    with Publisher(kafka.bootstrap, topics.purchases) as publisher:
-        for order in list(SyntheticShop(seed=4).orders(last))[first:]:
-            key = order.customer_id.encode()
-            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
-
-
 @pytest.fixture(scope="module", name="running")
 def _running(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WorkerProcess, Topics]]:
     topics = made_topics(kafka.bootstrap, "shared")
-    send(kafka, topics, 0, 80)
+    send_orders(kafka, topics, 0, 80, SyntheticShop(seed=4))
     directory = tmp_path_factory.mktemp("shared")
     with WorkerProcess(kafka.bootstrap, topics, directory / "first") as worker:
         truth = Truth(kafka.bootstrap, topics, directory / "truth")
         wait_until_current([worker], truth.lines, 2)
         yield worker, topics
         # whatever was refused has changed nothing
-        send(kafka, topics, 80, 160)
+        send_orders(kafka, topics, 80, 160, SyntheticShop(seed=4))
         truth = Truth(kafka.bootstrap, topics, directory / "more")
         wait_until_current([worker], truth.lines, 2)
         assert worker.stop() == 0

@@ -25,6 +25,7 @@ from tests.workers import (
     made_topics,
     published_lists,
     read_topic,
+    send_orders,
     wait_until,
     wait_until_current,
 )
@@ -38,13 +39,6 @@ if TYPE_CHECKING:
 ORDERS = 60
 MADE_AGAIN = "it was deleted and made again"
 ADDED = "with 1 partitions, it has 2"
-
-
-def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
-    with Publisher(kafka.bootstrap, topics.purchases) as publisher:
-        for order in list(SyntheticShop(seed=8).orders(last))[first:]:
-            key = order.customer_id.encode()
-            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
 
 
 def delete(kafka: Broker, topic: str) -> None:
@@ -90,13 +84,13 @@ def last_words(worker: WorkerProcess) -> str:
 def replace_purchases(kafka: Broker, topics: Topics) -> None:
     """With more records than before, so that the old offset is one of the new topic."""
     make_again(kafka, topics, "purchases")
-    send(kafka, topics, 2 * ORDERS, 5 * ORDERS)
+    send_orders(kafka, topics, 2 * ORDERS, 5 * ORDERS)
 
 
 def enlarge_purchases(kafka: Broker, topics: Topics) -> None:
     """As an operator does who follows the check of the topics."""
     add_partition(kafka, topics.purchases, topics.rejected)
-    send(kafka, topics, ORDERS, 5 * ORDERS)
+    send_orders(kafka, topics, ORDERS, 5 * ORDERS)
 
 
 @pytest.mark.parametrize(("change", "message"), [(replace_purchases, MADE_AGAIN), (enlarge_purchases, ADDED)])
@@ -105,7 +99,7 @@ def test_another_log_of_purchases_is_fatal_with_any_state(
 ) -> None:
     """While the worker runs, when it starts, and where it has no state: the deltas that are there tell."""
     topics = made_topics(kafka.bootstrap, change.__name__, purchases=1, items=1)
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")
     with worker:
         counted(kafka, topics, worker, tmp_path)
@@ -128,7 +122,7 @@ def test_another_log_of_purchases_is_fatal_with_any_state(
 def test_deltas_made_again_are_fatal(kafka: Broker, tmp_path: Path) -> None:
     """Stage A believes that they were delivered, and nothing in the new topic is what stage B has counted."""
     topics = made_topics(kafka.bootstrap, "deltas-again", purchases=1, items=1)
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
         counted(kafka, topics, worker, tmp_path)
         assert worker.stop() == 0
@@ -145,7 +139,7 @@ def test_deltas_made_again_are_fatal(kafka: Broker, tmp_path: Path) -> None:
 def test_lists_are_published_again_to_a_topic_made_again(kafka: Broker, tmp_path: Path) -> None:
     """The store remembers what readers had of the topic that is gone, and would publish only what differs."""
     topics = made_topics(kafka.bootstrap, "lists-again", purchases=1, items=1)
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
         truth = counted(kafka, topics, worker, tmp_path)
         make_again(kafka, topics, "related-items")
@@ -168,7 +162,7 @@ def test_lists_are_published_again_to_a_topic_made_again(kafka: Broker, tmp_path
 def test_a_worker_whose_topic_is_deleted_is_not_ready(kafka: Broker, tmp_path: Path) -> None:
     """It owns nothing, and would wait for ever."""
     topics = made_topics(kafka.bootstrap, "gone", purchases=1, items=1)
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
         counted(kafka, topics, worker, tmp_path)
         wait_until("it is ready", lambda: ready(worker), workers=[worker])
@@ -187,7 +181,7 @@ def title(worker: WorkerProcess, item_id: str) -> str | None:
 def test_a_catalogue_made_again_is_read_again(kafka: Broker, tmp_path: Path) -> None:
     """A worker would go on where it was, and miss what is before that; what is not in it is gone."""
     topics = made_topics(kafka.bootstrap, "items-again", purchases=1, items=1)
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     kept, dropped = sorted({item for order in SyntheticShop(seed=8).orders(ORDERS) for item in order.items})[:2]
 
     def fill(**titles: str) -> None:
@@ -210,7 +204,7 @@ def test_a_catalogue_made_again_is_read_again(kafka: Broker, tmp_path: Path) -> 
 def test_state_of_earlier_versions_adopts_the_topics(kafka: Broker, tmp_path: Path) -> None:
     """Its stores and deltas do not say which topics they are of."""
     topics = made_topics(kafka.bootstrap, "earlier", purchases=1, items=1)
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", faults="an_earlier_version")
     with worker:
         counted(kafka, topics, worker, tmp_path)
@@ -219,7 +213,7 @@ def test_state_of_earlier_versions_adopts_the_topics(kafka: Broker, tmp_path: Pa
         assert {name for record in before for name, _ in record.headers} == {"source", "begin", "end", "rules"}
 
         worker.faults = "none"
-        send(kafka, topics, ORDERS, 2 * ORDERS)
+        send_orders(kafka, topics, ORDERS, 2 * ORDERS)
         worker.start()
         truth = Truth(kafka.bootstrap, topics, tmp_path / "more")
         wait_until_current([worker], truth.lines, 1)

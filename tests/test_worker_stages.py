@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from producers.publish import Publisher
 from producers.synthetic import SyntheticShop
 from state.directory import COUNTS, HISTORIES, RELATED
 from tests.kafka_truth import Truth, differences
-from tests.workers import WorkerProcess, made_topics, published_lists, wait_until_current
+from tests.workers import WorkerProcess, made_topics, published_lists, send_orders, wait_until_current
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,23 +16,16 @@ if TYPE_CHECKING:
     from tests.brokers import Broker
 
 
-def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
-    with Publisher(kafka.bootstrap, topics.purchases) as publisher:
-        for order in list(SyntheticShop(seed=6, customers=200).orders(last))[first:]:
-            key = order.customer_id.encode()
-            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
-
-
 def test_stages_in_separate_processes_count_like_one(kafka: Broker, tmp_path: Path) -> None:
     """The stages scale separately; only the topic between them connects them."""
     topics = made_topics(kafka.bootstrap, "stages", purchases=3, items=2)
-    send(kafka, topics, 0, 400)
+    send_orders(kafka, topics, 0, 400, SyntheticShop(seed=6, customers=200))
     ingest = WorkerProcess(kafka.bootstrap, topics, tmp_path / "ingest", "--stages", "ingest")
     tally = WorkerProcess(kafka.bootstrap, topics, tmp_path / "tally", "--stages", "tally")
     with ingest, tally:
         wait_until_current([ingest, tally], Truth(kafka.bootstrap, topics, tmp_path / "half").lines, 2)
         ingest.kill()
-        send(kafka, topics, 400, 800)
+        send_orders(kafka, topics, 400, 800, SyntheticShop(seed=6, customers=200))
         ingest.start()
         truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
         wait_until_current([ingest, tally], truth.lines, 2)

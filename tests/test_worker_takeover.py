@@ -12,7 +12,6 @@ from kafka import KafkaProducer
 
 from producers.partitioning import item_partition
 from producers.publish import Publisher
-from producers.synthetic import SyntheticShop
 from state.directory import StateDirectory
 from state.settings import CountingSettings
 from streams.workers.ingest import Ingest
@@ -26,6 +25,7 @@ from tests.workers import (
     made_topics,
     published_lists,
     read_topic,
+    send_orders,
     wait_until,
     wait_until_current,
 )
@@ -48,13 +48,6 @@ def _sockets_of_the_dead() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-
-
-def send(kafka: Broker, topics: Topics, first: int, last: int) -> None:
-    with Publisher(kafka.bootstrap, topics.purchases) as publisher:
-        for order in list(SyntheticShop(seed=8).orders(last))[first:]:
-            key = order.customer_id.encode()
-            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
 
 
 def die_in_a_transaction(kafka: Broker, topics: Topics, partition: int) -> None:
@@ -92,9 +85,9 @@ def test_an_open_transaction_of_another_partition_hides_no_deltas_from_the_next_
 ) -> None:
     """Deltas that are delivered twice, in different commits, fit no counts: stage B would be stuck."""
     topics = made_topics(kafka.bootstrap, "hidden")
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     asyncio.run(count_beside_a_dying(kafka, topics, tmp_path / "before"))
-    send(kafka, topics, ORDERS, 2 * ORDERS)
+    send_orders(kafka, topics, ORDERS, 2 * ORDERS)
 
     truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker") as worker:
@@ -129,7 +122,7 @@ async def count_behind_another(kafka: Broker, topics: Topics, directory: Path) -
 def test_a_worker_behind_another_publishes_nothing(kafka: Broker, tmp_path: Path) -> None:
     """It seemed to have read all deltas, but others published lists of later ones: its own would go back in time."""
     topics = made_topics(kafka.bootstrap, "behind", purchases=1, items=1)
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
 
     assert asyncio.run(count_behind_another(kafka, topics, tmp_path)) == (False, 0)
 
@@ -157,12 +150,12 @@ def publish_and_die(kafka: Broker, topics: Topics, lists: dict[str, bytes], part
 def test_lists_of_an_aborted_transaction_are_published_again(kafka: Broker, tmp_path: Path) -> None:
     """Some readers saw them and others did not, and compaction removes them."""
     topics = made_topics(kafka.bootstrap, "undone")
-    send(kafka, topics, 0, ORDERS)
+    send_orders(kafka, topics, 0, ORDERS)
     worker = WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker")
     with worker:
         wait_until_current([worker], Truth(kafka.bootstrap, topics, tmp_path / "before").lines, 2)
         assert worker.stop() == 0
-    send(kafka, topics, ORDERS, 2 * ORDERS)
+    send_orders(kafka, topics, ORDERS, 2 * ORDERS)
     truth = Truth(kafka.bootstrap, topics, tmp_path / "truth")
     with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", "--stages", "ingest") as ingest:
         wait_until("orders are counted", lambda: counted(ingest) == 2 * ORDERS, workers=[ingest])

@@ -10,16 +10,21 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 
+from producers.publish import Publisher
+from producers.synthetic import SyntheticShop
 from streams.workers.kafka.topics import Partitions, Topics, create_topics
 from tests.brokers import _free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from tests.brokers import Broker
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 180.0  # the machine of CI may be several times slower, and shared
@@ -31,6 +36,15 @@ def made_topics(broker: str, prefix: str, purchases: int = 2, items: int = 2) ->
     topics = Topics(prefix=f"{prefix}-")
     create_topics(broker, topics, Partitions(purchases, items))
     return topics
+
+
+def send_orders(broker: Broker, topics: Topics, first: int, last: int, shop: SyntheticShop | None = None) -> None:
+    """Send some orders of a shop, by default of a small one, each to its customer's partition."""
+    orders = (shop or SyntheticShop(seed=8)).orders(last)
+    with Publisher(broker.bootstrap, topics.purchases) as publisher:
+        for order in islice(orders, first, None):
+            key = order.customer_id.encode()
+            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
 
 
 def wait_until(
