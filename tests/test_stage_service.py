@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ class RecordingStage:
 
     name = "tally"
     most_records = 1
+    hurries_until = 0.0
+    """Until then it asks for records again at once."""
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
@@ -39,7 +42,7 @@ class RecordingStage:
         assert set(records) <= set(waiting)
         self.turns.append(set(waiting))
         self._turned.set()
-        return Turn()
+        return Turn(wait=0.0) if time.monotonic() < self.hurries_until else Turn()
 
     async def flush(self) -> None:
         """Nothing is in flight."""
@@ -114,3 +117,18 @@ def test_partitions_that_moved_to_other_workers_are_closed(kafka: Broker) -> Non
                 assert stage.opened == left
 
     asyncio.run(lose())
+
+
+def test_a_stage_in_a_hurry_lets_heartbeats_and_fetches_run(kafka: Broker) -> None:
+    """Of an empty topic the end is unknown until a fetch returns; who asks again at once would wait for ever."""
+
+    async def hurry() -> None:
+        async with joined(kafka, "hurried") as (stage, _):
+            begun = time.monotonic()
+            stage.hurries_until = begun + 3.0
+            await stage.turns_with({0, 1}, 100)
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+            assert time.monotonic() - begun < 2.0
+
+    asyncio.run(hurry())

@@ -168,8 +168,8 @@ class StageService(Service):
             if await self._open_next():
                 continue
             turn = await self._turn(turn)
-            if turn.pause > 0:
-                await asyncio.sleep(turn.pause)
+            # also for 0 s: a turn that waits for nothing suspends nowhere, and would let no heartbeat and no fetch run
+            await asyncio.sleep(turn.pause)
 
     async def on_stop(self) -> None:
         """Finish the batch in flight, and leave the group."""
