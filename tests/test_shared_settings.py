@@ -54,7 +54,6 @@ def test_a_second_worker_at_an_address_is_refused(
     assert "give each worker an --advertise" in log
 
 
-@pytest.mark.xfail(run=False, reason="where both look at the same moment, neither is refused")
 def test_of_two_workers_that_start_together_at_an_address_one_is_refused(kafka: Broker, tmp_path: Path) -> None:
     """Or both: neither has joined when the other looks."""
     topics = made_topics(kafka.bootstrap, "together")
