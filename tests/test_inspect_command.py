@@ -108,7 +108,7 @@ def test_what_must_be_confirmed_stops_replay_with_the_option(content: str, optio
 @pytest.mark.parametrize(
     ("rows", "option", "reason"),
     [
-        ([*ROWS, ["ann", "tea", "2023-02-14 10:00:00", "-1", "C4"]], "--negative-is-return", "quantity is below 1"),
+        ([*ROWS, ["ann", "tea", "2023-02-14 10:00:00", "-1", "C4"]], "--negative-is-return", "quantity is below 0"),
         (
             [row if n in (0, 2, 4) else ["", row[1], "", *row[3:]] for n, row in enumerate(ROWS)],
             "--fill-down",
