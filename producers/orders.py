@@ -177,6 +177,34 @@ def kept(orders: Orders, keep: npt.NDArray[np.bool_]) -> Orders:
     )
 
 
+def arranged(orders: Orders, places: npt.NDArray[np.int64]) -> Orders:
+    """The orders in another order, each with its lines.
+
+    Args:
+        orders: m of them.
+        places: (m,) the orders that come first, second, and so on.
+
+    >>> both = concatenated(erasure("ann", 0, 7), erasure("bob", 5, 8))
+    >>> arranged(both, np.array([1, 0])).after.tolist()
+    [9, 8]
+    """
+    lines = np.diff(orders.start)[places]
+    start = np.append(0, np.cumsum(lines))
+    line = np.repeat(orders.start[:-1][places] - start[:-1], lines) + np.arange(start[-1])
+    return replace(
+        orders,
+        customer=orders.customer[places],
+        time=orders.time[places],
+        kind=orders.kind[places],
+        key=orders.key[places],
+        start=start,
+        after=orders.after[places],
+        item=orders.item[line],
+        quantity=orders.quantity[line],
+        position=orders.position[line],
+    )
+
+
 def _united(first: list[str], second: list[str]) -> tuple[list[str], npt.NDArray[np.uint32]]:
     """The ids of both, and where each of `second` stands among them."""
     if len(first) <= FEW_IDS:

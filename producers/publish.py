@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -11,7 +12,7 @@ from kafka.errors import KafkaError
 
 from producers.connection import admin_client
 from producers.errors import BrokerUnavailable, LogError, PublishingFailed, TopicMissing
-from producers.logs.reading import open_format, open_log, plain_format, same_log
+from producers.logs.reading import open_format, open_log, plain_format
 from producers.logs.survey import RowDigest
 from producers.orders import DAY_MS, Rejection
 from producers.partitioning import customer_partition
@@ -292,7 +293,7 @@ class _Identity:
         """
         text, _, length = name.partition(":")
         if not text.startswith("rows-"):  # as earlier versions wrote them: of the first MiB
-            return same_log(self._path, text, int(length))
+            return _first_bytes_digest(self._path, int(length)) == text
         _, first, place, _ = text.split("-")
         if first != self._first:
             return False
@@ -303,6 +304,13 @@ class _Identity:
                 "repeat lines. Restore the file; if it is another log that begins alike, give it another name"
             )
         return same
+
+
+def _first_bytes_digest(path: Path, length: int) -> str:
+    """SHA-256 of a file's first bytes; "" if it has fewer."""
+    with path.open("rb") as file:
+        head = file.read(length)
+    return hashlib.sha256(head).hexdigest() if len(head) == length else ""
 
 
 def _rows_there(broker: str, publisher: Publisher, identity: _Identity) -> list[int]:

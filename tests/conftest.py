@@ -19,6 +19,7 @@ collect_ignore = ["fuzzing/guided.py"]  # needs atheris, which only runs by hand
 
 SLOW_FILES = {
     "test_formats_cut.py": 45,
+    "test_merging.py": 12,
     "test_formats_damage.py": 6,
     "test_worker.py": 173,
     "test_worker_chaos.py": 154,

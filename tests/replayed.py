@@ -49,7 +49,7 @@ def replayed(
         options: attributes of its format that the user names.
         export: whether all related lists are asked for.
     """
-    directory = Path(tempfile.mkdtemp(dir=_memory()))
+    directory = Path(tempfile.mkdtemp(dir=in_memory()))
     try:
         embedded = Embedded(directory / "state", CountingSettings())
         rejects = directory / "rejected.jsonl"
@@ -59,10 +59,10 @@ def replayed(
             path.write_bytes(content)
             errors.append(_error_of(embedded, path, options or {}, rejects))
         facts = {"histories": histories(embedded.histories), **popularity(embedded.counts[0])}
-        exported = _exported(embedded, directory / "export.jsonl") if export else b""
+        lists = exported(embedded, directory / "export.jsonl") if export else b""
         embedded.close()
         lines = map(json.loads, rejects.read_text().splitlines() if rejects.exists() else [])
-        return Replayed(facts, [(line["place"], line["reason"], line["record"]) for line in lines], errors, exported)
+        return Replayed(facts, [(line["place"], line["reason"], line["record"]) for line in lines], errors, lists)
     finally:
         shutil.rmtree(directory)
 
@@ -75,12 +75,12 @@ def _error_of(embedded: Embedded, path: Path, options: Mapping[str, Any], reject
     return ""
 
 
-def _exported(embedded: Embedded, out: Path) -> bytes:
+def exported(embedded: Embedded, out: Path) -> bytes:
     for _ in export_lists(embedded, out, Scoring()):
         pass
     return out.read_bytes()
 
 
-def _memory() -> str | None:
+def in_memory() -> str | None:
     """A directory in memory, where there is one: these states live for milliseconds."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a directory of its own is made there

@@ -123,7 +123,7 @@ def test_a_log_shorter_than_what_was_counted_of_it_is_an_error(tmp_path: Path, e
 
 def test_an_order_of_a_million_lines_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is held in memory whole, and means that the wrong column was taken for the order id."""
-    monkeypatch.setattr("producers.logs.reading.LONGEST_ORDER_LINES", 50)
+    monkeypatch.setattr("producers.logs.grouping.LONGEST_ORDER_LINES", 50)
     path = write(tmp_path / "orders.csv", [line("ann", "milk", "store 7")] * 60)
 
     with pytest.raises(

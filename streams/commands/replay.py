@@ -241,7 +241,7 @@ def _count(
                 on_fetch=fetching.show,
                 on_plan=_show_plan,
                 on_commit=lambda progress: display.update(
-                    (progress.done + progress.fraction) / progress.files, progress.lines
+                    (progress.done + progress.together * progress.fraction) / progress.files, progress.lines
                 ),
                 stop=lambda: bool(asked),
                 prequential=prequential,

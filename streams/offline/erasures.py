@@ -22,11 +22,11 @@ from producers.orders import kept
 from streams.offline.rejects import Reject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from producers.log_format import LogFormat
-    from producers.logs.reading import LogBatch
+    from producers.logs.grouping import LogBatch
 
 _NAME = "erased/"
 _KEY_BYTES = 16
@@ -118,16 +118,16 @@ class Erasures:
         documents, self._unstored = self._unstored, {}
         return documents
 
-    def left_out(self, batch: LogBatch, log_format: LogFormat) -> LogBatch:
+    def left_out(self, batch: LogBatch, format_at: Callable[[int], LogFormat]) -> LogBatch:
         """A batch without orders that are erased; its rejected lines no longer say what an erased customer ordered."""
         if not self._until:
             return batch
         orders = batch.orders
         until = np.array([self.until(name) for name in orders.customers] or [-1], np.int64)
         keep = orders.time > until[orders.customer]
-        settled = msgspec.json.decode(log_format.to_json())
         rejected = []
         for line in batch.rejected:
+            settled = msgspec.json.decode(format_at(line.position).to_json())
             reject = Reject(file="", reason="", record=line.record, row=line.position, form=line.form, format=settled)
             erased = (customer := reject.customer()) is not None and self.until(customer) >= 0
             rejected.append(

@@ -10,7 +10,8 @@ from producers.logs.locations import located
 from producers.logs.log_file import as_spoken, spoken_of
 from producers.logs.readable import Span, check_sequence
 from producers.logs.settling import Settler
-from streams.offline.known_logs import is_unchanged, known_logs, new_name, plan
+from streams.offline.known_logs import known_logs
+from streams.offline.log_identity import is_unchanged, new_name, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -87,25 +88,49 @@ class Plans:
                 if planned is not None:
                     self._plans.append((file, planned))
             self._settler.check_empty()
-            if self._settings.get("order") == "sort":
-                self._plans.sort(key=lambda pair: _begin(pair[1]))
             if self._settings.get("order") != "as-it-stands":
-                check_sequence(_span(one) for _, one in self._plans if one.is_new)
+                check_sequence(_span(one) for _, one in self._plans if one.is_new and not one.is_sorted)
 
-    def in_turn(self) -> Iterator[Planned]:
-        """The logs in the order in which they are counted; each is to be counted before the next is taken."""
+    def in_turn(self) -> Iterator[list[Planned]]:
+        """The logs in the order in which they are counted, those that are sorted together.
+
+        What is yielded is to be counted before more is taken.
+        """
+        together = self._together()
         firsts: set[str] = set()
+        before: list[Planned] = []
         for place, (file, planned) in enumerate(self._plans):
-            one = planned
-            if one.first and one.first in firsts:
-                one = self._plan(file, place) or one  # it may be one of the files before it
-            elif one.is_new:
-                one.warn_of_overlap(before.known for _, before in self._plans[:place] if before.is_new)
-            firsts.add(one.first)
-            one.name = one.name or new_name(self._histories.documents, file, one.first)
-            one.assumed = [as_spoken(text, [file]) for text in one.assumed]
-            one.warnings = [as_spoken(text, [file]) for text in one.warnings]
-            yield one
+            if place in together and place != together[0]:
+                continue
+            group = [self._plans[one] for one in together] if place in together else [(file, planned)]
+            if len(group) == 1 and planned.first and planned.first in firsts:
+                group = [(file, self._plan(file, place) or planned)]  # it may be one of the files before it
+            for _, one in group:
+                if one.is_new and (not one.first or one.first not in firsts):
+                    one.warn_of_overlap(other.known for other in before if other.is_new)
+            firsts |= {one.first for _, one in group}
+            before += [one for _, one in group]
+            yield [self._named(file, one, number) for number, (file, one) in enumerate(group)]
+
+    def _together(self) -> list[int]:
+        """Places of the logs that are read as one: sorted ones, but none that may be another one of them, grown."""
+        found: list[int] = []
+        names: set[str] = set()
+        for place, (_, one) in enumerate(self._plans):
+            if not one.is_sorted or (one.name and one.name in names):
+                continue
+            if any(self._plans[other][1].shares_rows(one) for other in found):
+                continue
+            found.append(place)
+            names.add(one.name)
+        return found if len(found) > 1 else []
+
+    def _named(self, file: LogFile, one: Planned, number: int) -> Planned:
+        """The log with a name by which the state knows it; `number` logs that are not counted yet have one already."""
+        one.name = one.name or new_name(self._histories.documents, file, one.first, number)
+        one.assumed = [as_spoken(text, [file]) for text in one.assumed]
+        one.warnings = [as_spoken(text, [file]) for text in one.warnings]
+        return one
 
     def spoken_of(self) -> AbstractContextManager[None]:
         """While it lasts, errors name the files as people do."""
@@ -116,12 +141,6 @@ class Plans:
         directory.mkdir(exist_ok=True)
         known = self._histories.documents
         return plan(file, self._settings, known, self._latest_ms, directory, self._settler, another=self._another)
-
-
-def _begin(planned: Planned) -> int:
-    """What sorts logs by their first times: those that nothing is known of stay in front."""
-    oldest_ms = planned.known.oldest_ms
-    return oldest_ms if oldest_ms is not None else -(1 << 62)
 
 
 def _span(planned: Planned) -> Span:

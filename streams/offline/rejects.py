@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,9 +21,10 @@ from producers.orders import RECORD, TEXT
 from state.private_files import append_privately
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from producers.logs.merging import MergedLog
     from producers.logs.reading import Log
     from producers.orders import Rejection
 
@@ -163,10 +165,13 @@ class RejectsFile:
         part.write_bytes(b"".join(lines))
         part.replace(self.path)  # at once: a crash in between must not lose what was kept
 
-    def write(self, log: Log, name: str, rejections: Iterable[Rejection]) -> None:
-        """Append rejections of a log that has a name."""
-        placed = [(log.place(rejection.position), rejection) for rejection in rejections]
-        self.append(rejects_of(str(log.path), name, log.reader.log_format, placed))
+    def write(self, log: Log | MergedLog, names: Sequence[str], rejections: Iterable[Rejection]) -> None:
+        """Append rejections of a log, or of several that are read as one; each has a name."""
+        found = [(log.origin(rejection.position), rejection) for rejection in rejections]
+        for number, group in groupby(found, key=lambda pair: pair[0].log):
+            some = list(group)
+            placed = [(origin.place, rejection._replace(position=origin.row)) for origin, rejection in some]
+            self.append(rejects_of(some[0][0].path, names[number], some[0][0].log_format, placed))
 
     def append(self, rejects: Iterable[Reject]) -> None:
         """Append lines; the file appears with the first one."""

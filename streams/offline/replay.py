@@ -9,13 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from producers.errors import LogError
+from producers.logs.grouping import reject_line
 from producers.logs.log_file import Stopped
-from producers.logs.reading import Log, open_log, reject_line
 from producers.orders import DAY_MS
+from streams.offline.counted_logs import CountedLogs, open_planned
 from streams.offline.erasures import Erasures
 from streams.offline.known_logs import known_rows
 from streams.offline.planning import SCRATCH_PREFIX, Plans, clear_scratch
@@ -24,13 +24,15 @@ from streams.offline.rejects import RejectsFile
 from streams.offline.windows import commits, whole_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
+    from producers.logs.grouping import LogBatch
     from producers.logs.inspection.profiles import Profile
     from producers.logs.log_file import LogFile
-    from producers.logs.reading import LogBatch
+    from producers.logs.merging import MergedLog
+    from producers.logs.reading import Log
     from producers.orders import Orders
     from streams.engine.embedded import Embedded
     from streams.offline.known_logs import Planned
@@ -48,12 +50,13 @@ class Progress:
     """How far a replay has come; what a person watching wants to know.
 
     Attributes:
-        shown: what people call the file being read.
+        shown: what people call the file being read, or the first of several.
         fraction: how much of it has been read, 0 to 1.
         lines: order lines read in this run, whatever became of them.
         rejected: of those, how many were rejected.
         skipped: lines that were counted before.
         done: files that are done.
+        together: files that are read now; several if they are sorted.
         files: how many there are.
         fractions: quantities that were fractions, each counted as one piece.
         events: lines that were no purchases, or items left out, and skipped.
@@ -71,6 +74,7 @@ class Progress:
     rejected: int = 0
     skipped: int = 0
     done: int = 0
+    together: int = 0
     files: int = 0
     utc_assumed: bool = False
     fractions: int = 0
@@ -136,32 +140,28 @@ def replay(
             return progress
         progress.files = len(plans)
         with plans.spoken_of():
-            for place, one in enumerate(plans.in_turn()):
-                progress.shown, progress.fraction, progress.done = one.shown, 0.0, place
-                progress.skipped += one.known.rows
-                on_plan(one)
-                if not one.unchanged:
-                    batch_rows = max(65_536, commit_lines)
-                    log = open_log(
-                        *(one.source, one.source_format, one.known.rows, latest_ms, batch_rows),
-                        limits=one.limits(),
-                        before=one.known.last,
-                    )
-                    log.path = one.shown
-                    file.keep_before({**known_rows(histories.documents), one.name: one.known.rows})
-                    _count(embedded, one, log, progress, file, commit_lines, on_commit, stop, prequential, erased)
-                    if log.unfinished or one.unfinished:
-                        progress.unfinished.append(one.shown)
+            for planned in plans.in_turn():
+                progress.shown, progress.fraction, progress.together = planned[0].shown, 0.0, len(planned)
+                for one in planned:
+                    progress.skipped += one.known.rows
+                    on_plan(one)
+                new = [one for one in planned if not one.unchanged]
+                if new:
+                    log = open_planned(new, latest_ms, max(65_536, commit_lines))
+                    file.keep_before({**known_rows(histories.documents), **{one.name: one.known.rows for one in new}})
+                    _count(embedded, new, log, progress, file, commit_lines, on_commit, stop, prequential, erased)
+                    progress.unfinished += [one.shown for one in new if log.unfinished or one.unfinished]
                 progress.fraction = 1.0
                 if stop():
                     break
+                progress.done, progress.together = progress.done + len(planned), 0
     return progress
 
 
 def _count(
     embedded: Embedded,
-    planned: Planned,
-    log: Log,
+    planned: Sequence[Planned],
+    log: Log | MergedLog,
     progress: Progress,
     file: RejectsFile,
     commit_lines: int,
@@ -170,31 +170,25 @@ def _count(
     prequential: Prequential | None,
     erasures: Erasures,
 ) -> None:
-    """Count one log from where it stands."""
-    digest = planned.digest
+    """Count one log, or several that are read as one, from where each stands."""
+    counted = CountedLogs(planned, log)
+    names = [one.name for one in planned]
     busiest = Busiest()
     fractions, events = progress.fractions, progress.events
-    batches = (erasures.left_out(batch, log.reader.log_format) for batch in log)
+    batches = (erasures.left_out(batch, lambda position: log.origin(position).log_format) for batch in log)
     for batch in whole_windows(batches) if prequential else batches:
         _check_hope(log, batch)
         busiest.look_at(batch.orders)
         for chunk, scored in commits(batch, commit_lines, windows=prequential is not None):
             started = time.perf_counter()
-            if not planned.known.checkpoints:  # whether another file shares even one row
-                digest.update(chunk.content, 1)
-                planned.advance(digest)
-            digest.update(chunk.content, chunk.end)
-            planned.advance(digest)
-            if len(chunk.orders):
-                planned.known.last = batch.last if chunk.end == batch.end else None
-            documents = {planned.name: msgspec.json.encode(planned.known)} | erasures.unstored()
+            documents = counted.documents(chunk) | erasures.unstored()
             reasons: list[str] = [rejection.reason for rejection in chunk.rejected]
             not_held = embedded.count(
                 chunk.orders,
                 embedded.purchases_offset + chunk.end - chunk.begin,
                 len(chunk.rejected),
                 documents,
-                _writer(file, log, planned.name, chunk),
+                _writer(file, log, names, chunk),
                 prequential.score if prequential is not None and scored else lambda *_: {},
             )
             progress.commits_ms.append((time.perf_counter() - started) * 1000)
@@ -204,10 +198,7 @@ def _count(
             progress.reasons[NOT_HELD_REASON] += len(not_held)
             progress.fraction, progress.erased = log.fraction, erasures.lines
             progress.utc_assumed |= log.utc_assumed
-            progress.fractions, progress.events = (
-                fractions + log.reader.fractions,
-                events + log.reader.events + log.reader.excluded,
-            )
+            progress.fractions, progress.events = fractions + log.fractions, events + log.skipped
             on_commit(progress)
             if stop():
                 return
@@ -239,7 +230,7 @@ class Busiest:
         ]
 
 
-def _check_hope(log: Log, batch: LogBatch) -> None:
+def _check_hope(log: Log | MergedLog, batch: LogBatch) -> None:
     """Refuse a log of which most of the first lines are bad.
 
     Raises:
@@ -259,11 +250,13 @@ def _check_hope(log: Log, batch: LogBatch) -> None:
         )
 
 
-def _writer(file: RejectsFile, log: Log, digest: str, chunk: LogBatch) -> Callable[[npt.NDArray[np.int64]], None]:
+def _writer(
+    file: RejectsFile, log: Log | MergedLog, names: Sequence[str], chunk: LogBatch
+) -> Callable[[npt.NDArray[np.int64]], None]:
     """Writes what is rejected of a chunk, with the refused returns among its order lines."""
 
     def write(refused: npt.NDArray[np.int64]) -> None:
         returns = [reject_line(chunk.orders, line, NOT_HELD_REASON) for line in refused.tolist()]
-        file.write(log, digest, sorted([*chunk.rejected, *returns]))
+        file.write(log, names, sorted([*chunk.rejected, *returns]))
 
     return write

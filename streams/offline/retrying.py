@@ -22,8 +22,9 @@ from producers.errors import LogError
 from producers.fields import FieldReader
 from producers.log_format import LogFormat, with_settings
 from producers.logs.chunks import Content
+from producers.logs.grouping import reject_line
 from producers.logs.plain_json import RECORD as ROW
-from producers.logs.reading import Log, reject_line
+from producers.logs.reading import Log
 from producers.orders import DAY_MS, ORDER, Orders, Rejection, concatenated
 from producers.wire import OrderDecoder
 from streams.offline.erasures import Erasures
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from producers.arrays import Mask
-    from producers.logs.reading import LogBatch
+    from producers.logs.grouping import LogBatch
     from streams.engine.embedded import Embedded
 
 RETRIED = "retried/"

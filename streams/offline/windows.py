@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from producers.logs.reading import LogBatch
+    from producers.logs.grouping import LogBatch
     from producers.orders import Orders
 
 WINDOW_ROWS = 2048
@@ -97,7 +97,13 @@ def cut(batch: LogBatch, first: int, last: int, begin: int) -> LogBatch:
     """Orders `first` up to, not including, `last` of a batch, with the rows from `begin` to the next order."""
     end = batch.end if last == len(batch.orders) else int(batch.orders.after[last - 1])
     low, high = (bisect_left(batch.rejected, row, key=lambda line: line.position) for row in (begin, end))
-    return batch._replace(orders=batch.orders.cut(first, last), rejected=batch.rejected[low:high], begin=begin, end=end)
+    return batch._replace(
+        orders=batch.orders.cut(first, last),
+        rejected=batch.rejected[low:high],
+        begin=begin,
+        end=end,
+        last=batch.last if last == len(batch.orders) else None,
+    )
 
 
 def _joined(held: LogBatch, more: LogBatch) -> LogBatch:
