@@ -45,10 +45,15 @@ def missing_writes(path: Path) -> str | None:
     return None
 
 
+def record_ends(data: bytes) -> list[int]:
+    """Where each record of a MANIFEST or a write-ahead log ends."""
+    return [end for end, _ in _records(data)]
+
+
 def _newest_edit(manifest: bytes) -> tuple[int, int]:
     """Number of the oldest write-ahead log that is needed, and of the last write that was known."""
     log_number = last = 0
-    for edit in _records(manifest):
+    for _, edit in _records(manifest):
         for tag, number in _fields(edit):
             if tag == _LOG_NUMBER:
                 log_number = max(log_number, number)
@@ -75,7 +80,7 @@ def _fields(edit: bytes) -> Iterator[tuple[int, int]]:
 def _sequences(log: bytes) -> tuple[int, int]:
     """Numbers of the first and last write of a write-ahead log; (0, 0): it has none."""
     first = last = 0
-    for batch in _records(log):
+    for _, batch in _records(log):
         if len(batch) < _BATCH.size:
             break
         number, count = _BATCH.unpack_from(batch)
@@ -83,8 +88,8 @@ def _sequences(log: bytes) -> tuple[int, int]:
     return first, last
 
 
-def _records(data: bytes) -> Iterator[bytes]:
-    """The beginnings of the records, as many as are whole; of the others RocksDB finds what is wrong."""
+def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Ends and beginnings of the records, as many as are whole; of the others RocksDB finds what is wrong."""
     place, record = 0, b""
     while place + _PART.size <= len(data):
         left = _BLOCK - place % _BLOCK
@@ -99,7 +104,7 @@ def _records(data: bytes) -> Iterator[bytes]:
         if len(record) < _BLOCK:
             record += data[begin:place]
         if kind in _LAST_PARTS:
-            yield record
+            yield place, record
             record = b""
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from state.errors import StateDamaged
 from state.rocks import Rocks, WriteBatch
-from state.rocks_files import _records, missing_writes
+from state.rocks_files import missing_writes, record_ends
 
 ROUNDS, WRITES = 4, 60
 
@@ -47,12 +47,6 @@ def written(directory: Path) -> Path:
     return path
 
 
-def boundaries(manifest: bytes) -> list[int]:
-    """Where its records end."""
-    lengths = [len(record) for record in _records(manifest)]
-    return [sum(lengths[:count]) + 7 * count for count in range(len(lengths) + 1)]
-
-
 def gap(path: Path) -> int:
     """How many writes are missing before the last that is there."""
     rocks = Rocks(path)
@@ -70,7 +64,7 @@ def test_a_manifest_that_lost_its_end_is_damage_at_every_record(tmp_path: Path) 
     assert missing_writes(path) is None
     refused = 0
 
-    for end in boundaries(whole):
+    for end in [0, *record_ends(whole)]:
         copy = tmp_path / "copy"
         shutil.copytree(path, copy)
         (copy / manifest.name).write_bytes(whole[:end])
@@ -81,7 +75,7 @@ def test_a_manifest_that_lost_its_end_is_damage_at_every_record(tmp_path: Path) 
             assert "restore a snapshot, or replay: rm -r" in str(error)  # noqa: PT017 - not every cut is damage
         shutil.rmtree(copy)
 
-    assert refused >= len(boundaries(whole)) - 3  # the last records add nothing that matters
+    assert refused >= len(record_ends(whole)) - 2  # the last records add nothing that matters
 
 
 def test_a_manifest_of_the_past_is_damage(tmp_path: Path) -> None:
@@ -110,7 +104,7 @@ def test_a_log_that_is_missing_between_others_is_damage(tmp_path: Path) -> None:
     (path / f"{int(log.stem) + 50:06}.log").write_bytes(log.read_bytes())
     log.unlink()
     assert missing_writes(path) is None  # the same writes, under another number
-    last.write_bytes(last.read_bytes()[: boundaries(last.read_bytes())[-4]])
+    last.write_bytes(last.read_bytes()[: record_ends(last.read_bytes())[-4]])
 
     assert "has lost its end" in str(missing_writes(path))
 
