@@ -74,9 +74,22 @@ def notations_of(texts: Iterable[str]) -> list[str]:
     [['digits'], ['us'], ['excel'], []]
     """
     column = pa.array([text.strip() for text in texts], pa.string())
-    if not len(column):
-        return []
+    if not len(column) or not pc.all(pc.match_substring_regex(column, "[0-9]")).as_py():
+        return []  # no time is without a digit
     return [notation for notation in (*_iso(column), *CANDIDATES) if notation == "iso" or reads_all(column, notation)]
+
+
+def usual_notations(texts: Sequence[str]) -> list[str]:
+    """The notations in which the most of some texts are times, at least half of them; empty if there is none.
+
+    >>> usual_notations(["2023-01-05", "soon", "2023-01-06"]), usual_notations(["soon", "later", "2023-01-06"])
+    (['iso', 'year-first'], [])
+    """
+    column = pa.array([text.strip() for text in texts], pa.string())
+    counts = {"iso": sum(bool(_iso(column[place : place + 1])) for place in range(len(column)))}
+    counts |= {notation: int(_plausible(column, notation).sum()) for notation in CANDIDATES}
+    most = max(counts.values())
+    return [notation for notation, count in counts.items() if count == most] if 0 < most >= len(column) / 2 else []
 
 
 CANDIDATES = ("year-first", "digits", "s", "ms", "us", "ns", "excel", "day-first", "month-first", "month-name")
@@ -85,11 +98,15 @@ CANDIDATES = ("year-first", "digits", "s", "ms", "us", "ns", "excel", "day-first
 
 def reads_all(column: pa.Array, notation: str) -> bool:
     """Whether every text is a time of a plausible year in a notation."""
+    return bool(_plausible(column, notation).all())
+
+
+def _plausible(column: pa.Array, notation: str) -> Mask:
+    """(n,) which texts are times of a plausible year in a notation."""
     times = read_times(column, notation)
-    if not times.readable.all():
-        return False
     years = times.time.astype("datetime64[ms]").astype("datetime64[Y]").astype(int) + 1970
-    return bool(((years >= _EARLIEST_YEAR) & (years < _LATEST_YEAR)).all())
+    found: Mask = times.readable & (years >= _EARLIEST_YEAR) & (years < _LATEST_YEAR)
+    return found
 
 
 def _iso(column: pa.Array) -> list[str]:

@@ -15,9 +15,9 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 
-def called(*arguments: str | Path) -> Result:
+def called(*arguments: str | Path, stdin: bytes | None = None) -> Result:
     """Run the command in this process. An exception that would show a traceback fails the test."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
@@ -30,9 +30,9 @@ def output_of(*arguments: str | Path) -> str:
     return result.stdout
 
 
-def refused(*arguments: str | Path) -> str:
+def refused(*arguments: str | Path, stdin: bytes | None = None) -> str:
     """Run a command with invalid input; return its error on one line."""
-    result = called(*arguments)
+    result = called(*arguments, stdin=stdin)
     assert result.exit_code == BAD_INPUT, result.output
     assert "Traceback" not in result.output
     return " ".join(result.stderr.split())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 collect_ignore = ["fuzzing/guided.py"]  # needs atheris, which only runs by hand use
 
 SLOW_FILES = {
+    "test_format_rows.py": 90,
     "test_formats_cut.py": 45,
     "test_merging.py": 12,
     "test_formats_damage.py": 6,
@@ -32,9 +33,6 @@ SLOW_FILES = {
     "test_shared_settings.py": 25,
     "test_foreign_records.py": 30,
     "test_recovery.py": 60,
-    "test_compressed_records.py": 40,
-    "test_inflation.py": 12,
-    "test_rocks_files.py": 10,
     "test_worker_page.py": 54,
     "test_replay_kill.py": 49,
     "test_export.py": 43,

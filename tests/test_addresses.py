@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -73,8 +74,9 @@ class Answer(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(name="shop")
-def _shop() -> Iterator[Shop]:
+@contextmanager
+def serving() -> Iterator[Shop]:
+    """A web server that runs."""
     shop = Shop()
     thread = threading.Thread(target=partial(shop.serve_forever, poll_interval=0.02))
     thread.start()
@@ -82,6 +84,12 @@ def _shop() -> Iterator[Shop]:
     shop.shutdown()
     thread.join()
     shop.server_close()
+
+
+@pytest.fixture(name="shop")
+def _shop() -> Iterator[Shop]:
+    with serving() as shop:
+        yield shop
 
 
 def everything_in(directory: Path) -> bytes:

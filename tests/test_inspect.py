@@ -37,14 +37,6 @@ def counted(found: Inspection) -> list[tuple[object, ...]]:
 NAMES = ("customer_id", "item_id", "timestamp", "quantity", "type")
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_every_kind_of_file_holds_the_same_lines(name: str, tmp_path: Path) -> None:
-    found = looked_at(tmp_path / name, KINDS[name])
-
-    assert counted(found) == LINES
-    assert not found.unconfirmed
-
-
 def test_a_plain_log_is_nothing_to_speak_of(tmp_path: Path) -> None:
     found = looked_at(tmp_path / "plain.csv", KINDS["plain.csv"])
 

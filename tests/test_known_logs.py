@@ -127,15 +127,6 @@ def test_a_log_counted_with_other_columns_is_not_counted_on(tmp_path: Path) -> N
     assert "with another format than is asked for now" in message
 
 
-def test_all_files_are_looked_at_before_the_first_is_counted(tmp_path: Path) -> None:
-    good = write(tmp_path / "a.csv", lines("ann", "bob"))
-    bad = tmp_path / "b.csv"
-    bad.write_text("nothing,of,use\n1,2,3\n")
-
-    assert "b.csv" in refused("replay", good, bad, "--state-dir", tmp_path / "state")
-    assert "2 lines read" in output_of("replay", good, "--state-dir", tmp_path / "state")
-
-
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_disorder_is_noticed_before_anything_is_counted(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"orders{ending}", lines("ann", day=9) + lines("bob", day=3) + lines("cy", day=5))
@@ -176,23 +167,6 @@ def test_an_encoding_is_found_for_the_whole_file(tmp_path: Path) -> None:
     assert json.loads(output_of("customer", "jürgen", "--state-dir", tmp_path / "state", "--json"))["items_held"] == 2
 
 
-@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
-def test_whole_numbers_written_as_floats_are_the_same_customers(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"orders{ending}"
-    first, second = ("17001.0,tea,2024-01-02\n", "17001,milk,2024-01-02\n")
-    if ending == ".parquet":
-        table = pa.table(
-            {"customer_id": [17001.0, 17001.0], "item_id": ["tea", "milk"], "timestamp": ["2024-01-02"] * 2}
-        )
-        pq.write_table(table, path)
-    else:
-        write(path, first + second)
-
-    output_of("replay", path, "--state-dir", tmp_path / "state")
-
-    assert json.loads(output_of("customer", "17001", "--state-dir", tmp_path / "state", "--json"))["items_held"] == 2
-
-
 def test_a_customer_with_many_of_the_lines_is_named(tmp_path: Path) -> None:
     rows = "".join(f"{0 if number % 3 else number},i{number % 50},2024-01-02\n" for number in range(1, 2000))
     path = write(tmp_path / "orders.csv", rows)
@@ -218,19 +192,6 @@ def test_a_customer_with_many_of_the_lines_now_and_then_is_named(tmp_path: Path)
     assert "customer 'guest' has 6% of the lines" in result.stderr
 
 
-def test_cells_that_hold_lists_of_items_are_asked_about(tmp_path: Path) -> None:
-    """Each would be an item of its own, bought once."""
-    rows = "".join(
-        f"c{number},name:Mug {number}|sku:MUG-{number}|quantity:1;name:Tea|sku:TEA-{number},2024-01-02\n"
-        for number in range(200)
-    )
-    path = write(tmp_path / "orders.csv", rows)
-
-    message = refused("replay", path, "--state-dir", tmp_path / "state")
-
-    assert "item_id seems to hold lists of items, such as 'name:Mug 0|sku:MUG-0" in message
-
-
 def test_items_with_long_names_nearly_all_different_are_warned_of(tmp_path: Path) -> None:
     rows = "".join(
         f"c{number},A very long title of the edition number {number} of a book,2024-01-02\n" for number in range(200)
@@ -241,22 +202,6 @@ def test_items_with_long_names_nearly_all_different_are_warned_of(tmp_path: Path
 
     assert "200 lines read, 200 counted" in result.stdout
     assert "item_id holds long texts, nearly all different: are they ids of items?" in result.stderr
-
-
-def test_events_are_purchases_only_if_somebody_says_so(tmp_path: Path) -> None:
-    path = tmp_path / "events.csv"
-    events = ["view", "addtocart", "transaction", "view"] * 5
-    path.write_text(
-        "customer_id,item_id,timestamp,event\n"
-        + "".join(f"c{number},i{number},2024-01-02,{event}\n" for number, event in enumerate(events))
-    )
-
-    message = refused("replay", path, "--state-dir", tmp_path / "state")
-
-    assert "--purchases event=transaction" in message
-    out = output_of("replay", path, "--state-dir", tmp_path / "state", "--purchases", "event=transaction")
-    assert "5 lines read, 5 counted" in out
-    assert "15 lines skipped" in out
 
 
 def test_of_a_record_with_several_returns_the_one_not_held_is_kept(tmp_path: Path) -> None:

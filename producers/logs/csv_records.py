@@ -48,7 +48,7 @@ class CsvRecords:
         log_format: how the text is read.
         separator: between fields, one byte; by default the format's.
         width: how many fields a record has; by default as many as there are columns.
-        no_rows: matches lines that are no data; None: there are none.
+        no_rows: matches lines that are no data, unless they are whole records; None: there are none.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class CsvRecords:
             line = lines[number]
             record, fault, taken = line, "", 1
             bare = line.rstrip(b"\r\n")
-            if self._no_rows is not None and self._no_rows.fullmatch(bare):
+            if self.is_no_row(bare):
                 record = line[len(bare) :]
             elif self._is_special(line):
                 taken, fault = self._taken(data, at, lines, number, last=last)
@@ -131,6 +131,10 @@ class CsvRecords:
             number += taken
             row += 1
         return Records(good, rows, faulty, row, b"")
+
+    def is_no_row(self, line: bytes) -> bool:
+        """Whether a line, without its end, is no data. A whole record is data, whatever it looks like."""
+        return self._no_rows is not None and bool(self._no_rows.fullmatch(line)) and not self._is_whole(line)
 
     def fields(self, record: bytes) -> list[str]:
         """The fields of a record."""

@@ -69,6 +69,9 @@ def resettled(
         log_format, said, _ = settle_format(path, settings, profile)
     except LogError:
         return None  # a question is open now: it is read as it was
+    footers = (*settled.footers, *(pattern for pattern in log_format.footers if pattern not in settled.footers))
+    # lines that were no rows are none, even if only later ones would not tell
+    log_format = replace(log_format, footers=footers, comment=log_format.comment or settled.comment)
     if not strange and replace(log_format, number_columns=found.number_columns) == settled:
         return None
     found, log_format = look_at_all(path, log_format, settings, limits[-1].latest_ms, set(found.digests), assumed)

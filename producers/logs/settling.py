@@ -8,9 +8,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from producers.arrays import present
 from producers.errors import LogError, Undecided
 from producers.fields import FieldReader
@@ -19,6 +16,7 @@ from producers.logs.columns import FIELDS, REQUIRED
 from producers.logs.inspection.dates import fitting_notations
 from producers.logs.inspection.findings import NoRows
 from producers.logs.reading import open_format, plain_format
+from producers.logs.sources import READ_ERRORS, Source
 from producers.logs.survey import Survey, WrongEncoding, survey
 
 if TYPE_CHECKING:
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
 FIRST_ROWS = 1000
 LATEST_PLAIN_MS = 4_102_444_800_000
 """The year 2100: later times of a plain log are in another notation, such as 20230115101112."""
+HEAD_BYTES, TAIL_BYTES = 64 << 10, 8 << 10
+"""Of a plain CSV file, in which lines that are no rows are looked for."""
 LONG_ITEM = 30
 """Characters, on average, above which ids of items are looked at more closely."""
 _EVENT_NAMES = re.compile(r"event|action|activity|behavio|interaction", re.IGNORECASE)
@@ -233,9 +233,10 @@ def _bad_rows(log: Format, log_format: LogFormat) -> tuple[int, int, str]:
     """How many of the first rows are bad, not for want of a customer, of how many, and most often why."""
     for content in islice(log.contents(), 1):
         part = content.cut(0, FIRST_ROWS)
-        _, _, rejected = log.read(part, FieldReader(log_format, LATEST_PLAIN_MS))
-        bad = [line.reason for line in [*rejected, *part.rejected] if line.reason != "customer_id is missing"]
-        return len(bad), min(content.end, FIRST_ROWS), max(bad, key=bad.count, default="")
+        orders, _, rejected = log.read(part, FieldReader(log_format, LATEST_PLAIN_MS))
+        rejected = [*rejected, *part.rejected]
+        bad = [line.reason for line in rejected if line.reason != "customer_id is missing"]
+        return len(bad), len(orders.item) + len(rejected), max(bad, key=bad.count, default="")
     return 0, 0, ""
 
 
@@ -261,24 +262,36 @@ def _plain(path: Path, settings: Mapping[str, Any]) -> LogFormat | None:
         if not log_format.purchases and any(map(_EVENT_NAMES.search, log.names)):
             return None
         for content in islice(log.contents(), 1):
-            _, _, rejected = log.read(content.cut(0, FIRST_ROWS), reader)
+            orders, _, rejected = log.read(content.cut(0, FIRST_ROWS), reader)
             first = [line for line in [*rejected, *content.rejected] if line.position < FIRST_ROWS]
-            rows = min(content.end, FIRST_ROWS)
+            lines = len(orders.item) + len(first)
+            bad = [line for line in first if line.reason != "customer_id is missing"]
             times = content.columns.get("timestamp")
             timeless = times is not None and not present(times).any()
-            if len(first) > rows / 2 or timeless or _are_long(content.columns.get("item_id")):
+            if len(bad) > lines / 2 or timeless or _are_long([orders.items[item] for item in orders.item]):
                 return None
-    except (LogError, OSError):
+        return None if log_format.container == "csv" and _has_lines_without_data(path, log_format) else log_format
+    except (LogError, *READ_ERRORS):
         return None
-    return log_format
 
 
-def _are_long(items: pa.Array | None) -> bool:
+def _has_lines_without_data(path: Path, log_format: LogFormat) -> bool:
+    """Whether a CSV file seems to hold comments, totals or its header once more, at its beginning or its end."""
+    from producers.logs.inspection.dialect import find_comment, find_footers  # noqa: PLC0415 - it takes a while to load
+
+    source = Source(path, log_format.compression)
+    with source.open() as stream:
+        text = stream.read(HEAD_BYTES)
+        if log_format.compression == "none" and source.size > HEAD_BYTES:
+            stream.seek(max(HEAD_BYTES, source.size - TAIL_BYTES))
+            text += b"\n" + stream.read()
+    header, *lines = text.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+    return bool(find_comment(lines) or find_footers(list(filter(None, lines)), ",", header))
+
+
+def _are_long(items: Sequence[str]) -> bool:
     """Whether ids are so long that they may be lists or titles."""
-    if items is None or not pa.types.is_binary(items.type):
-        return False
-    lengths = pc.binary_length(items[:FIRST_ROWS])
-    return bool((pc.mean(lengths).as_py() or 0) > LONG_ITEM)
+    return sum(map(len, items)) > LONG_ITEM * len(items)
 
 
 def look_at_all(
@@ -312,7 +325,6 @@ def _encoding(path: Path, log_format: LogFormat) -> str:
         Undecided: only the user can tell.
     """
     from producers.logs.inspection.text import encoding_of  # noqa: PLC0415 - plain logs do without
-    from producers.logs.sources import Source  # noqa: PLC0415
 
     with Source(path, log_format.compression, log_format.member).open() as stream:
         parts: list[bytes] = []

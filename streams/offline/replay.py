@@ -24,7 +24,7 @@ from streams.offline.rejects import RejectsFile
 from streams.offline.windows import commits, whole_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -175,9 +175,8 @@ def _count(
     names = [one.name for one in planned]
     busiest = Busiest()
     fractions, events = progress.fractions, progress.events
-    batches = (erasures.left_out(batch, lambda position: log.origin(position).log_format) for batch in log)
+    batches = (erasures.left_out(batch, lambda position: log.origin(position).log_format) for batch in _hopeful(log))
     for batch in whole_windows(batches) if prequential else batches:
-        _check_hope(log, batch)
         busiest.look_at(batch.orders)
         for chunk, scored in commits(batch, commit_lines, windows=prequential is not None):
             started = time.perf_counter()
@@ -230,18 +229,44 @@ class Busiest:
         ]
 
 
-def _check_hope(log: Log | MergedLog, batch: LogBatch) -> None:
-    """Refuse a log of which most of the first lines are bad.
+def _hopeful(log: Log | MergedLog) -> Iterator[LogBatch]:
+    """The batches of a log, unless most of its first lines are bad; those are looked at before any is counted.
 
     Raises:
-        LogError: more than half of its first 1,000 lines, or of all, were rejected, and not for want of a customer.
+        LogError: most are, or the log is damaged.
     """
-    if batch.begin > 0 or not batch.rejected:
+    batches, first, damage = iter(log), [], None
+    try:
+        for batch in batches:
+            first.append(batch)
+            if batch.end >= _HOPELESS_LINES:
+                break
+    except LogError as error:
+        damage = error
+    if damage is None:
+        _check_hope(log, first)
+    yield from first
+    if damage is not None:
+        raise damage
+    yield from batches
+
+
+def _check_hope(log: Log | MergedLog, first: Sequence[LogBatch]) -> None:
+    """Refuse a log of which most of the first lines are bad.
+
+    Args:
+        log: the log.
+        first: its first batches, with 1,000 lines or all that there are.
+
+    Raises:
+        LogError: more than half of these lines are rejected, and not for want of a customer.
+    """
+    if not first or first[0].begin > 0:
         return
-    bad = [rejection for rejection in batch.rejected if rejection.position < _HOPELESS_LINES]
-    head = [rejection for rejection in bad if rejection.reason != "customer_id is missing"]
-    lines = len(bad) + int((batch.orders.position < _HOPELESS_LINES).sum())
-    if (batch.end >= _HOPELESS_LINES or log.fraction >= 1) and len(head) > lines / 2:
+    bad = [line for batch in first for line in batch.rejected if line.position < _HOPELESS_LINES]
+    head = [line for line in bad if line.reason != "customer_id is missing"]
+    lines = len(bad) + sum(int((batch.orders.position < _HOPELESS_LINES).sum()) for batch in first)
+    if len(head) > lines / 2:
         reasons = [rejection.reason for rejection in head]
         often = max(set(reasons), key=reasons.count)
         raise LogError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from producers.log_format import RETURN_TEXTS
 from producers.logs.columns import FIELDS
-from producers.logs.inspection.roles import PURCHASE_EVENTS, VIEW_TEXTS, filled, is_filled, words
+from producers.logs.inspection.roles import KIND_TEXTS, PURCHASE_EVENTS, VIEW_TEXTS, filled, is_filled, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def check_events(
             )
         return
     known = words(events)
-    if not known & VIEW_TEXTS and known <= words(list(RETURN_TEXTS)) | PURCHASE_EVENTS:
+    if not known & VIEW_TEXTS and known <= KIND_TEXTS | PURCHASE_EVENTS:
         if column != "type":
             roles.columns.setdefault("type", (column,))
             roles.reasons.setdefault("type", "because it says purchase or return")
@@ -82,7 +82,7 @@ def check_events(
     found.options += ["--purchases", f"{column}={','.join(purchases)}"]
     if returns:
         found.options += ["--returns", ",".join(returns)]
-    others = [event for event in events if event not in purchases and event not in returns]
+    others = [event for event in events if event not in purchases and not words([event]) & KIND_TEXTS]
     found.assumed.append(f"lines with {column} {', '.join(others[:6])} are no purchases")
     found.unconfirmed = True
 

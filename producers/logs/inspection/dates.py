@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from producers.logs.inspection.roles import filled, time_rank
 from producers.logs.shaping import as_text, joined
 from producers.logs.tables.opening import open_table
 from producers.logs.years import Years, names_no_year
-from producers.notations import notations_of, read_times, readings, reads_all
+from producers.notations import read_times, readings, reads_all, usual_notations
 from producers.orders import DAY_MS
 from producers.timestamps import TimestampReader
 
@@ -75,7 +74,7 @@ def check_notation(
     else:
         rows = [" ".join(filled(cells)) for cells in zip(*(sample.cells[path] for path in paths), strict=True)]
         texts = [row for row in rows if row]
-    notations = roles.notations or _majority(texts)
+    notations = roles.notations or usual_notations(list(dict.fromkeys(texts))[:1000])
     if {"day-first", "month-first"} <= set(notations):
         found.times, found.notations = paths, ["day-first", "month-first"]
         example = next((text for text in texts if len(set(readings(text, ["day-first", "month-first"]))) > 1), texts[0])
@@ -132,19 +131,6 @@ def fitting_notations(path: Path, table: LogFormat, columns: Sequence[str], nota
         if len(left) < 2:
             break
     return left
-
-
-def _majority(texts: Sequence[str]) -> list[str]:
-    """The notations of most texts, where some are in none."""
-    if len(texts) < 2:
-        return []
-    counted: Counter[str] = Counter()
-    some = list(dict.fromkeys(texts))[:1000]
-    for text in some:
-        counted.update(notations_of([text]))
-    often = [name for name, count in counted.most_common() if count > 0.5 * len(some)]
-    best = counted.most_common(1)[0][1] if often else 0
-    return [name for name in often if counted[name] == best]
 
 
 def check_order(found: Inspection, sample: Sample, roles: Roles, settings: Mapping[str, Any]) -> None:

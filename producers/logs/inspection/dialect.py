@@ -27,6 +27,7 @@ FOOTERS = {
 TOTAL = r"[\"' ]*(?i:(?:grand |sub)?totals?|sum|summe|gesamt|somme|totale|suma)\b[\"' :]*(?:{separator}.*)?"
 """Of a line with totals; its first field says so."""
 
+_DATES = ("year-first", "day-first", "month-first", "month-name")
 _COMMENTS = ("#", "//", "--", "%", "!")
 _WORDS = {name for names in OTHER_NAMES.values() for name in names} | {
     *FIELDS, "customer", "item", "timestamp", "quantity", "order", "price", "id", "name", "event", "type", "category"
@@ -70,7 +71,7 @@ def settle_dialect(
     said: list[str] = []
     named = re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip("\ufeff")) if lines else None
     first = 1 if named else 0
-    comment = _comment(lines)
+    comment = find_comment(lines)
     kept = [line for line in lines[first:] if line.strip() and not (comment and line.startswith(comment))]
     escape = _escape(kept)
     settings = settings or {}
@@ -90,7 +91,7 @@ def settle_dialect(
     header = settings.get("header", header)
     top = heads[head] if head < len(heads) else []
     below = [line for line in [*everything[head + (1 if header else 0) :], *later] if line.strip()]
-    footers = _footers(below, separator, lines[head] if header and head < len(lines) else None)
+    footers = find_footers(below, separator, lines[head] if header and head < len(lines) else None)
     no_rows = re.compile("|".join(f"(?:{pattern})" for pattern in footers)) if footers else None
     data = [
         line
@@ -110,13 +111,13 @@ def settle_dialect(
         said.append("no header: columns are numbered from 1")
     if comment:
         said.append(f"lines that begin with {comment} are comments")
-    said += [f"{_footer_name(pattern)} are no rows" for pattern in footers]
+    said += [f"{footer_name(pattern)} are no rows" for pattern in footers]
     wanted = width - 1 if trailing else width
     rows = [row[:wanted] for row in rows if len(row) == width]
     return Dialect(separator, quote, escape, head, header, tuple(names), comment, tuple(footers), trailing, rows, said)
 
 
-def _comment(lines: Sequence[str]) -> str:
+def find_comment(lines: Sequence[str]) -> str:
     """What comment lines begin with; "" if there are none."""
     for mark in _COMMENTS:
         marked = [line for line in lines if line.startswith(mark)]
@@ -212,19 +213,27 @@ def is_header(cells: Sequence[str]) -> bool:
     return all(not (re.fullmatch(r"[-+]?\d[\d.,]*(?:[eE][-+]?\d+)?", cell) or notations_of([cell])) for cell in cells)
 
 
-def _footers(lines: Sequence[str], separator: str, header: str | None) -> list[str]:
-    """Patterns of the lines that are no rows."""
+def find_footers(lines: Sequence[str], separator: str, header: str | None) -> list[str]:
+    """Patterns of the lines that are no rows, the header among them if it is repeated."""
     odd = [*lines[:10], *(line for line in lines if separator[0] not in line), *lines[-100:]]
-    found = [pattern for pattern in FOOTERS if any(re.fullmatch(pattern, line) for line in odd)]
     total = TOTAL.format(separator=re.escape(separator))
-    if any(re.fullmatch(total, line) for line in lines[-20:]):
-        found.append(total)
+    found = [
+        pattern
+        for pattern, among in (*((pattern, odd) for pattern in FOOTERS), (total, lines))
+        if any(not _is_dated(line, separator) for line in filter(re.compile(pattern).fullmatch, among))
+    ]
     if header is not None and header in lines:
         found.append(re.escape(header))
     return found
 
 
-def _footer_name(pattern: str) -> str:
+def _is_dated(line: str, separator: str) -> bool:
+    """Whether a field is a date: then the line is a row, whatever it looks like."""
+    return any({"iso", *_DATES} & set(notations_of([cell])) for cell in line.split(separator))
+
+
+def footer_name(pattern: str) -> str:
+    """What the lines of a pattern are, for people."""
     if pattern in FOOTERS:
         return f"lines with {FOOTERS[pattern]}"
     return "lines with totals" if "totals?" in pattern else "repetitions of the header"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from producers.log_format import MISSING_TEXTS, PURCHASE_TEXTS, RETURN_TEXTS
 from producers.logs.columns import FIELDS, REQUIRED
-from producers.notations import notations_of
+from producers.notations import notations_of, usual_notations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +59,8 @@ VIEW_TEXTS = frozenset(
 )
 """Things that happen to items and are no purchases, without spaces and in lower case."""
 PURCHASE_EVENTS = frozenset({*PURCHASE_TEXTS, "ordercompleted", "orderplaced", "productpurchased", "checkoutcompleted"})
+KIND_TEXTS = PURCHASE_TEXTS | RETURN_TEXTS | {"erase"}
+"""Values that every log may use without naming them, in lower case."""
 
 MOST_DISTINCT = 20_000
 _CLOCK = re.compile(r"\d{1,2}(?::\d{2}){1,2}(?:\.\d+)?(?:\s*[AaPp][Mm])?")
@@ -163,12 +165,13 @@ def _by_name(name: str, columns: Sequence[str], sample: Mapping[str, Sequence[st
         if column.endswith("[]"):
             last = last.removesuffix("s")
         for candidate, penalty in ((plain, 0), (pair, 0), (last, 1)):
-            if candidate in NAMES[name] and filled(sample[column]):
-                ranked.append((penalty, NAMES[name].index(candidate), place, column))
+            empty = not filled(sample[column])
+            if candidate in NAMES[name] and (not empty or plain == plain_name(name)):
+                ranked.append((empty, penalty, NAMES[name].index(candidate), place, column))
                 break
     if name == "quantity":
-        ranked = [found for found in ranked if _are_numbers(filled(sample[found[3]]))]
-    return min(ranked)[3] if ranked else None
+        ranked = [found for found in ranked if _are_numbers(filled(sample[found[-1]]))]
+    return min(ranked)[-1] if ranked else None
 
 
 def _ends(path: str) -> tuple[str, str, str]:
@@ -187,15 +190,20 @@ def _find_timestamp(roles: Roles, sample: Mapping[str, Sequence[str | None]], ti
         if timestamp_format is None and all(path in sample for path in paths):
             roles.notations = _notations([sample[path] for path in paths])
         return
-    dated = {}
+    dated: dict[str, tuple[int | None, list[str]]] = {}
+    undated: dict[str, tuple[int | None, list[str]]] = {}
     for column, cells in sample.items():
-        texts = filled(cells)
+        texts = _distinct(filled(cells))
         if not texts or column in {path for paths in roles.columns.values() for path in paths}:
             continue
         named = time_rank(column)
-        notations = notations_of(_distinct(texts)) if named is not None or not _looks_like_number(texts[0]) else []
-        if notations or (named is not None and timestamp_format is not None):
+        notations = notations_of(texts) if named is not None or not _looks_like_number(texts[0]) else []
+        if not notations and named is not None:
+            notations = usual_notations(texts[:1000])  # some lines may be bad
+        if notations or (named is not None and timestamp_format is not None) or plain_name(column) == "timestamp":
             dated[column] = (named, notations)
+        elif named is not None:
+            undated[column] = (named, notations)
     parts = _day_in_parts(sample, {path for paths in roles.columns.values() for path in paths})
     if parts and all(named is None for named, _ in dated.values()):
         roles.columns["timestamp"] = parts
@@ -203,6 +211,7 @@ def _find_timestamp(roles: Roles, sample: Mapping[str, Sequence[str | None]], ti
         if timestamp_format is None:
             roles.notations = _notations([sample[path] for path in parts])
         return
+    dated = dated or undated
     if not dated:
         return
     best = min(dated, key=lambda column: (dated[column][0] is None, dated[column][0] or 0, list(sample).index(column)))
@@ -290,12 +299,12 @@ def _find_event(
         counted = Counter(filled(sample[column])).most_common(50)
         values = [text for text, _ in counted]
         known = words(values)
-        if known & VIEW_TEXTS or (known & PURCHASE_EVENTS and not known <= PURCHASE_TEXTS | RETURN_TEXTS):
+        if known & VIEW_TEXTS or (known & PURCHASE_EVENTS and not known <= KIND_TEXTS):
             roles.event_column, roles.event_values = column, values
             return
         if column == "type":
-            roles.typed = known <= PURCHASE_TEXTS | RETURN_TEXTS
+            roles.typed = known <= KIND_TEXTS
             roles.event_column, roles.event_values = (column, values) if roles.typed else (None, values)
-        elif known and known <= PURCHASE_TEXTS | RETURN_TEXTS:
+        elif known and known <= KIND_TEXTS:
             roles.event_column, roles.event_values = column, values
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from producers.arrays import plain, values
 from producers.errors import LogError, Undecided
 from producers.log_format import LogFormat
-from producers.logs.inspection.dialect import find_head, settle_dialect
+from producers.logs.inspection.dialect import find_footers, find_head, footer_name, settle_dialect
 from producers.logs.inspection.roles import (
     NAMES,
     plain_name,
@@ -22,7 +23,7 @@ from producers.logs.tables.arrow_table import ArrowTable
 from producers.logs.tables.opening import open_table
 from producers.logs.tables.record_table import RecordTable
 from producers.logs.tables.records import Paths, as_cell, decode
-from producers.logs.tables.sheet_table import sheet_rows
+from producers.logs.tables.sheet_table import line_of, sheet_rows
 from producers.values import as_text as text_of
 
 if TYPE_CHECKING:
@@ -250,11 +251,15 @@ def _sheet(path: Path, member: str | None, settings: Mapping[str, Any]) -> Sampl
     if "header" in settings:
         header = settings["header"]
     names = [(cell or "").strip() for cell in rows[head]] if header and rows else [str(n + 1) for n in range(width)]
-    body = [row for row in rows[head + (1 if header else 0) :] if any(row)]
+    below = rows[head + (1 if header else 0) :]
+    footers = find_footers([*map(line_of, below)], ",", None)
+    no_rows = re.compile("|".join(f"(?:{pattern})" for pattern in footers)) if footers else None
+    body = [row for row in below if any(row) and not (no_rows and no_rows.fullmatch(line_of(row)))]
     cells = {
         name: [row[place] if place < len(row) else None for row in body] for place, name in enumerate(names) if name
     }
     attributes: dict[str, Any] = {"container": "excel", "member": member, "skip_lines": head, "header": header}
-    attributes["names"] = () if header else tuple(names)
+    attributes |= {"names": () if header else tuple(names), "footers": tuple(footers)}
     said = [f"the first {head} rows are no data"] if head else []
+    said += [f"{footer_name(pattern)} are no rows" for pattern in footers]
     return Sample(cells, attributes, "a workbook", said, len(rows) < SAMPLE_ROWS)

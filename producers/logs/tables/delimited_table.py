@@ -102,7 +102,7 @@ class DelimitedTable:
     def _parse(self, data: bytes, begin: int, index: dict[str, int], *, last: bool) -> tuple[TableBatch, bytes]:
         """The rows of whole lines, and the rest that goes on in lines to come, within quotes."""
         if self._records.are_lines(data):
-            lines = data if self._no_rows is None else self._no_rows.sub(b"", data)
+            lines = data if self._no_rows is None else self._no_rows.sub(self._left_out, data)
             batch = self._rows_of_lines(lines, begin, index)
             if batch is not None:
                 return batch, b""
@@ -121,6 +121,10 @@ class DelimitedTable:
         positions = begin + np.array(records.rows, np.int64)
         rejected = [Rejection(begin + row, fault, self._shown(text)) for row, fault, text in records.faulty]
         return TableBatch(columns, positions, False, rejected, begin + records.end), records.rest
+
+    def _left_out(self, line: re.Match[bytes]) -> bytes:
+        """What is read of a line that looks like no data."""
+        return b"" if self._records.is_no_row(line[0].rstrip(b"\r")) else line[0]
 
     def _rows_of_lines(self, data: bytes, begin: int, index: dict[str, int]) -> TableBatch | None:
         """The rows of lines that are a record each; None if they are not after all."""

@@ -41,7 +41,21 @@ class TextOfAnyEncoding(TextFile):
                     if first and text:
                         text, first = text.removeprefix(codecs.BOM_UTF8), False
                     yield text.replace(b"\r", b"\n") if self._format.line_end == "\r" else text
-                if not utf8:
-                    decoder.decode(b"", final=True)
+                if not utf8 and self._is_cut(decoder):
+                    yield b"\xef\xbf\xbd"  # a part of the last line, which waits for its end
         except (*READ_ERRORS, UnicodeDecodeError) as error:
             self.damage = error
+
+    def _is_cut(self, decoder: codecs.IncrementalDecoder) -> bool:
+        """Whether the text ends within a character, as a file may that is being written.
+
+        Raises:
+            UnicodeDecodeError: it does, and the last line counts.
+        """
+        try:
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            if self._last_line:
+                raise
+            return True
+        return False

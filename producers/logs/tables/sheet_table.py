@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from producers.errors import LogError, Undecided
+from producers.logs.columns import REQUIRED
 from producers.logs.tables.records import as_cell
 from producers.logs.tables.table import BATCH_ROWS, TableBatch, utf8
 
@@ -39,6 +41,9 @@ class SheetTable:
         self.rows_total: int | None = len(self._cells)
         patterns = "|".join(f"(?:{pattern})" for pattern in log_format.footers)
         self._no_rows = re.compile(patterns) if patterns else None
+        self._header = header
+        wanted = (column for name in REQUIRED for column in log_format.column_of(name))
+        self._required = [self.names.index(column) for column in wanted if column in self.names]
 
     @property
     def fraction(self) -> float:
@@ -65,9 +70,17 @@ class SheetTable:
             yield TableBatch(arrays, np.array([number for number, _ in kept], np.int64), False, [], self._read)
 
     def _is_row(self, row: Sequence[str | None]) -> bool:
-        if not any(row):
+        """Whether a row is data: a whole record is, whatever it looks like."""
+        if not any(row) or row == self._header:
             return False
-        return self._no_rows is None or not self._no_rows.fullmatch(",".join(cell or "" for cell in row).rstrip(","))
+        if self._no_rows is None or not self._no_rows.fullmatch(line_of(row)):
+            return True
+        return all(place < len(row) and row[place] for place in self._required)
+
+
+def line_of(row: Sequence[str | None]) -> str:
+    """A row as a line of text, by which lines that are no rows are recognised."""
+    return ",".join(cell or "" for cell in row).rstrip(",")
 
 
 def sheet_rows(path: Path, sheet: str | None, most: int | None = None) -> list[list[str | None]]:
@@ -81,12 +94,12 @@ def sheet_rows(path: Path, sheet: str | None, most: int | None = None) -> list[l
     except ImportError:
         raise LogError(f'{path} is a workbook, which takes the extra: pip install "alsobought[formats]"') from None
     try:
-        workbook = python_calamine.CalamineWorkbook.from_path(str(path))
+        workbook = _opened(path)
         names = workbook.sheet_names
         if sheet is not None and sheet not in names:
             raise LogError(f"{path} has no sheet '{sheet}'; it has {', '.join(names)}")
         sheets = [workbook.get_sheet_by_name(name) for name in ([sheet] if sheet is not None else names)]
-        filled = [found for found in sheets if found.total_height > 1] or sheets[:1]
+        filled = [found for found in sheets if found.height > 1] or sheets[:1]
         if len(filled) > 1:
             titles = ", ".join(found.name for found in filled)
             raise Undecided(f"{path} has several sheets, {titles}: name one, --member NAME")
@@ -99,3 +112,13 @@ def sheet_rows(path: Path, sheet: str | None, most: int | None = None) -> list[l
     except (python_calamine.CalamineError, OSError) as error:
         raise LogError(f"{path} is a workbook that cannot be read: {error}") from None
     return rows
+
+
+def _opened(path: Path) -> Any:  # noqa: ANN401 - a workbook of calamine, which loads only if it is needed
+    """A workbook, by its content: a name that ends in that of another kind of workbook means nothing."""
+    import python_calamine  # noqa: PLC0415
+
+    try:
+        return python_calamine.CalamineWorkbook.from_path(str(path))
+    except python_calamine.CalamineError:
+        return python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))

@@ -18,9 +18,9 @@ from producers.connection import quieten_client, wait_for_broker
 from producers.errors import TopicMissing
 from producers.fields import FieldReader
 from producers.orders import DAY_MS, ERASE, Orders, Rejection, compacted
+from producers.publish import Publisher
 from producers.values import as_text
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
-from streams.workers.kafka.inflation import cut_of
 from streams.workers.kafka.producers import OutgoingRecord
 from streams.workers.kafka.topics import LARGEST_ORDER_BYTES
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NOT_HELD_REASON = "returns an item that the customer does not hold"
 REASON, TOPIC, PARTITION, OFFSET, GENERATION = HEADERS = ("reason", "topic", "partition", "offset", "generation")
-LENGTH, DIGEST, OFFSETS = CUT_HEADERS = ("length", "sha256", "offsets")
+LENGTH, DIGEST = CUT_HEADERS = ("length", "sha256")
 """Of a record that is kept in part."""
 LARGEST_KEPT_BYTES = LARGEST_ORDER_BYTES
 """A record that was compressed may be larger than the topic of rejected records takes."""
@@ -56,9 +56,8 @@ def read_orders(
         The orders, and the invalid records with their reasons, both in the order of the records.
     """
     latest = _latest(records)
-    rejected = [rejection for record in records if (rejection := _too_large(record)) is not None]
-    large = {rejection.position for rejection in rejected}
-    small = [record for record in records if record.offset not in large] if large else records
+    small = [record for record in records if len(record.value or b"") <= LARGEST_RECORD_BYTES]
+    rejected = [_too_large(record) for record in records if len(record.value or b"") > LARGEST_RECORD_BYTES]
     decoded = _decode(small, None)
     if len(decoded[0].time) and decoded[0].time.max() > latest:
         small, premature = _by_event_time(small, decoded[0])
@@ -109,15 +108,9 @@ def _by_event_time(records: Sequence[Any], orders: Orders) -> tuple[list[Any], l
     ]
 
 
-def _too_large(record: Any) -> Rejection | None:  # noqa: ANN401 - the client's records have no types
-    """The rejection of a record that is too large, or was when it was inflated."""
-    value, cut = record.value or b"", cut_of(record)
-    if cut is not None:
-        return Rejection(record.offset, cut.reason, as_text(value))
-    if len(value) <= LARGEST_RECORD_BYTES:
-        return None
-    reason = f"record has {len(value):,} bytes, more than {LARGEST_RECORD_BYTES:,}"
-    return Rejection(record.offset, reason, as_text(value[:KEPT_BYTES]))
+def _too_large(record: Any) -> Rejection:  # noqa: ANN401 - the client's records have no types
+    reason = f"record has {len(record.value):,} bytes, more than {LARGEST_RECORD_BYTES:,}"
+    return Rejection(record.offset, reason, as_text(record.value[:KEPT_BYTES]))
 
 
 class Rejected(NamedTuple):
@@ -136,14 +129,7 @@ class Rejected(NamedTuple):
     length: int
     """Of the record's value, in bytes."""
     sha256: str | None
-    """Of the record's value, in hexadecimal, if only its first bytes are kept; None also if it was never whole here."""
-    offsets: int
-    """How many it stands for, from its own on: more than one if the rest of a compressed batch was left out."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all of the record is kept, and it is one."""
-        return self.sha256 is None and self.length == len(self.value) and self.offsets == 1
+    """Of the record's value, in hexadecimal, if only its first bytes are kept."""
 
 
 def rejection_record(
@@ -161,11 +147,7 @@ def rejection_record(
         GENERATION: topics.generation,
     }
     key, value = record.key, record.value or b"" if line is None else line.encode()
-    cut = cut_of(record)
-    if cut is not None:
-        headers |= {LENGTH: str(cut.length), OFFSETS: str(cut.offsets)}
-        headers |= {} if cut.sha256 is None else {DIGEST: cut.sha256}
-    elif len(key or b"") + len(value) > LARGEST_KEPT_BYTES:
+    if len(key or b"") + len(value) > LARGEST_KEPT_BYTES:
         headers |= {LENGTH: str(len(value)), DIGEST: hashlib.sha256(value).hexdigest()}
         key, value = key and key[:KEPT_BYTES], value[:KEPT_BYTES]
     encoded = tuple((name, text.encode()) for name, text in headers.items())
@@ -221,7 +203,6 @@ def _rejected(record: Any) -> Rejected | None:  # noqa: ANN401
             record.value or b"",
             int(headers.get(LENGTH, len(record.value or b""))),
             headers.get(DIGEST),
-            int(headers.get(OFFSETS, 1)),
         )
     except (KeyError, ValueError, AttributeError):
         logger.warning(
@@ -231,3 +212,29 @@ def _rejected(record: Any) -> Rejected | None:  # noqa: ANN401
             record.partition,
         )
         return None
+
+
+def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
+    """Send every rejected record to the topic `purchases` again, once each; return how many.
+
+    They also stay on the topic `purchases-rejected`. A record that is still invalid is rejected again, with its new
+    offset. One that is kept in part is left out: it is too large for an order, and stays where it was sent.
+    """
+    seen: set[tuple[int, int, bytes]] = set()
+    with Publisher(broker, topics.purchases, timeout_s) as publisher:
+        for rejected in read_rejected(broker, topics, timeout_s):
+            if rejected.sha256 is not None:
+                logger.warning(
+                    "record %d of topic %s partition %d is not sent again: it has %d bytes; send its lines as several "
+                    "orders",
+                    rejected.offset,
+                    rejected.topic,
+                    rejected.partition,
+                    rejected.length,
+                )
+                continue
+            origin = (rejected.partition, rejected.offset, rejected.value)
+            if origin not in seen:  # several generations may have rejected it
+                seen.add(origin)
+                publisher.send(rejected.key, rejected.value, partition=rejected.partition)
+    return len(seen)
