@@ -16,17 +16,17 @@ from producers.logs.reading import open_format, open_log, plain_format
 from producers.logs.survey import RowDigest
 from producers.orders import DAY_MS, Rejection
 from producers.partitioning import customer_partition
+from producers.resending import LOG_HEADER, again_headers
 from producers.wire import encode_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from producers.log_format import LogFormat
     from producers.orders import Orders
 
-LOG_HEADER = "log"
 _LONGEST_LOOK = 1 << 16  # records looked at from the end of a partition for the last of a log
 
 
@@ -231,12 +231,18 @@ def publish_logs(
 
 def _send(publisher: Publisher, orders: Orders, order: int, log: str, rows: list[int]) -> int:
     """Send one order unless it is there; return how many lines it has."""
-    customer_id = orders.customers[orders.customer[order]]
-    key = customer_id.encode()
-    partition = publisher.partition_of(key)
+    partition = publisher.partition_of(orders.customers[orders.customer[order]].encode())
     after = int(orders.after[order])
     if after <= rows[partition]:
         return 0
+    key, record = encoded_order(orders, order)
+    publisher.send(key, record, partition=partition, headers=[(LOG_HEADER, f"{log}:{after}".encode())])
+    return int(orders.start[order + 1] - orders.start[order]) or 1
+
+
+def encoded_order(orders: Orders, order: int) -> tuple[bytes, bytes]:
+    """Key and value of the record of one of some orders; its order id is the number that stands for it."""
+    customer_id = orders.customers[orders.customer[order]]
     begin, end = orders.start[order], orders.start[order + 1]
     ids = [orders.items[item] for item in orders.item[begin:end].tolist()]
     number = int(orders.key[order])
@@ -247,8 +253,17 @@ def _send(publisher: Publisher, orders: Orders, order: int, log: str, rows: list
         order_id=str(number) if number else None,
         kind=int(orders.kind[order]),
     )
-    publisher.send(key, record, partition=partition, headers=[(LOG_HEADER, f"{log}:{after}".encode())])
-    return len(ids) or 1
+    return customer_id.encode(), record
+
+
+def send_repaired(publisher: Publisher, orders: Orders, order: int, ids: Sequence[str]) -> None:
+    """Send one of some orders, of rejected lines with these ids.
+
+    Raises:
+        PublishingFailed: an earlier record was not taken.
+    """
+    key, record = encoded_order(orders, order)
+    publisher.send(key, record, partition=publisher.partition_of(key), headers=again_headers(ids))
 
 
 class _Identity:

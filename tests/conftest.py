@@ -61,6 +61,7 @@ SLOW_FILES = {
     "test_cli.py": 5,
     "test_stage_service.py": 4,
     "test_publish.py": 2,
+    "test_resending.py": 4,
     "test_worker_answers.py": 45,
     "test_catalogue_feed.py": 13,
     "test_query_commands.py": 4,

@@ -29,7 +29,8 @@ def repair(path: Path, row: int, **fields: object) -> None:
     edited = []
     for reject in rejects_in(path):
         if reject["row"] == row:
-            reject["record"] = json.loads(reject["record"]) | fields
+            record = reject["record"]
+            reject["record"] = (json.loads(record) if isinstance(record, str) else record) | fields
         edited.append(json.dumps(reject))
     path.write_text("".join(f"{line}\n" for line in edited))
 

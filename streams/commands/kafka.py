@@ -249,11 +249,11 @@ def _to_file(path: Path) -> Iterator[Callable[[SyntheticOrder], object]]:
 
 @click.command(context_settings=_ENVIRONMENT)
 @_broker
-@click.option("--replay", is_flag=True, help="Send them to the topic purchases again.")
+@click.option("--replay", is_flag=True, help="Send them to the topic purchases again, each once.")
 @_prefix
 @_timeout
 def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float) -> None:
-    """List rejected records as JSON lines, or send them again."""
+    """List rejected records as JSON lines, or send those again that were not sent again before."""
     from streams.workers.kafka.purchases import read_rejected, send_again
 
     names = Topics(prefix=topic_prefix)

@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.engine.embedded import Embedded
+    from streams.offline.retrying import Retried
 
 INTERRUPTED = 130
 
 
-def tell_reasons(reasons: Mapping[str, int], where: str = "") -> None:
+def tell_reasons(reasons: Mapping[str, int], where: str) -> None:
     """Say why lines were rejected, worst first, and how they can be counted after all.
 
     Args:
         reasons: lines by kind of reason.
-        where: the rejects file, and the options that say where its lines are counted; "" if they can be nowhere.
+        where: the rejects file, and the options that say where its lines are counted or sent.
     """
     from streams.offline.reject_reasons import reasons_text
 
     click.echo("\n".join(reasons_text(reasons)))
-    if where:
-        click.echo(f"repair each record there, and count them: alsobought replay --retry-rejects {where}")
+    click.echo(f"repair each record there, and take them: alsobought replay --retry-rejects {where}")
 
 
 def retry_into(
@@ -41,20 +41,14 @@ def retry_into(
     from streams.engine.embedded import Embedded, settings_of
     from streams.offline.retrying import retry
 
-    settings, profile = format_settings(options)
-    if profile is not None:
-        raise click.UsageError("--profile says how a file is read; --retry-rejects knows that of each line")
+    settings = _settings_of_fields(options)
     stored = settings_of(state_dir)
     if stored is None:
         raise StateError(f"{state_dir} holds no state; name the --state-dir that the logs were counted into")
     embedded = Embedded(state_dir, CountingSettings(stored.pair_window, stored.item_partitions))
     try:
         done = retry(embedded, path, settings, commit_lines=commit_lines, left=left, stop=lambda: bool(asked))
-        for number, reason in sorted(done.skipped):
-            click.echo(f"{path} line {number}: {reason}: skipped", err=True)
-        click.echo(f"{done.lines:,} repaired lines counted or duplicate, {len(done.skipped):,} skipped")
-        if done.left:
-            click.echo(f"{done.left:,} are still wrong, written to {left} with the reason")
+        _tell(done, path, left, "counted or duplicate")
         if done.lines and not asked:
             _publish(embedded, asked)
     finally:
@@ -62,6 +56,46 @@ def retry_into(
     if asked:
         click.echo("stopped; the same command goes on from there")
         sys.exit(INTERRUPTED)
+
+
+def retry_onto(
+    broker: str, topic_prefix: str, path: Path, options: dict[str, Any], left: Path, asked: list[bool]
+) -> None:
+    """Send the repaired lines of a rejects file to the topic of the orders; stop once `asked` holds something."""
+    from functools import partial
+
+    from producers.publish import Publisher, send_repaired
+    from producers.resending import sent_before
+    from streams.commands.kafka import errors_as_messages
+    from streams.offline.retrying import resend
+    from streams.workers.kafka.topics import Topics
+
+    settings = _settings_of_fields(options)
+    topic = Topics(prefix=topic_prefix).purchases
+    with errors_as_messages(), Publisher(broker, topic) as publisher:
+        ids, logs = sent_before(broker, topic)
+        send = partial(send_repaired, publisher)
+        done = resend(path, settings, send, publisher.flush, ids=ids, logs=logs, left=left, stop=lambda: bool(asked))
+    _tell(done, path, left, "sent")
+    if asked:
+        click.echo("stopped; the same command goes on from there")
+        sys.exit(INTERRUPTED)
+
+
+def _settings_of_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """What the options say about fields."""
+    settings, profile = format_settings(options)
+    if profile is not None:
+        raise click.UsageError("--profile says how a file is read; --retry-rejects knows that of each line")
+    return settings
+
+
+def _tell(done: Retried, path: Path, left: Path, what: str) -> None:
+    for number, reason in sorted(done.skipped):
+        click.echo(f"{path} line {number}: {reason}: skipped", err=True)
+    click.echo(f"{done.lines:,} repaired lines {what}, {len(done.skipped):,} skipped")
+    if done.left:
+        click.echo(f"{done.left:,} are still wrong, written to {left} with the reason")
 
 
 def _publish(embedded: Embedded, asked: list[bool]) -> None:

@@ -15,7 +15,7 @@ import click
 from producers.errors import LogError
 from streams.commands.format_options import format_options, format_settings
 from streams.commands.located import FetchDisplay, brought
-from streams.commands.rejects import retry_into, tell_reasons
+from streams.commands.rejects import retry_into, retry_onto, tell_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def _interruptible() -> Iterator[list[bool]]:
     "--retry-rejects",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Instead of logs: count the lines of a rejects file whose record was repaired, each once.",
+    help="Instead of logs: count or send the lines of a rejects file whose record was repaired, each once.",
 )
 @format_options
 @click.option(
@@ -134,7 +134,9 @@ def replay(
         raise click.UsageError("name the logs to read, or a file of lines to --retry-rejects: one of the two")
     if broker is not None:
         if retry_rejects is not None:
-            raise click.UsageError("--retry-rejects needs --state-dir; what is on Kafka: alsobought rejected --replay")
+            with _interruptible() as asked:
+                retry_onto(broker, topic_prefix, retry_rejects, options, rejects or _left_of(retry_rejects), asked)
+            return
         if prequential:
             raise click.UsageError("--prequential needs --state-dir: a worker scores what it counts by itself")
         _send(logs, broker, options, rejects or Path("rejected.jsonl"), speed, topic_prefix)
@@ -146,14 +148,18 @@ def replay(
         stored.item_partitions if item_partitions is None else item_partitions,
     )
     if retry_rejects is not None:
-        left = rejects or retry_rejects.with_name(f"{retry_rejects.stem}.left{retry_rejects.suffix}")
         with _interruptible() as asked:
-            retry_into(state_dir, retry_rejects, options, commit_lines, left, asked)
+            retry_into(state_dir, retry_rejects, options, commit_lines, rejects or _left_of(retry_rejects), asked)
         return
     with _interruptible() as asked:  # opening a large state takes a while too
         sample = (score_one_in, score_seeds) if prequential else None
         rejects = rejects or state_dir / "rejected.jsonl"
         _count(logs, state_dir, settings, options, rejects, commit_lines, sample, asked, another_log, erasures)
+
+
+def _left_of(rejects: Path) -> Path:
+    """Where lines of a rejects file are kept that are still wrong, unless the user says so."""
+    return rejects.with_name(f"{rejects.stem}.left{rejects.suffix}")
 
 
 def _send(
@@ -195,7 +201,8 @@ def _send(
         click.echo(f"{sent.orders:,} orders sent, {sent.lines:,} lines")
         if reasons:
             click.echo(f"{reasons.total():,} lines rejected, written to {rejects}")
-            tell_reasons(reasons)
+            where = ["--broker", broker, *(("--topic-prefix", topic_prefix) if topic_prefix else ())]
+            tell_reasons(reasons, f"{rejects} {' '.join(where)}")
     if asked:
         click.echo("stopped; the same command goes on from there")
         sys.exit(INTERRUPTED)

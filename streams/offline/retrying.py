@@ -1,4 +1,4 @@
-"""Counting rejected lines that somebody has repaired, each once.
+"""Counting rejected lines that somebody has repaired, or sending them to a topic, each once.
 
 A line is counted where it is retried, behind everything that is counted already: as an order of its own, or together
 with its neighbours in the file if they are lines of the same order. The state keeps the id of each line that was
@@ -34,7 +34,7 @@ from streams.offline.rejects import Reject, RejectsFile, decoded, reject_id
 from streams.offline.windows import commits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -165,10 +165,74 @@ def retry(
     Raises:
         LogError: the file cannot be read, holds something else, or is `left`.
     """
+
+    def count(commit: Outcome) -> None:
+        orders = commit.chunk.orders
+        end = embedded.purchases_offset + len(orders.item) + 1
+        embedded.count(orders, end, 0, commit.documents, commit.divide)
+
+    unfit = _unfit(embedded.histories.documents)
+    return _retried(path, settings, left, unfit, count, commit_lines=commit_lines, stop=stop)
+
+
+def resend(
+    path: Path,
+    settings: Mapping[str, Any],
+    send: Callable[[Orders, int, list[str]], None],
+    flush: Callable[[], None],
+    *,
+    ids: Collection[str],
+    logs: Collection[str],
+    left: Path,
+    stop: Callable[[], bool] = lambda: False,
+) -> Retried:
+    """Send the repaired lines of a file of rejected lines to the topic that their logs were sent to.
+
+    Args:
+        path: the file.
+        settings: attributes of the logs' formats to set otherwise for these lines.
+        send: sends one of some orders, of lines with these ids.
+        flush: returns once all that was sent is there.
+        ids: of lines that were sent before.
+        logs: names of the logs that were sent.
+        left: where lines are kept that are still wrong.
+        stop: asked now and then whether to stop.
+
+    Raises:
+        LogError: the file cannot be read, holds something else, or is `left`.
+    """
+
+    def unfit(reject: Reject) -> str:
+        if reject.id in ids:
+            return "was sent before"
+        return "" if reject.log in logs else f"is of {reject.file}, of which this topic has no order: repair it there"
+
+    def publish(commit: Outcome) -> None:
+        commit.divide(np.zeros(0, np.int64))
+        orders = commit.chunk.orders
+        for order in range(len(orders)):
+            lines = orders.position[orders.start[order] : orders.start[order + 1]].tolist()
+            send(orders, order, commit.ids_of(lines or [int(orders.after[order]) - 1]))
+        flush()
+
+    return _retried(path, settings, left, unfit, publish, commit_lines=_ROWS_AT_ONCE, stop=stop)
+
+
+def _retried(
+    path: Path,
+    settings: Mapping[str, Any],
+    left: Path,
+    unfit: Callable[[Reject], str],
+    take: Callable[[Outcome], None],
+    *,
+    commit_lines: int,
+    stop: Callable[[], bool],
+) -> Retried:
+    """Have the repaired lines of a file taken, some at a time."""
     if left.resolve() == path.resolve():
         raise LogError(f"what is still wrong in {path} needs a file of its own: name another one, --rejects FILE")
     refuse_others(settings)
-    rejects, skipped = load(path, _unfit(embedded.histories.documents))
+    rejects, skipped = load(path, unfit)
     result = Retried(skipped=skipped)
     latest_ms = int(time.time() * 1000) + DAY_MS
     lines = RepairedLines([reject for _, reject in rejects], settings, latest_ms)
@@ -176,9 +240,8 @@ def retry(
     there = {reject.id for reject in map(decoded, kept.lines()) if reject is not None}
     for batch in Log(path, lines, FieldReader(latest_ms=latest_ms), 0, _ROWS_AT_ONCE):
         for chunk, _ in commits(batch, commit_lines, windows=False):
-            commit = _Commit(chunk, rejects, lines.counted, kept, there)
-            end = embedded.purchases_offset + len(chunk.orders.item) + 1
-            embedded.count(chunk.orders, end, 0, commit.documents, commit.divide)
+            commit = Outcome(chunk, rejects, lines.counted, kept, there)
+            take(commit)
             result.lines += commit.lines
             result.left += commit.left
             result.skipped += commit.skipped
@@ -199,7 +262,7 @@ def refuse_others(settings: Mapping[str, Any]) -> None:
         raise LogError(f"rejected lines are not read from their file again, so that {names} cannot be chosen for them")
 
 
-class _Commit:
+class Outcome:
     """What becomes of the rejected lines of a commit, known once its returns are looked at, and before it is durable.
 
     Args:
@@ -210,6 +273,7 @@ class _Commit:
         there: ids of the lines that are kept.
 
     Attributes:
+        chunk: the orders.
         documents: to be stored with the commit.
     """
 
@@ -225,7 +289,7 @@ class _Commit:
         self.lines = 0
         self.left = 0
         self.skipped: list[tuple[int, str]] = []
-        self._chunk = chunk
+        self.chunk = chunk
         self._rejects = rejects
         self._orders = orders
         self._kept = kept
@@ -237,11 +301,11 @@ class _Commit:
         Args:
             refused: indices of the order lines that return what is not held.
         """
-        orders = self._chunk.orders
-        wrong = [*self._chunk.rejected, *(reject_line(orders, row, NOT_HELD_REASON) for row in refused.tolist())]
+        orders = self.chunk.orders
+        wrong = [*self.chunk.rejected, *(reject_line(orders, row, NOT_HELD_REASON) for row in refused.tolist())]
         counted = np.delete(orders.position, refused)
         wrong_whole = {rejection.position for rejection in wrong} - set(counted.tolist())
-        stretch = range(self._chunk.begin, self._chunk.end)
+        stretch = range(self.chunk.begin, self.chunk.end)
         places = {place for place in stretch if place in self._orders} - wrong_whole
         for place in places:
             self.documents[RETRIED + self._rejects[place][1].id] = b""
@@ -257,6 +321,10 @@ class _Commit:
         self.lines, self.left = len(counted), len(left)
         known = places | {rejection.position for rejection in wrong}
         self.skipped = [(self._rejects[place][0], NO_PURCHASE) for place in stretch if place not in known]
+
+    def ids_of(self, places: Iterable[int]) -> list[str]:
+        """The ids of some lines, each once."""
+        return list(dict.fromkeys(self._rejects[place][1].id for place in places))
 
     def _still_wrong(self, rejection: Rejection, number: int, *, whole: bool) -> Reject:
         """The line to keep: itself, or what is wrong of it if the rest of it counts."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import xxhash
 from kafka import KafkaConsumer, TopicPartition
 
 from producers.connection import quieten_client, wait_for_broker
@@ -19,6 +21,7 @@ from producers.errors import TopicMissing
 from producers.fields import FieldReader
 from producers.orders import DAY_MS, ERASE, Orders, Rejection, compacted
 from producers.publish import Publisher
+from producers.resending import again_headers, sent_before
 from producers.values import as_text
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
 from streams.workers.kafka.producers import OutgoingRecord
@@ -215,14 +218,21 @@ def _rejected(record: Any) -> Rejected | None:  # noqa: ANN401
 
 
 def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
-    """Send every rejected record to the topic `purchases` again, once each; return how many.
+    """Send every rejected record to the topic `purchases` again that was not sent again before; return how many.
 
     They also stay on the topic `purchases-rejected`. A record that is still invalid is rejected again, with its new
-    offset. One that is kept in part is left out: it is too large for an order, and stays where it was sent.
+    offset: that is another one. One that is kept in part is left out: it is too large for an order, and stays where it
+    was sent. What was sent before is read from `purchases` itself, from the first rejected record on.
     """
-    seen: set[tuple[int, int, bytes]] = set()
+    found = list(read_rejected(broker, topics, timeout_s))
+    begin: dict[int, int] = {}
+    for rejected in found:
+        begin[rejected.partition] = min(rejected.offset + 1, begin.get(rejected.partition, rejected.offset + 1))
+    seen = sent_before(broker, topics.purchases, begin, timeout_s).ids
+    sent = 0
+    alike: Counter[tuple[str, str]] = Counter()
     with Publisher(broker, topics.purchases, timeout_s) as publisher:
-        for rejected in read_rejected(broker, topics, timeout_s):
+        for rejected in found:
             if rejected.sha256 is not None:
                 logger.warning(
                     "record %d of topic %s partition %d is not sent again: it has %d bytes; send its lines as several "
@@ -233,8 +243,13 @@ def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
                     rejected.length,
                 )
                 continue
-            origin = (rejected.partition, rejected.offset, rejected.value)
-            if origin not in seen:  # several generations may have rejected it
-                seen.add(origin)
-                publisher.send(rejected.key, rejected.value, partition=rejected.partition)
-    return len(seen)
+            what = f"{rejected.partition}:{rejected.offset}:{xxhash.xxh3_64_hexdigest(rejected.value)}"
+            alike[rejected.generation, what] += 1  # a record may have the same invalid line twice
+            again = f"{what}:{alike[rejected.generation, what]}"
+            if again not in seen:  # several generations may have rejected it
+                seen.add(again)
+                publisher.send(
+                    rejected.key, rejected.value, partition=rejected.partition, headers=again_headers([again])
+                )
+                sent += 1
+    return sent
