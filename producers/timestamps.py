@@ -143,11 +143,15 @@ class TimestampReader:
     def _read_texts(self, texts: pa.Array) -> tuple[Whole, Mask]:
         readable = numerals(texts, 18)
         times = _epoch(whole_numbers(texts, readable))
+        if not readable.all() and NUMBER.fullmatch(texts[int(np.argmin(readable))].as_py() or ""):
+            self._read_fractions(texts, times, readable)
         if readable.all():
             return times, readable
         for first in range(0, len(texts), TEXTS_AT_ONCE):
             part = texts.slice(first, TEXTS_AT_ONCE)
             rows = slice(first, first + len(part))
+            if readable[rows].all():
+                continue
             for zone in (None, "UTC"):
                 try:
                     # nanoseconds, since Arrow refuses more decimals than the unit has

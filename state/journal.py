@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from state.columns import pack, unpack
+from state.errors import StateDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,20 @@ class Journal:
         return due_slices
 
     def records(self) -> Iterator[tuple[int, bytes]]:
-        """Commit number and record of every commit that some slice lacks, oldest first."""
+        """Commit number and record of every commit that some slice lacks, oldest first.
+
+        Raises:
+            StateDamaged: one is missing.
+        """
+        due = int(self.written.min()) + 1
         for key, record in self._rocks.scan(_RECORD):
-            yield _NUMBER.unpack(key[1:])[0], record
+            number = _NUMBER.unpack(key[1:])[0]
+            if number != due:
+                break
+            yield number, record
+            due += 1
+        if due <= self.commit:
+            raise StateDamaged(
+                f"{self._rocks.path} is damaged: of {self.commit} commits, the journal lacks number {due}; "
+                "restore a snapshot, or delete it and replay"
+            )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from state.errors import StateDamaged
@@ -117,13 +118,22 @@ def stores_aside(directory: Path) -> list[Path]:
     return sorted(each for each in (directory / ASIDE).glob("*-*-*") if each.is_dir())
 
 
-def mark_damaged(error: StateDamaged, stores: Iterable[Store]) -> None:
-    """Remember which stores an error names, so that they are set aside when they are opened next."""
-    for store in stores:
-        if str(store.path) in str(error):
-            mark = _mark(store.path)
-            mark.parent.mkdir(exist_ok=True)
-            mark.touch()
+@contextmanager
+def marking_damage(stores: Callable[[], Iterable[Store]]) -> Iterator[None]:
+    """A store that turns out to be damaged meanwhile is set aside when it is opened next.
+
+    Args:
+        stores: those that are open.
+    """
+    try:
+        yield
+    except StateDamaged as error:
+        for store in stores():
+            if str(store.path) in str(error):
+                mark = _mark(store.path)
+                mark.parent.mkdir(exist_ok=True)
+                mark.touch()
+        raise
 
 
 def _mark(path: Path) -> Path:

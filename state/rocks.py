@@ -18,6 +18,7 @@ from rocksdict import (
 
 from state.errors import StateDamaged, StateError, StateLocked, StorageFailed
 from state.private_files import private_directory
+from state.rocks_files import missing_writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +93,9 @@ class Rocks:
         if not (path / "CURRENT").exists() and any(file.stat().st_size for file in path.glob("*.[sl][so][tg]")):
             # RocksDB would create a new database and delete these files
             raise StateDamaged(_advice(path, "it has no file CURRENT"))
+        missing = missing_writes(path)
+        if missing is not None:
+            raise StateDamaged(_advice(path, missing))
         access = AccessType.read_only() if read_only else AccessType.read_write()
         with _translated(path):
             self._db = Rdict(str(path), _options(), access_type=access)

@@ -6,9 +6,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from state.errors import StateDamaged
 from state.journal import SLICES, Journal
 from state.rocks import Rocks, WriteBatch
 
@@ -82,3 +84,18 @@ def test_work_left_over_is_carried_to_the_next_commit(work: list[int], work_per_
 
             assert written == min(due, SLICES)
         rocks.close()
+
+
+def test_a_record_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    """Slices that lack it would be wrong for ever, whoever lost it."""
+    rocks = Rocks(tmp_path)
+    journal = Journal(rocks, 1000)
+    for number in range(1, 6):
+        committed(journal, rocks, number, 1)
+    batch = WriteBatch(raw_mode=True)
+    batch.delete(b"j\0\0\0\0\0\0\0\3")
+    rocks.write(batch)
+
+    with pytest.raises(StateDamaged, match="of 5 commits, the journal lacks number 3"):
+        list(journal.records())
+    rocks.close()

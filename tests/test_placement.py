@@ -97,16 +97,7 @@ def test_undecided_accepts_what_any_partitioner_places_there() -> None:
     assert winner({"murmur2": 0, "crc32": 0}) is None
 
 
-CRC32 = pytest.param(
-    "crc32",
-    marks=pytest.mark.xfail(
-        strict=False,
-        reason="a worker that does not know the partitioner yet puts an order by murmur2, and it is rejected",
-    ),
-)
-
-
-@pytest.mark.parametrize("partitioner", ["murmur2", CRC32])
+@pytest.mark.parametrize("partitioner", ["murmur2", "crc32"])
 def test_a_customer_is_counted_in_one_partition_only(kafka: Broker, tmp_path: Path, partitioner: str) -> None:
     """Two halves of a history have fewer pairs than the whole; and nobody looks for one of them."""
     topics = made_topics(kafka.bootstrap, f"placed-{partitioner}", PARTITIONS, 2)
@@ -187,6 +178,55 @@ def ingested(worker: WorkerProcess) -> int:
     return sum((worker.status() or {"ingest": {"offsets": {}}})["ingest"]["offsets"].values())
 
 
+def test_an_order_over_http_waits_until_it_is_decided_where_it_belongs(kafka: Broker, tmp_path: Path) -> None:
+    """Placed by a guess, it would be rejected; and an erasure would find no customer."""
+    topics = made_topics(kafka.bootstrap, "waits", PARTITIONS, 1)
+    send(kafka, topics, shop(0, 60), "crc32")
+    truth = Truth(kafka.bootstrap, topics, tmp_path / "before", placement=decided("crc32"))
+    erased, buyer = sorted(each for each in truth.histories if decided("murmur2").misplaced([each], of_crc32(each)))[:2]
+    order = {"customer_id": buyer, "timestamp": 1_700_000_000, "item_id": "tea"}
+    token = ("--admin-token", TOKEN)
+    asked = WorkerProcess(kafka.bootstrap, topics, tmp_path / "asked", *token, "--stages", "tally")
+    counting = WorkerProcess(kafka.bootstrap, topics, tmp_path / "counting", *token, "--stages", "ingest")
+    with asked:
+        wait_until("it serves", lambda: asked.status() is not None, workers=[asked])
+        for answer in (
+            post(asked, "/orders", order, TOKEN),
+            ask(asked, of_customer(erased), "DELETE", headers=AUTHORIZED),
+        ):
+            assert answer.status == 503
+            assert "is not decided yet" in answer.body.decode()
+            assert answer.headers["Retry-After"] == "1"
+        with counting:
+            wait_until("all are counted", lambda: ingested(counting) == 60, workers=[asked, counting])
+            assert ask(asked, of_customer(buyer)).status == 200
+            assert post(asked, "/orders", order, TOKEN).status == 202
+            assert ask(asked, of_customer(erased), "DELETE", headers=AUTHORIZED).status == 202
+            wait_until("both are counted", lambda: ingested(counting) == 62, workers=[asked, counting])
+            assert counting.stop() == asked.stop() == 0
+    assert list(read_rejected(kafka.bootstrap, topics)) == []
+    truth = Truth(kafka.bootstrap, topics, tmp_path / "truth", placement=decided("crc32"))
+    assert erased not in truth.histories
+    assert "tea" in truth.histories[buyer]
+
+
+def of_crc32(customer_id: str) -> int:
+    return PARTITIONERS["crc32"](customer_id.encode(), PARTITIONS)
+
+
+def test_the_first_order_over_http_decides(kafka: Broker, tmp_path: Path) -> None:
+    """Nothing can tell before it, so it must not wait."""
+    topics = made_topics(kafka.bootstrap, "first-order", PARTITIONS, 1)
+    with WorkerProcess(kafka.bootstrap, topics, tmp_path / "worker", "--admin-token", TOKEN) as worker:
+        wait_until("it is ready", lambda: ready(worker), workers=[worker])
+        for number in range(20):
+            order = {"customer_id": f"customer {number}", "timestamp": 1_700_000_000, "item_id": "tea"}
+            assert post(worker, "/orders", order, TOKEN).status == 202
+        wait_until("all are counted", lambda: ingested(worker) == 20, workers=[worker])
+        assert worker.stop() == 0
+    assert list(read_rejected(kafka.bootstrap, topics)) == []
+
+
 def test_the_first_announcement_is_valid(kafka: Broker) -> None:
     """Workers that open partitions at the same time may find different answers."""
     topics = made_topics(kafka.bootstrap, "announced", PARTITIONS, 1)
@@ -197,7 +237,7 @@ def test_the_first_announcement_is_valid(kafka: Broker) -> None:
 
     async def read() -> tuple[str | None, str | None]:
         placement = Placement(PARTITIONS)
-        service = PlacementReader(kafka.bootstrap, topics.co_purchases, placement)
+        service = PlacementReader(kafka.bootstrap, topics, placement)
         await service.start()
         await service.stop()
         async with TopicReader(kafka.bootstrap) as reader:

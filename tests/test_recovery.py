@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from state.errors import StateDamaged
-from state.recovery import ASIDE, MOST_ASIDE, mark_damaged, open_or_recover, stores_aside
+from state.recovery import ASIDE, MOST_ASIDE, marking_damage, open_or_recover, stores_aside
 from state.related_store import RelatedStore
 from state.settings import CountingSettings
 from streams.engine.stages import open_counts, open_histories
@@ -85,9 +85,9 @@ def test_whatever_is_damaged_is_replaced_from_a_snapshot(
 def damage_found(store: Store) -> bool:
     """Read everything, and close and mark the store if that fails, as a worker does that ends with this error."""
     try:
-        store.verify()
-    except StateDamaged as error:
-        mark_damaged(error, [store])
+        with marking_damage(lambda: [store]):
+            store.verify()
+    except StateDamaged:
         store.close()
         return True
     return False

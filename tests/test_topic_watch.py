@@ -16,7 +16,7 @@ from state.log_identity import LogIdentity
 from streams.catalogue.catalogue import CatalogueItem, encode_item
 from streams.workers.kafka.errors import TopicsUnfit
 from streams.workers.kafka.topic_watch import MISSING_FOR_S, TopicWatch
-from streams.workers.kafka.topics import Topics, read_identities
+from streams.workers.kafka.topics import Topics, identify_topics, read_identities
 from tests.kafka_truth import Truth, differences
 from tests.live_workers import ask, ready
 from tests.workers import (
@@ -48,6 +48,8 @@ def delete(kafka: Broker, topic: str) -> None:
 
 
 def make_again(kafka: Broker, topics: Topics, role: str, partitions: int = 1) -> None:
+    """Return once the broker knows the new topic: it takes a moment, in which no one could send to it."""
+    before = read_identities(kafka.bootstrap, topics)[role].log_id
     delete(kafka, topics.names()[role])
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     name = topics.names()[role]
@@ -59,6 +61,9 @@ def make_again(kafka: Broker, topics: Topics, role: str, partitions: int = 1) ->
         except TopicAlreadyExistsError:  # it takes a moment until it is gone
             assert time.monotonic() < deadline
             time.sleep(0.05)
+    while getattr(identify_topics(admin, topics).get(role), "log_id", before) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     admin.close()
 
 

@@ -22,8 +22,9 @@ from streams.recommendations.request import RecommendationRequest
 from streams.workers.answering.local_customers import LocalCustomers
 from streams.workers.answering.local_items import LocalItems
 from streams.workers.answering.worker_answers import WorkerAnswers
-from streams.workers.kafka.placement import Placement
+from streams.workers.kafka.placement import Placement, PlacementReader
 from streams.workers.kafka.stage_service import Membership
+from streams.workers.kafka.topics import Topics
 from streams.workers.status import WorkerStatus
 from tests.live_shop import HOSTILE_IDS, TOKEN, shop_log
 from tests.live_workers import AUTHORIZED, LiveShop, ask, live_shop, of_customer, of_item, post
@@ -224,11 +225,14 @@ def test_an_order_is_appended_as_it_came() -> None:
             return {"partition": partition, "offset": 7}
 
     nobody: Any = None
+    placement = Placement(4)
+    placement.decide("murmur2", "co-purchases")
     status = WorkerStatus("here", "live", None, None, {"ingest": Membership(), "tally": Membership()})
     answers = WorkerAnswers(
         "here",
         Catalogue(),
-        LocalCustomers(None, Membership(), Placement(4)),
+        LocalCustomers(None, Membership(), placement),
+        PlacementReader("nowhere:1", Topics(), placement),
         LocalItems(None, Membership(), 4, Catalogue(), "here", Scoring()),
         nobody,
         nobody,

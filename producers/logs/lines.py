@@ -156,9 +156,12 @@ def check_type(log: str, column: str, kind: pa.DataType, field: str) -> None:
 def _ids(field: str, column: pa.Array, reader: FieldReader) -> tuple[list[str], Whole]:
     """The distinct ids of a column, and for each row the index of its own, ABSENT or FAULTY."""
     encoded = column.dictionary_encode()
+    odd = _odd(field, encoded.dictionary, reader)
+    if odd.any() and pa.types.is_binary(column.type) and b" " in _content(encoded.dictionary):
+        encoded = _trimmed(encoded)
+        odd = _odd(field, encoded.dictionary, reader)
     distinct = encoded.dictionary
     index = encoded.indices.fill_null(ABSENT).to_numpy().astype(np.int64)
-    odd = _odd(field, distinct, reader)
     if not odd.any():
         return distinct.cast(pa.string()).to_pylist(), index
     places: dict[str, int] = {}
@@ -172,6 +175,16 @@ def _ids(field: str, column: pa.Array, reader: FieldReader) -> tuple[list[str], 
         else:
             verdict[place] = places.setdefault(name, len(places))
     return list(places), verdict[index]
+
+
+def _trimmed(encoded: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Ids without the spaces around them; as they are if one is not UTF-8."""
+    try:
+        text = pc.ascii_trim(encoded.dictionary.cast(pa.string()), " ")
+    except pa.ArrowInvalid:
+        return encoded
+    distinct = text.cast(pa.binary()).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(distinct.indices.take(encoded.indices), distinct.dictionary)
 
 
 def _odd(field: str, distinct: pa.Array, reader: FieldReader) -> Mask:
@@ -220,7 +233,17 @@ def _content(column: pa.Array) -> bytes:
 
 def _times(column: pa.Array, reader: FieldReader) -> tuple[Whole, Mask]:
     timestamps = reader.timestamps
-    time, readable = timestamps.read_column(texts(column) if pa.types.is_binary(column.type) else column)
+    text = texts(column) if pa.types.is_binary(column.type) else column
+    time, readable = timestamps.read_column(text)
+    if pa.types.is_string(text.type) and not readable.all():
+        left = np.flatnonzero(~readable)
+        written = text.take(pa.array(left))
+        trimmed = pc.ascii_trim(written, " ")
+        spaced = pc.not_equal(trimmed, written).fill_null(False).to_numpy(zero_copy_only=False)
+        if spaced.any():
+            time, readable = time.copy(), readable.copy()  # they may be Arrow's own memory
+            rows = left[spaced]
+            time[rows], readable[rows] = timestamps.read_column(trimmed.filter(pa.array(spaced)))
     return _mended(time, readable, column, timestamps.read, reader)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from producers.logs.blocks import TextFile
 from producers.logs.chunks import Content, damaged
 from producers.logs.columns import find_columns
-from producers.logs.record_columns import read_records
+from producers.logs.record_columns import read_records, record_columns
 from producers.orders import concatenated
 from producers.wire import OrderDecoder, without_nan
 
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from producers.arrays import Mask
     from producers.fields import FieldReader
     from producers.log_format import LogFormat
+    from producers.logs.record_columns import RecordColumns
     from producers.orders import Orders, Rejection
 
 RECORDS_TO_KNOW_FIELDS = 10_000  # there is no header, and a record may leave fields out
 RECORD = "record"
-RECORDS_AT_ONCE = 8192
+MANY_RECORDS = 65_536
+FEW_RECORDS = 8192
+_NEWLINE, _SPACE = b"\n "
 
 
 class JsonLinesLog:
@@ -61,6 +64,7 @@ class JsonLinesLog:
         if not log_format.typed and "type" not in wanted:
             wanted["type"] = ""
         self._decoder = OrderDecoder(wanted)
+        self._at_once = MANY_RECORDS
 
     @property
     def fraction(self) -> float:
@@ -75,35 +79,54 @@ class JsonLinesLog:
         """As `Format` says: each line as it stands."""
         end = 0
         for block in self._file.blocks():
-            content = _content(block.removesuffix(b"\n").split(b"\n"), end)
+            content = _content(block, end)
             end = content.end
             yield content
         last = self._file.unfinished
         self.unfinished = bool(last.strip()) and not self._last_counts and _object(last) is None
         if last.strip() and not self.unfinished and self._file.damage is None:
-            yield _content([last], end)
+            yield _content(last, end)
         if self._file.damage:
             raise damaged(self._path, self.place(end), self._file.damage)
+
+    def columns(self, content: Content) -> RecordColumns | None:
+        """The fields of records; None if some are not plain."""
+        return record_columns(content.columns[RECORD].to_pylist(), self._decoder.structure)
 
     def read(self, content: Content, reader: FieldReader) -> tuple[Orders, Mask, list[Rejection]]:
         """As `Format` says."""
         records, positions = content.columns[RECORD].to_pylist(), content.positions
-        parts = []
-        for first in range(0, max(len(records), 1), RECORDS_AT_ONCE):  # an invalid record slows down so many
-            some = slice(first, first + RECORDS_AT_ONCE)
+        parts: list[tuple[Orders, Mask, list[Rejection]]] = []
+        at_once, self._at_once = self._at_once, MANY_RECORDS
+        for first in range(0, max(len(records), 1), at_once):
+            some = slice(first, first + at_once)
             quick = read_records(records[some], positions[some], reader, self._decoder.structure)
-            parts.append(
-                (*quick, []) if quick else self._decoder.decode(records[some], positions[some].tolist(), reader)
-            )
+            if quick is None:
+                self._at_once = FEW_RECORDS  # an invalid record slows down so many
+                parts.append(self._decoder.decode(records[some], positions[some].tolist(), reader))
+            else:
+                parts.append((*quick, []))
         orders, flat, rejected = zip(*parts, strict=True)
         return reduce(concatenated, orders), np.concatenate(flat), [line for lines in rejected for line in lines]
 
 
-def _content(lines: list[bytes], begin: int) -> Content:
-    filled = [number for number, line in enumerate(lines) if line and not line.isspace()]
-    records = lines if len(filled) == len(lines) else [lines[number] for number in filled]
-    positions = begin + np.array(filled, np.int64)
-    return Content({RECORD: pa.array(records, pa.binary())}, positions, [], begin + len(lines))
+def _content(block: bytes, begin: int) -> Content:
+    """The lines of a block that are not empty, as records."""
+    text = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(text == _NEWLINE)
+    if not block.endswith(b"\n"):
+        ends = np.append(ends, len(block))
+    count = len(ends)
+    if (text[np.append(0, ends[:-1] + 1)] > _SPACE).all():
+        filled = np.arange(count)
+        offsets = np.append(0, ends - filled).astype(np.int32)
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(block.replace(b"\n", b""))]
+        records = pa.Array.from_buffers(pa.binary(), count, buffers)
+    else:  # some lines are empty, or begin with a space
+        lines = block.split(b"\n")[:count]
+        filled = np.array([number for number, line in enumerate(lines) if line and not line.isspace()], np.int64)
+        records = pa.array([lines[number] for number in filled], pa.binary())
+    return Content({RECORD: records}, begin + filled, [], begin + count)
 
 
 def _object(line: bytes) -> dict[str, object] | None:

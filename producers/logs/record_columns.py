@@ -8,6 +8,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,9 +41,16 @@ class RecordColumns(NamedTuple):
 
     def of_lines(self) -> dict[str, pa.Array]:
         """(n,) each: the fields of each line and its record, without those that none has, but with the type."""
-        parents = pa.array(self.parents)
-        columns = {name: column.take(parents) for name, column in self.head.items()} | self.lines
+        head = self.head
+        if len(self.parents) > len(self.flat):
+            parents = pa.array(self.parents)
+            head = {name: column.take(parents) for name, column in head.items()}
+        columns = head | self.lines
         return {name: column for name, column in columns.items() if name == "type" or column.null_count < len(column)}
+
+    def ids(self) -> dict[str, pa.Array]:
+        """Customers and order ids, (m,) each, and items, (n,)."""
+        return {name: self.head[name] for name in ("customer_id", "order_id")} | {"item_id": self.lines["item_id"]}
 
 
 def record_columns(records: Sequence[bytes], decode: Callable[[bytes], Any]) -> RecordColumns | None:
@@ -51,14 +59,17 @@ def record_columns(records: Sequence[bytes], decode: Callable[[bytes], Any]) -> 
     Args:
         records: JSON, one document each.
         decode: makes a structure as of `OrderDecoder` of a document.
-
-    Raises:
-        ValueError: a record cannot be decoded, or a field holds text that is not Unicode or a number of over 64 bits.
-        TypeError: a field holds values of several types.
     """
-    orders = [decode(record) for record in records]
+    try:
+        return _record_columns(records, decode)
+    except (ValueError, TypeError, AttributeError, RecursionError):  # no record, mixed types, a line that is none
+        return None
+
+
+def _record_columns(records: Sequence[bytes], decode: Callable[[bytes], Any]) -> RecordColumns | None:
+    orders = [*map(decode, _finite(records))]
     lines_of = [order.lines for order in orders]
-    if any(lines is not None for lines in lines_of):
+    if lines_of.count(None) < len(orders):
         sizes = [1 if lines is None else len(lines) for lines in lines_of]
         if not 0 < min(sizes) <= max(sizes) <= LARGEST_ORDER_LINES or any(
             lines is not None and order.item_id is not None for order, lines in zip(orders, lines_of, strict=True)
@@ -75,6 +86,27 @@ def record_columns(records: Sequence[bytes], decode: Callable[[bytes], Any]) -> 
         parents,
         flat,
     )
+
+
+def _finite(records: Sequence[bytes]) -> Sequence[bytes]:
+    """The records with null for NaN and infinities, as `without_nan` has each, where that is quickly done.
+
+    Raises:
+        ValueError: a record that holds one is not JSON otherwise.
+    """
+    text = b"\n".join(records)
+    if (b"NaN" not in text and b"Infinity" not in text) or b'\\"' in text:
+        return records
+    pieces = text.split(b'"')  # in turns outside and inside of texts
+    outside = b'"'.join(pieces[::2])
+    for constant in (b"NaN", b"-Infinity", b"Infinity"):
+        outside = outside.replace(constant, b"null")
+    pieces[::2] = outside.split(b'"')
+    finite = b'"'.join(pieces).split(b"\n")
+    for record, before in zip(finite, records, strict=True):
+        if record != before:
+            msgspec.json.decode(record)  # a decoder of some fields overlooks what is wrong with the others
+    return finite
 
 
 def _column(values: list[Any]) -> pa.Array:
@@ -100,10 +132,7 @@ def read_records(
         reader: says what the fields mean.
         decode: as for `record_columns`.
     """
-    try:
-        found = None if reader.excludes or not records else record_columns(records, decode)
-    except (ValueError, TypeError, AttributeError, RecursionError):  # no record, mixed types, a line that is none
-        found = None
+    found = None if reader.excludes or not records else record_columns(records, decode)
     lines = {} if found is None else found.of_lines()
     if found is None or not {"customer_id", "item_id", "timestamp"} <= set(lines):
         return None

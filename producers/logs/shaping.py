@@ -91,21 +91,17 @@ class Shaper:
         items: re.Pattern[str], fields: dict[str, pa.Array], positions: Whole
     ) -> tuple[dict[str, pa.Array], Whole]:
         """A row for each order line in a cell; a cell in which there is none keeps its row."""
-        quantified = "quantity" in items.groupindex
-        rows: list[int] = []
-        names: list[str | None] = []
-        quantities: list[str | None] = []
-        for row, cell in enumerate(as_text(fields["item_id"]).to_pylist()):
-            found: list[re.Match[str] | None] = [*items.finditer(cell or "")] or [None]
-            rows += [row] * len(found)
-            names += [None if match is None else match["item"] for match in found]
-            quantities += [match["quantity"] if match is not None and quantified else None for match in found]
-        places = pa.array(rows, pa.int64())
-        divided = {field: column.take(places) for field, column in fields.items()}
-        divided["item_id"] = pa.array(names, pa.string())
-        if quantified:
-            divided["quantity"] = pa.array(quantities, pa.string())
-        return divided, positions[np.array(rows, np.int64)]
+        cells = as_text(fields["item_id"]).to_pylist()
+        found: list[list[re.Match[str] | None]] = [[*items.finditer(cell or "")] or [None] for cell in cells]
+        rows = np.repeat(np.arange(len(cells)), [*map(len, found)])
+        matches = [match for several in found for match in several]
+        places = pa.array(rows)
+        divided = {name: column if name == "item_id" else column.take(places) for name, column in fields.items()}
+        for field, group in (("item_id", "item"), ("quantity", "quantity")):
+            if group in items.groupindex:
+                named = items.groupindex[group]
+                divided[field] = pa.array([None if match is None else match[named] for match in matches], pa.string())
+        return divided, positions[rows]
 
     def _filled_down(self, field: str, fields: dict[str, pa.Array]) -> pa.Array:
         """A field with the value of the line above where it is missing, within an order if the log names orders."""

@@ -16,7 +16,7 @@ from producers.arrays import present, texts
 from producers.errors import LogError
 from producers.fields import FieldReader
 from producers.log_format import MISSING_TEXTS
-from producers.logs.plain_json import RECORD
+from producers.logs.plain_json import RECORD, JsonLinesLog
 from producers.logs.reading import open_format
 from producers.orders import DAY_MS, EARLIEST_MS
 from producers.wire import without_nan
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from producers.arrays import Mask, Whole
     from producers.log_format import LogFormat
     from producers.logs.chunks import Content, Format
+
+ID_FIELDS = ("customer_id", "item_id", "order_id")
 
 
 class RowDigest:
@@ -154,17 +156,16 @@ def survey(
     wanted = sorted({row for row in at if row >= 0})
     digest = RowDigest()
     times = _Order(path, log, log_format, latest_ms)
-    numbers = {field_name: _Numbers() for field_name in ("customer_id", "item_id", "order_id")}
+    numbers = {field_name: _Numbers() for field_name in ID_FIELDS}
     try:
         for content in log.contents():
             if not any_bytes:
                 _check_text(path, log, content)
             times.look_at(content)
-            columns = _ids_of_records(content, log_format) if RECORD in content.columns else content.columns
-            found.order_ids = found.order_ids or ("order_id" in columns and bool(present(columns["order_id"]).any()))
-            for field_name, column in columns.items():
-                if field_name in numbers:
-                    numbers[field_name].look_at(column, content)
+            for field_name, (column, positions) in _ids(content, log, log_format).items():
+                numbers[field_name].look_at(column, positions)
+                if field_name == "order_id":
+                    found.order_ids = found.order_ids or bool(present(column).any())
             while wanted and wanted[0] <= content.end:
                 digest.update((content,), wanted[0])
                 found.digests[wanted.pop(0)] = digest.copy()
@@ -181,22 +182,42 @@ def survey(
     return found
 
 
+def _ids(content: Content, log: Format, log_format: LogFormat) -> dict[str, tuple[pa.Array, Whole]]:
+    """The columns of ids, and where each value stands."""
+    records = log.columns(content) if isinstance(log, JsonLinesLog) else None
+    ids = {} if records is None else records.ids()
+    if records is None or any(map(pa.types.is_floating, (column.type for column in ids.values()))):
+        columns = _ids_of_records(content, log_format) if RECORD in content.columns else content.columns
+        return {name: (columns[name], content.positions) for name in ID_FIELDS if name in columns}
+    whole = content.positions
+    return {
+        name: (_without_nothing(column), whole[records.parents] if name == "item_id" else whole)
+        for name, column in ids.items()
+    }
+
+
+def _without_nothing(column: pa.Array) -> pa.Array:
+    """Ids with null for "" and 0, which are none."""
+    there = pc.not_equal(pc.binary_length(column) if pa.types.is_binary(column.type) else column, 0)
+    return pc.if_else(there, column, pa.scalar(None, column.type))
+
+
 def _ids_of_records(content: Content, log_format: LogFormat) -> dict[str, pa.Array]:
     """The ids in records, as text: of an order with several lines the first item that is no whole number, if any."""
-    found: dict[str, list[str | None]] = {name: [] for name in ("customer_id", "order_id", "item_id")}
+    found: dict[str, list[str | None]] = {name: [] for name in ID_FIELDS}
+    names = {name: log_format.column_of(name)[0] for name in ID_FIELDS}
     for record in content.columns[RECORD].to_pylist():
         try:
             fields = msgspec.json.decode(without_nan(record), type=dict[str, Any])
         except (ValueError, RecursionError):
             fields = {}
+        lines = fields.get("lines")
+        rows = [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
         for name, values in found.items():
-            column = log_format.column_of(name)[0]
-            lines = fields.get("lines")
-            several = [line.get(column) for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
-            ids = [
-                str(value) for value in (several if name == "item_id" and several else [fields.get(column)]) if value
-            ]
-            values.append(next((text for text in ids if not _WHOLE.fullmatch(text)), ids[-1] if ids else None))
+            several = rows if name == "item_id" and rows else [fields]
+            ids = [str(value) for row in several if (value := row.get(names[name]))]
+            ids.sort(key=lambda text: (bool(_WHOLE.fullmatch(text)), "." not in text))
+            values.append(ids[0] if ids else None)
     return {name: pa.array(values, pa.string()).cast(pa.binary()) for name, values in found.items()}
 
 
@@ -210,8 +231,8 @@ class _Numbers:
         self.floats = False
         self.first_text: int | None = None
 
-    def look_at(self, column: pa.Array, content: Content) -> None:
-        """Look at some rows."""
+    def look_at(self, column: pa.Array, positions: Whole) -> None:
+        """Look at some values, and where they stand."""
         if self.first_text is not None or not pa.types.is_binary(column.type) or not len(column):
             return
         offsets = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, 4 * column.offset)
@@ -225,7 +246,7 @@ class _Numbers:
             whole = pc.or_(whole, missing.fill_null(True))
             if not pc.all(whole).as_py():
                 row = int(np.argmin(whole.to_numpy(zero_copy_only=False)))
-                self.first_text = int(content.positions[row])
+                self.first_text = int(positions[row])
                 return
         self.floats |= b".0" in joined
 

@@ -254,7 +254,8 @@ def _to_file(path: Path) -> Iterator[Callable[[SyntheticOrder], object]]:
 @_timeout
 def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float) -> None:
     """List rejected records as JSON lines, or send those again that were not sent again before."""
-    from streams.workers.kafka.purchases import read_rejected, send_again
+    from streams.workers.kafka.purchases import read_rejected
+    from streams.workers.kafka.sending_again import send_again
 
     names = Topics(prefix=topic_prefix)
     with errors_as_messages():

@@ -21,38 +21,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import time
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from producers.orders import PURCHASE
-from state.directory import HISTORIES, StateDirectory
-from state.errors import StateDamaged
 from state.log_identity import check_same
-from state.recovery import mark_damaged, newest_first, open_or_recover, set_aside
-from streams.engine.deltas import no_deltas, pack_deltas, unpack_deltas
-from streams.engine.stages import count_orders, open_histories
-from streams.workers.kafka.co_purchases import UNDECIDED, DeltaHeaders, check_source, read_headers
+from state.recovery import marking_damage
+from streams.engine.stages import count_orders
+from streams.workers.commit_records import CommitRecords, OutboxEntry, outbox_of, undelivered
+from streams.workers.history_stores import HistoryStores
+from streams.workers.kafka.co_purchases import check_source, read_headers
 from streams.workers.kafka.errors import LogLost
 from streams.workers.kafka.placement import UNCHECKED, Placement, decide_placement, votes
-from streams.workers.kafka.producers import Delivery, OutboxSender, OutgoingRecord, make_producer
-from streams.workers.kafka.purchases import NOT_HELD_REASON, read_orders, rejection_record
+from streams.workers.kafka.producers import OutboxSender, make_producer
+from streams.workers.kafka.purchases import read_orders
 from streams.workers.kafka.reading import TopicReader
 from streams.workers.kafka.stage_service import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from producers.orders import Orders, Rejection
+    from state.directory import StateDirectory
     from state.history_store import HistoryStore
     from state.log_identity import LogIdentity
     from state.settings import CountingSettings
@@ -63,16 +60,6 @@ logger = logging.getLogger(__name__)
 
 MOST_NOTIFIED = 50  # items bought in a commit of which watchers are notified
 _USUAL_LINES = 10.0  # of an order, until we have seen some
-
-
-class _OutboxEntry(NamedTuple):
-    """What a commit has to deliver."""
-
-    commit: int
-    begin: int
-    end: int
-    rejected: int
-    deltas: bytes
 
 
 @dataclass(slots=True)
@@ -122,10 +109,11 @@ class Ingest:
         self.on_counted: Callable[[list[str]], None] = lambda _: None
         self.scorer: Callable[[HistoryStore], OrderScorer] | None = None
         self._settings = settings
-        self._directory = directory
+        self._stores = HistoryStores(directory, counting, logs, settings.restore_from)
         self._counting = counting
         self._logs = logs
         self._placement = placement or Placement(1)
+        self._commit_records = CommitRecords(settings.topics, counting, self._logs.get("purchases"), self._placement)
         self._partitions: dict[int, PurchasesPartition] = {}
         self._lines_per_record = _USUAL_LINES
 
@@ -150,15 +138,6 @@ class Ingest:
 
     # Opening a partition
 
-    @contextmanager
-    def _damage_marked(self) -> Iterator[None]:
-        """A store that turns out to be damaged is set aside when it is opened next."""
-        try:
-            yield
-        except StateDamaged as error:
-            mark_damaged(error, self.stores)
-            raise
-
     async def open(self, number: int) -> int | None:
         """Open a partition's histories, fence previous owners, and deliver what is left in the outbox.
 
@@ -170,12 +149,12 @@ class Ingest:
         opened = self._partitions.get(number)
         self._check_number(number)
         if opened is None:
-            opened = PurchasesPartition(await asyncio.to_thread(self._open_store, number))
+            opened = PurchasesPartition(await asyncio.to_thread(self._stores.open, number))
             self._partitions[number] = opened
             await self._restore_if_behind(number, opened)
         if opened.sent_to is None:
             opened.sent_to = await self._fence(number, opened)
-        with self._damage_marked():
+        with marking_damage(lambda: self.stores):
             return await self._opened(number, opened, opened.sent_to)
 
     async def _opened(self, number: int, opened: PurchasesPartition, sent_to: int) -> int | None:
@@ -203,40 +182,14 @@ class Ingest:
         if known is not None and number >= known.partitions:
             check_same("this worker has read", "purchases", known, known._replace(partitions=number + 1))
 
-    def _open_store(self, number: int) -> HistoryStore:
-        path = self._directory.store(HISTORIES, number)
-
-        def open_at(path: Path) -> HistoryStore:
-            store = open_histories(path, self._counting)
-            with store.closed_on_error():
-                logs = {role: self._logs[role] for role in ("purchases", "co-purchases") if role in self._logs}
-                store.bind(logs, empty=store.journal.commit == 0)
-            return store
-
-        return open_or_recover(path, self._settings.restore_from, open_at)
-
     async def _restore_if_behind(self, number: int, partition: PurchasesPartition) -> None:
         """Take the store of a snapshot if records were deleted that ours has not counted, and the snapshot's has."""
         if self._settings.restore_from is None:
             return
         async with TopicReader(self._settings.broker) as reader:
             begin = (await reader.bounds(self.topic, number))[0]
-        if partition.store.purchases_offset >= begin or not await asyncio.to_thread(
-            self._snapshot_reaches, number, begin
-        ):
-            return  # if it is behind, reading from its offset will be refused
-        path = partition.store.path
-        partition.store.close()
-        set_aside(path, f"ends before offset {begin}, with which the topic begins,")
-        partition.store = await asyncio.to_thread(self._open_store, number)
-
-    def _snapshot_reaches(self, number: int, offset: int) -> bool:
-        """Whether the newest snapshot of a partition has counted up to an offset."""
-        path = self._directory.store(HISTORIES, number)
-        for snapshot in newest_first(self._settings.restore_from, path.name):
-            with closing(open_histories(snapshot / path.name, self._counting, read_only=True)) as store:
-                return store.purchases_offset >= offset
-        return False
+        if partition.store.purchases_offset < begin:
+            partition.store = await asyncio.to_thread(self._stores.restored, number, partition.store, begin)
 
     async def _fence(self, number: int, partition: PurchasesPartition) -> int:
         """Fence previous owners; return the offset of `co-purchases` up to which they may have written."""
@@ -258,8 +211,7 @@ class Ingest:
         """Write deltas of no orders after those up to offset `at`; their header names the generation's partitioner."""
         if partition.outbox_sender is None:
             return
-        nothing = _OutboxEntry(0, at, at, 0, pack_deltas(no_deltas(number, at)))
-        await partition.outbox_sender.put(Delivery(0, at, self._records_of(number, nothing, partitioner)))
+        await partition.outbox_sender.put(self._commit_records.announcement(number, at, partitioner))
         await partition.outbox_sender.flush()
 
     def _misplaced(self, number: int, store: HistoryStore) -> Callable[[list[str]], Mapping[str, str]]:
@@ -306,7 +258,7 @@ class Ingest:
         """Send what stage B lacks of the outbox, acknowledge what it has; rebuild a store that does not fit."""
         if partition.outbox_sender is None:
             return
-        entries = _outbox(partition.store)
+        entries = outbox_of(partition.store)
         delivered = partition.delivered_offset
         if partition.store.purchases_offset > delivered and all(entry.begin != delivered for entry in entries):
             await self._rebuild(number, partition)
@@ -318,7 +270,9 @@ class Ingest:
                 async for some in reader.records(self.topic, number, entry.begin, entry.end):
                     records += some
             rejections = read_orders(records, self._misplaced(number, partition.store))[1]
-            await partition.outbox_sender.put(self._delivery(number, entry, records, rejections, refused))
+            await partition.outbox_sender.put(
+                self._commit_records.delivery(number, entry, records, rejections, refused)
+            )
         await partition.outbox_sender.flush()
         left = [commit for commit, _ in partition.store.outbox()]
         if left:
@@ -332,15 +286,13 @@ class Ingest:
             number,
             partition.delivered_offset,
         )
-        partition.store.close()
-        shutil.rmtree(partition.store.path)
-        partition.store = await asyncio.to_thread(self._open_store, number)
+        partition.store = await asyncio.to_thread(self._stores.emptied, number, partition.store)
 
     # Counting orders, and delivering their deltas
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         """Count the orders of each partition; unless more orders wait already, give the next ones time to arrive."""
-        with self._damage_marked():
+        with marking_damage(lambda: self.stores):
             return await self._work(records, waiting)
 
     async def _work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
@@ -385,9 +337,9 @@ class Ingest:
         self.rejected += len(rejections) + len(refused)
         if bought:
             self.on_counted(bought)
-        entry = _OutboxEntry(commit, begin, end, len(rejections), deltas)
+        entry = OutboxEntry(commit, begin, end, len(rejections), deltas)
         if partition.outbox_sender is not None:
-            delivery = self._delivery(number, entry, records, rejections, set(refused.tolist()))
+            delivery = self._commit_records.delivery(number, entry, records, rejections, set(refused.tolist()))
             await partition.outbox_sender.put(delivery)
         return lines
 
@@ -402,37 +354,6 @@ class Ingest:
             async with TopicReader(self._settings.broker) as reader:
                 announce = partial(self._announce, number, partition, at)
                 await decide_placement(self._placement, reader, self._settings.topics, announce, counts)
-
-    def _records_of(self, number: int, entry: _OutboxEntry, partitioner: str) -> list[OutgoingRecord]:
-        """The deltas of a commit for every item partition."""
-        log, pair_window = self._logs.get("purchases"), self._counting.pair_window
-        headers = DeltaHeaders(
-            number, entry.begin, entry.end, log, partitioner, pair_window, self._counting.rules
-        ).pairs()
-        return [
-            OutgoingRecord(self._settings.topics.co_purchases, item_partition, None, entry.deltas, headers)
-            for item_partition in range(self._counting.item_partitions)
-        ]
-
-    def _delivery(
-        self,
-        number: int,
-        entry: _OutboxEntry,
-        records: Iterable[Any],
-        rejections: list[Rejection],
-        refused: set[int],
-    ) -> Delivery:
-        """The deltas of a commit for every item partition, and the records that it rejected, at least in part."""
-        topics = self._settings.topics
-        sent = self._records_of(number, entry, self._placement.partitioner or UNDECIDED)
-        if rejections or refused:
-            by_offset = {record.offset: record for record in records}
-            sent += [
-                rejection_record(by_offset[bad.position], bad.reason, topics, bad.record if bad.partial else None)
-                for bad in rejections
-            ]
-            sent += [rejection_record(by_offset[offset], NOT_HELD_REASON, topics) for offset in sorted(refused)]
-        return Delivery(entry.commit, entry.end, sent)
 
     # Releasing partitions
 
@@ -452,19 +373,6 @@ class Ingest:
             if closed.outbox_sender is not None:
                 await closed.outbox_sender.close()
             closed.store.close()
-
-
-def undelivered(entries: Iterable[_OutboxEntry], delivered_offset: int) -> list[_OutboxEntry]:
-    """The entries of an outbox that stage B does not have."""
-    return [entry for entry in entries if entry.end > delivered_offset]
-
-
-def _outbox(store: HistoryStore) -> list[_OutboxEntry]:
-    entries = []
-    for commit, packed in store.outbox():
-        deltas = unpack_deltas(packed)
-        entries.append(_OutboxEntry(commit, deltas.begin, deltas.end, deltas.rejected, packed))
-    return entries
 
 
 def _count(

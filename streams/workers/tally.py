@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from state.directory import COUNTS, RELATED, StateDirectory
-from state.errors import OtherLog, StateDamaged
-from state.recovery import mark_damaged, open_or_recover
+from state.errors import OtherLog
+from state.recovery import marking_damage, open_or_recover
 from state.related_store import RelatedStore
 from streams.engine.deltas import DeltasInvalid
 from streams.engine.stages import DeltasOutOfOrder, count_deltas, open_counts
@@ -194,11 +194,8 @@ class Tally:
 
     async def work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         """Count deltas, then refresh some lists. A store found damaged is set aside when it is opened next."""
-        try:
+        with marking_damage(lambda: self.stores):
             return await self._work(records, waiting)
-        except StateDamaged as error:
-            mark_damaged(error, self.stores)
-            raise
 
     async def _work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         for number, batch in records.items():

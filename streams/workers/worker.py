@@ -167,15 +167,15 @@ class Worker:
         self.app.service(_named("warm-up", WarmUp, directory.path / "warm-up"))
         if settings.fencing:
             self._guard_address()
-        deltas = settings.topics.co_purchases
-        self.app.service(_named("placement", PlacementReader, settings.broker, deltas, self._placement))
+        self._placing = _made("placement", PlacementReader, settings.broker, settings.topics, self._placement)
+        self.app.service(self._placing)  # type: ignore[arg-type]  # Faust takes instances too
         for stage in (self._ingest, self._tally):
             if stage is not None:
                 self._add_stage(stage)
         feed = _made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, self._catalogue, skipped)
         self._watch = _made("topics", TopicWatch, settings.broker, settings.topics, logs, feed.read_again)
         for made in (feed, self._watch):
-            self.app.service(made)  # type: ignore[arg-type]  # Faust takes instances too
+            self.app.service(made)  # type: ignore[arg-type]
         self._add_endpoint(admin)
 
     def _guard_address(self) -> None:
@@ -228,7 +228,7 @@ class Worker:
             self._skipped,
             self._directory,
         )
-        answers = WorkerAnswers(address, catalogue, customers, items, owners, peers, router, log, status)
+        answers = WorkerAnswers(address, catalogue, customers, self._placing, items, owners, peers, router, log, status)
         if self._ingest is not None:
             self._ingest.on_counted = answers.orders_counted
             if settings.score_one_in:

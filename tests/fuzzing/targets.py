@@ -46,6 +46,7 @@ from streams.workers.cluster.peers import decode_lists, decode_lists_question, d
 from streams.workers.kafka.catalogue_topic import read_record
 from streams.workers.publishing.list_publisher import ListInvalid, read_list
 from tests.batch_definition import DAY_MS, Line, Order
+from tests.fuzzing.batches import check_batch
 from tests.log_strategies import BEGIN_MS, as_orders
 from tests.streamed import popularity, rows
 
@@ -457,4 +458,5 @@ TARGETS = {
     "jsonl": Target(_check_log("orders.jsonl")),
     "parquet": Target(_check_log("orders.parquet")),
     "http": Target(check_http),
+    "batch": Target(check_batch),
 }

@@ -78,8 +78,8 @@ def _replacements(loop: SimulatedLoop) -> dict[str, Any]:
         "time.monotonic": loop.time,
         "asyncio.to_thread": to_thread,
         "streams.workers.kafka.producers.AIOKafkaProducer": SimulatedProducer,
-        "streams.workers.kafka.reading.AIOKafkaConsumer": SimulatedConsumer,
-        "streams.workers.kafka.stage_service.AIOKafkaConsumer": SimulatedConsumer,
+        "streams.workers.kafka.reading.BoundedConsumer": SimulatedConsumer,
+        "streams.workers.kafka.stage_service.BoundedConsumer": SimulatedConsumer,
         "streams.workers.publishing.refresh.SHARDS": 64,  # the fewest: sweeping takes most of a quiet run's time
         "streams.workers.publishing.list_publisher.SHARDS": 64,
         "state.store.Rocks": lambda path, **_: SimulatedRocks(path, current().computer),

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.orc as pa_orc
 import pyarrow.parquet as pq
 
+from producers.arrays import present
 from producers.errors import LogError
-from producers.logs.tables.records import as_cell
 from producers.logs.tables.table import BATCH_ROWS, TableBatch
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ArrowTable:
         self._read, end = 0, 0
         try:
             for batch in self._read_batches(sorted({_root(column) for column in columns})):
-                arrays, parents, count = _exploded(batch, columns)
+                arrays, parents, count = exploded(batch, columns)
                 self._read += len(batch)
                 rows = np.arange(count) if parents is None else parents
                 yield TableBatch(arrays, rows + end, parents is not None, [], end + count)
@@ -134,7 +134,7 @@ def _paths(name: str, kind: pa.DataType) -> list[str]:
     return [name]
 
 
-def _exploded(batch: pa.RecordBatch, columns: Sequence[str]) -> tuple[dict[str, pa.Array], Whole | None, int]:
+def exploded(batch: pa.RecordBatch, columns: Sequence[str]) -> tuple[dict[str, pa.Array], Whole | None, int]:
     """The columns with a row for each element of the innermost list.
 
     Returns:
@@ -186,9 +186,33 @@ def _at(batch: pa.RecordBatch, levels: dict[str, tuple[Any, Whole]], path: str) 
 def _plain(column: pa.Array) -> pa.Array:
     """UUIDs in 16 bytes as their text; dictionaries and other arrays as they are."""
     if pa.types.is_fixed_size_binary(column.type) and column.type.byte_width == 16:
-        return pa.array([as_cell(value) for value in column.to_pylist()], pa.string())
+        return _uuids(column)
     if str(column.type) == "extension<arrow.uuid>":
         return _plain(column.storage)
     if pa.types.is_boolean(column.type):
         return column.cast(pa.string())
     return column
+
+
+_HEX = np.array([list(f"{byte:02x}".encode()) for byte in range(256)], np.uint8)
+_DIGITS = np.flatnonzero(np.isin(np.arange(36), [8, 13, 18, 23], invert=True))
+"""Where the digits of a UUID stand among its dashes."""
+
+
+def _uuids(column: pa.Array) -> pa.Array:
+    """UUIDs in 16 bytes as their text.
+
+    >>> _uuids(pa.array([bytes(range(16)), None], pa.binary(16))).to_pylist()
+    ['00010203-0405-0607-0809-0a0b0c0d0e0f', None]
+    """
+    there = column.drop_null()
+    first, count = 16 * there.offset, len(there)
+    content = np.frombuffer(there.buffers()[1] or b"", np.uint8)[first : first + 16 * count].reshape(count, 16)
+    texts = np.full((count, 36), ord("-"), np.uint8)
+    texts[:, _DIGITS] = _HEX[content].reshape(count, 32)
+    ends = pa.py_buffer(np.arange(0, 36 * count + 1, 36, dtype=np.int32))
+    found = pa.Array.from_buffers(pa.string(), count, [None, ends, pa.py_buffer(texts)])
+    if not column.null_count:
+        return found
+    missing = ~present(column)
+    return found.take(pa.array(np.cumsum(~missing) - 1, mask=missing))

@@ -7,12 +7,15 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from producers.errors import LogError
 from producers.logs.sources import READ_ERRORS, Source
+from producers.logs.tables.arrow_table import exploded
 from producers.logs.tables.encoded_text import TextOfAnyEncoding
+from producers.logs.tables.json_columns import json_columns
 from producers.logs.tables.json_stream import documents
-from producers.logs.tables.records import Document, Paths, decode, leaves, wrapping_path
+from producers.logs.tables.records import Document, Paths, as_column, decode, leaves, wrapping_path
 from producers.logs.tables.table import TableBatch
 from producers.orders import Rejection
 
@@ -64,8 +67,9 @@ class RecordTable:
         paths = Paths(columns)
         self._deep = paths.depth > 1  # each element of the outer list is an order
         end = 0
-        for some in self._groups():
-            batch = self._batch(some, paths, columns, end)
+        for some in self._groups(paths):
+            quick = some.columns
+            batch = self._batch(some, paths, columns, end) if quick is None else _exploded(quick, columns, end)
             end = batch.end
             yield batch
 
@@ -91,13 +95,13 @@ class RecordTable:
         """The records that can be read."""
         return (document for some in self._groups() for document in some.documents)
 
-    def _groups(self) -> Iterator[_Group]:
-        """The records, some at a time."""
+    def _groups(self, paths: Paths | None = None) -> Iterator[_Group]:
+        """The records, some at a time; those of lines as columns where these are quickly read."""
         try:
             with self._source.open() as stream:
                 match self._format.container:
                     case "jsonl":
-                        yield from self._lines()
+                        yield from self._lines(paths)
                     case "json":
                         yield from _numbered(documents(stream, self._format.encoding))
                     case _:
@@ -107,11 +111,16 @@ class RecordTable:
         except LogError as error:
             raise LogError(f"{self._path} {error}") from None
 
-    def _lines(self) -> Iterator[_Group]:
+    def _lines(self, paths: Paths | None) -> Iterator[_Group]:
         end = 0
         text = TextOfAnyEncoding(self._path, self._format, quoted=False)
         self.unfinished = False
         for block in text.blocks():
+            columns = None if paths is None else json_columns(block, paths.keys)
+            if columns is not None:
+                end += len(columns)
+                yield _Group([], np.zeros(0, np.int64), [], end, columns)
+                continue
             lines = block.removesuffix(b"\n").split(b"\n")
             for first in range(0, len(lines), RECORDS_AT_ONCE):
                 some = lines[first : first + RECORDS_AT_ONCE]
@@ -136,6 +145,22 @@ class _Group(NamedTuple):
     """Lines that are no records."""
     end: int
     """The line or number behind them all."""
+    columns: pa.RecordBatch | None = None
+    """The fields of the records, instead of these."""
+
+
+def _exploded(records: pa.RecordBatch, columns: Sequence[str], begin: int) -> TableBatch:
+    """The rows of records that were read as columns."""
+    arrays, parents, count = exploded(records, columns)
+    rows = np.arange(count) if parents is None else parents
+    texts = {name: _as_text(column) for name, column in arrays.items()}
+    return TableBatch(texts, begin + rows, parents is not None, [], begin + count)
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    if pa.types.is_floating(column.type):
+        return as_column(column.to_pylist())
+    return column.cast(pa.string()).cast(pa.binary())
 
 
 def _decoded(lines: list[bytes], begin: int) -> _Group:

@@ -49,12 +49,15 @@ class Paths:
         lists = max(([piece.split(".") for piece in path.split("[]")[:-1]] for path in paths), key=len, default=[])
         self._lists = [[key for key in keys if key] for keys in lists]
         self._columns: list[tuple[int, list[str]]] = []
+        self.keys: list[list[str]] = []
+        """Those of each path, one below the other, with "[]" for the elements of a list."""
         for path in paths:
             *before, last = path.split("[]")
             keys = [[key for key in piece.split(".") if key] for piece in before]
             if keys != self._lists[: len(keys)]:
                 raise LogError(f"the paths {', '.join(paths)} go into different lists; one list holds an order's lines")
             self._columns.append((len(keys), [key for key in last.split(".") if key]))
+            self.keys.append([key for piece in keys for key in (*piece, "[]")] + self._columns[-1][1])
 
     @property
     def depth(self) -> int:

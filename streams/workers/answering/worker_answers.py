@@ -22,12 +22,12 @@ from streams.workers.cluster.peers import (
     RecommendationsQuestion,
     encode,
 )
-from streams.workers.kafka.errors import AppendFailed
+from streams.workers.kafka.errors import AppendFailed, WorkerError
 from streams.workers.kafka.purchases import is_erasure
 from streams.workers.status import WorkerStatus, partition_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from streams.catalogue.catalogue import Catalogue
     from streams.endpoint.answer_documents import Document
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from streams.recommendations.request import RecommendationRequest
     from streams.workers.answering.local_customers import LocalCustomers
     from streams.workers.answering.local_items import LocalItems
-    from streams.workers.cluster.owners import PartitionOwners
+    from streams.workers.cluster.owners import PartitionOwners, StagePartition
     from streams.workers.cluster.peers import PeerClient
     from streams.workers.cluster.routing import Router
+    from streams.workers.kafka.placement import PlacementReader
     from streams.workers.kafka.producers import PurchaseLog
 
 
@@ -49,6 +50,7 @@ class WorkerAnswers(LocalAnswers):
         worker: its advertised address, which is in every answer.
         catalogue: what the shop says about its items.
         customers, items: the partitions open in this worker.
+        placing: finds out in which partition customers are.
         owners, peers, router: reach the partitions open elsewhere.
         log: appends orders and erasures.
         status: the status of this worker.
@@ -59,6 +61,7 @@ class WorkerAnswers(LocalAnswers):
         worker: str,
         catalogue: Catalogue,
         customers: LocalCustomers,
+        placing: PlacementReader,
         items: LocalItems,
         owners: PartitionOwners,
         peers: PeerClient,
@@ -68,6 +71,7 @@ class WorkerAnswers(LocalAnswers):
     ) -> None:
         super().__init__(worker, catalogue, items, customers, status.now, self._append_to_log)
         self._customers = customers
+        self._placing = placing
         self._items = items
         self._owners = owners
         self._peers = peers
@@ -97,7 +101,7 @@ class WorkerAnswers(LocalAnswers):
         """A customer and the items bought last."""
         ask_owner = partial(self._get, path_of("customers", customer_id), query={"limit": str(limit)})
         answer_locally = partial(super().customer, customer_id, limit)
-        return await self._router.ask(self._customers.partition_of(customer_id), answer_locally, ask_owner)
+        return await self._router.ask(await self._home_of(customer_id), answer_locally, ask_owner)
 
     async def recommendations(self, request: RecommendationRequest) -> Document:
         """Recommendations for a customer, known or not, or for a basket alone; computed by the history's owner."""
@@ -112,7 +116,7 @@ class WorkerAnswers(LocalAnswers):
         async def ask_owner(owner: str) -> HeldIds | Document:
             return (await self._peers.post(owner, "/recommendations", msgspec.json.encode(request))).document
 
-        answer = await self._router.ask(self._customers.partition_of(customer_id), read_held, ask_owner)
+        answer = await self._router.ask(await self._home_of(customer_id), read_held, ask_owner)
         return await self.recommend_by_ids(answer, request) if isinstance(answer, HeldIds) else answer
 
     async def recommend_by_ids(self, held: HeldIds, request: RecommendationRequest) -> Document:
@@ -173,7 +177,7 @@ class WorkerAnswers(LocalAnswers):
             return True
 
         answer_locally = partial(super().knows, customer_id)
-        return await self._router.ask(self._customers.partition_of(customer_id), answer_locally, ask_owner, own=True)
+        return await self._router.ask(await self._home_of(customer_id), answer_locally, ask_owner, own=True)
 
     async def read_lists(self, home: ItemPartitionView, seeds: Sequence[int]) -> SeedLists:
         """The lists of seeds, from this worker and others."""
@@ -214,11 +218,25 @@ class WorkerAnswers(LocalAnswers):
     async def _get(self, path: str, owner: str, query: Mapping[str, str] | None = None) -> Document:
         return (await self._peers.get(owner, path, query)).document
 
+    async def _home_of(self, customer_id: str) -> StagePartition:
+        """The partition with a customer's history."""
+        await self._known(self._placing.refresh())
+        return self._customers.partition_of(customer_id)
+
+    async def _known(self, finding: Awaitable[None]) -> None:
+        """Wait until it is found out where customers are: orders in another partition would be rejected."""
+        try:
+            await finding
+        except WorkerError as error:
+            raise NotReady(str(error)) from error
+
     async def may_know(self, customer_id: str) -> bool:
         """Whether this customer is known, or may be, in whatever partition."""
+        await self._known(self._placing.wait_for_decision())
         return not self._customers.placement.checked or await self.knows(customer_id)
 
     async def _append_to_log(self, customer_id: str, record: bytes) -> dict[str, Any]:
+        await self._known(self._placing.wait_for_decision())
         partition = self._customers.partition_of(customer_id).number
         others = []
         if not self._customers.placement.checked and is_erasure(record):

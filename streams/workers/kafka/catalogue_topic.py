@@ -10,7 +10,6 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import ConsumerStoppedError
 from mode import Service
 
@@ -18,6 +17,8 @@ from producers.connection import quieten_client
 from producers.publish import Publisher
 from streams.catalogue.catalogue import Catalogue, CatalogueError, CatalogueItem, check_item_id, decode_item
 from streams.catalogue.files import begun, filled, read_catalogue, shown_records
+from streams.workers.kafka.consumers import BoundedConsumer
+from streams.workers.kafka.inflation import cut_of
 from streams.workers.kafka.reading import TopicReader
 from streams.workers.kafka.skipped import SkippedRecords
 
@@ -75,7 +76,7 @@ class CatalogueFeed(Service):
         Raises:
             KafkaError: the broker or the topic cannot be reached.
         """
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = BoundedConsumer(
             self._topic,
             bootstrap_servers=self._broker,
             group_id=None,  # read all partitions
@@ -130,6 +131,9 @@ class CatalogueFeed(Service):
 
     def _take(self, records: Iterable[Any]) -> None:
         for record in records:
+            if (cut := cut_of(record)) is not None:
+                self.skipped.add(record, cut.reason)
+                continue
             try:
                 item_id, item = read_record(record.key, record.value)
             except CatalogueError as error:

@@ -5,6 +5,7 @@ WorkerError              a worker cannot start, cannot continue, or cannot write
 |-- LogLost              a topic no longer holds the records from which the state would continue
 |-- ProducingFailed      records could not be written: the worker ends
 |-- AppendFailed         the broker did not acknowledge an order or erasure: whoever sent it may try again
+|-- PlacementUnknown     it is not decided yet where an order belongs: whoever sent it may try again
 `-- AddressUnavailable   the address of the web server is taken, or not this machine's
 
 `producers.connection.BrokerUnavailable` says that no broker answers at all.
@@ -29,6 +30,10 @@ class ProducingFailed(WorkerError):
 
 class AppendFailed(WorkerError):
     """The broker did not acknowledge an order or erasure. It may have been written all the same."""
+
+
+class PlacementUnknown(WorkerError):
+    """It is not decided yet in which partition an order belongs. Nothing was written."""
 
 
 class AddressUnavailable(WorkerError):

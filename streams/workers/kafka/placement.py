@@ -14,14 +14,14 @@ import asyncio
 import logging
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka.errors import KafkaError
 from mode import Service
 
 from producers.partitioning import PARTITIONERS
 from streams.workers.kafka.co_purchases import UNDECIDED, read_headers
-from streams.workers.kafka.errors import ProducingFailed, TopicsUnfit
+from streams.workers.kafka.errors import PlacementUnknown, ProducingFailed, TopicsUnfit
 from streams.workers.kafka.producers import TRANSACTION_TIMEOUT_MS
 from streams.workers.kafka.purchases import read_orders
 from streams.workers.kafka.reading import TopicReader
@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 AUTO, UNCHECKED = "auto", "none"
 PARTITIONER_SETTINGS = (AUTO, *PARTITIONERS, UNCHECKED)
 READ_EVERY_S = 5.0
+READ_AGAIN_S = 0.5
+DECIDED_WITHIN_S = 5.0
 _PAUSE_S = 0.05
 _MOST_MISPLACED = 0.1
 _SAMPLE = 1000  # records of each partition that are looked at
@@ -70,9 +72,9 @@ class Placement:
         return self.partitioner != UNCHECKED or self.partitions == 1
 
     def partition_of(self, customer_id: str) -> int:
-        """The partition in which a customer's orders are, or will be appended."""
-        place = PARTITIONERS.get(self.partitioner or "", PARTITIONERS["murmur2"])
-        return place(customer_id.encode(), self.partitions)
+        """The partition of a customer's orders; while it is undecided a guess: see `PlacementReader`."""
+        name = self.partitioner or self.setting
+        return PARTITIONERS.get(name, PARTITIONERS["murmur2"])(customer_id.encode(), self.partitions)
 
     def decide(self, partitioner: str, topic: str) -> None:
         """Record what the generation goes by.
@@ -131,8 +133,17 @@ def winner(counts: Mapping[str, int]) -> str | None:
     return max(counts, key=counts.__getitem__) if any(counts.values()) else None
 
 
-async def elect(reader: TopicReader, topic: str, partitions: int) -> str | None:
-    """The partitioner by which most customers are placed in the first records of each partition; None: cannot tell."""
+class _Poll(NamedTuple):
+    """How the customers in the first records of each partition are placed."""
+
+    customers: int
+    misplaced: int
+    """Of them, by every partitioner."""
+    counts: dict[str, int]
+    """Votes."""
+
+
+async def _poll(reader: TopicReader, topic: str, partitions: int) -> _Poll:
     counts = dict.fromkeys(PARTITIONERS, 0)
     customers = misplaced = 0
     undecided = Placement(partitions)
@@ -144,6 +155,12 @@ async def elect(reader: TopicReader, topic: str, partitions: int) -> str | None:
             misplaced += len(undecided.misplaced(ids, partition))
             for name, count in votes(ids, partition, partitions).items():
                 counts[name] += count
+    return _Poll(customers, misplaced, counts)
+
+
+async def elect(reader: TopicReader, topic: str, partitions: int) -> str | None:
+    """The partitioner by which most customers are placed in the first records of each partition; None: cannot tell."""
+    customers, misplaced, counts = await _poll(reader, topic, partitions)
     if customers:
         logger.info("of %d customers in topic %s, each partitioner alone places: %s", customers, topic, counts)
     if misplaced > _MOST_MISPLACED * customers:
@@ -218,33 +235,73 @@ class PlacementReader(Service):
 
     Args:
         broker: host:port.
-        topic: `co-purchases`.
+        topics: their names.
         placement: is decided.
     """
 
-    def __init__(self, broker: str, topic: str, placement: Placement) -> None:
+    def __init__(self, broker: str, topics: Topics, placement: Placement) -> None:
         super().__init__()
         self._broker = broker
-        self._topic = topic
+        self._topics = topics
         self._placement = placement
+        self._reading, self._waiting = asyncio.Lock(), asyncio.Lock()
+        self._read_at = -READ_AGAIN_S
 
     async def on_start(self) -> None:
         """Read what is known."""
-        await self._read()
+        await self.refresh()
 
     @Service.task
     async def _run(self) -> None:
         while not self.should_stop and self._placement.partitioner is None:
             await self.sleep(READ_EVERY_S)
-            await self._read()
+            await self.refresh()
 
-    async def _read(self) -> None:
-        if self._placement.partitioner is None:
-            try:
-                async with TopicReader(self._broker) as reader:
-                    found = await read_partitioner(reader, self._topic)
-            except KafkaError as error:
-                logger.debug("where customers are is unknown: %r", error)  # whoever needs the broker reports it
-                return
-            if found is not None:
-                self._placement.decide(found, self._topic)
+    async def refresh(self) -> None:
+        """Read what is decided, unless it is known or was read just now.
+
+        Raises:
+            TopicsUnfit: it is not what the worker was told.
+        """
+        async with self._reading:
+            if self._placement.partitioner is None and time.monotonic() >= self._read_at + READ_AGAIN_S:
+                try:
+                    async with TopicReader(self._broker) as reader:
+                        await self._read(reader)
+                except KafkaError as error:
+                    logger.debug("where customers are is unknown: %r", error)  # whoever needs the broker reports it
+                self._read_at = time.monotonic()
+
+    async def wait_for_decision(self) -> None:
+        """Return once it is decided where new orders belong; or at once if no order tells, as theirs will be the first.
+
+        Raises:
+            PlacementUnknown: there are orders that tell, and no worker has decided yet.
+            TopicsUnfit: what is decided is not what the worker was told.
+        """
+        if self._placement.partitioner is not None:
+            return
+        try:
+            async with asyncio.timeout(DECIDED_WITHIN_S), self._waiting, TopicReader(self._broker) as reader:
+                while self._placement.partitioner is None:
+                    await self._read(reader)
+                    if self._placement.partitioner is None and not await self._tells(reader):
+                        return
+                    await asyncio.sleep(_PAUSE_S)
+        except (TimeoutError, KafkaError) as error:
+            raise PlacementUnknown(
+                f"in which partition of topic {self._topics.purchases} this customer's orders belong is not decided "
+                f"yet: its orders tell, but no worker has read them within {DECIDED_WITHIN_S:.0f} s; try again"
+            ) from error
+
+    async def _tells(self, reader: TopicReader) -> bool:
+        """Whether orders that are there will decide."""
+        if self._placement.setting != AUTO:
+            return False
+        poll = await _poll(reader, self._topics.purchases, self._placement.partitions)
+        return winner(poll.counts) is not None
+
+    async def _read(self, reader: TopicReader) -> None:
+        found = await read_partitioner(reader, self._topics.co_purchases)
+        if found is not None:
+            self._placement.decide(found, self._topics.co_purchases)

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import xxhash
 from kafka import KafkaConsumer, TopicPartition
 
 from producers.connection import quieten_client, wait_for_broker
 from producers.errors import TopicMissing
 from producers.fields import FieldReader
 from producers.orders import DAY_MS, ERASE, Orders, Rejection, compacted
-from producers.publish import Publisher
-from producers.resending import again_headers, sent_before
 from producers.values import as_text
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
+from streams.workers.kafka.inflation import cut_of
 from streams.workers.kafka.producers import OutgoingRecord
 from streams.workers.kafka.topics import LARGEST_ORDER_BYTES
 
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
 
 NOT_HELD_REASON = "returns an item that the customer does not hold"
 REASON, TOPIC, PARTITION, OFFSET, GENERATION = HEADERS = ("reason", "topic", "partition", "offset", "generation")
-LENGTH, DIGEST = CUT_HEADERS = ("length", "sha256")
+LENGTH, DIGEST, OFFSETS = CUT_HEADERS = ("length", "sha256", "offsets")
 """Of a record that is kept in part."""
 LARGEST_KEPT_BYTES = LARGEST_ORDER_BYTES
 """A record that was compressed may be larger than the topic of rejected records takes."""
@@ -59,8 +56,9 @@ def read_orders(
         The orders, and the invalid records with their reasons, both in the order of the records.
     """
     latest = _latest(records)
-    small = [record for record in records if len(record.value or b"") <= LARGEST_RECORD_BYTES]
-    rejected = [_too_large(record) for record in records if len(record.value or b"") > LARGEST_RECORD_BYTES]
+    rejected = [rejection for record in records if (rejection := _too_large(record)) is not None]
+    large = {rejection.position for rejection in rejected}
+    small = [record for record in records if record.offset not in large] if large else records
     decoded = _decode(small, None)
     if len(decoded[0].time) and decoded[0].time.max() > latest:
         small, premature = _by_event_time(small, decoded[0])
@@ -111,9 +109,15 @@ def _by_event_time(records: Sequence[Any], orders: Orders) -> tuple[list[Any], l
     ]
 
 
-def _too_large(record: Any) -> Rejection:  # noqa: ANN401 - the client's records have no types
-    reason = f"record has {len(record.value):,} bytes, more than {LARGEST_RECORD_BYTES:,}"
-    return Rejection(record.offset, reason, as_text(record.value[:KEPT_BYTES]))
+def _too_large(record: Any) -> Rejection | None:  # noqa: ANN401 - the client's records have no types
+    """The rejection of a record that is too large, or was when it was inflated."""
+    value, cut = record.value or b"", cut_of(record)
+    if cut is not None:
+        return Rejection(record.offset, cut.reason, as_text(value))
+    if len(value) <= LARGEST_RECORD_BYTES:
+        return None
+    reason = f"record has {len(value):,} bytes, more than {LARGEST_RECORD_BYTES:,}"
+    return Rejection(record.offset, reason, as_text(value[:KEPT_BYTES]))
 
 
 class Rejected(NamedTuple):
@@ -132,7 +136,14 @@ class Rejected(NamedTuple):
     length: int
     """Of the record's value, in bytes."""
     sha256: str | None
-    """Of the record's value, in hexadecimal, if only its first bytes are kept."""
+    """Of the record's value, in hexadecimal, if only its first bytes are kept; None also if it was never whole here."""
+    offsets: int
+    """How many it stands for, from its own on: more than one if the rest of a compressed batch was left out."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the record is kept, and it is one."""
+        return self.sha256 is None and self.length == len(self.value) and self.offsets == 1
 
 
 def rejection_record(
@@ -150,7 +161,11 @@ def rejection_record(
         GENERATION: topics.generation,
     }
     key, value = record.key, record.value or b"" if line is None else line.encode()
-    if len(key or b"") + len(value) > LARGEST_KEPT_BYTES:
+    cut = cut_of(record)
+    if cut is not None:
+        headers |= {LENGTH: str(cut.length), OFFSETS: str(cut.offsets)}
+        headers |= {} if cut.sha256 is None else {DIGEST: cut.sha256}
+    elif len(key or b"") + len(value) > LARGEST_KEPT_BYTES:
         headers |= {LENGTH: str(len(value)), DIGEST: hashlib.sha256(value).hexdigest()}
         key, value = key and key[:KEPT_BYTES], value[:KEPT_BYTES]
     encoded = tuple((name, text.encode()) for name, text in headers.items())
@@ -206,6 +221,7 @@ def _rejected(record: Any) -> Rejected | None:  # noqa: ANN401
             record.value or b"",
             int(headers.get(LENGTH, len(record.value or b""))),
             headers.get(DIGEST),
+            int(headers.get(OFFSETS, 1)),
         )
     except (KeyError, ValueError, AttributeError):
         logger.warning(
@@ -215,41 +231,3 @@ def _rejected(record: Any) -> Rejected | None:  # noqa: ANN401
             record.partition,
         )
         return None
-
-
-def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
-    """Send every rejected record to the topic `purchases` again that was not sent again before; return how many.
-
-    They also stay on the topic `purchases-rejected`. A record that is still invalid is rejected again, with its new
-    offset: that is another one. One that is kept in part is left out: it is too large for an order, and stays where it
-    was sent. What was sent before is read from `purchases` itself, from the first rejected record on.
-    """
-    found = list(read_rejected(broker, topics, timeout_s))
-    begin: dict[int, int] = {}
-    for rejected in found:
-        begin[rejected.partition] = min(rejected.offset + 1, begin.get(rejected.partition, rejected.offset + 1))
-    seen = sent_before(broker, topics.purchases, begin, timeout_s).ids
-    sent = 0
-    alike: Counter[tuple[str, str]] = Counter()
-    with Publisher(broker, topics.purchases, timeout_s) as publisher:
-        for rejected in found:
-            if rejected.sha256 is not None:
-                logger.warning(
-                    "record %d of topic %s partition %d is not sent again: it has %d bytes; send its lines as several "
-                    "orders",
-                    rejected.offset,
-                    rejected.topic,
-                    rejected.partition,
-                    rejected.length,
-                )
-                continue
-            what = f"{rejected.partition}:{rejected.offset}:{xxhash.xxh3_64_hexdigest(rejected.value)}"
-            alike[rejected.generation, what] += 1  # a record may have the same invalid line twice
-            again = f"{what}:{alike[rejected.generation, what]}"
-            if again not in seen:  # several generations may have rejected it
-                seen.add(again)
-                publisher.send(
-                    rejected.key, rejected.value, partition=rejected.partition, headers=again_headers([again])
-                )
-                sent += 1
-    return sent

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from streams.workers.kafka.consumers import BoundedConsumer
+from streams.workers.kafka.inflation import bound_of
 from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES
 
 if TYPE_CHECKING:
@@ -22,12 +24,14 @@ class TopicReader:
     Args:
         broker: host:port.
         committed: leave out the records of transactions that were aborted or are still open.
+        bound: (bytes of a compressed batch) to how many it may inflate.
     """
 
-    def __init__(self, broker: str, *, committed: bool = True) -> None:
+    def __init__(self, broker: str, *, committed: bool = True, bound: Callable[[int], int] = bound_of) -> None:
         self._committed = committed
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = BoundedConsumer(
             bootstrap_servers=broker,
+            bound=bound,
             auto_offset_reset="none",
             enable_auto_commit=False,
             isolation_level="read_committed" if committed else "read_uncommitted",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import (
     ConsumerStoppedError,
@@ -26,6 +26,7 @@ from aiokafka.errors import (
 )
 from mode import Service
 
+from streams.workers.kafka.consumers import BoundedConsumer
 from streams.workers.kafka.errors import LogLost, TopicsUnfit
 from streams.workers.kafka.reading import TopicReader
 from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES
@@ -144,7 +145,7 @@ class StageService(Service):
 
     async def on_start(self) -> None:
         """Join the group."""
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = BoundedConsumer(
             bootstrap_servers=self._broker,
             group_id=self._group,
             client_id=self._client_id,
