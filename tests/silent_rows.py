@@ -110,11 +110,11 @@ def _events() -> dict[str, Row]:
     ]
     bought = Row({}, "ann 2023-01-03 tea\nbob 2023-01-05 mug", says=("3 lines skipped",))
     found: dict[str, Row] = {}
-    for column in ("event", "event_type", "event_name", "action", "behavior_type", "type"):
+    for column in ("event", "event_type", "event_name", "action", "behavior_type", "type", "status", "what"):
         found |= {
             f"{column}: {name}": row._replace(confirmed=("--purchases", f"{column}=transaction"))
             for name, row in _in_all(column, rows, [*THREE, column], bought).items()
-            if column == "event" or name.endswith((", a.csv", ".jsonl"))
+            if column == "event" or name.endswith((", a.csv", ".jsonl", ".parquet"))
         }
     back = [*rows, ["bob", "mug", "2023-01-06", "refund"]]
     found["events with returns"] = Row(

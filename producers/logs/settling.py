@@ -8,6 +8,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from producers.arrays import present
 from producers.errors import LogError, Undecided
 from producers.fields import FieldReader
@@ -35,6 +38,11 @@ HEAD_BYTES, TAIL_BYTES = 64 << 10, 8 << 10
 """Of a plain CSV file, in which lines that are no rows are looked for."""
 LONG_ITEM = 30
 """Characters, on average, above which ids of items are looked at more closely."""
+_VIEW = re.compile(
+    r"(?:^|(?<=[,\"]))\s*(?:(?:page_?|product_?)?view(?:_?item|ed)?|add[_ ]?to[_ ]?cart)\s*(?=[,\"\r\n]|$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Of a log that is not of purchases alone, a cell that says so."""
 _EVENT_NAMES = re.compile(r"event|action|activity|behavio|interaction", re.IGNORECASE)
 
 
@@ -270,23 +278,40 @@ def _plain(path: Path, settings: Mapping[str, Any]) -> LogFormat | None:
             timeless = times is not None and not present(times).any()
             if len(bad) > lines / 2 or timeless or _are_long([orders.items[item] for item in orders.item]):
                 return None
-        return None if log_format.container == "csv" and _has_lines_without_data(path, log_format) else log_format
+        return None if _has_odd_lines(path, log_format) else log_format
     except (LogError, *READ_ERRORS):
         return None
 
 
-def _has_lines_without_data(path: Path, log_format: LogFormat) -> bool:
-    """Whether a CSV file seems to hold comments, totals or its header once more, at its beginning or its end."""
+def _has_odd_lines(path: Path, log_format: LogFormat) -> bool:
+    """Whether a file seems to hold events other than purchases, comments, totals or its header once more.
+
+    Its beginning is looked at, and the end of a CSV file.
+    """
     from producers.logs.inspection.dialect import find_comment, find_footers  # noqa: PLC0415 - it takes a while to load
 
+    if log_format.container == "parquet":
+        return not log_format.purchases and any(map(_VIEW.fullmatch, _first_texts(path)))
     source = Source(path, log_format.compression)
     with source.open() as stream:
         text = stream.read(HEAD_BYTES)
+        if not log_format.purchases and _VIEW.search(text.decode("utf-8", "replace")):
+            return True
+        if log_format.container == "jsonl":
+            return False
         if log_format.compression == "none" and source.size > HEAD_BYTES:
             stream.seek(max(HEAD_BYTES, source.size - TAIL_BYTES))
             text += b"\n" + stream.read()
     header, *lines = text.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     return bool(find_comment(lines) or find_footers(list(filter(None, lines)), ",", header))
+
+
+def _first_texts(path: Path) -> set[str]:
+    """The texts in the first rows of a Parquet file."""
+    with pq.ParquetFile(path) as file:
+        names = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        batch = next(file.iter_batches(FIRST_ROWS, columns=names), None) if names else None
+    return {cell for column in batch.columns for cell in column.unique().to_pylist() if cell} if batch else set()
 
 
 def _are_long(items: Sequence[str]) -> bool:

@@ -294,11 +294,13 @@ def _find_event(
         return
     taken = {path for name, paths in roles.columns.items() for path in paths if name in FIELDS}
     for column in sample:
-        if column in taken or not set(_ends(column)) & EVENT_NAMES:
+        if column in taken:
             continue
-        counted = Counter(filled(sample[column])).most_common(50)
-        values = [text for text, _ in counted]
+        values = [text for text, _ in Counter(filled(sample[column])).most_common(50)]
         known = words(values)
+        # whatever a column is called, views beside purchases are events
+        if not set(_ends(column)) & EVENT_NAMES and not (known & VIEW_TEXTS and known & PURCHASE_EVENTS):
+            continue
         if known & VIEW_TEXTS or (known & PURCHASE_EVENTS and not known <= KIND_TEXTS):
             roles.event_column, roles.event_values = column, values
             return
