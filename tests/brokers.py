@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,9 +41,9 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listeners},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners={advertised}
+listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT
 log.dirs={data}
 # a topic that nobody created is an error in the test
 auto.create.topics.enable=false
@@ -166,15 +166,32 @@ class ApacheKafka(Broker):
     """Apache Kafka, broker and controller in one JVM.
 
     Acknowledged records survive kill() and restart(): the operating system has them. A power cut is not simulated.
+
+    Args:
+        directory: of its data and logs.
+        home: of its jars.
+        jvm_options: more of them.
+        proxies: ports of proxies, through which clients that connect to one of them go on to reach the broker.
+
+    Attributes:
+        behind: the broker's port behind each proxy.
     """
 
     durable = True
 
-    def __init__(self, directory: Path, *, home: Path | None = None, jvm_options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        home: Path | None = None,
+        jvm_options: tuple[str, ...] = (),
+        proxies: Sequence[int] = (),
+    ) -> None:
         super().__init__(directory)
         self._controller_port = _free_port()
         self._home = home
         self._jvm_options = jvm_options
+        self.behind = {proxy: _free_port() for proxy in proxies}
 
     def __str__(self) -> str:
         return f"Apache Kafka {KAFKA_VERSION}"
@@ -182,8 +199,16 @@ class ApacheKafka(Broker):
     def _command(self) -> list[str]:
         home = self._home or kafka_home()
         data, settings, log4j = (self.directory / name for name in ("data", "server.properties", "log4j2.properties"))
-        ports = {"port": self.port, "controller_port": self._controller_port}
-        settings.write_text(SERVER_PROPERTIES.format(**ports, data=data))
+        names = ["PLAINTEXT", *(f"PROXY{number}" for number in range(len(self.behind)))]
+        settings.write_text(
+            SERVER_PROPERTIES.format(
+                controller_port=self._controller_port,
+                listeners=_at(names, [self.port, *self.behind.values()]),
+                advertised=_at(names, [self.port, *self.behind]),
+                protocols=",".join(f"{name}:PLAINTEXT" for name in names),
+                data=data,
+            )
+        )
         log4j.write_text(LOG4J_PROPERTIES.format(log=self.directory / "kafka.log"))
         java = ["java", *JVM_OPTIONS, f"-Dlog4j2.configurationFile={log4j}"]
         if (home / ARCHIVE).exists():
@@ -305,6 +330,10 @@ def _answers(bootstrap: str) -> bool:
         return False
     finally:
         admin.close()
+
+
+def _at(names: Sequence[str], ports: Sequence[int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True))
 
 
 def _free_port() -> int:

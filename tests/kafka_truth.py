@@ -19,7 +19,7 @@ from streams.engine.ranker import Ranker
 from streams.engine.scores import Scoring
 from streams.engine.stages import open_counts, open_histories
 from streams.workers.kafka.placement import Placement
-from streams.workers.kafka.purchases import read_orders
+from streams.workers.kafka.purchases import NOT_HELD_REASON, read_orders, rejection_record
 from tests.streamed import histories, popularity
 from tests.workers import read_topic
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from state.history_store import HistoryStore
+    from streams.workers.kafka.producers import OutgoingRecord
     from streams.workers.kafka.topics import Topics
 
 _RECORDS = 2_000
@@ -39,34 +40,76 @@ _RECORDS = 2_000
 class Truth:
     """Everything that one undisturbed process counts from a topic of orders.
 
+    Args:
+        broker: host:port.
+        topics: names; those of orders and of rejected records matter.
+        directory: for the state.
+        pair_window: as the workers have it.
+        placement: where customers are; by default that is not checked.
+        growing: read what was appended since by `grow`, until `close`.
+
     Attributes:
         facts: counts, histograms, popularity and totals, by item id.
         histories: of every customer.
         lists: every related list as the bytes of its document, by item id.
         refused: (partition, offset) of records that were not counted completely.
+        rejections: what a worker writes to the topic of rejected records.
         lines: order lines.
+        records: of the topic, by partition.
     """
 
     def __init__(
-        self, broker: str, topics: Topics, directory: Path, pair_window: int = 100, placement: Placement | None = None
+        self,
+        broker: str,
+        topics: Topics,
+        directory: Path,
+        pair_window: int = 100,
+        placement: Placement | None = None,
+        *,
+        growing: bool = False,
     ) -> None:
-        embedded = Embedded(directory, CountingSettings(pair_window))
+        self._broker = broker
+        self._topics = topics
+        self._placement = placement or Placement(1)
+        self._embedded = Embedded(directory, CountingSettings(pair_window))
+        self._end = 0
         self.refused: set[tuple[int, int]] = set()
-        end = 0
-        for partition, records in enumerate(read_topic(broker, topics.purchases, committed=True)):
+        self.rejections: list[OutgoingRecord] = []
+        self.records: dict[int, list[Any]] = {}
+        self.grow()
+        if not growing:
+            self.close()
+
+    def grow(self) -> None:
+        """Count what was appended to the topic since."""
+        begin = {partition: records[-1].offset + 1 for partition, records in self.records.items() if records}
+        for partition, records in enumerate(
+            read_topic(self._broker, self._topics.purchases, committed=True, begin=begin)
+        ):
+            self.records.setdefault(partition, []).extend(records)
             for first in range(0, len(records), _RECORDS):
-                batch = records[first : first + _RECORDS]
-                end += len(batch)
-                misplaced = partial((placement or Placement(1)).misplaced, partition=partition)
-                orders, rejections = read_orders(batch, misplaced)
-                not_held = embedded.count(orders, end, len(rejections))
-                self.refused |= {(partition, offset) for offset in not_held.tolist()}
-                self.refused |= {(partition, rejection.position) for rejection in rejections}
-        self.facts = facts(embedded.counts)
-        self.histories = histories(embedded.histories)
-        self.lists = lists(embedded.counts)
-        self.lines = embedded.counts[0].lines
-        embedded.close()
+                self._count(partition, records[first : first + _RECORDS])
+        self.facts = facts(self._embedded.counts)
+        self.histories = histories(self._embedded.histories)
+        self.lists = lists(self._embedded.counts)
+        self.lines = self._embedded.counts[0].lines
+
+    def _count(self, partition: int, batch: list[Any]) -> None:
+        self._end += len(batch)
+        orders, rejections = read_orders(batch, partial(self._placement.misplaced, partition=partition))
+        not_held = self._embedded.count(orders, self._end, len(rejections)).tolist()
+        self.refused |= {(partition, offset) for offset in not_held}
+        self.refused |= {(partition, rejection.position) for rejection in rejections}
+        by_offset = {record.offset: record for record in batch}
+        reasons = [(bad.position, bad.reason, bad.record if bad.partial else None) for bad in rejections]
+        reasons += [(offset, NOT_HELD_REASON, None) for offset in sorted(set(not_held))]
+        self.rejections += [
+            rejection_record(by_offset[offset], reason, self._topics, part) for offset, reason, part in reasons
+        ]
+
+    def close(self) -> None:
+        """Release the state."""
+        self._embedded.close()
 
     def check(self, states: Iterable[Path], topics: Topics, items: int, pair_window: int = 100) -> None:
         """Compare with the state directories of workers: for each partition, the store with the greatest offset."""

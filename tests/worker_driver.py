@@ -2,11 +2,13 @@
 
     python -m tests.worker_driver FAULTS worker --broker ... --state-dir ...
 
-FAULTS are names of functions in this module, separated by commas, or "none". They patch this process only.
+FAULTS are names of functions in this module, separated by commas, each perhaps with an argument behind a colon, or
+"none". They patch this process only.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -83,6 +85,37 @@ def chaos() -> None:
 
     FencedProducer.write = taken  # type: ignore[assignment, method-assign]
     setattr(tally, "count_deltas", dying(stages.count_deltas, OFTEN))  # noqa: B010 - a private import of the module
+
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "commit": (HistoryStore, "commit"),
+    "send": (producers, "send_in_batches"),
+    "end-transaction": (FencedProducer, "write"),
+    "acknowledge": (HistoryStore, "acknowledge"),
+    "count": (tally, "count_deltas"),
+    "store-lists": (RelatedStore, "write"),
+}
+"""The steps of a worker, in the order of an order's way: where each is."""
+
+
+def die_at(step: str) -> None:
+    """Die `before-` or `after-` one of STEPS, sooner or later."""
+    when, _, name = step.partition("-")
+    owner, attribute = STEPS[name]
+    taken = getattr(owner, attribute)
+    if asyncio.iscoroutinefunction(taken):
+
+        async def dying_step(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            if when == "before":
+                _perhaps_die(SOON)
+            result = await taken(*args, **kwargs)
+            if when == "after":
+                _perhaps_die(SOON)
+            return result
+
+        setattr(owner, attribute, dying_step)
+    else:
+        setattr(owner, attribute, dying(taken, SOON, before=when == "before"))
 
 
 def die_before_acknowledging() -> None:
@@ -214,5 +247,6 @@ if __name__ == "__main__":
     for fault in sys.argv.pop(1).split(","):
         if fault != "none":
             setattr(warm_up, "warm_up", lambda _: None)  # noqa: B010 - its commits must not fail
-            globals()[fault]()
+            name, *argument = fault.split(":")
+            globals()[name](*argument)
     main()

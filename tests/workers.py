@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
@@ -22,7 +23,7 @@ from streams.workers.kafka.topics import Partitions, Topics, create_topics
 from tests.brokers import _free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.brokers import Broker
 
@@ -187,8 +188,10 @@ def is_current(workers: Sequence[WorkerProcess], lines: int, items: int) -> bool
     return len(current) == items
 
 
-def read_topic(broker: str, topic: str, *, committed: bool = False) -> list[list[Any]]:
-    """The records of a topic by partition, as a plain consumer reads them."""
+def read_topic(
+    broker: str, topic: str, *, committed: bool = False, begin: Mapping[int, int] = MappingProxyType({})
+) -> list[list[Any]]:
+    """The records of a topic by partition, from the first or from given offsets on, as a plain consumer reads them."""
     consumer = KafkaConsumer(
         bootstrap_servers=broker,
         enable_auto_commit=False,
@@ -201,7 +204,10 @@ def read_topic(broker: str, topic: str, *, committed: bool = False) -> list[list
             place = TopicPartition(topic, number)
             consumer.assign([place])
             end = consumer.end_offsets([place])[place]
-            consumer.seek_to_beginning(place)
+            if number in begin:
+                consumer.seek(place, begin[number])
+            else:
+                consumer.seek_to_beginning(place)
             records: list[Any] = []
             while consumer.position(place) < end:
                 for batch in consumer.poll(timeout_ms=500, max_records=5000).values():

@@ -221,7 +221,9 @@ class StageService(Service):
             ) from None
         except OffsetOutOfRangeError as error:
             raise LogLost(
-                f"topic {self.stage.topic} lost records while it was read: {error}; see retention.ms"
+                f"topic {self.stage.topic} lost records while it was read: {error}. If it was made again, start a new "
+                "--generation. If they were deleted, restore a later snapshot (--restore-from), and keep the topic's "
+                "records for ever: retention.ms=-1"
             ) from error
         return records
 
