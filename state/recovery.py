@@ -12,13 +12,14 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from state.errors import StateDamaged
-from state.snapshots import restore_store
+from state.errors import OtherLog, SettingsMismatch, SnapshotFailed, StateDamaged
+from state.snapshot_places import snapshots_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from state.snapshot_places import StoreSnapshot
     from state.store import Store
 
 logger = logging.getLogger(__name__)
@@ -31,12 +32,12 @@ MOST_ASIDE = 3
 S = TypeVar("S", bound="Store")
 
 
-def open_or_recover(path: Path, snapshots: Path | None, open_at: Callable[[Path], S]) -> S:
+def open_or_recover(path: Path, snapshots: str | None, open_at: Callable[[Path], S]) -> S:
     """Open a store; one that is damaged is set aside, and another takes its place.
 
     Args:
-        path: of the store; one that is missing is restored from a snapshot, or made.
-        snapshots: a snapshot, or a directory of snapshots; None: there is none.
+        path: of the store, in the directory of its generation; a missing one is restored from a snapshot, or made.
+        snapshots: where snapshots are, as `snapshots_of` takes it; None: there are none.
         open_at: opens the store at a path.
 
     Raises:
@@ -55,36 +56,30 @@ def open_or_recover(path: Path, snapshots: Path | None, open_at: Callable[[Path]
     return _replaced(path, snapshots, open_at)
 
 
-def _replaced(path: Path, snapshots: Path | None, open_at: Callable[[Path], S]) -> S:
+def _replaced(path: Path, snapshots: str | None, open_at: Callable[[Path], S]) -> S:
     """Open a store that is not there, from the newest snapshot that is whole, or as a new one."""
-    for snapshot in newest_first(snapshots, path.name):
-        restore_store(path, snapshot)
+    for snapshot in newest_first(snapshots, path):
         try:
+            snapshot.restore(path)
             store = open_at(path)
             with store.closed_on_error():
                 store.verify()
-        except StateDamaged as error:
-            logger.warning("the snapshot of %s in %s cannot be used: %s", path.name, snapshot, str(error))
-            shutil.rmtree(path)
+        except (StateDamaged, OtherLog, SettingsMismatch) as error:
+            logger.warning("the snapshot %s cannot be used: %s", snapshot.shown, str(error))
+            shutil.rmtree(path, ignore_errors=True)
         else:
-            logger.info("%s was restored from %s", path, snapshot)
+            logger.info("%s was restored from %s", path, snapshot.shown)
             return store
         gc.collect()
     return open_at(path)
 
 
-def newest_first(snapshots: Path | None, name: str) -> Iterator[Path]:
-    """The snapshots that have a store of this name.
-
-    Args:
-        snapshots: one, or a directory of them; None: there is none.
-        name: of the store.
-    """
-    if snapshots is None:
-        return
-    below = [each for each in snapshots.iterdir() if each.is_dir()]
-    every = sorted([snapshots, *below], key=lambda each: each.stat().st_mtime, reverse=True)
-    yield from (each for each in every if (each / name / "CURRENT").exists())
+def newest_first(snapshots: str | None, path: Path) -> Iterator[StoreSnapshot]:
+    """The snapshots of a store, as `snapshots_of` has them; none if their place cannot be read, which is logged."""
+    try:
+        yield from snapshots_of(path.name, path.parent.name, snapshots)
+    except SnapshotFailed as error:
+        logger.warning("%s; no snapshot of %s can be restored", str(error), path.name)
 
 
 def set_aside(path: Path, why: str = "is damaged") -> None:

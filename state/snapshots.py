@@ -7,7 +7,6 @@ that starts from a snapshot reaches the same state as one that never stopped.
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,14 +77,3 @@ def snapshot_directory(directory: StateDirectory, to: Path) -> list[Path]:
         raise StateError(f"{directory.path} holds no state; name the --state-dir and --generation of a worker")
     with ExitStack() as stack:
         return snapshot_stores([stack.enter_context(closing(Store(path))) for path in directory.stores()], to)
-
-
-def restore_store(path: Path, snapshot: Path | None) -> bool:
-    """Copy a store from a snapshot to `path` unless there is a store already; return whether it was copied."""
-    if snapshot is None or path.exists() or not (snapshot / path.name / "CURRENT").exists():
-        return False
-    unfinished = path.with_name(f"{path.name}{_UNFINISHED}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(snapshot / path.name, unfinished)
-    unfinished.rename(path)
-    return True

@@ -67,10 +67,10 @@ def test_whatever_is_damaged_is_replaced_from_a_snapshot(
         whole = content(store)
     damage(max(path.glob(files), key=lambda file: file.stat().st_size))
 
-    store = open_or_recover(path, tmp_path / "snapshots", OPEN[name])
+    store = open_or_recover(path, str(tmp_path / "snapshots"), OPEN[name])
     if damage_found(store):
         gc.collect()  # a worker ends here, and with it what holds the lock
-        store = open_or_recover(path, tmp_path / "snapshots", OPEN[name])
+        store = open_or_recover(path, str(tmp_path / "snapshots"), OPEN[name])
 
     aside = [each.name for each in stores_aside(tmp_path)]
     if (files, damage) == ("MANIFEST-*", truncate) and aside == []:
@@ -101,7 +101,7 @@ def test_the_newest_snapshot_that_is_whole_is_taken(healthy: Path, tmp_path: Pat
         shutil.copytree(healthy / name, snapshots / age / name)
     garble(max((snapshots / "newest" / name).glob("*.sst"), key=lambda file: file.stat().st_size))
 
-    with closing(open_or_recover(path, snapshots, OPEN[name])) as store:
+    with closing(open_or_recover(path, str(snapshots), OPEN[name])) as store:
         assert len(content(store)) > 10
 
     assert (snapshots / "newest" / name).exists()

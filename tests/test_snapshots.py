@@ -11,7 +11,8 @@ from aiohttp import web
 from state.directory import StateDirectory
 from state.errors import SnapshotFailed
 from state.settings import CountingSettings
-from state.snapshots import place_below, restore_store, snapshot_directory, snapshot_stores
+from state.snapshot_places import CopiedStore
+from state.snapshots import place_below, snapshot_directory, snapshot_stores
 from streams.endpoint.admin import add_routes, application_options
 from streams.endpoint.connections import BoundedRunner, ConnectionLimits
 from streams.endpoint.handlers import AdminSettings
@@ -103,7 +104,8 @@ def test_a_snapshot_of_a_stopped_worker_restores_its_stores(tmp_path: Path) -> N
             snapshot_directory(directory, tmp_path / "june")
 
     (tmp_path / "restored").mkdir()
-    assert all(restore_store(tmp_path / "restored" / path.name, tmp_path / "june") for path in written)
+    for path in written:
+        CopiedStore(path).restore(tmp_path / "restored" / path.name)
     assert Embedded(tmp_path / "restored", CountingSettings()).purchases_offset == len(shop_log())
 
 

@@ -25,6 +25,7 @@ from streams.commands.serving_options import (
     allow_host_option,
     worker_secret_option,
 )
+from streams.commands.snapshot_options import check_snapshots, snapshot_options
 from streams.engine.scores import DEFAULT_SCORE, SCORES
 from streams.workers.kafka.errors import WorkerError
 from streams.workers.kafka.topics import Partitions, Topics, create_topics
@@ -104,16 +105,7 @@ def topics(
 @allow_host_option
 @admin_token_option
 @worker_secret_option
-@click.option(
-    "--snapshot-root",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory below which snapshots are written on request.  [default: snapshots, in --state-dir]",
-)
-@click.option(
-    "--restore-from",
-    type=click.Path(exists=True, path_type=Path),
-    help="Snapshot from which to restore missing stores.",
-)
+@snapshot_options
 @click.option("--commit-interval-ms", default=100, help="Longest time that orders wait to be committed with others.")
 @click.option("--commit-lines", default=5_000, help="Order lines after which a commit does not wait for more.")
 @click.option(
@@ -177,6 +169,7 @@ def worker(
     chosen = tuple(stage for stage in STAGES if stage in stages.split(","))
     if not chosen or set(stages.split(",")) - set(STAGES):
         raise click.UsageError(f"--stages is '{stages}', not {', '.join(STAGES)} or one of them")
+    check_snapshots(generation, **rest)
     set_up_logs(as_json=log_json)
     with errors_as_messages():
         settings = WorkerSettings(

@@ -104,6 +104,12 @@ class Status:
     damaged_stores: int = 0
     """That were set aside and are kept."""
 
+    snapshot_age_s: float | None = None
+    """Seconds since the snapshot of the store whose newest one is oldest; None: none are written by themselves."""
+
+    snapshot_failures: int = 0
+    """Snapshots since the start that could not be written."""
+
     @property
     def lag(self) -> int:
         """Records waiting to be counted."""

@@ -84,6 +84,15 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily(
             "alsobought_damaged_stores", "Damaged stores that were set aside and are kept", status.damaged_stores
         )
+        if status.snapshot_age_s is not None:
+            yield GaugeMetricFamily(
+                "alsobought_snapshot_age_seconds",
+                "Since the newest snapshot of the store for which that is longest",
+                status.snapshot_age_s,
+            )
+            yield CounterMetricFamily(
+                "alsobought_snapshot_failures", "Snapshots that could not be written", status.snapshot_failures
+            )
         skipped = CounterMetricFamily(
             "alsobought_skipped_records", "Records skipped as invalid or not written by a worker", labels=["topic"]
         )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from state.directory import HISTORIES
+from state.errors import SettingsMismatch, StateDamaged
 from state.recovery import newest_first, open_or_recover, set_aside
 from streams.engine.stages import open_histories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from state.directory import StateDirectory
     from state.history_store import HistoryStore
     from state.log_identity import LogIdentity
     from state.settings import CountingSettings
+
+logger = logging.getLogger(__name__)
 
 
 class HistoryStores:
@@ -27,7 +32,7 @@ class HistoryStores:
         directory: where they are.
         counting: what is counted.
         logs: the topics by role; those left out are not compared with those that were counted before.
-        snapshots: a snapshot, or a directory of snapshots; None: there is none.
+        snapshots: where snapshots are, as `snapshots_of` takes it; None: there are none.
     """
 
     def __init__(
@@ -35,7 +40,7 @@ class HistoryStores:
         directory: StateDirectory,
         counting: CountingSettings,
         logs: Mapping[str, LogIdentity],
-        snapshots: Path | None,
+        snapshots: str | None,
     ) -> None:
         self._directory = directory
         self._counting = counting
@@ -49,14 +54,16 @@ class HistoryStores:
             OtherLog: it was counted from another topic.
             StateError: it cannot be opened.
         """
+        return self._open(number, self._snapshots)
 
+    def _open(self, number: int, snapshots: str | None) -> HistoryStore:
         def open_at(path: Path) -> HistoryStore:
             store = open_histories(path, self._counting)
             with store.closed_on_error():
                 store.bind(self._logs, empty=store.journal.commit == 0)
             return store
 
-        return open_or_recover(self._directory.store(HISTORIES, number), self._snapshots, open_at)
+        return open_or_recover(self._directory.store(HISTORIES, number), snapshots, open_at)
 
     def restored(self, number: int, store: HistoryStore, begin: int) -> HistoryStore:
         """The store of a snapshot in place of one that is behind the beginning of the topic.
@@ -69,21 +76,35 @@ class HistoryStores:
         Returns:
             The same store if no snapshot reaches that far: reading from its offset will be refused.
         """
-        if not self._snapshot_reaches(store.path.name, begin):
+        if not self._snapshot_reaches(store.path, begin):
             return store
         store.close()
         set_aside(store.path, f"ends before offset {begin}, with which the topic begins,")
         return self.open(number)
 
-    def _snapshot_reaches(self, name: str, offset: int) -> bool:
-        """Whether the newest snapshot of a store has counted up to an offset."""
-        for snapshot in newest_first(self._snapshots, name):
-            with closing(open_histories(snapshot / name, self._counting, read_only=True)) as store:
-                return store.purchases_offset >= offset
+    def _snapshot_reaches(self, path: Path, offset: int) -> bool:
+        """Whether the newest snapshot of a store that can be read has counted up to an offset."""
+        for snapshot in newest_first(self._snapshots, path):
+            with TemporaryDirectory(dir=path.parent, prefix="looked-at.") as directory:
+                copy = Path(directory, path.name)
+                try:
+                    snapshot.restore(copy)
+                    with closing(open_histories(copy, self._counting, read_only=True)) as store:
+                        return store.purchases_offset >= offset
+                except (StateDamaged, SettingsMismatch) as error:
+                    logger.warning("the snapshot %s cannot be used: %s", snapshot.shown, str(error))
         return False
 
-    def emptied(self, number: int, store: HistoryStore) -> HistoryStore:
-        """An empty store in place of one, which is closed."""
-        store.close()
-        shutil.rmtree(store.path)
-        return self.open(number)
+    def emptied(self, number: int, store: HistoryStore, delivered_offset: int) -> HistoryStore:
+        """A store that is not ahead of the deltas that were delivered, in place of one, which is closed.
+
+        That of a snapshot, unless it is ahead as well: what it has not delivered may be divided otherwise. Else an
+        empty one.
+        """
+        for places in (self._snapshots, None):
+            store.close()
+            shutil.rmtree(store.path)
+            store = self._open(number, places)
+            if store.purchases_offset <= delivered_offset:
+                break
+        return store

@@ -77,6 +77,11 @@ class PurchasesPartition:
     touched: frozenset[bytes | None] = frozenset()
     """Keys of the orders that are being counted; the histories of other customers can be read meanwhile."""
 
+    @property
+    def stores(self) -> list[HistoryStore]:
+        """Its store."""
+        return [self.store]
+
 
 class Ingest:
     """Stage A of one worker.
@@ -109,7 +114,7 @@ class Ingest:
         self.on_counted: Callable[[list[str]], None] = lambda _: None
         self.scorer: Callable[[HistoryStore], OrderScorer] | None = None
         self._settings = settings
-        self._stores = HistoryStores(directory, counting, logs, settings.restore_from)
+        self._stores = HistoryStores(directory, counting, logs, settings.restores_from)
         self._counting = counting
         self._logs = logs
         self._placement = placement or Placement(1)
@@ -184,7 +189,7 @@ class Ingest:
 
     async def _restore_if_behind(self, number: int, partition: PurchasesPartition) -> None:
         """Take the store of a snapshot if records were deleted that ours has not counted, and the snapshot's has."""
-        if self._settings.restore_from is None:
+        if self._settings.restores_from is None:
             return
         async with TopicReader(self._settings.broker) as reader:
             begin = (await reader.bounds(self.topic, number))[0]
@@ -286,7 +291,8 @@ class Ingest:
             number,
             partition.delivered_offset,
         )
-        partition.store = await asyncio.to_thread(self._stores.emptied, number, partition.store)
+        emptied = partial(self._stores.emptied, number, partition.store, partition.delivered_offset)
+        partition.store = await asyncio.to_thread(emptied)
 
     # Counting orders, and delivering their deltas
 

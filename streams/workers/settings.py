@@ -44,7 +44,11 @@ class WorkerSettings:
         fencing: whether to write in transactions, which fence previous owners. Without them, for brokers that
             have none, there must be only one worker.
         snapshot_root: below which POST /snapshot writes; None: `snapshots` in `state_dir`.
-        restore_from: a snapshot from which stores missing in `state_dir` are restored.
+        restore_from: where snapshots are, from which stores that are missing or damaged are restored: a place of
+            scheduled ones, a snapshot, or a directory of them; None: `snapshot_to`.
+        snapshot_to: a directory or an address of an object store, to which snapshots are written by themselves.
+        snapshot_every_s: how old the newest snapshot of a store becomes; None: none are written by themselves.
+        snapshots_kept: how many of each store.
 
     Raises:
         ScoringError: there is no such score.
@@ -73,10 +77,18 @@ class WorkerSettings:
     worker_secret: str | None = field(default=None, repr=False)
     fencing: bool = True
     snapshot_root: Path | None = None
-    restore_from: Path | None = None
+    restore_from: str | None = None
+    snapshot_to: str | None = None
+    snapshot_every_s: float | None = None
+    snapshots_kept: int = 3
 
     def __post_init__(self) -> None:
         Scoring(self.score)  # says now, rather than after opening the stores, that there is no such score
+
+    @property
+    def restores_from(self) -> str | None:
+        """Where snapshots are that this worker may restore, if there are any."""
+        return self.restore_from or self.snapshot_to
 
     @property
     def admin_address(self) -> tuple[str, int]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streams.endpoint.schemas import StageFigures
     from streams.workers.ingest import Ingest
     from streams.workers.kafka.stage_service import Membership
+    from streams.workers.snapshot_schedule import SnapshotSchedule
     from streams.workers.tally import ItemPartition, Tally
 
 _SIZE_VALID_S = 10.0
@@ -37,6 +38,7 @@ class WorkerStatus:
         missing_topics: returns the names of the topics that do not exist any more.
         skipped: counts skipped records.
         directory: of the stores.
+        snapshots: writes snapshots by itself; None: nothing does.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class WorkerStatus:
         missing_topics: Callable[[], Sequence[str]] = tuple,
         skipped: SkippedRecords | None = None,
         directory: StateDirectory | None = None,
+        snapshots: SnapshotSchedule | None = None,
     ) -> None:
         self._worker = worker
         self._generation = generation
@@ -57,6 +60,7 @@ class WorkerStatus:
         self._memberships = memberships
         self.missing_topics = missing_topics
         self._directory = directory
+        self._snapshots = snapshots
         self._skipped = SkippedRecords() if skipped is None else skipped
         self._sizes: dict[StagePartition, tuple[float, int]] = {}
 
@@ -89,6 +93,8 @@ class WorkerStatus:
             hit_counts=united([dict(store.hit_counts) for store in histories]),  # copies: a commit may add a day
             skipped=self._skipped.by_topic,
             damaged_stores=0 if self._directory is None else len(stores_aside(self._directory.path)),
+            snapshot_age_s=None if self._snapshots is None else self._snapshots.age_s(),
+            snapshot_failures=0 if self._snapshots is None else self._snapshots.failures,
         )
 
     def _purchases_rows(self) -> Iterator[PartitionStatus]:

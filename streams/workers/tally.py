@@ -57,6 +57,11 @@ class ItemPartition:
     """Held while deltas are counted or lists are refreshed: its holder sees the counts as of a commit."""
 
     @property
+    def stores(self) -> list[CountStore | RelatedStore]:
+        """Its stores."""
+        return [self.counts, self.related]
+
+    @property
     def caught_up(self) -> bool:
         """Whether `related` holds what previous owners published."""
         return self.publisher.caught_up
@@ -96,7 +101,7 @@ class Tally:
     ) -> None:
         self.topic = settings.topics.co_purchases
         self.on_published: Callable[[int, Iterable[int]], None] = lambda _, __: None
-        self._restore_from = settings.restore_from
+        self._restore_from = settings.restores_from
         self._directory = directory
         self._counting = counting
         self._logs = logs
@@ -124,7 +129,7 @@ class Tally:
     @property
     def stores(self) -> list[CountStore | RelatedStore]:
         """The open stores."""
-        return [store for partition in self._partitions.values() for store in (partition.counts, partition.related)]
+        return [store for partition in self._partitions.values() for store in partition.stores]
 
     @property
     def partitions(self) -> Mapping[int, ItemPartition]:

@@ -20,6 +20,7 @@ from faust.web.drivers.aiohttp import Web
 
 from state.directory import StateDirectory
 from state.settings import CountingSettings
+from state.snapshot_places import SnapshotPlace
 from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.admin import add_routes, application_options
 from streams.endpoint.connections import BoundedRunner, ConnectionLimits
@@ -50,6 +51,7 @@ from streams.workers.kafka.stage_service import Membership, StageService
 from streams.workers.kafka.topic_watch import TopicWatch
 from streams.workers.kafka.topics import check_topics, read_identities
 from streams.workers.settings import STAGES
+from streams.workers.snapshot_schedule import SnapshotSchedule
 from streams.workers.status import WorkerStatus
 from streams.workers.tally import Tally
 from streams.workers.warm_up import WarmUp
@@ -173,10 +175,28 @@ class Worker:
             if stage is not None:
                 self._add_stage(stage)
         feed = _made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, self._catalogue, skipped)
+        self._snapshots = self._add_snapshots()
         self._watch = _made("topics", TopicWatch, settings.broker, settings.topics, logs, feed.read_again)
         for made in (feed, self._watch):
             self.app.service(made)  # type: ignore[arg-type]
         self._add_endpoint(admin)
+
+    def _add_snapshots(self) -> SnapshotSchedule | None:
+        """Write snapshots by itself, if the worker is told to."""
+        settings = self._settings
+        if settings.snapshot_to is None or settings.snapshot_every_s is None:
+            return None
+        schedule = _made(
+            "snapshots",
+            SnapshotSchedule,
+            SnapshotPlace(settings.snapshot_to, settings.topics.generation),
+            [stage for stage in (self._ingest, self._tally) if stage is not None],
+            self._directory.path / "unfinished-snapshots",
+            settings.snapshot_every_s,
+            settings.snapshots_kept,
+        )
+        self.app.service(schedule)  # type: ignore[arg-type]  # Faust takes instances too
+        return schedule
 
     def _guard_address(self) -> None:
         settings = self._settings
@@ -227,6 +247,7 @@ class Worker:
             lambda: self._watch.missing,
             self._skipped,
             self._directory,
+            self._snapshots,
         )
         answers = WorkerAnswers(address, catalogue, customers, self._placing, items, owners, peers, router, log, status)
         if self._ingest is not None:
