@@ -49,6 +49,8 @@ class Order:
     lines: tuple[Line, ...]
     order_id: str | None = None
     type: Kind = "purchase"
+    continued: bool = False
+    """Whether its first lines are an order before it: the log was counted while it was written, and ended between."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,12 @@ def count_order(state: State, index: int, order: Order) -> None:
     """Count a purchase or return: each line is ignored as a duplicate, rejected, or accepted and remembered."""
     accepted = []
     for position, line in one_line_an_item(order):
-        if is_duplicate(state, order, line.item_id):
+        held = line.item_id in state.histories.get(order.customer_id, {})
+        if is_duplicate(state, order, line.item_id) and not order.continued:
             state.duplicates += 1
-        elif order.type == "return" and line.item_id not in state.histories.get(order.customer_id, {}):
+        elif is_duplicate(state, order, line.item_id) and (order.type == "purchase" or not held):
+            add_to_line(state, order.customer_id, line)
+        elif order.type == "return" and not held:
             state.rejected.append(Rejected(index, position, line.item_id, NOT_HELD))
         else:
             accepted.append(line)
@@ -196,6 +201,14 @@ def buy(state: State, customer_id: str, time: int, line: Line) -> None:
     state.purchases_by_epoch[line.item_id, epoch_of(time)] += 1
     state.purchases_by_day[line.item_id, day_of(time)] += 1
     state.newest = time if state.newest is None else max(state.newest, time)
+
+
+def add_to_line(state: State, customer_id: str, line: Line) -> None:
+    """Count a line into the one of its item that an earlier part of its order had: no other purchase."""
+    history = state.histories.get(customer_id, {})
+    if line.item_id in history:
+        held = history[line.item_id]
+        history[line.item_id] = replace(held, quantity=held.quantity + line.quantity)
 
 
 def give_back(state: State, customer_id: str, line: Line) -> None:

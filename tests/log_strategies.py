@@ -5,12 +5,13 @@ Most tests use `logs()`; `long_logs()` also exceeds the 64 orders that are remem
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 
-from producers.orders import ERASE, PURCHASE, RETURN, Orders, order_key
+from producers.orders import CONTINUED, ERASE, PURCHASE, RETURN, Orders, order_key
 from tests.batch_definition import DAY_MS, Line, Order
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ _lateness = st.one_of(
     st.integers(0, 70 * DAY_MS),
 )
 _actions = st.sampled_from(
-    ["buy"] * 9 + ["give back"] * 3 + ["redeliver", "part again", "same id"] * 2 + ["return unheard of", "erase"]
+    ["buy"] * 9
+    + ["give back"] * 3
+    + ["redeliver", "part again", "same id", "go on"] * 2
+    + ["return unheard of", "erase"]
 )
 
 
@@ -81,8 +85,10 @@ def as_order(step: Step, clock: int, before: Sequence[Order]) -> Order:
         return Order(customer_id, time, lines, step.order_id, "return")
     if step.action == "redeliver" and before:
         return before[-1 - step.earlier % len(before)]
+    if step.action == "go on" and before and before[-1].order_id is not None and before[-1].type != "erase":
+        return replace(before[-1], lines=lines, continued=True)
     shopping = [order for order in before if order.lines]
-    if step.action == "buy" or not shopping:
+    if step.action in ("buy", "go on") or not shopping:
         return Order(customer_id, time, lines, step.order_id)
     return _sequel(step.action, time, lines, step.order_id, shopping[-1 - step.earlier % len(shopping)])
 
@@ -104,8 +110,8 @@ def logs(draw: st.DrawFn, min_size: int = 0, max_size: int = 30) -> list[Order]:
 
     Times mostly rise, sometimes fall, over several epochs and often more than 60 days. Orders have several lines, some
     with the same item. Order ids are missing, shared between customers, sent again with all or some of their lines, or
-    used for other items. Returns are partial, full, more than full or of things not held. Customers are erased and come
-    back.
+    used for other items. Some go on with the one before. Returns are partial, full, more than full or of things not
+    held. Customers are erased and come back.
     """
     customers = draw(st.integers(1, len(CUSTOMERS)))
     items = draw(st.integers(1, len(ITEMS)))
@@ -142,7 +148,7 @@ def as_orders(log: Sequence[Order], begin: int = 0) -> Orders:
         items=items,
         customer=np.array([customers.index(order.customer_id) for order in log], np.uint32),
         time=np.array([order.time for order in log], np.int64),
-        kind=np.array([KINDS[order.type] for order in log], np.uint8),
+        kind=np.array([KINDS[order.type] + CONTINUED * order.continued for order in log], np.uint8),
         key=np.array([0 if order.order_id is None else order_key(order.order_id) for order in log], np.uint64),
         start=np.cumsum([0, *lengths], dtype=np.int64),
         after=begin + np.arange(1, len(log) + 1, dtype=np.int64),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,19 @@ def order(customer: str, day: int, items: str, order_id: str | None = None, kind
 
 def seqs(state: State, customer: str) -> dict[str, int]:
     return {item: entry.seq for item, entry in state.histories[customer].items()}
+
+
+def test_an_order_that_was_cut_counts_as_the_whole() -> None:
+    """A log may be counted while it is written, and end within an order."""
+    whole = Order("ann", 0, (Line("a", 1), Line("b", 2), Line("a", 3)), "1")
+    for cut in (1, 2):
+        first, rest = replace(whole, lines=whole.lines[:cut]), replace(whole, lines=whole.lines[cut:], continued=True)
+
+        state, expected_state = batch([first, rest], 100), batch([whole], 100)
+
+        assert (state.histories, state.purchases, state.pairs) == (
+            expected_state.histories, expected_state.purchases, expected_state.pairs,
+        )  # fmt: skip
 
 
 # --- histories --------------------------------------------------------------------------------------------------------

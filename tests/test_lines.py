@@ -313,7 +313,7 @@ def test_a_local_time_is_read_in_columns_as_it_is_alone() -> None:
 
 @given(
     st.lists(
-        st.from_regex(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,4})?(e[+-]?[0-9]{1,3})?", fullmatch=True)
+        st.from_regex(r"-?[0-9]{1,19}(\.[0-9]{1,4})?(e[+-]?[0-9]{1,3})?", fullmatch=True)
         | st.sampled_from(["1483271606.5", "1.483271606e9", "1483271606123.5", "soon"]),
         min_size=1,
     )
@@ -326,5 +326,5 @@ def test_fractions_of_a_second_are_read_in_columns_as_alone(texts: list[str]) ->
     for text, time, there in zip(texts, times.tolist(), readable.tolist(), strict=True):
         with contextlib.suppress(OrderError):
             alone = timestamps.read(text)
-            assert there
-            assert time == alone
+            assert there or (text.isdigit() and len(text) > 18), "only these are left to be read alone"
+            assert time == alone or not there

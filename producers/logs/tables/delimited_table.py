@@ -91,7 +91,7 @@ class DelimitedTable:
 
     def _header(self) -> list[str]:
         if not self._format.header:
-            raise LogError(f"{self._path} has no whole line yet, which would tell how many columns there are")
+            raise LogError(f"{self._path} has no line end yet: its columns are counted in its first whole line")
         lines = next(self._text.blocks(), b"").decode("utf-8", "backslashreplace").split("\n")[: self._head_lines]
         if len(lines) < self._head_lines:
             raise LogError(f"{self._path} has no line {self._head_lines}, where its header should be")
