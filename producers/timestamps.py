@@ -83,6 +83,8 @@ class TimestampReader:
         Returns:
             (n,) int64, milliseconds; and (n,) bool, whether the row was read: `read` decides about the others.
         """
+        if pa.types.is_string(column.type) and "%" not in self._notation and _begins_spaced(column):
+            column = pc.ascii_trim(column, " ")
         if self._notation != "iso" and not pa.types.is_temporal(column.type):
             times, readable = self._read_otherwise(column)
         elif pa.types.is_string(column.type):
@@ -173,6 +175,12 @@ class TimestampReader:
                 continue  # more digits than a float holds
             numbers = texts.take(pa.array(left[layout.rows])).cast(pa.float64()).to_numpy()
             times[left[layout.rows]], readable[left[layout.rows]] = _epoch(numbers), True
+
+
+def _begins_spaced(text: pa.Array) -> bool:
+    """Whether there are spaces around the first text, and so most likely around all."""
+    first = text[0].as_py() if len(text) else None
+    return first is not None and first != first.strip(" ")
 
 
 def _scaled(number: float) -> int:

@@ -328,3 +328,23 @@ def test_fractions_of_a_second_are_read_in_columns_as_alone(texts: list[str]) ->
             alone = timestamps.read(text)
             assert there or (text.isdigit() and len(text) > 18), "only these are left to be read alone"
             assert time == alone or not there
+
+
+spaces = st.sampled_from([b"", b" ", b"  "])
+
+
+def spaced(texts: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
+    return st.tuples(spaces, texts, spaces).map(
+        lambda parts: b"".join(parts) if isinstance(parts[1], bytes) else parts[1]  # type: ignore[arg-type]
+    )
+
+
+@given(st.lists(st.tuples(spaced(id_texts), spaced(timestamp_texts)), min_size=1, max_size=30))
+def test_values_between_spaces_are_read_in_columns_as_alone(rows: list[tuple[Value, Value]]) -> None:
+    nothing: list[Value] = [None] * len(rows)
+    columns: Columns = {
+        "customer_id": [customer for customer, _ in rows], "item_id": [b"milk"] * len(rows),
+        "timestamp": [time for _, time in rows], "quantity": nothing, "order_id": nothing, "type": nothing,
+    }  # fmt: skip
+
+    assert all_at_once(columns) == one_by_one(columns)

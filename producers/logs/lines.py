@@ -235,15 +235,6 @@ def _times(column: pa.Array, reader: FieldReader) -> tuple[Whole, Mask]:
     timestamps = reader.timestamps
     text = texts(column) if pa.types.is_binary(column.type) else column
     time, readable = timestamps.read_column(text)
-    if pa.types.is_string(text.type) and not readable.all():
-        left = np.flatnonzero(~readable)
-        written = text.take(pa.array(left))
-        trimmed = pc.ascii_trim(written, " ")
-        spaced = pc.not_equal(trimmed, written).fill_null(False).to_numpy(zero_copy_only=False)
-        if spaced.any():
-            time, readable = time.copy(), readable.copy()  # they may be Arrow's own memory
-            rows = left[spaced]
-            time[rows], readable[rows] = timestamps.read_column(trimmed.filter(pa.array(spaced)))
     return _mended(time, readable, column, timestamps.read, reader)
 
 

@@ -91,16 +91,25 @@ class Shaper:
         items: re.Pattern[str], fields: dict[str, pa.Array], positions: Whole
     ) -> tuple[dict[str, pa.Array], Whole]:
         """A row for each order line in a cell; a cell in which there is none keeps its row."""
-        cells = as_text(fields["item_id"]).to_pylist()
-        found: list[list[re.Match[str] | None]] = [[*items.finditer(cell or "")] or [None] for cell in cells]
-        rows = np.repeat(np.arange(len(cells)), [*map(len, found)])
-        matches = [match for several in found for match in several]
+        item, quantity = items.groupindex["item"], items.groupindex.get("quantity")
+        names: list[str | None] = []
+        quantities: list[str | None] = []
+        sizes: list[int] = []
+        for cell in as_text(fields["item_id"]).to_pylist():
+            before = len(names)
+            for match in items.finditer(cell or ""):
+                names.append(match[item])
+                quantities.append(match[quantity] if quantity else None)
+            if len(names) == before:
+                names.append(None)
+                quantities.append(None)
+            sizes.append(len(names) - before)
+        rows = np.repeat(np.arange(len(sizes)), sizes)
         places = pa.array(rows)
         divided = {name: column if name == "item_id" else column.take(places) for name, column in fields.items()}
-        for field, group in (("item_id", "item"), ("quantity", "quantity")):
-            if group in items.groupindex:
-                named = items.groupindex[group]
-                divided[field] = pa.array([None if match is None else match[named] for match in matches], pa.string())
+        divided["item_id"] = pa.array(names, pa.string())
+        if quantity:
+            divided["quantity"] = pa.array(quantities, pa.string())
         return divided, positions[rows]
 
     def _filled_down(self, field: str, fields: dict[str, pa.Array]) -> pa.Array:
