@@ -105,11 +105,25 @@ class RecordTable:
                     case "json":
                         yield from _numbered(documents(stream, self._format.encoding))
                     case _:
-                        yield from _numbered(_some_at_once(_avro(stream)))
+                        yield from self._avro(stream, paths)
         except (*READ_ERRORS, UnicodeDecodeError, ValueError) as error:
             raise LogError(f"{self._path} is damaged or cut short: {error}") from None
         except LogError as error:
             raise LogError(f"{self._path} {error}") from None
+
+    def _avro(self, stream: IO[bytes], paths: Paths | None) -> Iterator[_Group]:
+        end = 0
+        if paths is not None and all(len(keys) == 1 for keys in paths.keys):
+            from producers.logs.tables.avro_columns import AvroColumns  # noqa: PLC0415  it compiles loops
+
+            quick = AvroColumns(stream, [name for (name,) in paths.keys])
+            for columns in quick.batches():
+                end += len(columns)
+                yield _Group([], np.zeros(0, np.int64), [], end, columns)
+            if quick.ended:
+                return
+        with self._source.open() as again:
+            yield from _numbered(_some_at_once(islice(_avro_records(again), end, None)), end)
 
     def _lines(self, paths: Paths | None) -> Iterator[_Group]:
         end = 0
@@ -194,9 +208,8 @@ def _some_at_once(records: Iterable[Any]) -> Iterator[list[Any]]:
     yield found
 
 
-def _numbered(groups: Iterable[list[Any]]) -> Iterator[_Group]:
-    """Records that are numbered from 0."""
-    end = 0
+def _numbered(groups: Iterable[list[Any]], end: int = 0) -> Iterator[_Group]:
+    """Records that are numbered from `end` on."""
     for records in groups:
         yield _Group(records, np.arange(end, end + len(records)), [], end + len(records))
         end += len(records)
@@ -210,7 +223,7 @@ def _composed(parents: Sequence[Whole]) -> Whole | slice:
     return found
 
 
-def _avro(stream: IO[bytes]) -> Iterator[Any]:
+def _avro_records(stream: IO[bytes]) -> Iterator[Any]:
     try:
         import fastavro  # noqa: PLC0415
     except ImportError:
