@@ -20,6 +20,7 @@ from producers.logs.blocks import LONGEST_LINE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from producers.arrays import Whole
     from producers.log_format import LogFormat
 
 MOST_LINES_AHEAD = 1000  # a stray quote swallows whole lines at once
@@ -191,6 +192,18 @@ def has_empty_lines(data: bytes) -> bool:
     """Whether a line is empty."""
     returns = b"\r" in data and (b"\n\r" in data or b"\r\r" in data)
     return b"\n\n" in data or returns or data.startswith((b"\n", b"\r"))
+
+
+def filled_lines(block: bytes) -> Whole:
+    """The numbers of the lines of a block that are not empty."""
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+    if not block.endswith(b"\n"):
+        ends = np.append(ends, len(block))
+    starts = np.append(0, ends[:-1] + 1)
+    content = np.frombuffer(block, np.uint8)
+    lengths = ends - starts
+    lone = (lengths == 1) & (content[np.minimum(starts, len(block) - 1)] == ord("\r"))
+    return np.flatnonzero((lengths > 0) & ~lone)
 
 
 def is_well_quoted(data: bytes, separator: bytes, quote: bytes, *, doubled: bool = True) -> bool:

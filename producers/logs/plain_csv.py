@@ -14,7 +14,7 @@ from producers.errors import LogError
 from producers.logs.blocks import TextFile
 from producers.logs.chunks import Content, damaged
 from producers.logs.columns import columns_of
-from producers.logs.csv_records import CsvRecords, has_empty_lines
+from producers.logs.csv_records import CsvRecords, filled_lines, has_empty_lines
 from producers.logs.lines import read_lines
 from producers.orders import Orders, Rejection
 
@@ -98,10 +98,15 @@ class CsvLog:
 
     def _parse(self, data: bytes, begin: int, *, last: bool) -> tuple[Content, bytes]:
         """The rows of whole lines, and the rest that goes on in lines to come, within quotes."""
-        if not has_empty_lines(data) and self._records.are_lines(data):
+        empty = has_empty_lines(data)
+        # a return alone ends a line, too
+        if self._records.are_lines(data) and not (empty and data.count(b"\r") != data.count(b"\r\n")):
             columns, count = self._columns(data)
-            if columns is not None:
-                return Content(columns, np.arange(begin, begin + count), [], begin + count), b""
+            lines, end = np.arange(count), begin + count
+            if empty:
+                lines, end = filled_lines(data), begin + data.count(b"\n") + (not data.endswith(b"\n"))
+            if columns is not None and len(lines) == count:
+                return Content(columns, begin + lines, [], end), b""
         records = self._records.divide(data, last=last)
         columns, count = self._columns(b"".join(records.good))
         if columns is None or count != len(records.rows):

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from producers.errors import LogError
-from producers.logs.csv_records import CsvRecords, has_empty_lines, miscounted
+from producers.logs.csv_records import CsvRecords, filled_lines, has_empty_lines, miscounted
 from producers.logs.tables.encoded_text import TextOfAnyEncoding
 from producers.logs.tables.table import TableBatch
 from producers.orders import Rejection
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from producers.arrays import Whole
     from producers.log_format import LogFormat
 
 
@@ -137,7 +136,7 @@ class DelimitedTable:
         table = self._table(data, index, broken)
         if table is None:
             return None
-        lines = _filled_lines(data) if has_empty_lines(data) else np.arange(end - begin)
+        lines = filled_lines(data) if has_empty_lines(data) else np.arange(end - begin)
         if len(lines) != len(table) + len(broken):
             return None
         rejected = [
@@ -196,18 +195,6 @@ class DelimitedTable:
     def _shown(self, text: str) -> str:
         """A line as it stands in the file."""
         return text.replace(self._separator, self._format.separator) if self._change[1] == self._separator else text
-
-
-def _filled_lines(block: bytes) -> Whole:
-    """The numbers of the lines of a block that are not empty."""
-    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
-    if not block.endswith(b"\n"):
-        ends = np.append(ends, len(block))
-    starts = np.append(0, ends[:-1] + 1)
-    content = np.frombuffer(block, np.uint8)
-    lengths = ends - starts
-    lone = (lengths == 1) & (content[np.minimum(starts, len(block) - 1)] == ord("\r"))
-    return np.flatnonzero((lengths > 0) & ~lone)
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
