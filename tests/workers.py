@@ -88,14 +88,18 @@ class WorkerProcess:
         directory: for its state and log.
         faults: names of faults in `tests.worker_driver`.
         options: of the command; of repeated ones the last counts.
+        code: the checkout that it runs.
     """
 
-    def __init__(self, broker: str, topics: Topics, directory: Path, *options: str, faults: str = "none") -> None:
+    def __init__(
+        self, broker: str, topics: Topics, directory: Path, *options: str, faults: str = "none", code: Path = ROOT
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.state = directory / "state"
         self.log = directory / "log.txt"
         self.admin = f"127.0.0.1:{_free_port()}"
         self.faults = faults
+        self.code = code
         self.options = ["--broker", broker, "--state-dir", str(self.state), "--admin", self.admin, "--idle-ms", "500"]
         self.options += ["--topic-prefix", topics.prefix, "--generation", topics.generation]
         # a killed worker keeps its partitions for a session: a short session makes short tests
@@ -118,7 +122,7 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             # a process group of its own, so that Ctrl-C reaches the tests first
             self._process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
+                command, cwd=self.code, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
             )
 
     @property
