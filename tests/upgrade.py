@@ -10,6 +10,7 @@ the earlier one, since rules of validation have changed, and take over when they
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 EARLIEST = "0285d92"
 PARTITIONS = 2
 ORDERS_A_SECOND = 50
+_REASON = re.compile("validation rules|was written in format|Error: ")
 
 
 class Load:
@@ -144,8 +146,8 @@ class Upgrade:
             shutil.copytree(copied.state, worker.state)
         with worker:
             assert worker.wait() == 1, worker
-        said = [line for line in worker.log.read_text().splitlines() if "Error: " in line or "rror(" in line]
-        self._said(f"refused: {said[-1]}")
+        reasons = [line for line in worker.log.read_text().splitlines() if _REASON.search(line)]
+        self._said(f"refused: {reasons[-1] if reasons else worker}")
 
     def _exact(self, topics: Topics, workers: Sequence[WorkerProcess]) -> None:
         """Compare counts, histories and published lists with those of one undisturbed process."""
