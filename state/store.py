@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOGS = b"midentities"
-
+_PARTITION = b"mpartition"
 
 _UNKNOWN = LogIdentity("", 0)
 
@@ -39,18 +39,21 @@ class Store:
         """The store's directory."""
         return self._rocks.path
 
-    def bind(self, logs: Mapping[str, LogIdentity], *, empty: bool) -> None:
-        """Record the logs that the store stands for, or check that they are still those.
+    def bind(self, partition: int, logs: Mapping[str, LogIdentity], *, empty: bool) -> None:
+        """Record the partition and the logs that the store stands for, or check that they are still those.
 
-        A log that the store does not know yet is adopted: so are all in a store of a version that recorded none.
+        What the store does not know yet is adopted, as all is in a store of a version that recorded nothing.
 
         Args:
+            partition: number of the partition.
             logs: name -> identity.
-            empty: nothing was counted yet, so that any logs will do.
+            empty: nothing was counted yet, so that any will do.
 
         Raises:
-            OtherLog: one of them is another log, or is divided into another number of partitions.
+            StateDamaged: the store is that of another partition.
+            OtherLog: one of the logs is another log, or is divided into another number of partitions.
         """
+        self._bind_partition(b"%d" % partition, empty=empty)
         known = {} if empty else self._logs()
         for name, identity in logs.items():
             check_same(f"{self.path} was counted from", name, known.get(name, identity), identity)
@@ -59,6 +62,19 @@ class Store:
             batch = WriteBatch(raw_mode=True)
             self._put_logs(batch, known | adopted)
             self._rocks.write(batch)
+
+    def _bind_partition(self, partition: bytes, *, empty: bool) -> None:
+        known = self._rocks.get(_PARTITION)
+        if known == partition:
+            return
+        if known is not None and not empty:
+            raise StateDamaged(
+                f"{self.path} is the store of partition {known.decode(errors='replace')}: directories were exchanged. "
+                "Put each in its place, restore a snapshot, or delete it and replay"
+            )
+        batch = WriteBatch(raw_mode=True)
+        batch.put(_PARTITION, partition)
+        self._rocks.write(batch)
 
     def _logs(self) -> dict[str, LogIdentity]:
         record = self._rocks.get(_LOGS)

@@ -107,6 +107,28 @@ def test_the_newest_snapshot_that_is_whole_is_taken(healthy: Path, tmp_path: Pat
     assert (snapshots / "newest" / name).exists()
 
 
+@pytest.mark.parametrize("name", OPEN)
+def test_the_store_of_another_partition_is_set_aside(healthy: Path, tmp_path: Path, name: str) -> None:
+    """As when directories were exchanged: its offset would be taken for one of a topic partition it never read."""
+
+    def opened(partition: int, path: Path) -> Store:
+        store = OPEN[name](path)
+        with store.closed_on_error():
+            store.bind(partition, {}, empty=False)
+        return store
+
+    path = tmp_path / name
+    shutil.copytree(healthy / name, path)
+    for _ in range(2):  # adopted, then known
+        opened(1, path).close()
+    with pytest.raises(StateDamaged, match="is the store of partition 1: directories were exchanged"):
+        opened(0, path)
+    with closing(open_or_recover(path, None, partial(opened, 0))) as store:
+        assert content(store) != []
+
+    assert [each.name for each in stores_aside(tmp_path)] == [f"{name}-1"]
+
+
 def test_a_disk_that_damages_store_after_store_needs_help(healthy: Path, tmp_path: Path) -> None:
     name = "counts-0"
     path = tmp_path / name

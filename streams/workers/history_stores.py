@@ -60,7 +60,7 @@ class HistoryStores:
         def open_at(path: Path) -> HistoryStore:
             store = open_histories(path, self._counting)
             with store.closed_on_error():
-                store.bind(self._logs, empty=store.journal.commit == 0)
+                store.bind(number, self._logs, empty=store.journal.commit == 0)
             return store
 
         return open_or_recover(self._directory.store(HISTORIES, number), snapshots, open_at)

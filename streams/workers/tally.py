@@ -162,13 +162,14 @@ class Tally:
         def counts_at(path: Path) -> CountStore:
             counts = open_counts(path, number, self._counting)
             with counts.closed_on_error():
-                counts.bind(self._some("purchases", "co-purchases"), empty=counts.journal.commit == 0)
+                logs = self._some("purchases", "co-purchases")
+                counts.bind(number, logs, empty=counts.journal.commit == 0)
             return counts
 
         def related_at(path: Path) -> RelatedStore:
             related = RelatedStore(path)
             with related.closed_on_error():
-                self._bind(related)
+                self._bind(number, related)
             return related
 
         counts = open_or_recover(self._directory.store(COUNTS, number), self._restore_from, counts_at)
@@ -185,11 +186,11 @@ class Tally:
         )
         return ItemPartition(counts, related, publisher)
 
-    def _bind(self, related: RelatedStore) -> None:
+    def _bind(self, number: int, related: RelatedStore) -> None:
         """Bind the lists to the topics; those that were published to another topic are forgotten."""
         logs = self._some("co-purchases", "related-items")  # lists name items by the numbers that the deltas give them
         try:
-            related.bind(logs, empty=False)
+            related.bind(number, logs, empty=False)
         except OtherLog:
             logger.warning("tally: %s is of another topic, all of its lists are published again", related.path)
             related.restart(self._publishing.score, logs)
