@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from producers.synthetic import SyntheticShop
+from state.settings import RULES
 from tests.kafka_truth import Truth, differences
 from tests.workers import WorkerProcess, made_topics, published_lists, send_orders, wait_until, wait_until_current
 
@@ -35,8 +36,8 @@ def _running(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert differences(published_lists(kafka.bootstrap, topics), truth) == []
 
 
-def refusal(kafka: Broker, topics: Topics, directory: Path, *options: str) -> str:
-    with WorkerProcess(kafka.bootstrap, topics, directory / "second", *options) as worker:
+def refusal(kafka: Broker, topics: Topics, directory: Path, *options: str, faults: str = "none") -> str:
+    with WorkerProcess(kafka.bootstrap, topics, directory / "second", *options, faults=faults) as worker:
         assert worker.wait() == 1
     return worker.log.read_text()
 
@@ -73,7 +74,17 @@ def test_another_score_is_refused_while_others_run(
     """Lists of different scores would stand side by side on the topic."""
     log = refusal(kafka, running[1], tmp_path, "--score", "lift")
 
-    assert "has workers with another --score than this one, which has --score lift" in log
+    assert "has workers with other --score than lift or other validation rules" in log
+
+
+def test_other_rules_are_refused_while_others_run(
+    kafka: Broker, tmp_path: Path, running: tuple[WorkerProcess, Topics]
+) -> None:
+    """At once, before it is given a partition: it would send what the others refuse, and end them."""
+    log = refusal(kafka, running[1], tmp_path, "--stages", "ingest", faults="other_rules")
+
+    assert f"has workers with other validation rules than {RULES + 1}, which this one has" in log
+    assert "assigned" not in log
 
 
 def test_another_pair_window_is_refused_also_without_state(

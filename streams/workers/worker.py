@@ -27,7 +27,7 @@ from streams.endpoint.connections import BoundedRunner, ConnectionLimits
 from streams.endpoint.handlers import AdminSettings
 from streams.endpoint.routes import ROUTES
 from streams.endpoint.serving import SERVER_OPTIONS, software_version
-from streams.engine.scores import DEFAULT_SCORE, Scoring
+from streams.engine.scores import Scoring
 from streams.workers.answering.answers_refresher import AnswersRefresher
 from streams.workers.answering.authentication import authenticated_workers
 from streams.workers.answering.local_customers import LocalCustomers
@@ -173,7 +173,7 @@ class Worker:
         self.app.service(self._placing)  # type: ignore[arg-type]  # Faust takes instances too
         for stage in (self._ingest, self._tally):
             if stage is not None:
-                self._add_stage(stage)
+                self._add_stage(stage, counting.rules)
         feed = _made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, self._catalogue, skipped)
         self._snapshots = self._add_snapshots()
         self._watch = _made("topics", TopicWatch, settings.broker, settings.topics, logs, feed.read_again)
@@ -212,8 +212,9 @@ class Worker:
         )
         self.app.service(guard)
 
-    def _add_stage(self, stage: Ingest | Tally) -> None:
+    def _add_stage(self, stage: Ingest | Tally, rules: int) -> None:
         settings = self._settings
+        score = {"--score": settings.score} if stage is self._tally else {}
         service = _named(
             stage.name,
             StageService,
@@ -223,7 +224,7 @@ class Worker:
             group=settings.topics.group(stage.name),
             client_id=client_id_of(settings.advertised),
             session_timeout_ms=settings.session_timeout_ms,
-            shared={"--score": settings.score} if stage is self._tally and settings.score != DEFAULT_SCORE else {},
+            shared=score | {"validation rules": rules},
         )
         self.app.service(service)
 

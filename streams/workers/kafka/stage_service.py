@@ -113,7 +113,7 @@ class StageService(Service):
         group: the consumer group.
         client_id: names this worker to the group's other members.
         session_timeout_ms: a worker that is silent for this long loses its partitions.
-        shared: options with other values than the default, which all members must have alike.
+        shared: what all members must have alike, and the value that this one has.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class StageService(Service):
         group: str,
         client_id: str,
         session_timeout_ms: int,
-        shared: Mapping[str, str] = MappingProxyType({}),
+        shared: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self._shared = shared
@@ -214,10 +214,10 @@ class StageService(Service):
         except ConsumerStoppedError:
             return {}
         except InconsistentGroupProtocolError:
-            ours = " ".join(f"{option} {value}" for option, value in self._shared.items()) or "no --score"
+            others = " or ".join(f"other {what} than {value}" for what, value in self._shared.items())
             raise TopicsUnfit(
-                f"consumer group {self._group} has workers with another --score than this one, which has {ours}: all "
-                "workers of a generation need the same. Stop the others first, or give this one theirs"
+                f"consumer group {self._group} has workers with {others}, which this one has: all workers of a "
+                "generation need the same. Give this one theirs, or start a new --generation"
             ) from None
         except OffsetOutOfRangeError as error:
             raise LogLost(
@@ -329,9 +329,9 @@ class StageService(Service):
         logger.info("%s: partitions of %s assigned: %s", self.stage.name, self.stage.topic, numbers)
 
 
-def _assignor(shared: Mapping[str, str]) -> type[StickyPartitionAssignor]:
-    """The assignor of members that share options: Kafka refuses a member that has none in common with the others."""
-    suffix = "".join(f",{option}={value}" for option, value in sorted(shared.items()))
+def _assignor(shared: Mapping[str, object]) -> type[StickyPartitionAssignor]:
+    """The assignor of members that share something: Kafka refuses a member that has none in common with the others."""
+    suffix = "".join(f",{what}={value}" for what, value in sorted(shared.items()))
     return type("Assignor", (StickyPartitionAssignor,), {"name": f"{StickyPartitionAssignor.name}{suffix}"})
 
 
