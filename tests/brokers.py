@@ -149,7 +149,8 @@ class Broker:
             if exit_code is not None or time.monotonic() > deadline:
                 what = "does not answer" if exit_code is None else f"ended with exit code {exit_code}"
                 logs = [log.read_text(errors="replace") for log in sorted(self.directory.glob("*.log"))]
-                tail = "\n".join("\n".join(logs).splitlines()[-30:])
+                lines = "\n".join(logs).splitlines()
+                tail = "\n".join([line for line in lines if not line.startswith("\t")][-30:])  # settings are many
                 raise BrokerError(f"the broker in {self.directory} {what}; its log ends:\n{tail}")
             time.sleep(0.02)
 

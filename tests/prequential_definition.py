@@ -57,8 +57,8 @@ def scores(log: Sequence[Order], commits: Sequence[int], scored: Collection[int]
     days: dict[int, Score] = defaultdict(Score)
     for index in sorted(scored):
         order = log[index]
-        if order.type != "purchase":
-            continue
+        if order.type != "purchase" or order.continued:
+            continue  # the rest of an order is none of its own
         known = max(begin for begin in commits if begin <= index)
         if known not in states:
             states[known] = batch(log[:known], 100)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from producers.synthetic import SyntheticShop
+from state.settings import CountingSettings
 from streams.workers.kafka.purchases import KEPT_BYTES, read_rejected
 from streams.workers.kafka.sending_again import send_again
 from tests.compressed import CODECS, compressed, send_batches
-from tests.kafka_truth import Truth, differences
+from tests.kafka_truth import Truth, differences, facts, newest_counts, newest_histories
 from tests.live_workers import ready
+from tests.streamed import histories
 from tests.test_foreign_records import skipped
 from tests.workers import WorkerProcess, is_current, made_topics, published_lists, send_orders, wait_until
 
@@ -85,5 +88,10 @@ def test_no_compressed_record_stops_a_worker(kafka: Broker, tmp_path: Path) -> N
     assert sorted(each.length for each in cut) == sorted([*[3 * MIB] * 4, *map(len, BOMBS.values())])
     assert all(len(each.value) <= KEPT_BYTES and each.sha256 is not None for each in cut)
     assert len(kept) == 4 * len(CODECS)
-    truth.check([worker.state], topics, 1)
+    (held,) = newest_histories([worker.state], topics, CountingSettings())
+    counts = newest_counts([worker.state], topics, CountingSettings())
+    with closing(held), closing(counts[0]):
+        assert histories(held) == truth.histories
+        also_rejected = {name: truth.facts[name] for name in ("lines", "rejected")}
+        assert facts(counts) | also_rejected == truth.facts
     assert differences(published_lists(kafka.bootstrap, topics), truth) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,10 @@ from unittest.mock import patch
 import pytest
 
 from tests.simulation.__main__ import some_runs
-from tests.simulation.run import be_quiet, run
+from tests.simulation.run import QUIET, be_quiet, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from streams.workers.ingest import Ingest
     from streams.workers.kafka.reading import TopicReader
@@ -23,8 +24,12 @@ ENOUGH_SEEDS = 60
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> None:
+def _quiet() -> Iterator[None]:
+    levels = {name: logging.getLogger(name).level for name in QUIET}
     be_quiet()
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def test_whatever_goes_wrong_the_end_is_exact() -> None:

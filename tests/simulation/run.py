@@ -21,6 +21,9 @@ from tests.simulation.world import World
 if TYPE_CHECKING:
     from collections import Counter
 
+QUIET = ("streams", "mode", "asyncio")
+"""Loggers that a run silences."""
+
 
 class Outcome(NamedTuple):
     """What a run was.
@@ -91,5 +94,5 @@ def _replacements(loop: SimulatedLoop) -> dict[str, Any]:
 
 def be_quiet() -> None:
     """Keep failing workers from saying so: here that is what they are for."""
-    for name in ("streams", "mode", "asyncio"):
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -59,7 +59,10 @@ def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
             alike[rejected.generation, what] += 1  # a record may have the same invalid line twice
             again = f"{what}:{alike[rejected.generation, what]}"
             if rejected.is_whole:
-                send(again, rejected, rejected.partition)
+                if len(rejected.key or b"") <= LARGEST_RECORD_BYTES:
+                    send(again, rejected, rejected.partition)
+                else:
+                    _leave_out(topics.purchases, rejected, len(rejected.key or b"") + len(rejected.value))
                 continue
             for record in asyncio.run(_fetched(broker, topics, rejected)):
                 if _is_order(record):
@@ -90,14 +93,18 @@ async def _fetched(broker: str, topics: Topics, rejected: Rejected) -> list[Any]
 
 def _is_order(record: Any) -> bool:  # noqa: ANN401 - the client's records have no types
     """Whether a record is small enough for an order."""
-    cut, length = cut_of(record), len(record.value or b"")
+    cut, length = cut_of(record), len(record.key or b"") + len(record.value or b"")
     if cut is None and length <= LARGEST_RECORD_BYTES:
         return True
+    _leave_out(record.topic, record, length if cut is None else cut.length)
+    return False
+
+
+def _leave_out(topic: str, record: Any, length: int) -> None:  # noqa: ANN401 - the client's records have no types
     logger.warning(
         "record %d of topic %s partition %d is not sent again: it has %d bytes; send its lines as several orders",
         record.offset,
-        record.topic,
+        topic,
         record.partition,
-        length if cut is None else cut.length,
+        length,
     )
-    return False
