@@ -86,6 +86,7 @@ def _replacements(loop: SimulatedLoop) -> dict[str, Any]:
         "streams.workers.publishing.refresh.SHARDS": 64,  # the fewest: sweeping takes most of a quiet run's time
         "streams.workers.publishing.list_publisher.SHARDS": 64,
         "state.store.Rocks": lambda path, **_: SimulatedRocks(path, current().computer),
+        "state.store.WriteBatch": Batch,
         "state.history_store.WriteBatch": Batch,
         "state.count_store.WriteBatch": Batch,
         "state.related_store.WriteBatch": Batch,
