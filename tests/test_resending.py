@@ -70,7 +70,7 @@ def test_lines_of_a_log_that_the_topic_does_not_have_are_skipped(broker: Broker,
 
 def test_rejected_records_are_sent_again_once(broker: Broker) -> None:
     """Also if two generations rejected them, and if a record has the same invalid line twice."""
-    topics = made_topics(broker.bootstrap, "again")
+    topics = made_topics(broker.bootstrap, "rejected-again")
     order = encode_order("ann", 1_700_000_000_000, [("tea", 1)], kind=1)
     with Publisher(broker.bootstrap, topics.purchases) as publisher:
         for number in (0, 1):
