@@ -159,29 +159,14 @@ def kept(orders: Orders, keep: npt.NDArray[np.bool_]) -> Orders:
     >>> kept(both, np.array([False, True])).customers
     ['bob']
     """
-    lines = np.diff(orders.start)
-    of_kept = np.repeat(keep, lines)
-    return compacted(
-        replace(
-            orders,
-            customer=orders.customer[keep],
-            time=orders.time[keep],
-            kind=orders.kind[keep],
-            key=orders.key[keep],
-            start=np.append(0, np.cumsum(lines[keep])),
-            after=orders.after[keep],
-            item=orders.item[of_kept],
-            quantity=orders.quantity[of_kept],
-            position=orders.position[of_kept],
-        )
-    )
+    return compacted(arranged(orders, np.flatnonzero(keep)))
 
 
 def arranged(orders: Orders, places: npt.NDArray[np.int64]) -> Orders:
-    """The orders in another order, each with its lines.
+    """Some of the orders, in another order, each with its lines.
 
     Args:
-        orders: m of them.
+        orders: whose ids all stay.
         places: (m,) the orders that come first, second, and so on.
 
     >>> both = concatenated(erasure("ann", 0, 7), erasure("bob", 5, 8))
