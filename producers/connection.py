@@ -7,7 +7,7 @@ import random
 import socket
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -16,6 +16,8 @@ from producers.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from kafka import KafkaConsumer, TopicPartition
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +77,16 @@ def admin_client(address: str, timeout_s: float) -> Iterator[KafkaAdminClient]:
         yield admin
     finally:
         admin.close()
+
+
+def polled(consumer: KafkaConsumer, partition: TopicPartition, end: int) -> Iterator[Any]:
+    """The records of an assigned partition from the consumer's position on, at least up to offset `end`.
+
+    The last ones may be beyond it.
+    """
+    while consumer.position(partition) < end:
+        for records in consumer.poll(timeout_ms=500).values():
+            yield from records
 
 
 def quieten_client() -> None:

@@ -10,7 +10,7 @@ import xxhash
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from producers.connection import admin_client
+from producers.connection import admin_client, polled
 from producers.errors import BrokerUnavailable, LogError, PublishingFailed, TopicMissing
 from producers.logs.reading import open_format, open_log, plain_format
 from producers.logs.survey import RowDigest
@@ -351,17 +351,15 @@ def _last_row(consumer: KafkaConsumer, partition: TopicPartition, identity: _Ide
         lower = max(begin, upper - records_back)
         consumer.seek(partition, lower)
         found = None
-        while consumer.position(partition) < upper:
-            for records in consumer.poll(timeout_ms=500).values():
-                for record in records:
-                    header = dict(record.headers).get(LOG_HEADER)
-                    if record.offset >= upper or header is None:
-                        continue
-                    name, _, row = header.decode().rpartition(":")
-                    if name not in known:
-                        known[name] = identity.is_of(name)
-                    if known[name]:
-                        found = int(row)
+        for record in polled(consumer, partition, upper):
+            header = dict(record.headers).get(LOG_HEADER)
+            if record.offset >= upper or header is None:
+                continue
+            name, _, row = header.decode().rpartition(":")
+            if name not in known:
+                known[name] = identity.is_of(name)
+            if known[name]:
+                found = int(row)
         if found is not None:
             return found
         upper, records_back = lower, min(4 * records_back, _LONGEST_LOOK)

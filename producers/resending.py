@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from producers.connection import quieten_client, wait_for_broker
+from producers.connection import polled, quieten_client, wait_for_broker
 from producers.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
@@ -66,14 +66,12 @@ def sent_before(broker: str, topic: str, begin: Mapping[int, int] | None = None,
 def _look_at(consumer: KafkaConsumer, partition: TopicPartition, begin: int, found: SentBefore) -> None:
     end = consumer.end_offsets([partition])[partition]
     consumer.seek(partition, begin)
-    while consumer.position(partition) < end:
-        for records in consumer.poll(timeout_ms=500).values():
-            for record in records:
-                for name, value in record.headers:
-                    if name == AGAIN_HEADER:
-                        found.ids.update(value.decode("utf-8", "replace").split(","))
-                    elif name == LOG_HEADER:
-                        found.logs.add("-".join(value.decode("utf-8", "replace").split("-")[:3]))
+    for record in polled(consumer, partition, end):
+        for name, value in record.headers:
+            if name == AGAIN_HEADER:
+                found.ids.update(value.decode("utf-8", "replace").split(","))
+            elif name == LOG_HEADER:
+                found.logs.add("-".join(value.decode("utf-8", "replace").split("-")[:3]))
 
 
 def again_headers(ids: Iterable[str]) -> list[tuple[str, bytes]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
-from producers.connection import quieten_client, wait_for_broker
+from producers.connection import polled, quieten_client, wait_for_broker
 from producers.errors import TopicMissing
 from producers.fields import FieldReader
 from producers.orders import DAY_MS, ERASE, Orders, Rejection, compacted
@@ -199,10 +199,8 @@ def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterato
             consumer.assign([partition])
             end = consumer.end_offsets([partition])[partition]
             consumer.seek_to_beginning(partition)
-            while consumer.position(partition) < end:
-                for records in consumer.poll(timeout_ms=500).values():
-                    found = [_rejected(record) for record in records if record.offset < end]
-                    yield from (rejected for rejected in found if rejected is not None)
+            found = (_rejected(record) for record in polled(consumer, partition, end) if record.offset < end)
+            yield from (rejected for rejected in found if rejected is not None)
     finally:
         consumer.close()
 
