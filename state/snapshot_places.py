@@ -248,25 +248,15 @@ class SnapshotPlace:
         Raises:
             StateDamaged: it cannot be read.
         """
-        length, digest = 0, hashlib.sha256()
         try:
             with to.open("wb") as out, self._files.open_input_stream(path, compression=None) as stream:
-                for chunk in iter(partial(stream.read, _CHUNK_BYTES), b""):
-                    out.write(chunk)
-                    digest.update(chunk)
-                    length += len(chunk)
+                return _copied(stream, out)
         except _ERRORS as error:
             raise StateDamaged(f"{self.shown_path(path)} cannot be read: {error}") from None
-        return length, digest.hexdigest()
 
     def _store(self, file: Path, path: str) -> KeptFile:
-        length, digest = 0, hashlib.sha256()
         with file.open("rb") as source, self._files.open_output_stream(path, compression=None) as out:
-            for chunk in iter(partial(source.read, _CHUNK_BYTES), b""):
-                out.write(chunk)
-                digest.update(chunk)
-                length += len(chunk)
-        return KeptFile(file.name, length, digest.hexdigest())
+            return KeptFile(file.name, *_copied(source, out))
 
     def _make(self, path: str) -> None:
         if self._directory is not None:
@@ -309,6 +299,16 @@ class SnapshotPlace:
             self._files.delete_dir(path)
         except _ERRORS as error:
             logger.warning("%s was not removed: %s", self.shown_path(path), error)
+
+
+def _copied(source: Any, out: Any) -> tuple[int, str]:  # noqa: ANN401 - files of Python and of pyarrow
+    """Copy a stream to another; return its length and SHA-256."""
+    length, digest = 0, hashlib.sha256()
+    for chunk in iter(partial(source.read, _CHUNK_BYTES), b""):
+        out.write(chunk)
+        digest.update(chunk)
+        length += len(chunk)
+    return length, digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,7 @@ def retry_into(
             _publish(embedded, asked)
     finally:
         embedded.close()
-    if asked:
-        click.echo("stopped; the same command goes on from there")
-        sys.exit(INTERRUPTED)
+    _exit_if(asked)
 
 
 def retry_onto(
@@ -77,6 +75,10 @@ def retry_onto(
         send = partial(send_repaired, publisher)
         done = resend(path, settings, send, publisher.flush, ids=ids, logs=logs, left=left, stop=lambda: bool(asked))
     _tell(done, path, left, "sent")
+    _exit_if(asked)
+
+
+def _exit_if(asked: list[bool]) -> None:
     if asked:
         click.echo("stopped; the same command goes on from there")
         sys.exit(INTERRUPTED)
