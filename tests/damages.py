@@ -17,6 +17,7 @@ import click
 from state.recovery import stores_aside
 from state.rocks_files import record_ends
 from tests.brokers import choose_broker
+from tests.damaged_files import cut, empty, garble, remove, zero
 from tests.kafka_truth import Truth, differences
 from tests.live_shop import TOKEN
 from tests.live_workers import post
@@ -31,31 +32,6 @@ STORES = ("histories-0", "counts-0", "related-0")
 PORTION = 60  # orders between one flush and the next
 OLDER = "older"
 """Beside the state: files as they were before the worker was started the last time."""
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def garble(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    for place in range(len(data) // 3, min(len(data) // 3 + 64, len(data))):
-        data[place] ^= 0x5A
-    path.write_bytes(data)
-
-
-def zero(path: Path) -> None:
-    data = path.read_bytes()
-    begin = len(data) // 3 // 512 * 512
-    path.write_bytes(data[:begin] + bytes(len(data[begin : begin + 512])) + data[begin + 512 :])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def remove(path: Path) -> None:
-    path.unlink()
 
 
 def lose_last_records(path: Path) -> None:

@@ -62,6 +62,14 @@ def shop_log() -> list[Order]:
     return log
 
 
+def write_stopped_shop(state_dir: Path) -> None:
+    """Write the stores of the shop, and close them."""
+    embedded = Embedded(state_dir, CountingSettings())
+    embedded.count(as_orders(shop_log()), len(shop_log()))
+    list(embedded.publish())
+    embedded.close()
+
+
 CATALOGUE = {
     "tea": CatalogueItem(title="Green tea", category="drinks"),
     "milk": CatalogueItem(title="Whole milk", category="drinks", url="https://shop.example/milk"),

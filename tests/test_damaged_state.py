@@ -11,6 +11,7 @@ import pytest
 from state.rocks import Rocks, WriteBatch
 from streams.engine.embedded import Embedded
 from tests.commands import BAD_INPUT, called, output_of, ran, refused
+from tests.damaged_files import cut, empty, garble, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,26 +47,7 @@ def exported(state_dir: Path) -> bytes:
     return out.read_bytes()
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def garble(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    for place in range(len(data) // 3, min(len(data) // 3 + 64, len(data))):
-        data[place] ^= 0x5A
-    path.write_bytes(data)
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-@pytest.mark.parametrize("damage", [truncate, garble, empty, remove])
+@pytest.mark.parametrize("damage", [cut, garble, empty, remove])
 @pytest.mark.parametrize("files", ["*.sst", "CURRENT", "MANIFEST-*"])
 @pytest.mark.parametrize("store", STORES)
 def test_a_damaged_file_is_an_error_that_names_the_store_and_says_what_to_do(
@@ -78,7 +60,7 @@ def test_a_damaged_file_is_an_error_that_names_the_store_and_says_what_to_do(
     if (store, files, damage) == (
         "related-0",
         "MANIFEST-*",
-        truncate,
+        cut,
     ):  # RocksDB takes it for a shorter history: the lists are old
         output_of(*replayed(state_dir))
         assert exported(state_dir) == exported(healthy / "state")
@@ -94,7 +76,7 @@ def test_a_damaged_file_is_an_error_that_names_the_store_and_says_what_to_do(
 
 
 @pytest.mark.parametrize("store", STORES[:2])
-@pytest.mark.parametrize("damage", [truncate, garble])
+@pytest.mark.parametrize("damage", [cut, garble])
 def test_a_truncated_write_ahead_log_loses_the_last_commits_or_is_an_error(
     healthy: Path, tmp_path: Path, store: str, damage: Callable[[Path], None]
 ) -> None:

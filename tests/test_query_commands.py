@@ -18,14 +18,11 @@ import pytest
 from click.testing import CliRunner
 
 from state.catalogue_store import CatalogueStore
-from state.settings import CountingSettings
 from streams.catalogue.catalogue import encode_item
 from streams.catalogue.stored import set_available
 from streams.cli import main
-from streams.engine.embedded import Embedded
 from tests.commands import COMMAND
-from tests.live_shop import CATALOGUE, Shop, open_shop, shop_log
-from tests.log_strategies import as_orders
+from tests.live_shop import CATALOGUE, Shop, open_shop, write_stopped_shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +32,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("stopped")
-    embedded = Embedded(path, CountingSettings())
-    embedded.count(as_orders(shop_log()), len(shop_log()))
-    list(embedded.publish())
-    embedded.close()
+    write_stopped_shop(path)
     return path
 
 

@@ -16,11 +16,9 @@ from state.errors import SnapshotFailed, StateDamaged
 from state.recovery import newest_first, open_or_recover
 from state.settings import CountingSettings
 from state.snapshot_places import MANIFEST, SnapshotPlace, snapshots_of
-from streams.engine.embedded import Embedded
 from streams.workers.history_stores import HistoryStores
-from tests.live_shop import shop_log
-from tests.log_strategies import as_orders
-from tests.test_damaged_state import empty, garble, remove, truncate
+from tests.damaged_files import cut, empty, garble, remove
+from tests.live_shop import shop_log, write_stopped_shop
 from tests.test_recovery import OPEN, content
 
 if TYPE_CHECKING:
@@ -43,10 +41,7 @@ class ObjectStore(SnapshotPlace):
 def _stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stores of a small shop, closed."""
     path = tmp_path_factory.mktemp("stopped")
-    embedded = Embedded(path, CountingSettings())
-    embedded.count(as_orders(shop_log()), len(shop_log()))
-    list(embedded.publish())
-    embedded.close()
+    write_stopped_shop(path)
     return path
 
 
@@ -79,7 +74,7 @@ def test_what_is_restored_is_what_was_written(place: SnapshotPlace, stopped: Pat
             assert len(content(store)) > 3
 
 
-@pytest.mark.parametrize("damage", [truncate, garble, empty, remove])
+@pytest.mark.parametrize("damage", [cut, garble, empty, remove])
 @pytest.mark.parametrize("files", ["*.sst", "CURRENT", "MANIFEST-*", "*.log", MANIFEST])
 def test_the_newest_snapshot_that_verifies_is_taken(
     stopped: Path, tmp_path: Path, files: str, damage: Callable[[Path], None]

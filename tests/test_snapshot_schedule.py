@@ -11,9 +11,9 @@ import pytest
 from state.recovery import stores_aside
 from state.snapshot_places import SnapshotPlace
 from tests.commands import refused
+from tests.damaged_files import garble
 from tests.kafka_truth import Truth, differences
 from tests.live_workers import ask
-from tests.test_damaged_state import garble
 from tests.test_retention import delete
 from tests.workers import (
     WorkerProcess,

@@ -8,10 +8,10 @@ import subprocess
 import tempfile
 from typing import TYPE_CHECKING
 
+from tests.damaged_files import cut, empty, garble, remove
 from tests.faults.processes import name_of
 from tests.faults.registry import NothingDone, fault
 from tests.faults.world import limited, unlimited
-from tests.test_damaged_state import empty, garble, remove, truncate
 
 if TYPE_CHECKING:
     from tests.faults.world import World
@@ -122,7 +122,7 @@ def damage(world: World, files: str) -> str:
     alone = file.with_suffix(".alone")
     shutil.copyfile(file, alone)
     alone.rename(file)
-    how = world.chance.choice((truncate, garble, empty, remove))
+    how = world.chance.choice((cut, garble, empty, remove))
     how(file)
     return f"{name_of(world, victim)} {how.__name__} {file.parent.name}/{file.name}"
 

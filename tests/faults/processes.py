@@ -75,19 +75,16 @@ def killed_at_step(world: World) -> str:
 @fault("worker paused")
 def worker_paused(world: World) -> str:
     """SIGSTOP, and SIGCONT within the session."""
-    victim = world.victim()
-    seconds = world.chance.uniform(0.3, 0.6 * SESSION_MS / 1000)
-    victim.signal(signal.SIGSTOP)
-    world.pause(seconds)
-    victim.signal(signal.SIGCONT)
-    return f"{name_of(world, victim)} for {seconds:.1f} s"
+    return _paused(world, world.victim(), world.chance.uniform(0.3, 0.6 * SESSION_MS / 1000))
 
 
 @fault("worker paused past its session")
 def worker_replaced_while_paused(world: World) -> str:
     """SIGSTOP, and SIGCONT when others own its partitions."""
-    victim = world.victim()
-    seconds = SESSION_MS / 1000 + world.chance.uniform(0.5, 3)
+    return _paused(world, world.victim(), SESSION_MS / 1000 + world.chance.uniform(0.5, 3))
+
+
+def _paused(world: World, victim: WorkerProcess, seconds: float) -> str:
     victim.signal(signal.SIGSTOP)
     world.pause(seconds)
     victim.signal(signal.SIGCONT)
