@@ -75,7 +75,7 @@ def test_what_is_restored_is_what_was_written(place: SnapshotPlace, stopped: Pat
 
 
 @pytest.mark.parametrize("damage", [cut, garble, empty, remove])
-@pytest.mark.parametrize("files", ["*.sst", "CURRENT", "MANIFEST-*", "*.log", MANIFEST])
+@pytest.mark.parametrize("files", ["*.sst", "CURRENT", "MANIFEST-*", "OPTIONS-*", MANIFEST])
 def test_the_newest_snapshot_that_verifies_is_taken(
     stopped: Path, tmp_path: Path, files: str, damage: Callable[[Path], None]
 ) -> None:
@@ -83,10 +83,7 @@ def test_the_newest_snapshot_that_verifies_is_taken(
     place = SnapshotPlace(str(tmp_path / "place"), "live")
     first, second = (place.write(STORE, stopped / STORE, kept=3) for _ in range(2))
     (newest,) = [path for path in on_disk(tmp_path) if second.path.endswith(path.name)]
-    found = [file for file in newest.glob(files) if file.stat().st_size]
-    if not found:
-        pytest.skip(f"this store has no {files} with anything in it")
-    damage(max(found, key=lambda file: file.stat().st_size))
+    damage(max(newest.glob(files), key=lambda file: file.stat().st_size))
 
     if (files, damage) != (MANIFEST, remove):  # without one it is not finished
         with pytest.raises(StateDamaged, match=r"damaged|cannot be read"):
