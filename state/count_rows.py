@@ -89,7 +89,7 @@ def slice_of(items: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     >>> slice_of(np.array([0, 3, 4, 256])).tolist()
     [0, 0, 1, 0]
     """
-    return (items.astype(np.int64) // BUNDLE) % SLICES
+    return items.astype(np.int64) >> _BITS & SLICES - 1
 
 
 def row_keys_of(items: npt.NDArray[Any]) -> Keys:
@@ -119,10 +119,26 @@ def slice_of_row_keys(row_keys: Keys) -> npt.NDArray[np.int64]:
     return (row_keys >> np.uint64(_SLICE_SHIFT)).astype(np.int64)
 
 
-def slice_bounds(signed: Keys) -> list[int]:
-    """(SLICES + 1,) indices where each slice begins among sorted signed keys, and their number."""
-    firsts = np.arange(SLICES, dtype=np.uint64) << np.uint64(_SLICE_SHIFT + 33)
-    return [*np.searchsorted(signed, firsts).tolist(), len(signed)]
+def by_slice(signed: Keys) -> tuple[Keys, list[int]]:
+    """Signed keys by rising slice, those of a slice in the order given, and (SLICES + 1,) the bounds of the slices."""
+    grouped = np.empty_like(signed)
+    places = np.zeros(SLICES + 1, np.int64)
+    _by_slice(signed, grouped, places)
+    return grouped, [0, *places[:-1].tolist()]
+
+
+@compiled_nogil
+def _by_slice(signed: Keys, grouped: Keys, places: npt.NDArray[np.int64]) -> None:
+    """Group keys; `places`, zeros before, are afterwards the ends of the slices, and then the number of keys."""
+    shift = np.uint64(_SLICE_SHIFT + 33)
+    for key in signed:
+        places[np.int64(key >> shift) + 1] += 1
+    for number in range(SLICES):
+        places[number + 1] += places[number]
+    for key in signed:
+        number = np.int64(key >> shift)
+        grouped[places[number]] = key
+        places[number] += 1
 
 
 def bucket_of(exposure: int) -> int:
@@ -235,6 +251,11 @@ def bundles_of(keys: Keys) -> npt.NDArray[np.uint64]:
     """(b,) the distinct bundles of rising keys: row keys without the bits of the item in the bundle; they rise."""
     bundles = np.empty(len(keys), np.uint64)
     return bundles[: _bundles(keys, bundles)].copy()
+
+
+def first_keys(bundles: npt.NDArray[np.uint64]) -> Keys:
+    """(b,) the lowest key that each bundle may have."""
+    return bundles << np.uint64(32 + _BITS)
 
 
 @compiled

@@ -10,7 +10,6 @@ import numpy as np
 
 from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_ids
 from state.count_rows import (
-    BUNDLE,
     EXPOSURES,
     Addends,
     add,
@@ -19,6 +18,7 @@ from state.count_rows import (
     decode,
     encode,
     epoch_prefix,
+    first_keys,
     locate,
     net,
     parse_bundle_key,
@@ -27,12 +27,13 @@ from state.count_rows import (
 )
 from state.errors import StateDamaged
 from state.journal import SLICES, Journal
-from state.names import Names
+from state.key_sorting import sort_keys
+from state.names import NOWHERE, Names
 from state.popularity_table import PopularityTable
 from state.rocks import WriteBatch
 from state.settings import CountingSettings, check_settings, put_settings
 from state.store import Store
-from state.waiting_counts import WaitingCounts, merged
+from state.waiting_counts import WaitingCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -41,14 +42,20 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.count_rows import Counts, Keys
+    from state.memory import Memory
 
 KIND = "co-purchase counts"
 _PAIRS_PER_SLICE = 1 << 19  # pair updates per slice written in full; up to SLICES times as many wait in memory, 300 MB
 _MOST_KEYS = 1 << 24  # pair keys that a commit may expand at once, 170 MB; an order of 10,000 lines has 100 million
 _KEYS_AT_ONCE = 1 << 23  # pair keys expanded at a time in a commit that has more
+_KEY_BYTES = 16
+"""Of a pair key while it is counted: it is expanded, grouped by slice, and copied."""
+_BUNDLES_AT_ONCE = 1024
+"""Of a slice, decoded and added to at a time: rows of 4,096 items."""
 _NAMES = struct.Struct(">cI")
 _NUMBERS = struct.Struct(">cII")
 _POSITION = b"mcounts"
+_EVERY_SLICE = np.ones(SLICES, np.bool_)
 
 
 class CountChange(NamedTuple):
@@ -70,7 +77,8 @@ class CountChange(NamedTuple):
     most_keys: int
     """An upper bound on the signed pair keys that `keys` returns, exposure moves excluded."""
     keys: Callable[[npt.NDArray[np.bool_]], dict[int, Keys]]
-    """Called with an (items,) bool mask; returns epoch -> sorted signed pair keys, in the rows of the mask's items."""
+    """Called with a (SLICES,) bool mask; returns epoch -> signed pair keys, in the rows of the partition's own items
+    that are in those slices."""
     holder_item: npt.NDArray[np.uint32]
     """(h,) item that a customer holds, or no longer holds."""
     holder_epoch: npt.NDArray[np.int64]
@@ -88,6 +96,10 @@ class CountChange(NamedTuple):
 class CountStore(Store):
     """Co-purchase counts and exposures of one partition's items, and the popularity of all items.
 
+    Changes of counts wait in memory, within this store's share of `memory.waiting_counts`, for the turn of their slice.
+    Where they do not fit, slices are written before their turn, each in a batch of its own, as of the last commit: that
+    changes what is waiting and what the journal has to keep, but no count.
+
     A commit writes the counts and the offsets they are valid for in one batch, which survives SIGKILL. After a power
     cut the last commits may be missing, counts and offsets together.
 
@@ -97,6 +109,7 @@ class CountStore(Store):
         settings: the counting settings.
         owns: called with an item id; whether the item belongs to this partition.
         read_only: open without taking the directory's lock.
+        memory: what the store shares with the others of the process; None: the default one.
 
     Attributes:
         purchases_offsets: purchases partition -> log position up to which it is counted.
@@ -118,11 +131,13 @@ class CountStore(Store):
         owns: Callable[[str], bool],
         *,
         read_only: bool = False,
+        memory: Memory | None = None,
     ) -> None:
         self.partition = partition
         self.settings = settings
         self._owns = owns
-        super().__init__(path, read_only=read_only)
+        self._waiting = WaitingCounts()
+        super().__init__(path, read_only=read_only, memory=memory)
         with self.closed_on_error():
             self._settings_stored = check_settings(self._rocks, KIND, settings)
             self.names = Names()
@@ -135,7 +150,8 @@ class CountStore(Store):
             self._numbers_of: dict[int, npt.NDArray[np.uint32]] = {}
             self._stored_numbers: dict[int, int] = {}
             self._stored_names = 0
-            self._waiting = WaitingCounts()
+            self._read_only = read_only
+            self.memory.waiting_counts.join(self._waiting)
             self.journal = Journal(self._rocks, _PAIRS_PER_SLICE)
             self._load()
 
@@ -165,18 +181,27 @@ class CountStore(Store):
         return int(self._totals[3])
 
     def _load(self) -> None:
+        ids: list[str] = []
         for key, record in self._rocks.scan(b"n"):
-            if _NAMES.unpack(key)[1] != len(self.names):
-                raise StateDamaged(f"{self.path}: item ids from number {len(self.names)} on are missing")
-            self._number(unpack_ids(record))
-        self._stored_names = len(self.names)
+            if _NAMES.unpack(key)[1] != len(ids):
+                raise StateDamaged(f"{self.path}: item ids from number {len(ids)} on are missing")
+            ids += unpack_ids(record)
+        self._number(ids)  # at once: a dictionary that grows is indexed again
+        if len(self.names) != len(ids):
+            raise StateDamaged(f"{self.path}: an item id has two numbers")
+        self._stored_names = len(ids)
+        tables: dict[int, list[npt.NDArray[np.uint32]]] = {}
         for key, record in self._rocks.scan(b"t"):
             _, source, first = _NUMBERS.unpack(key)
-            table = self._numbers_of.get(source, np.zeros(0, np.uint32))
-            if first != len(table):
-                raise StateDamaged(f"{self.path}: item numbers of partition {source} from {len(table)} on are missing")
-            self._numbers_of[source] = np.concatenate([table, *unpack(record, [np.uint32])])
-            self._stored_numbers[source] = len(self._numbers_of[source])
+            known = self._stored_numbers.get(source, 0)
+            if first != known:
+                raise StateDamaged(f"{self.path}: item numbers of partition {source} from {known} on are missing")
+            (table,) = unpack(record, [np.uint32])
+            if table.max(initial=0) >= max(len(ids), 1):
+                raise StateDamaged(f"{self.path}: an item number of partition {source} has no id")
+            tables.setdefault(source, []).append(table)
+            self._stored_numbers[source] = known + len(table)
+        self._numbers_of = {source: np.concatenate(parts) for source, parts in tables.items()}
         position = self._rocks.get(_POSITION)
         if position is None:
             return
@@ -192,11 +217,16 @@ class CountStore(Store):
             change_of: the change that a record makes.
         """
         for commit, joined in self.journal.records():
-            stale = np.repeat(self.journal.written < commit, BUNDLE)
-            for record in split_records(joined):
-                change = change_of(record)
-                self._count(commit, change, np.resize(stale, len(self.names)))
-                self._waiting.add(change.keys(self.owned & np.resize(stale, len(self.owned))))
+            changes = [change_of(record) for record in split_records(joined)]
+            fits = self._make_room(commit - 1, changes)
+            stale = self.journal.written < commit
+            for change in changes:
+                self._count(commit, change, stale)
+            if fits:
+                for change in changes:
+                    self._waiting.add(change.keys(stale))
+            else:
+                self._count_in_parts(commit, changes)
 
     def numbers_of(self, source: int, first: int, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
         """(n,) this store's numbers of a purchases partition's items, by their number there.
@@ -211,8 +241,8 @@ class CountStore(Store):
         """
         table = self._numbers_of.get(source, np.zeros(0, np.uint32))
         if first == len(table):
-            known = [self.names[item_id] for item_id in ids if item_id in self.names]
-            if known and np.isin(table, known).any():
+            known = self.names.find(ids)
+            if np.isin(table, known[known != NOWHERE]).any():
                 raise StateDamaged(f"{self.path}: purchases partition {source} numbers an item a second time")
             if ids:
                 table = self._numbers_of[source] = np.concatenate([table, self._number(ids)])
@@ -233,8 +263,9 @@ class CountStore(Store):
         if len(self.names) > len(self.owned):
             size = -(-len(self.names) * 3 // 2 // 1024) * 1024
             self.owned = np.concatenate([self.owned, np.zeros(size - len(self.owned), np.bool_)])
-        for number in range(known, len(self.names)):
-            self.owned[number] = self._owns(self.names.text(number))
+        new = range(known, len(self.names))
+        texts = ids if len(new) == len(ids) else self.names.texts(new)
+        self.owned[known : len(self.names)] = [self._owns(text) for text in texts]
         self.popularity.grow_to(len(self.names))
         return numbers
 
@@ -245,26 +276,23 @@ class CountStore(Store):
             records: the packed deltas of the changes, kept in the journal until every slice has been written.
             changes: one for each record; items are numbered by `numbers_of`.
         """
+        fits = self._make_room(self.journal.commit, changes)
         batch = WriteBatch(raw_mode=True)
         if not self._settings_stored:
             put_settings(batch, KIND, self.settings)
             self._settings_stored = True
-        joined = join_records(records)
-        too_many = sum(change.most_keys for change in changes) > _MOST_KEYS
-        if too_many:
-            due_slices = self.journal.begin(batch, joined, SLICES * _PAIRS_PER_SLICE)  # every slice is written
-        else:
-            due_slices = self._count_pairs(batch, joined, changes)
+        keys_of_changes = [change.keys(_EVERY_SLICE) for change in changes] if fits else []
+        work = sum(len(keys) for keys_by_epoch in keys_of_changes for keys in keys_by_epoch.values())
+        due_slices = self.journal.begin(batch, join_records(records), work)
+        while keys_of_changes:
+            self._waiting.add(keys_of_changes.pop())
         for change in changes:
             self._count(self.journal.commit, change)
             self.purchases_offsets[change.source] = change.end
             self.newest = max(self.newest, change.newest)
             self._totals += change.totals
-        if too_many:
-            self._count_many_pairs(batch, changes, due_slices)
-        else:
-            for number, since in due_slices:
-                self._write_slice(batch, number, since)
+        for number, since in due_slices:
+            self._write_slice(batch, number, since)
         if self._stored_names < len(self.names):
             new_names = self.names.texts(range(self._stored_names, len(self.names)))
             batch.put(_NAMES.pack(b"n", self._stored_names), pack_ids(new_names))
@@ -286,39 +314,58 @@ class CountStore(Store):
             ),
         )
         self._rocks.write(batch)
+        if not fits:
+            self._count_in_parts(self.journal.commit, changes)
 
-    def _count(self, commit: int, change: CountChange, only: npt.NDArray[np.bool_] | None = None) -> None:
-        """Add a change to the popularity in memory; if `only`, (items,) bool, is given, of the items in it only."""
+    def close(self) -> None:
+        """Release the directory, and the memory."""
+        self.memory.waiting_counts.leave(self._waiting)
+        super().close()
+
+    def _make_room(self, commit: int, changes: Sequence[CountChange]) -> bool:
+        """Write slices as of a commit until the pairs of the next changes fit into memory beside those that wait.
+
+        Returns:
+            Whether they fit; if not, they are to be counted in parts.
+        """
+        room = self.memory.waiting_counts.share_bytes
+        most_keys = sum(change.most_keys for change in changes)
+        fits = most_keys <= min(_MOST_KEYS, room // 2 // _KEY_BYTES) or self._read_only
+        if fits and not self._read_only:
+            while self._waiting.nbytes > max(room - most_keys * _KEY_BYTES, 0):
+                self._write_early(self.journal.oldest_slice(), commit)
+        return fits
+
+    def _count_in_parts(self, commit: int, changes: Sequence[CountChange]) -> None:
+        """Count the pairs of changes that are in the journal as `commit`, a few slices at a time, and write those."""
+        most_keys = sum(change.most_keys for change in changes)
+        at_once = min(_KEYS_AT_ONCE, self.memory.waiting_counts.share_bytes // 2 // _KEY_BYTES)
+        parts = min(most_keys // max(at_once, 1) + 1, SLICES)
+        for part in range(parts):
+            due = self.journal.written < commit
+            due[np.arange(SLICES) % parts != part] = False
+            for change in changes:
+                self._waiting.add(change.keys(due))
+            for number in np.flatnonzero(due).tolist():
+                self._write_early(number, commit)
+
+    def _write_early(self, number: int, commit: int) -> None:
+        """Write a slice as of a commit."""
+        batch = WriteBatch(raw_mode=True)
+        self._write_slice(batch, number, int(self.journal.written[number]))
+        self.journal.wrote(batch, [number], commit)
+        self._rocks.write(batch)
+
+    def _count(self, commit: int, change: CountChange, slices: npt.NDArray[np.bool_] = _EVERY_SLICE) -> None:
+        """Add a change to the popularity in memory, of the items of some slices, given as (SLICES,) bool."""
         holders: list[npt.NDArray[Any]] = [change.holder_item, change.holder_epoch, change.holder_change]
         purchases: list[npt.NDArray[Any]] = [change.purchase_item, change.purchase_day, change.purchase_epoch]
-        if only is not None:
-            holders = [column[only[change.holder_item]] for column in holders]
-            purchases = [column[only[change.purchase_item]] for column in purchases]
+        if not slices.all():
+            holders = [column[slices[slice_of(change.holder_item)]] for column in holders]
+            purchases = [column[slices[slice_of(change.purchase_item)]] for column in purchases]
         self.popularity.advance(change.newest_day)
         self.popularity.add_holders(commit, *holders)
         self.popularity.add_purchases(commit, *purchases)
-
-    def _count_pairs(self, batch: WriteBatch, joined: bytes, changes: Sequence[CountChange]) -> list[tuple[int, int]]:
-        """Count the pairs of changes that fit into memory together; return the slices to write."""
-        keys_of_changes = [change.keys(self.owned) for change in changes]
-        work = sum(len(keys) for keys_by_epoch in keys_of_changes for keys in keys_by_epoch.values())
-        due_slices = self.journal.begin(batch, joined, work)
-        for keys_by_epoch in keys_of_changes:
-            self._waiting.add(keys_by_epoch)
-        return due_slices
-
-    def _count_many_pairs(
-        self, batch: WriteBatch, changes: Sequence[CountChange], due_slices: list[tuple[int, int]]
-    ) -> None:
-        """Count the pairs of changes a few slices at a time, and write those slices at once."""
-        parts = min(sum(change.most_keys for change in changes) // _KEYS_AT_ONCE + 1, SLICES)
-        part_of_item = slice_of(np.arange(len(self.owned))) % parts
-        for part in range(parts):
-            for change in changes:
-                self._waiting.add(change.keys(self.owned & (part_of_item == part)))
-            for number, since in due_slices:
-                if number % parts == part:
-                    self._write_slice(batch, number, since)
 
     def _write_slice(self, batch: WriteBatch, number: int, since: int) -> None:
         """Put every row of a slice that changed since a commit into `batch`."""
@@ -328,16 +375,25 @@ class CountStore(Store):
             if not len(keys):
                 continue
             bundles = bundles_of(keys)
-            keys, counts = self._sum(*decode(*self._stored(epoch, bundles)), keys, changes)
-            kept_bundles, values, ends = encode(keys, counts)
-            blob = values.tobytes()
-            bounds = ends.tolist()
-            for bundle, begin, end in zip(kept_bundles.tolist(), bounds, bounds[1:], strict=False):
-                batch.put(bundle_key(epoch, bundle), blob[begin:end])
-            if len(kept_bundles) < len(bundles):
-                for bundle in np.setdiff1d(bundles, kept_bundles).tolist():
-                    batch.delete(bundle_key(epoch, bundle))
+            for first in range(0, len(bundles), _BUNDLES_AT_ONCE):
+                some = bundles[first : first + _BUNDLES_AT_ONCE]
+                begin, end = np.searchsorted(keys, first_keys(np.array([some[0], some[-1] + np.uint64(1)]))).tolist()
+                self._write_bundles(batch, epoch, some, keys[begin:end], changes[begin:end])
         self._waiting.forget(number)
+
+    def _write_bundles(
+        self, batch: WriteBatch, epoch: int, bundles: npt.NDArray[np.uint64], keys: Keys, changes: Counts
+    ) -> None:
+        """Put some bundles of an epoch, with the changes of their rows added, into `batch`."""
+        keys, counts = self._sum(*decode(*self._stored(epoch, bundles)), keys, changes)
+        kept_bundles, values, ends = encode(keys, counts)
+        blob = values.tobytes()
+        bounds = ends.tolist()
+        for bundle, begin, end in zip(kept_bundles.tolist(), bounds, bounds[1:], strict=False):
+            batch.put(bundle_key(epoch, bundle), blob[begin:end])
+        if len(kept_bundles) < len(bundles):
+            for bundle in np.setdiff1d(bundles, kept_bundles).tolist():
+                batch.delete(bundle_key(epoch, bundle))
 
     def _sum(self, keys: Keys, counts: Counts, changed_keys: Keys, changes: Counts) -> tuple[Keys, Counts]:
         """The counts after their changes, by rising key."""
@@ -390,7 +446,7 @@ class CountStore(Store):
                     pairs = zip(bounds[::2], bounds[1::2], strict=True)
                     keys_of_items += [keys[begin:stop] for begin, stop in pairs if begin < stop]
             stored.append(self._stored(epoch, bundles))
-            waiting.append(merged(keys_of_items))
+            waiting.append(sort_keys(keys_of_items))
         return _addends(row_keys, stored, waiting)
 
     def slice_rows(self, number: int) -> dict[int, tuple[Keys, Counts]]:

@@ -6,6 +6,7 @@ StateError                 the state directory cannot be used as asked
 |-- StateDamaged           RocksDB or a record in it is corrupt
 |-- SettingsMismatch       it was written with other counting settings or another format
 |-- OtherLog               the log that it was counted from was replaced by another, or divided differently
+|-- BudgetTooSmall         the memory it may take does not hold what a commit needs
 `-- StorageFailed          the disk is full or failing; the state is as of its last commit
 """
 
@@ -32,6 +33,10 @@ class SettingsMismatch(StateError):
 
 class OtherLog(StateError):
     """The log that the state was counted from was replaced by another of its name, or divided differently."""
+
+
+class BudgetTooSmall(StateError):
+    """The memory that stores may take does not hold what a commit needs."""
 
 
 class StorageFailed(StateError):

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from state.compiled import compiled
-from state.errors import StateDamaged
 
 ENTRY = np.dtype(
     [
@@ -38,14 +37,15 @@ class Rows:
         self._end = 0
         self._free: dict[int, list[int]] = {}  # capacity -> starts of the spaces that rows have left
         self.columns: list[npt.NDArray[Any]] = [np.zeros(0, kind) for kind in types]
+        self._element_bytes = sum(column.itemsize for column in self.columns)
 
     def grow_to(self, rows: int) -> None:
         """Have at least `rows` rows; new ones are empty."""
         if rows > len(self.start):
             size = max(rows, 2 * len(self.start), 1024)
-            self.start = _extended(self.start, size)
-            self.length = _extended(self.length, size)
-            self._capacity = _extended(self._capacity, size)
+            self.start = extended(self.start, size)
+            self.length = extended(self.length, size)
+            self._capacity = extended(self._capacity, size)
 
     def reserve(self, rows: npt.NDArray[np.int64], extra: npt.NDArray[np.int64]) -> None:
         """Make room for `extra`, (n,), more elements in each of `rows`, (n,), which are distinct."""
@@ -54,15 +54,14 @@ class Rows:
         rows = rows[full]
         if rows.size == 0:
             return
-        # powers of two: a row moves seldom, and another fits into the space it leaves
-        capacity = np.maximum(4, 1 << np.ceil(np.log2(needed[full])).astype(np.int64))
+        capacity = _capacity(needed[full])
         if self._end + capacity.sum() > len(self.columns[0]):
             self._capacity[rows] = capacity
             self._rebuild()
             return
         starts = self._allocate(capacity)
         for column in self.columns:
-            _move(column, self.start[rows], column, starts, self.length[rows])
+            move_rows(column, self.start[rows], column, starts, self.length[rows])
         for freed, start in zip(self._capacity[rows].tolist(), self.start[rows].tolist(), strict=True):
             if freed:
                 self._free.setdefault(freed, []).append(start)
@@ -77,7 +76,7 @@ class Rows:
         for number, column in enumerate(self.columns):
             # the system allocates zeros lazily: spare elements cost nothing
             self.columns[number] = np.zeros(size, column.dtype)
-            _move(column, self.start, self.columns[number], starts, self.length)
+            move_rows(column, self.start, self.columns[number], starts, self.length)
         self.start = starts
         self._free.clear()
 
@@ -92,6 +91,21 @@ class Rows:
                 starts[row] = self._end
                 self._end += size
         return starts
+
+    @property
+    def bytes(self) -> int:
+        """What the rows take in memory: spaces that rows have left included, spare elements not."""
+        return self._end * self._element_bytes
+
+    def bytes_of(self, rows: int) -> npt.NDArray[np.int64]:
+        """(rows,) what each of the first rows takes."""
+        return self._capacity[:rows] * self._element_bytes
+
+    def keep(self, rows: npt.NDArray[np.int64]) -> None:
+        """Keep only `rows`, (n,), which are then rows 0 to n, in spaces of their size."""
+        self.start, self.length = self.start[rows], self.length[rows]
+        self._capacity = _capacity(self.length)
+        self._rebuild()
 
     def row(self, number: int) -> list[npt.NDArray[Any]]:
         """The columns of one row, as views."""
@@ -108,14 +122,21 @@ class Rows:
             elements[:] = new
 
 
-def _extended(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+def _capacity(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(n,) elements to have space for in n rows: powers of two, so that a row moves seldom and others fit its space."""
+    powers = 1 << np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64)
+    return np.where(lengths > 0, np.maximum(4, powers), 0)
+
+
+def extended(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """A copy of `array` with `size` elements, the new ones 0."""
     longer = np.zeros(size, array.dtype)
     longer[: len(array)] = array
     return longer
 
 
 @compiled
-def _move(
+def move_rows(
     column: npt.NDArray[Any],
     starts: npt.NDArray[np.int64],
     target: npt.NDArray[Any],
@@ -129,7 +150,7 @@ def _move(
 
 
 class HistoryArrays(NamedTuple):
-    """The arrays of a table of c customers, for compiled loops; valid until the table grows.
+    """The arrays of a table of c rows, one a customer, for compiled loops; valid until the table grows.
 
     Entries are elements start[c] to start[c] + length[c] of `item` and `entry`, remembered order lines are elements
     order_start[c] to order_start[c] + order_length[c] of `order_key` and `order_line`.
@@ -160,14 +181,14 @@ class HistoryArrays(NamedTuple):
 
 
 class HistoryTable:
-    """Every customer's history, and the order lines by which duplicates are recognised; customers are store numbers.
+    """Customers' histories, and the order lines by which duplicates are recognised; a row for each customer in it.
 
     Attributes:
-        history: a row for each customer: item numbers and ENTRYs of the items held, in the order of seq.
-        remembered: a row for each customer: order keys and lines (item << 1 | kind) of the orders remembered.
-        next_seq: (customers,) uint32 seq of the next first purchase.
-        order_count: (customers,) uint8 orders remembered.
-        changed: (customers,) bool, whether the rows changed since they were last written.
+        history: item numbers and ENTRYs of the items held, in the order of seq.
+        remembered: order keys and lines (item << 1 | kind) of the orders remembered.
+        next_seq: (rows,) uint32 seq of the next first purchase.
+        order_count: (rows,) uint8 orders remembered.
+        changed: (rows,) bool, whether the rows changed since they were last written.
     """
 
     def __init__(self) -> None:
@@ -177,49 +198,68 @@ class HistoryTable:
         self.order_count = np.zeros(0, np.uint8)
         self.changed = np.zeros(0, np.bool_)
 
-    def grow_to(self, customers: int) -> None:
-        """Have room for `customers` customers."""
-        self.history.grow_to(customers)
-        self.remembered.grow_to(customers)
+    @property
+    def bytes(self) -> int:
+        """What the histories and remembered orders take in memory."""
+        return self.history.bytes + self.remembered.bytes
+
+    def bytes_of(self, rows: int) -> npt.NDArray[np.int64]:
+        """(rows,) what those of each of the first rows take."""
+        return self.history.bytes_of(rows) + self.remembered.bytes_of(rows)
+
+    def grow_to(self, rows: int) -> None:
+        """Have at least `rows` rows; new ones are empty."""
+        self.history.grow_to(rows)
+        self.remembered.grow_to(rows)
         size = len(self.history.start)
         if size > len(self.next_seq):
-            self.next_seq = _extended(self.next_seq, size)
-            self.order_count = _extended(self.order_count, size)
-            self.changed = _extended(self.changed, size)
+            self.next_seq = extended(self.next_seq, size)
+            self.order_count = extended(self.order_count, size)
+            self.changed = extended(self.changed, size)
 
-    def reserve(self, customers: npt.NDArray[np.uint32], lines: npt.NDArray[np.int64]) -> None:
-        """Make room for what m orders, of `lines` lines each, can add to the rows of their `customers`."""
-        if customers.size == 0:
-            return
-        distinct, code = np.unique(customers, return_inverse=True)
-        self.grow_to(int(distinct[-1]) + 1)
-        extra = np.bincount(code, lines).astype(np.int64)
-        rows = distinct.astype(np.int64)
-        self.history.reserve(rows, extra)
-        self.remembered.reserve(rows, extra)
+    def keep(self, rows: npt.NDArray[np.int64]) -> None:
+        """Keep only `rows`, (n,), which are then rows 0 to n."""
+        self.history.keep(rows)
+        self.remembered.keep(rows)
+        self.next_seq = self.next_seq[rows]
+        self.order_count = self.order_count[rows]
+        self.changed = self.changed[rows]
 
-    def check(self, items: int) -> None:
-        """Check that rows read from a disk can be counted on: compiled loops look at nothing twice.
+    def reserve(self, rows: npt.NDArray[np.uint32], lines: npt.NDArray[np.int64]) -> None:
+        """Make room for what m orders, of `lines` lines each, can add to the rows of their customers.
 
         Args:
+            rows: (m,) each order's row.
+            lines: (m,) its lines.
+        """
+        if rows.size == 0:
+            return
+        distinct, code = np.unique(rows, return_inverse=True)
+        self.grow_to(int(distinct[-1]) + 1)
+        extra = np.bincount(code, lines).astype(np.int64)
+        self.history.reserve(distinct.astype(np.int64), extra)
+        self.remembered.reserve(distinct.astype(np.int64), extra)
+
+    def impossible(self, rows: npt.NDArray[np.int64], items: int) -> int:
+        """Whether rows read from a disk can be counted on: compiled loops look at nothing twice.
+
+        Args:
+            rows: (n,) those to look at.
             items: how many items there are.
 
-        Raises:
-            StateDamaged: a row is impossible.
+        Returns:
+            The index in `rows` of the first that is impossible, or -1.
         """
-        customer = _impossible(self.arrays(), items)
-        if customer >= 0:
-            raise StateDamaged(f"the history of customer {customer} is garbled; restore a snapshot, or replay the log")
+        return _impossible(self.arrays(), rows, items)
 
-    def excerpt(self, customer: int) -> HistoryTable:
-        """A table of one customer, number 0, with a copy of the customer's rows; empty if the customer is unknown."""
+    def excerpt(self, row: int) -> HistoryTable:
+        """A table with a copy of one row, as number 0."""
         excerpt = HistoryTable()
         excerpt.grow_to(1)
-        if customer < len(self.next_seq):
-            excerpt.history.put(0, *self.history.row(customer))
-            excerpt.remembered.put(0, *self.remembered.row(customer))
-            excerpt.next_seq[0] = self.next_seq[customer]
-            excerpt.order_count[0] = self.order_count[customer]
+        excerpt.history.put(0, *self.history.row(row))
+        excerpt.remembered.put(0, *self.remembered.row(row))
+        excerpt.next_seq[0] = self.next_seq[row]
+        excerpt.order_count[0] = self.order_count[row]
         return excerpt
 
     def arrays(self) -> HistoryArrays:
@@ -242,19 +282,20 @@ class HistoryTable:
 
 
 @compiled
-def _impossible(table: HistoryArrays, items: int) -> int:
-    """The first customer whose rows are impossible, or -1."""
-    for customer in range(len(table.start)):
+def _impossible(table: HistoryArrays, rows: npt.NDArray[np.int64], items: int) -> int:
+    """The index of the first of some rows that is impossible, or -1."""
+    for index in range(len(rows)):
+        row = rows[index]
         least = np.int64(0)
-        for at in range(table.start[customer], table.start[customer] + table.length[customer]):
+        for at in range(table.start[row], table.start[row] + table.length[row]):
             entry = table.entry[at]
             if table.item[at] >= items or entry.seq < least or entry.purchases < 1 or entry.quantity < 1:
-                return customer
+                return index
             least = np.int64(entry.seq) + 1
-        if least > table.next_seq[customer] or table.order_count[customer] > table.order_length[customer]:
-            return customer
-        begin = table.order_start[customer]
-        for at in range(begin, begin + table.order_length[customer]):
+        if least > table.next_seq[row] or table.order_count[row] > table.order_length[row]:
+            return index
+        begin = table.order_start[row]
+        for at in range(begin, begin + table.order_length[row]):
             if table.order_line[at] >> 1 >= items or table.order_key[at] == 0:
-                return customer
+                return index
     return -1

@@ -16,7 +16,7 @@ from state.columns import pack, unpack
 from state.errors import StateDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rocksdict import WriteBatch
 
@@ -38,6 +38,7 @@ class Journal:
     Attributes:
         commit: number of the last commit, from 1; 0 before the first.
         written: (SLICES,) int64 commit that last wrote each slice.
+        next_slice: the slice whose turn is next.
     """
 
     def __init__(self, rocks: Rocks, work_per_slice: int) -> None:
@@ -45,32 +46,46 @@ class Journal:
         self._work_per_slice = work_per_slice
         self.commit = 0
         self.written = np.zeros(SLICES, np.int64)
-        self._next_slice = 0
+        self.next_slice = 0
         self._work = 0
         position = rocks.get(_POSITION)
         if position is not None:
             self.written, state = unpack(position, [np.int64, np.int64])
-            self.commit, self._next_slice, self._work = (int(number) for number in state)
+            self.commit, self.next_slice, self._work = (int(number) for number in state)
 
     def begin(self, batch: WriteBatch, record: bytes, work: int) -> list[tuple[int, int]]:
         """Start the next commit in `batch`: journal its `record`.
 
         Returns:
-            The slices that the commit has to write in full, each with the commit that wrote it last.
+            The slices that the commit has to write in full, each with the commit that wrote it last; none without work.
         """
-        oldest = int(self.written.min())
         self.commit += 1
         batch.put(_RECORD + _NUMBER.pack(self.commit), record)
-        due, self._work = divmod(self._work + work, self._work_per_slice)
-        due = min(due, SLICES)
-        slices = [(self._next_slice + offset) % SLICES for offset in range(due)]
-        self._next_slice = (self._next_slice + due) % SLICES
+        due = 0
+        if work:
+            due, self._work = divmod(self._work + work, self._work_per_slice)
+            due = min(due, SLICES)
+        slices = [(self.next_slice + offset) % SLICES for offset in range(due)]
+        self.next_slice = (self.next_slice + due) % SLICES
         due_slices = [(number, int(self.written[number])) for number in slices]
-        self.written[slices] = self.commit
-        for commit in range(oldest + 1, int(self.written.min()) + 1):
-            batch.delete(_RECORD + _NUMBER.pack(commit))
-        batch.put(_POSITION, pack([self.written, np.array([self.commit, self._next_slice, self._work])]))
+        self.wrote(batch, slices, self.commit)
         return due_slices
+
+    def wrote(self, batch: WriteBatch, slices: Sequence[int], commit: int) -> None:
+        """Record that slices are written in full in `batch`, as of a commit; drop the records that no slice lacks."""
+        oldest = int(self.written.min())
+        self.written[slices] = commit
+        for number in range(oldest + 1, int(self.written.min()) + 1):
+            batch.delete(_RECORD + _NUMBER.pack(number))
+        batch.put(_POSITION, pack([self.written, np.array([self.commit, self.next_slice, self._work])]))
+
+    def oldest_slice(self) -> int:
+        """The slice that was written longest ago, and of several the one whose turn is next; its turn has come."""
+        order = (np.arange(SLICES) + self.next_slice) % SLICES
+        number = int(order[np.argmin(self.written[order])])
+        if number == self.next_slice:
+            self.next_slice = (number + 1) % SLICES
+        return number
 
     def records(self) -> Iterator[tuple[int, bytes]]:
         """Commit number and record of every commit that some slice lacks, oldest first.

@@ -35,9 +35,9 @@ def check_same(what: str, name: str, known: LogIdentity, found: LogIdentity) -> 
     """
     if known.log_id != found.log_id and known.log_id and found.log_id:
         raise OtherLog(
-            f"{what} another topic {name}: it was deleted and made again, or is of another broker or --topic-prefix "
-            f"(its id was {known.log_id}, it is {found.log_id}). Offsets of the one mean nothing in the other: start a "
-            "new --generation"
+            f"{what} another topic {name}: it was deleted and made again, or is of another broker or --topic-prefix, "
+            f"or only one of them was read with --rekey (its id was {known.log_id}, it is {found.log_id}). Offsets "
+            "of the one mean nothing in the other: start a new --generation"
         )
     if known.partitions != found.partitions:
         raise OtherLog(

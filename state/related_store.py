@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.log_identity import LogIdentity
+    from state.memory import Memory
 
 _LIST = struct.Struct(">cI")
 _CURRENT = b"mcurrent"
@@ -42,6 +43,10 @@ class StoredList(NamedTuple):
     trend: npt.NDArray[np.float64]
     """(k,) ratio of the recent to the long-term share of purchases; 1 if it is switched off."""
 
+    def taken(self, rows: npt.NDArray[np.int64] | slice) -> StoredList:
+        """Some of the entries, in this order."""
+        return StoredList(self.item[rows], self.score[rows], self.together[rows], self.expected[rows], self.trend[rows])
+
 
 class RelatedStore(Store):
     """Published related lists by item number, and the version of the counts for which all of them are exact.
@@ -52,26 +57,24 @@ class RelatedStore(Store):
     Args:
         path: the directory; created if missing.
         read_only: open without taking the directory's lock.
+        memory: what the store shares with the others of the process; None: the default one.
 
     Attributes:
         score: the name of the score by which the lists are ranked.
+        exact_as_of: the counts' `purchases_offset_sum` for which every list is exact; -1 if there is none.
         related_items_offset: offset in related-items up to which the caller knows the published lists; set by the
             caller, written with the lists.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        super().__init__(path, read_only=read_only)
+    def __init__(self, path: Path, *, read_only: bool = False, memory: Memory | None = None) -> None:
+        super().__init__(path, read_only=read_only, memory=memory)
         with self.closed_on_error():
             position = self._rocks.get(_POSITION)
             self.related_items_offset = 0 if position is None else int(unpack(position, [np.int64])[0][0])
             score = self._rocks.get(_SCORE)
             self.score = _UNRECORDED_SCORE if score is None else score.decode()
-
-    @property
-    def exact_as_of(self) -> int:
-        """The counts' `purchases_offset_sum` for which every list is exact; -1 if there is none."""
-        record = self._rocks.get(_CURRENT)
-        return -1 if record is None else int(unpack(record, [np.int64])[0][0])
+            current = self._rocks.get(_CURRENT)
+            self.exact_as_of = -1 if current is None else int(unpack(current, [np.int64])[0][0])
 
     def write(self, lists: Iterable[tuple[int, StoredList | None]], exact_as_of: int = -1) -> None:
         """Write the lists of some items in one batch.
@@ -90,6 +93,7 @@ class RelatedStore(Store):
         batch.put(_CURRENT, pack([np.array([exact_as_of])]))
         batch.put(_POSITION, pack([np.array([self.related_items_offset])]))
         self._rocks.write(batch)
+        self.exact_as_of = exact_as_of
 
     def restart(self, score: str, logs: Mapping[str, LogIdentity] | None = None) -> None:
         """Delete every list, in one batch: from now on they are ranked by another score, or published elsewhere.
@@ -108,7 +112,7 @@ class RelatedStore(Store):
             batch.put(_POSITION, pack([np.array([0])]))
             self._put_logs(batch, logs)
         self._rocks.write(batch)
-        self.score = score
+        self.score, self.exact_as_of = score, -1
 
     def get(self, number: int) -> StoredList | None:
         """An item's list, or None if it is not known."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rocksdict import (
     AccessType,
+    BlockBasedIndexType,
     BlockBasedOptions,
-    Cache,
     Checkpoint,
     DBCompressionType,
     Options,
@@ -17,6 +17,7 @@ from rocksdict import (
 )
 
 from state.errors import StateDamaged, StateError, StateLocked, StorageFailed
+from state.memory import MIB, default_memory
 from state.private_files import private_directory
 from state.rocks_files import missing_writes
 
@@ -24,24 +25,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from state.memory import Memory
+
 __all__ = ["Rocks", "WriteBatch"]
 
-_MIB = 1 << 20
+_WRITE_BUFFER_BYTES = 32 * MIB
+_OPEN_FILES = 256
+"""Of a store, 8 GB of state; RocksDB opens others as they are read."""
 
 
-def _options() -> Options:
+def _options(memory: Memory) -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_compression_type(DBCompressionType.lz4())
-    options.set_write_buffer_size(32 * _MIB)
+    options.set_write_buffer_size(min(_WRITE_BUFFER_BYTES, max(memory.budget.write_buffers // 2, MIB)))
     options.set_max_write_buffer_number(3)
-    options.set_target_file_size_base(32 * _MIB)
+    options.set_write_buffer_manager(memory.write_buffers)
+    options.set_target_file_size_base(_WRITE_BUFFER_BYTES)
+    options.set_max_open_files(_OPEN_FILES)
     # journal records are deleted soon after they are written: at four files, many are gone before they are compacted
     options.set_level_zero_file_num_compaction_trigger(4)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
     blocks = BlockBasedOptions()
-    blocks.set_block_cache(Cache(128 * _MIB))  # rows of items just bought, which every list of theirs reads again
+    blocks.set_block_cache(memory.block_cache)  # rows of items just bought, which every list of theirs reads again
+    blocks.set_cache_index_and_filter_blocks(True)  # they grow with the state: 1.3 bytes an entry
+    # in parts of a few KB: whole, those of a file are half a megabyte, which a small cache reads again for each lookup
+    blocks.set_index_type(BlockBasedIndexType.two_level_index_search())
+    blocks.set_partition_filters(True)
+    blocks.set_pin_top_level_index_and_filter(True)
     blocks.set_bloom_filter(10, block_based=False)
     options.set_block_based_table_factory(blocks)
     return options
@@ -82,9 +94,14 @@ class Rocks:
 
     A written batch survives SIGKILL. After a power cut the last batches may be missing, but never part of one, and none
     before one that is there.
+
+    Args:
+        path: the directory; created if missing.
+        read_only: open without taking the directory's lock.
+        memory: what it shares with the other stores of the process; None: the default one.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, memory: Memory | None = None) -> None:
         self.path = path
         if read_only and not (path / "CURRENT").exists():
             raise StateError(f"{path} holds no state; name the --state-dir of a replay")
@@ -96,9 +113,12 @@ class Rocks:
         missing = missing_writes(path)
         if missing is not None:
             raise StateDamaged(_advice(path, missing))
-        access = AccessType.read_only() if read_only else AccessType.read_write()
+        self._memory = memory or default_memory()
         with _translated(path):
-            self._db = Rdict(str(path), _options(), access_type=access)
+            self._db = self._opened(AccessType.read_only() if read_only else AccessType.read_write())
+
+    def _opened(self, access: AccessType) -> Rdict:
+        return Rdict(str(self.path), _options(self._memory), access_type=access)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None."""
@@ -149,10 +169,13 @@ class Rocks:
         return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
 
     def compact(self) -> None:
-        """Flush the memtables and compact everything."""
+        """Flush the memtables and compact everything, so that deleted keys are in no file."""
         with _translated(self.path):
             self._db.flush()
             self._db.compact_range(None, None)
+            # the manifest has the first and last keys of files that are gone: opening begins another
+            self._db.close()
+            self._db = self._opened(AccessType.read_write())
 
     def checkpoint(self, to: Path) -> None:
         """Write the directory as it is now to `to`, which must not exist; files are hard links where possible."""

@@ -12,9 +12,13 @@ from state.errors import SettingsMismatch, StateDamaged
 if TYPE_CHECKING:
     from state.rocks import Rocks, WriteBatch
 
-FORMAT = 2
-"""Of states written from now on. Versions that know format 1 only would count the logs of such a state again."""
-_READABLE = (1, FORMAT)
+FORMAT = 3
+"""Of states written from now on.
+
+1: names logs otherwise; versions that know no other would count the logs of a later state again. 2: has no rows id ->
+number; versions that know no later one would write none, and leave those of customers whom they erase.
+"""
+_READABLE = (1, 2, FORMAT)
 RULES = 2
 """Version of the rules of validation: of everything that decides what a record of a log or a topic counts as.
 
@@ -85,7 +89,7 @@ def _other_rules(rocks: Rocks, found: int, rules: int) -> str:
 
 
 def put_settings(batch: WriteBatch, kind: str, settings: CountingSettings) -> None:
-    """Record the settings with a store's first commit."""
+    """Record the settings with a store's first commit, or before it is written to in this format."""
     batch.put(_KEY, json.dumps({"format": FORMAT, "kind": kind, **asdict(settings)}).encode())
 
 

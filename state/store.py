@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from state.errors import StateDamaged
 from state.log_identity import LogIdentity, check_same
+from state.memory import default_memory
 from state.rocks import Rocks, WriteBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from state.memory import Memory
 
 _LOGS = b"midentities"
 _PARTITION = b"mpartition"
@@ -26,13 +29,15 @@ class Store:
     Args:
         path: the directory; created if missing.
         read_only: open without taking the directory's lock.
+        memory: what it shares with the other stores of the process; None: the default one.
 
     Raises:
         StateError: the directory is locked, damaged, or missing (read_only).
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self._rocks = Rocks(path, read_only=read_only)
+    def __init__(self, path: Path, *, read_only: bool = False, memory: Memory | None = None) -> None:
+        self.memory = memory or default_memory()
+        self._rocks = Rocks(path, read_only=read_only, memory=self.memory)
 
     @property
     def path(self) -> Path:
