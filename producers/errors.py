@@ -8,6 +8,8 @@
     ├── OrderError           a line or record is not an order that can be counted
     ├── TopicMissing         the broker does not have the topic
     ├── BrokerUnavailable    no broker answers
+    │   └── BrokerRefuses    a broker answers, but does not let us in
+    ├── KafkaConfigInvalid   what is said about reaching the broker cannot be
     └── PublishingFailed     the broker did not accept a record
 
 Messages name the place, what was found, what was expected, and what to do.
@@ -36,6 +38,14 @@ class TopicMissing(ProducerError):
 
 class BrokerUnavailable(ProducerError):
     """No broker answers at the address given. The message says what was tried, and for how long."""
+
+
+class BrokerRefuses(BrokerUnavailable):
+    """A broker answers, but does not let us in: certificate, credentials or rights. Trying again does not help."""
+
+
+class KafkaConfigInvalid(ProducerError):
+    """What is said about reaching the broker cannot be: a property, a certificate file, a token provider."""
 
 
 class PublishingFailed(ProducerError):

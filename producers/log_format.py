@@ -32,6 +32,9 @@ PURCHASE_TEXTS = frozenset({"purchase", "purchased", "sale", "sold", "order", "t
 RETURN_TEXTS = frozenset({"return", "returned", "refund", "refunded"})
 """Values of the field type, in lower case, that every log may use without naming them."""
 
+FILLED_DOWN = ("customer_id", "timestamp", "order_id", "type")
+"""Fields that may stand only on the first line of an order."""
+
 NAMED_NOTATIONS = (
     "iso",
     "s",

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import xxhash
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from producers.connection import admin_client, polled
-from producers.errors import BrokerUnavailable, LogError, PublishingFailed, TopicMissing
+from producers.errors import BrokerRefuses, BrokerUnavailable, LogError, PublishingFailed, TopicMissing
+from producers.kafka_config import client_options
 from producers.logs.reading import open_format, open_log, plain_format
 from producers.logs.survey import RowDigest
 from producers.orders import DAY_MS, Rejection
 from producers.partitioning import customer_partition
 from producers.resending import LOG_HEADER, again_headers
+from producers.rights import grant, missing_operations
 from producers.wire import encode_order
 
 if TYPE_CHECKING:
@@ -45,14 +47,17 @@ class Publisher:
 
     def __init__(self, broker: str, topic: str, timeout_s: float = 30) -> None:
         with admin_client(broker, timeout_s) as admin:
-            if topic not in admin.list_topics():
+            (described,) = admin.describe_topics([topic])
+            if missing := missing_operations(described, ["WRITE"]):
+                raise BrokerRefuses(f"this user may not write. Grant it: {grant(missing, 'topic', topic)}")
+            if described["error_code"] == UnknownTopicOrPartitionError.errno:
                 raise TopicMissing(f"there is no topic {topic} at {broker}; make it: alsobought topics --partitions N")
         self.topic = topic
         self._timeout_s = timeout_s
         self._failure: Exception | None = None
         try:
             self._producer = KafkaProducer(
-                bootstrap_servers=broker.split(","),
+                **client_options(broker, aio=False),
                 enable_idempotence=True,
                 acks="all",
                 linger_ms=5,
@@ -181,6 +186,7 @@ def publish_logs(
     timeout_s: float = 30,
     latest_ms: int | None = None,
     stop: Callable[[], bool] = lambda: False,
+    copy: str = "",
 ) -> Iterator[Published]:
     """Send logs to a topic; each goes on where the topic says that it stopped. Yields how far it has come.
 
@@ -199,6 +205,7 @@ def publish_logs(
         timeout_s: how long to wait for the broker.
         latest_ms: lines later than this are rejected; by default a day from now.
         stop: asked after each batch whether to stop.
+        copy: the topic to which orders are copied by customer, if there is one: it tells what has expired.
 
     Raises:
         LogError: a file cannot be read; what came before it is sent.
@@ -213,7 +220,7 @@ def publish_logs(
         for path in paths:
             log_format = (formats or {}).get(path) or plain_format(path, columns)
             identity = _Identity(path, log_format, (names or {}).get(path, str(path.resolve())))
-            rows = _rows_there(broker, publisher, identity)
+            rows = _rows_there(broker, publisher, identity, copy)
             log = open_log(path, log_format, min(rows), latest)
             digest = identity.at(min(rows))
             for batch in log:
@@ -328,22 +335,46 @@ def _first_bytes_digest(path: Path, length: int) -> str:
     return hashlib.sha256(head).hexdigest() if len(head) == length else ""
 
 
-def _rows_there(broker: str, publisher: Publisher, identity: _Identity) -> list[int]:
+def _rows_there(broker: str, publisher: Publisher, identity: _Identity, copy: str) -> list[int]:
     """The row behind a log's last order in each partition; 0 where none is."""
-    consumer = KafkaConsumer(bootstrap_servers=broker.split(","), enable_auto_commit=False)
+    consumer = KafkaConsumer(**client_options(broker, aio=False), enable_auto_commit=False)
     try:
+        has_copy = copy in consumer.topics()
         rows = []
         for number in range(publisher.partitions):
             partition = TopicPartition(publisher.topic, number)
-            consumer.assign([partition])
-            rows.append(_last_row(consumer, partition, identity) or 0)
+            row = _last_row(consumer, partition, identity)
+            if row is None and has_copy and consumer.beginning_offsets([partition])[partition]:
+                row = _last_row_copied(consumer, copy, identity, publisher, number)
+            rows.append(row or 0)
         return rows
     finally:
         consumer.close()
 
 
-def _last_row(consumer: KafkaConsumer, partition: TopicPartition, identity: _Identity) -> int | None:
+def _last_row_copied(
+    consumer: KafkaConsumer, copy: str, identity: _Identity, publisher: Publisher, number: int
+) -> int | None:
+    """The row behind a log's last order in a partition, by the copy of the topic: its keys are the customers."""
+    every = sorted(consumer.partitions_for_topic(copy) or set())
+    places = [number] if len(every) == publisher.partitions else every  # customers are placed alike
+    rows = [
+        _last_row(
+            consumer, TopicPartition(copy, each), identity, lambda key: publisher.partition_of(key or b"") == number
+        )
+        for each in places
+    ]
+    return max((row for row in rows if row is not None), default=None)
+
+
+def _last_row(
+    consumer: KafkaConsumer,
+    partition: TopicPartition,
+    identity: _Identity,
+    is_wanted: Callable[[bytes | None], bool] = lambda _: True,
+) -> int | None:
     """The row behind a log's last order in a partition, looked for from the end on."""
+    consumer.assign([partition])
     begin, upper = consumer.beginning_offsets([partition])[partition], consumer.end_offsets([partition])[partition]
     known: dict[str, bool] = {}
     records_back = 256
@@ -353,7 +384,7 @@ def _last_row(consumer: KafkaConsumer, partition: TopicPartition, identity: _Ide
         found = None
         for record in polled(consumer, partition, upper):
             header = dict(record.headers).get(LOG_HEADER)
-            if record.offset >= upper or header is None:
+            if record.offset >= upper or header is None or not is_wanted(record.key):
                 continue
             name, _, row = header.decode().rpartition(":")
             if name not in known:

@@ -46,6 +46,9 @@ MOST_LINES_ALONE = 100
 KINDS = {"purchase": PURCHASE, "return": RETURN, "erase": ERASE}
 
 
+_CUSTOMER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("Customer", ORDER[:1], gc=False))
+
+
 class Decoded(NamedTuple):
     """Records decoded: m orders, one for each valid record, and invalid records and lines."""
 
@@ -314,6 +317,21 @@ def decode_orders(
     """
     orders, _, rejected = OrderDecoder().decode(records, offsets, FieldReader(latest_ms=latest_ms))
     return orders, rejected
+
+
+def customer_of(record: bytes, reader: FieldReader) -> str | None:
+    """The customer of a record, whatever else is wrong with it; None: none can be told.
+
+    It skips the other fields, so it is several times faster than decoding the order.
+
+    >>> customer_of(b'{"customer_id": "ann", "lines": 7}', FieldReader()), customer_of(b"ann", FieldReader())
+    ('ann', None)
+    """
+    try:
+        return reader.id("customer_id", _CUSTOMER.decode(record).customer_id)
+    except (OrderError, ValueError, RecursionError):
+        finite = without_nan(record)
+        return None if finite == record else customer_of(finite, reader)
 
 
 def encode_order(

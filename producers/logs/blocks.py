@@ -27,19 +27,23 @@ class TextFile:
         quoted: whether blocks end where no double quotes are open.
         gzipped: whether it is packed.
         last_line: whether a last line without line end counts.
+        small: whether blocks are a sixteenth as large, so that many files may be read side by side.
 
     Attributes:
         damage: what ended the reading, if it was not the end of the file.
         unfinished: a last line without line end that was left out, once all blocks are read.
     """
 
-    def __init__(self, path: Path, *, quoted: bool = False, gzipped: bool = False, last_line: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, quoted: bool = False, gzipped: bool = False, last_line: bool = True, small: bool = False
+    ) -> None:
         self.damage: Exception | None = None
         self.unfinished = b""
         self._gzipped = gzipped
         self._last_line = last_line
         self._path = path
         self._quoted = quoted
+        self._block_bytes = BLOCK_BYTES // 16 if small else BLOCK_BYTES
         self._size = path.stat().st_size
         self._read = 0
 
@@ -55,7 +59,7 @@ class TextFile:
         return [line for line in block.split(b"\n", most)[:most] if line]
 
     def blocks(self) -> Iterator[bytes]:
-        """The file as blocks of whole lines, some megabytes each; those before any `damage`.
+        """The file as blocks of whole lines, some megabytes each unless they are small; those before any `damage`.
 
         Raises:
             LogError: a line is longer than 16 MiB.
@@ -64,7 +68,7 @@ class TextFile:
         self.unfinished = b""
         with self._path.open("rb") as raw:
             parts: list[bytes] = []
-            size, enough = 0, BLOCK_BYTES
+            size, enough = 0, self._block_bytes
             for chunk in self._chunks(raw):
                 self._read = raw.tell()
                 parts.append(chunk)
@@ -80,7 +84,7 @@ class TextFile:
                 if end:
                     yield block[:end]
                 parts, size = [block[end:]], size - end
-                enough = BLOCK_BYTES if end else 2 * size
+                enough = self._block_bytes if end else 2 * size
             block = b"".join(parts)
             if self.damage is not None:
                 block = block[: block.rfind(b"\n") + 1]  # the damage may have cut the line
@@ -93,10 +97,10 @@ class TextFile:
     def _chunks(self, raw: BufferedReader) -> Iterator[bytes]:
         file = gzip.GzipFile(fileobj=raw) if self._gzipped else raw
         try:
-            chunk = file.read1(BLOCK_BYTES).removeprefix(codecs.BOM_UTF8)
+            chunk = file.read1(self._block_bytes).removeprefix(codecs.BOM_UTF8)
             while chunk:
                 yield chunk
-                chunk = file.read1(BLOCK_BYTES)
+                chunk = file.read1(self._block_bytes)
         except (OSError, EOFError, zlib.error) as error:
             self.damage = error
 

@@ -11,12 +11,15 @@ import pyarrow as pa
 from producers.errors import LogError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from producers.arrays import Mask, Whole
     from producers.fields import FieldReader
     from producers.orders import Orders, Rejection
+
+
+SMALL_ROWS, LARGE_ROWS = 4096, 65_536
 
 
 class Content(NamedTuple):
@@ -77,8 +80,8 @@ class Format(Protocol):
     def place(self, position: int) -> str:
         """How people find a position in the file."""
 
-    def contents(self) -> Iterator[Content]:
-        """The rows from the beginning on.
+    def contents(self, start: int = 0, /) -> Iterator[Content]:
+        """The rows from `start` on, perhaps with those before them.
 
         Raises:
             LogError: the file is damaged; what stands before the damage has been delivered.
@@ -121,7 +124,7 @@ def read_chunks(
         LogError: the file is damaged (what stands before the damage has been delivered), or ends before `start_row`.
     """
     end = 0
-    for content in log.contents():
+    for content in united(log.contents(start_row)):
         yield from read_chunks_of(log, content, max(end, start_row), most, reader, limits)
         end = content.end
     check_length(path, end, start_row)
@@ -141,6 +144,39 @@ def read_chunks_of(
         reader.timestamps.latest_ms = usual
         yield Chunk(orders, flat, sorted([*rejected, *part.rejected]), beyond, (part,))
         first = beyond
+
+
+def united(contents: Iterable[Content]) -> Iterator[Content]:
+    """The same rows, with those of many small contents as one: what is done once for each takes its time."""
+    waiting: list[Content] = []
+
+    def whole() -> Iterator[Content]:
+        if waiting:
+            parts = zip(*(content.columns.values() for content in waiting), strict=True)
+            columns = dict(zip(waiting[0].columns, map(pa.concat_arrays, parts), strict=True))
+            positions = np.concatenate([content.positions for content in waiting])
+            yield Content(columns, positions, [line for one in waiting for line in one.rejected], waiting[-1].end)
+            waiting.clear()
+
+    try:
+        for content in contents:
+            small = len(content.positions) <= SMALL_ROWS
+            if not small or (waiting and _types(content) != _types(waiting[0])):
+                yield from whole()
+            if not small:
+                yield content
+                continue
+            waiting.append(content)
+            if sum(len(one.positions) for one in waiting) >= LARGE_ROWS:
+                yield from whole()
+    except LogError:
+        yield from whole()
+        raise
+    yield from whole()
+
+
+def _types(content: Content) -> list[tuple[str, pa.DataType]]:
+    return [(name, column.type) for name, column in content.columns.items()]
 
 
 def damaged(path: Path, place: str, error: Exception) -> LogError:

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from producers.errors import OrderError
 from producers.fields import FieldReader
@@ -20,7 +21,7 @@ from producers.logs.blocks import LONGEST_LINE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from producers.arrays import Whole
+    from producers.arrays import Mask, Whole
     from producers.log_format import LogFormat
 
 MOST_LINES_AHEAD = 1000  # a stray quote swallows whole lines at once
@@ -65,6 +66,7 @@ class CsvRecords:
         self._escape = log_format.escape.encode()
         self._width = width or len(names)
         self._no_rows = no_rows
+        self._no_row_lines = None if no_rows is None else re.compile(rb"(?m)^(?:%s)\r?$" % no_rows.pattern)
         self._dialect = {
             "delimiter": self._separator.decode(),
             "quotechar": log_format.quote or None,
@@ -86,17 +88,16 @@ class CsvRecords:
 
     def are_lines(self, data: bytes) -> bool:
         """Whether each line is a record: quotes, if any, open and close fields, and hold no line end."""
-        if self._escape and self._escape in data:
-            for sign in (self._escape, self._quote, self._separator):  # escaped ones are text; the escape itself first
-                data = data.replace(self._escape + sign, b"xx") if sign else data
-            if self._escape + b"\n" in data or self._escape + b"\r" in data:
-                return False
-        doubled = not self._escape
-        return (
-            not self._quote
-            or self._quote not in data
-            or is_well_quoted(data, self._separator, self._quote, doubled=doubled)
-        )
+        unescaped = self._without_escapes(data)
+        if unescaped is None:
+            return False
+        if not self._quote or self._quote not in unescaped:
+            return True
+        content = np.frombuffer(unescaped, np.uint8)
+        quotes = np.flatnonzero(content == self._quote[0])
+        if not is_well_quoted(content, quotes, self._separator, doubled=not self._escape):
+            return False
+        return not _within(np.flatnonzero((content == _NEWLINE) | (content == _RETURN)), quotes).any()
 
     def divide(self, data: bytes, *, last: bool) -> Records:
         """The records of a block.
@@ -105,6 +106,56 @@ class CsvRecords:
             data: whole lines, from the start of a record on.
             last: whether nothing follows: a quote that is open at the end is a stray one.
         """
+        return self._divide_at_once(data, last=last) or self._divide_one_by_one(data, last=last)
+
+    def _divide_at_once(self, data: bytes, *, last: bool) -> Records | None:
+        """As `divide` says; None if a quote may be a stray one, or a line no data."""
+        unescaped = self._without_escapes(data)
+        if unescaped is None or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
+            return None
+        if self._no_row_lines is not None and self._no_row_lines.search(data):
+            return None
+        content = np.frombuffer(unescaped, np.uint8)
+        quotes = np.flatnonzero(content == self._quote[0]) if self._quote else np.zeros(0, np.intp)
+        line_ends = np.flatnonzero(content == _NEWLINE) + 1
+        if data and not data.endswith(b"\n"):
+            line_ends = np.append(line_ends, len(data))
+        inside = _within(line_ends, quotes)
+        ends = line_ends[~inside]
+        begins = np.append(0, ends)
+        whole, begins = int(begins[-1]), begins[:-1]
+        if whole < len(data) and (last or not self._is_open(data, whole)):
+            return None
+        content, quotes = content[:whole], quotes[quotes < whole]
+        if not is_well_quoted(content, quotes, self._separator, doubled=not self._escape):
+            return None
+        further = zip(line_ends[:-1][inside[:-1]].tolist(), line_ends[1:][inside[:-1]].tolist(), strict=True)
+        if any(self._is_whole(data[begin:end].rstrip(b"\r\n")) for begin, end in further):
+            return None
+        marks = np.flatnonzero(content == self._separator[0])
+        fields = 1 + np.diff(np.searchsorted(marks[~_within(marks, quotes)], ends), prepend=0)
+        empty = (content[begins] == _NEWLINE) | (content[begins] == _RETURN)
+        good = np.flatnonzero(~empty & (fields == self._width)).tolist()
+        faulty = np.flatnonzero(~empty & (fields != self._width)).tolist()
+        records = [data[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        return Records(
+            records if len(good) == len(records) else [records[row] for row in good],
+            good,
+            [(row, miscounted(int(fields[row]), self._width), _shown(records[row])) for row in faulty],
+            len(records),
+            data[whole:],
+        )
+
+    def _without_escapes(self, data: bytes) -> bytes | None:
+        """The data with other text for each escape and what it escapes; None if that is a line end, or nothing."""
+        if not self._escape or self._escape not in data:
+            return data
+        for sign in (self._escape, self._quote, self._separator):  # the escape itself first
+            data = data.replace(self._escape + sign, b"xx") if sign else data
+        ends = data.endswith(self._escape) or self._escape + b"\n" in data or self._escape + b"\r" in data
+        return None if ends else data
+
+    def _divide_one_by_one(self, data: bytes, *, last: bool) -> Records:
         good: list[bytes] = []
         rows: list[int] = []
         faulty: list[tuple[int, str, str]] = []
@@ -127,7 +178,7 @@ class CsvRecords:
                     good.append(record)
                     rows.append(row)
             if fault:
-                faulty.append((row, fault, record.rstrip(b"\r\n").decode("utf-8", "backslashreplace")))
+                faulty.append((row, fault, _shown(record)))
             at += sum(map(len, lines[number : number + taken]))
             number += taken
             row += 1
@@ -173,6 +224,8 @@ class CsvRecords:
 
     def _is_whole(self, line: bytes) -> bool:
         """Whether a line is a whole record: it has as many fields as the header, and a time where the time belongs."""
+        if line.count(self._separator) + 1 < self._width:
+            return False
         try:
             row = self.fields(line)
         except csv.Error:
@@ -206,17 +259,24 @@ def filled_lines(block: bytes) -> Whole:
     return np.flatnonzero((lengths > 0) & ~lone)
 
 
-def is_well_quoted(data: bytes, separator: bytes, quote: bytes, *, doubled: bool = True) -> bool:
-    r"""Whether every quote opens a field, closes it or, `doubled`, is text in it, and no line ends within quotes.
+def is_well_quoted(
+    content: npt.NDArray[np.uint8], quotes: npt.NDArray[np.intp], separator: bytes, *, doubled: bool = True
+) -> bool:
+    r"""Whether every quote of some records opens a field, closes it or, `doubled`, is text in it.
 
-    >>> [is_well_quoted(data, b",", b'"') for data in (b'a,"b ""c"" ",d', b'a,5" nail,d', b'a,"b\n"')]
-    [True, False, False]
+    Args:
+        content: the records.
+        quotes: where they stand in it.
+        separator: one byte.
+        doubled: whether two quotes are a quote within a field.
+
+    >>> texts = [np.frombuffer(data, np.uint8) for data in (b'a,"b ""c"" ",d', b'a,5" nail,d', b'a,"b\n"')]
+    >>> [is_well_quoted(text, np.flatnonzero(text == ord('"')), b",") for text in texts]
+    [True, False, True]
     """
-    content = np.frombuffer(data, np.uint8)
-    mark, sign = separator[0], quote[0]
-    quotes = np.flatnonzero(content == sign)
-    if len(quotes) % 2:
-        return False
+    if not len(quotes) or len(quotes) % 2:
+        return not len(quotes)
+    mark, sign = separator[0], content[quotes[0]]
     opening, closing = quotes[::2], quotes[1::2]
     before = content[opening - 1]
     starts = (opening == 0) | (before == mark) | (before == _NEWLINE) | (before == _RETURN) | (before == sign)
@@ -226,10 +286,19 @@ def is_well_quoted(data: bytes, separator: bytes, quote: bytes, *, doubled: bool
     # a quote before an opening one has to be the closing one right before it
     adjacent = np.zeros(len(opening), bool)
     adjacent[1:] = closing[:-1] == opening[1:] - 1
-    if not (starts.all() and ends.all() and (adjacent == behind_quote).all()) or (adjacent.any() and not doubled):
-        return False
-    line_ends = np.flatnonzero((content == _NEWLINE) | (content == _RETURN))
-    return not (np.searchsorted(quotes, line_ends) % 2).any()
+    well_placed = starts.all() and ends.all() and (adjacent == behind_quote).all()
+    return bool(well_placed and (doubled or not adjacent.any()))
+
+
+def _within(places: npt.NDArray[np.intp], quotes: npt.NDArray[np.intp]) -> Mask:
+    """(n,) which places, in the order of the text, are within quotes, if each quote opens or closes a field."""
+    inside: Mask = np.searchsorted(quotes, places) % 2 == 1
+    return inside
+
+
+def _shown(record: bytes) -> str:
+    """A record as text."""
+    return record.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
 
 
 def _reads_times(log_format: LogFormat) -> Callable[[str], bool]:

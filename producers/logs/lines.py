@@ -70,7 +70,10 @@ def read_lines(lines: pa.RecordBatch, positions: Whole, reader: FieldReader) -> 
     erases = kind == ERASE
     good &= np.where(erases, item == ABSENT, item >= 0)
     if "quantity" in columns:
-        quantity, countable = _quantities(columns["quantity"], reader)
+        quantities, events = columns["quantity"], kind == NOT_A_PURCHASE
+        if events.any():  # nothing is said about their fractions
+            quantities = pc.if_else(pa.array(events), pa.scalar(None, quantities.type), quantities)
+        quantity, countable = _quantities(quantities, reader)
         good &= countable | erases
         negative = countable & (quantity < 0)
         if negative.any():

@@ -1,27 +1,28 @@
 """Several sorted logs read as one: their rows by time, with ties as within a sorted log.
 
-Of each log only some thousand rows are in memory, from the time on at which it begins.
+Of each log only some thousand rows are in memory, from the time on at which it begins, and its file is open so long.
 """
 
 from __future__ import annotations
 
+import resource
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from producers.fields import FieldReader
-from producers.logs.chunks import Chunk, Content, Limit, read_chunks_of
+from producers.logs.chunks import Chunk, Content, Limit
 from producers.logs.grouping import LogBatch, OpenOrder, continued, whole_orders
 from producers.logs.reading import BATCH_ROWS, Origin, Stand, open_format
-from producers.logs.sorting import KEYS, row_times, sort_keys
+from producers.logs.sorting import KEYS, LAST, row_times, sort_keys
 from producers.orders import arranged, concatenated, order_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from producers.arrays import Mask, Whole
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from producers.logs.chunks import Format
     from producers.orders import Orders
 
+ROWS_SORTED_AT_ONCE = 4 * BATCH_ROWS
 _LOG, _ROW = "\0log", "\0row"
 _IN_TURN = ("time", *(f"key {name}" for name in KEYS), _LOG, _ROW)
 
@@ -70,8 +72,10 @@ class MergedLog:
         shown = [log.shown for log in logs]
         self.path = ", ".join(shown[:3]) + (f" and {len(shown) - 3:,} more" if len(shown) > 3 else "")
         self.start_row = sum(log.start_row for log in logs)
-        self._logs = [_OpenLog(number, log, latest_ms) for number, log in enumerate(logs)]
+        self._logs = [_OpenLog(number, log) for number, log in enumerate(logs)]
+        self._readers = {log.reads_as: FieldReader(log.source.log_format, latest_ms) for log in self._logs}
         self._batch_rows = batch_rows
+        _allow_open_files(len(logs))
         self._stretches: deque[_Stretch] = deque()
 
     @property
@@ -82,7 +86,7 @@ class MergedLog:
     @property
     def utc_assumed(self) -> bool:
         """Whether any timestamp read so far named no zone and was taken for UTC."""
-        return any(log.reader.timestamps.utc_assumed for log in self._logs)
+        return any(reader.timestamps.utc_assumed for reader in self._readers.values())
 
     @property
     def unfinished(self) -> bool:
@@ -92,12 +96,12 @@ class MergedLog:
     @property
     def fractions(self) -> int:
         """How many quantities were fractions."""
-        return sum(log.reader.fractions for log in self._logs)
+        return sum(reader.fractions for reader in self._readers.values())
 
     @property
     def skipped(self) -> int:
         """How many lines were no purchases, or of items left out."""
-        return sum(log.reader.events + log.reader.excluded for log in self._logs)
+        return sum(reader.events + reader.excluded for reader in self._readers.values())
 
     def place(self, position: int) -> str:
         """How people find a position."""
@@ -122,8 +126,8 @@ class MergedLog:
             for number in np.unique(logs[max(0, batch.begin - stretch.begin) :]).tolist():
                 rows = 1 + int(stretch.rows[: len(logs)][logs == number][-1])
                 before = found[number].content if number in found else ()
-                content = tuple(one for log, one in stretch.contents if log == number)
-                found[number] = Stand(number, before + content, rows, self._logs[number].open_order(rows))
+                content = before + tuple(stretch.contents[number])
+                found[number] = Stand(number, content, rows, self._logs[number].open_order(rows))
         yield from found.values()
 
     def __iter__(self) -> Iterator[LogBatch]:
@@ -169,37 +173,44 @@ class MergedLog:
     def _chunks(self) -> Iterator[Chunk]:
         """The lines of all logs, some at a time."""
         begin = self.start_row
-        for logs, rows in self._order():
-            for first in range(0, len(logs), self._batch_rows):
-                some = slice(first, first + self._batch_rows)
-                chunk, stretch = self._read(logs[some], rows[some], begin)
-                self._stretches.append(stretch)
-                yield chunk
-                begin = chunk.end
+        for logs, rows in _as_many(self._order(), self._batch_rows):
+            chunk, stretch = self._read(logs, rows, begin)
+            self._stretches.append(stretch)
+            yield chunk
+            begin = chunk.end
 
     def _read(self, logs: Whole, rows: Whole, begin: int) -> tuple[Chunk, _Stretch]:
-        """The lines of some rows, in their order, from position `begin` on."""
-        parts: list[tuple[Orders, Mask]] = []
-        contents: list[tuple[int, Content]] = []
+        """The lines of some rows, in their order, from position `begin` on; those that are alike are read at once."""
+        groups: dict[_Alike, list[tuple[Content, Whole]]] = {}
+        stretch = _Stretch(begin, begin + len(logs), logs, rows, {})
         rejected = []
-        for number in np.unique(logs).tolist():
+        for number, places in _places(logs):
             log = self._logs[number]
-            places = begin + np.flatnonzero(logs == number)
-            low, end = int(rows[places[0] - begin]), int(rows[places[-1] - begin]) + 1
-            for chunk in log.read(low, end):
-                orders = chunk.orders
-                after, position = places[orders.after - 1 - low] + 1, places[orders.position - low]
-                parts.append((replace(orders, after=after, position=position), chunk.flat))
-                rejected += [line._replace(position=int(places[line.position - low])) for line in chunk.rejected]
-                contents += [(number, content) for content in chunk.content]
+            low, end = int(rows[places[0]]), int(rows[places[-1]]) + 1
+            position = begin + places  # of each row from `low` on
+            for part, latest_ms in log.parts(low, end):
+                schema = tuple((name, str(column.type)) for name, column in part.columns.items())
+                alike = _Alike(log.reads_as, schema, latest_ms)
+                groups.setdefault(alike, []).append((part, position[part.positions - low]))
+                stretch.contents.setdefault(number, []).append(part)
+                rejected += [line._replace(position=int(position[line.position - low])) for line in part.rejected]
             log.forget(end)
+        parts = []
+        for alike, found in groups.items():
+            reader = self._readers[alike.reads_as]
+            usual = reader.timestamps.latest_ms
+            reader.timestamps.latest_ms = usual if alike.latest_ms is None else alike.latest_ms
+            log = next(log for log in self._logs if log.reads_as == alike.reads_as)
+            orders, flat, wrong = log.format.read(_in_order(found, stretch.end), reader)
+            reader.timestamps.latest_ms = usual
+            parts.append((orders, flat))
+            rejected += wrong
         orders, flat = _united(parts)
         order = np.argsort(orders.after, kind="stable")
-        end = begin + len(logs)
-        return (
-            Chunk(arranged(orders, order), flat[order], sorted(rejected), end),
-            _Stretch(begin, end, logs, rows, contents),
-        )
+        chunk = Chunk(arranged(orders, order), flat[order], sorted(rejected), stretch.end)
+        for number, places in _places(logs[chunk.orders.after - 1 - begin]):
+            self._logs[number].note_flat(first=bool(chunk.flat[places[0]]), last=bool(chunk.flat[places[-1]]))
+        return chunk, stretch
 
     def _order(self) -> Iterator[tuple[Whole, Whole]]:
         """The rows of all logs in order, some at a time: number of the log, and row."""
@@ -212,11 +223,13 @@ class MergedLog:
                 active.append(waiting.pop())
                 active[-1].open()
                 continue
-            rows = [keyed for log in active if (keyed := log.take(bound)) is not None]
+            while (some := _some_first([log.times(bound) for log in active], bound)) != bound:
+                yield _sorted([keys for log in active for keys in log.take(some)])
+            rows = [keys for log in active for keys in log.take(bound)]
             if rows:
                 yield _sorted(rows)
             for log in active:
-                if not log.at_end and log.last_time == bound:
+                if not log.at_end and (log.last_time == bound or log.runs_short):
                     log.load()
             active = [log for log in active if log.holds_rows or not log.at_end]
 
@@ -230,8 +243,8 @@ class _Stretch(NamedTuple):
     """Number of the log of each row."""
     rows: Whole
     """Of that log."""
-    contents: list[tuple[int, Content]]
-    """Rows as they stand in their logs, each with the log's number."""
+    contents: dict[int, list[Content]]
+    """Rows as they stand in each log."""
 
     def logs_of(self, positions: Whole) -> Whole:
         """The logs of those of some rising positions that are in the stretch."""
@@ -240,15 +253,27 @@ class _Stretch(NamedTuple):
         return found
 
 
+class _Alike(NamedTuple):
+    """What rows have in common that can be read at once."""
+
+    reads_as: bytes
+    """Their log's format."""
+    schema: tuple[tuple[str, str], ...]
+    """Names and types of their columns."""
+    latest_ms: int | None
+
+
 @dataclass(slots=True)
 class _Piece:
     """Rows of a sorted log that were read, and how many of them, from the first on, are in order with all others."""
 
     content: Content
-    times: Whole
-    """Of each row."""
     rows: Whole
-    """Distinct positions."""
+    """(n,) distinct positions, which rise."""
+    times: Whole
+    """(n,) of each."""
+    keys: pa.Table
+    """n rows: what they are sorted by, and their numbers."""
 
 
 @dataclass(slots=True)
@@ -257,9 +282,9 @@ class _OpenLog:
 
     number: int
     source: SortedLog
-    latest_ms: int | None
     format: Format = field(init=False)
-    reader: FieldReader = field(init=False)
+    reads_as: bytes = field(init=False)
+    """The format of the log, as JSON; logs that have the same are read alike."""
     last: OpenOrder | None = field(default=None, init=False)
     """The order of the last line that was read."""
     first_is_flat: bool = field(default=False, init=False)
@@ -274,7 +299,7 @@ class _OpenLog:
 
     def __post_init__(self) -> None:
         self.format = open_format(self.source.path, self.source.log_format)
-        self.reader = FieldReader(self.source.log_format, self.latest_ms)
+        self.reads_as = self.source.log_format.to_json()
         self._times_reader = FieldReader(self.source.log_format)
 
     @property
@@ -292,10 +317,15 @@ class _OpenLog:
         """Whether there are rows of which the order is not known."""
         return self._taken < self._end
 
+    @property
+    def runs_short(self) -> bool:
+        """Whether less is left than half of what was read last, so that several logs read on at a time."""
+        return 2 * (self._end - self._taken) < len(self._pieces[-1].rows)
+
     def open(self) -> None:
         """Read the first rows."""
         self._pieces.clear()
-        self._contents = self.format.contents()
+        self._contents = self.format.contents(self.source.start_row)
         self.at_end, self._last_is_flat, self.last = False, None, self.source.before
         self._taken = self._end = self.source.start_row
         self.load()
@@ -306,42 +336,52 @@ class _OpenLog:
             if content.end <= self.source.start_row:
                 continue
             part = content.cut(max(self.source.start_row, self._end), content.end)
-            rows = np.unique(part.positions)
+            times = row_times(self.format, part, self._times_reader)
+            keys = sort_keys(part, times, self._times_reader)
+            rows, firsts = np.unique(part.positions, return_index=True)
+            if len(rows) < len(times):  # the lines of a record have the same
+                times, keys = times[firsts], keys.take(pa.array(firsts))
+            number = pa.array(np.full(len(rows), self.number))
+            keys = keys.append_column(_ROW, pa.array(rows)).append_column(_LOG, number)
+            self._pieces.append(_Piece(part, rows, times, keys))
             self._end = content.end
-            self._pieces.append(_Piece(part, row_times(self.format, part, self._times_reader), rows))
             return
         self.at_end = True
 
-    def take(self, bound: int | None) -> pa.Table | None:
-        """What the next rows are sorted by, with their numbers: those before a time, or all; None if there are none."""
+    def times(self, bound: int | None) -> Whole:
+        """Of the rows before a time, or all, of which the order is not known."""
+        return np.concatenate([np.zeros(0, np.int64), *(piece.times[some] for piece, some in self._waiting(bound))])
+
+    def take(self, bound: int | None) -> list[pa.Table]:
+        """What the next rows are sorted by, with their numbers: those before a time, or all."""
         found = []
+        for piece, some in self._waiting(bound):
+            found.append(piece.keys.slice(some.start, some.stop - some.start))
+            self._taken = int(piece.rows[some.stop - 1]) + 1
+        return found
+
+    def _waiting(self, bound: int | None) -> Iterator[tuple[_Piece, slice]]:
+        """The rows before a time, or all, of which the order is not known."""
         for piece in self._pieces:
             end = len(piece.times) if bound is None else int(np.searchsorted(piece.times, bound))
-            low = int(np.searchsorted(piece.content.positions, self._taken))
-            if low >= end:
-                continue
-            positions = piece.content.positions[low:end]
-            part = piece.content.cut(int(positions[0]), int(positions[-1]) + 1)
-            keys = sort_keys(part, piece.times[low:end], self._times_reader)
-            keys = keys.append_column(_ROW, pa.array(positions)).append_column(
-                _LOG, pa.array(np.full(len(positions), self.number))
-            )
-            found.append(keys.take(pa.array(np.unique(positions, return_index=True)[1])))
-            self._taken = int(positions[-1]) + 1
-        return pa.concat_tables(found, promote_options="default") if found else None
+            low = int(np.searchsorted(piece.rows, self._taken))
+            if low < end:
+                yield piece, slice(low, end)
 
-    def read(self, low: int, end: int) -> Iterator[Chunk]:
-        """The lines of some rows."""
+    def parts(self, low: int, end: int) -> Iterator[tuple[Content, int | None]]:
+        """Some rows, and the latest time that they may have, if the log has a limit for them."""
         for piece in self._pieces:
             first, last = max(low, int(piece.rows[0])), min(end, int(piece.rows[-1]) + 1)
-            if first >= last:
-                continue
-            part = piece.content.cut(first, last)
-            for chunk in read_chunks_of(self.format, part, first, end - low, self.reader, self.source.limits):
-                if len(chunk.orders):
-                    self.first_is_flat = bool(chunk.flat[0]) if self._last_is_flat is None else self.first_is_flat
-                    self._last_is_flat = bool(chunk.flat[-1])
-                yield chunk
+            while first < last:
+                limit = next((limit for limit in self.source.limits if first < limit.rows), None)
+                beyond = last if limit is None else min(last, limit.rows)
+                yield piece.content.cut(first, beyond), None if limit is None else limit.latest_ms
+                first = beyond
+
+    def note_flat(self, *, first: bool, last: bool) -> None:
+        """Note whether the first and the last of some orders are single lines."""
+        self.first_is_flat = first if self._last_is_flat is None else self.first_is_flat
+        self._last_is_flat = last
 
     def forget(self, end: int) -> None:
         """Release the rows before one, all of which were read."""
@@ -351,6 +391,69 @@ class _OpenLog:
     def open_order(self, rows: int) -> OpenOrder | None:
         """The order of the last line, if `rows` are all, and lines that are added may go on with it."""
         return self.last if self.at_end and rows == self._end and self._last_is_flat is not False else None
+
+
+def _allow_open_files(more: int) -> None:
+    """Let the process have so many more files open than it may by default, as far as its hard limit goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = soft + more
+    if soft != resource.RLIM_INFINITY and more > soft // 4:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )
+
+
+def _some_first(times: Sequence[Whole], bound: int | None) -> int | None:
+    """A time before which only some of the rows stand that are before a bound, the earliest; the bound if they are few.
+
+    Args:
+        times: of the rows before the bound, of each log.
+        bound: a time, or None.
+    """
+    if sum(map(len, times)) <= ROWS_SORTED_AT_ONCE:
+        return bound
+    some = np.partition(np.concatenate(times), (0, ROWS_SORTED_AT_ONCE))
+    first, after = int(some[0]), int(some[ROWS_SORTED_AT_ONCE])
+    return bound if first == LAST else max(after, first + 1)
+
+
+def _as_many(orders: Iterable[tuple[Whole, Whole]], count: int) -> Iterator[tuple[Whole, Whole]]:
+    """The same rows, so many at a time."""
+    waiting: list[tuple[Whole, Whole]] = []
+    for order in orders:
+        waiting.append(order)
+        if sum(len(logs) for logs, _ in waiting) >= count:
+            logs, rows = map(np.concatenate, zip(*waiting, strict=True))
+            whole = len(logs) // count * count
+            for first in range(0, whole, count):
+                yield logs[first : first + count], rows[first : first + count]
+            waiting = [(logs[whole:], rows[whole:])]
+    logs, rows = map(np.concatenate, zip(*waiting, strict=True)) if waiting else (np.zeros(0, np.int64),) * 2
+    if len(logs):
+        yield logs, rows
+
+
+def _places(numbers: Whole) -> Iterator[tuple[int, Whole]]:
+    """Each number that there is, and where it stands.
+
+    >>> [(number, places.tolist()) for number, places in _places(np.array([7, 3, 7]))]
+    [(3, [1]), (7, [0, 2])]
+    """
+    places = np.argsort(numbers, kind="stable")
+    begins = np.flatnonzero(np.diff(numbers[places], prepend=-1))
+    for some in np.split(places, begins[1:]) if len(begins) else ():
+        yield int(numbers[some[0]]), some
+
+
+def _in_order(parts: Sequence[tuple[Content, Whole]], end: int) -> Content:
+    """Rows of logs that are read alike, by the positions that they have among all rows."""
+    positions = np.concatenate([position for _, position in parts])
+    order = np.argsort(positions, kind="stable")  # lines of a record stay in their order
+    columns = {
+        name: pa.concat_arrays([part.columns[name] for part, _ in parts]).take(pa.array(order))
+        for name in parts[0][0].columns
+    }
+    return Content(columns, positions[order], [], end)
 
 
 def _sorted(tables: Sequence[pa.Table]) -> tuple[Whole, Whole]:

@@ -73,7 +73,7 @@ class CsvLog:
         """The line, the header being the first; a value that goes over several lines counts as one."""
         return f"line {position + 2:,}"
 
-    def contents(self) -> Iterator[Content]:
+    def contents(self, _start: int = 0, /) -> Iterator[Content]:
         """As `Format` says."""
         self.unfinished = False
         end = 0

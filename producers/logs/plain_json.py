@@ -49,7 +49,8 @@ class JsonLinesLog:
     def __init__(self, path: Path, log_format: LogFormat) -> None:
         self._path = path
         self._last_counts = log_format.count_last_line or log_format.compression != "none"
-        self._file = TextFile(path, gzipped=log_format.compression == "gzip", last_line=False)
+        gzipped, copied = log_format.compression == "gzip", log_format.order == "sort"
+        self._file = TextFile(path, gzipped=gzipped, last_line=False, small=copied)
         self.unfinished = False
         wanted = {field: columns[0] for field, columns in log_format.columns.items() if any(columns)}
         records = [record for record in map(_object, self._file.head(RECORDS_TO_KNOW_FIELDS)) if record is not None]
@@ -75,7 +76,7 @@ class JsonLinesLog:
         """The line, from 1."""
         return f"line {position + 1:,}"
 
-    def contents(self) -> Iterator[Content]:
+    def contents(self, _start: int = 0, /) -> Iterator[Content]:
         """As `Format` says: each line as it stands."""
         end = 0
         for block in self._file.blocks():

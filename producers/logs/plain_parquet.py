@@ -14,7 +14,7 @@ from producers.logs.columns import FIELDS, columns_of
 from producers.logs.lines import check_type, read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from producers.arrays import Mask
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 BUFFER_BYTES = 1 << 20  # of each column, instead of the whole column of a row group
 BATCH_ROWS = 65_536
+
+
+def open_checked(path: Path) -> pq.ParquetFile:
+    """A Parquet file whose pages are compared with their checksums, if they have any."""
+    return pq.ParquetFile(path, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
+
+
+def group_batches(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group; of a small one no pages stay in memory while they are used."""
+    batches = file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
+    yield from [*batches] if file.metadata.row_group(group).num_rows <= BATCH_ROWS else batches
 
 
 def is_flat(path: Path, log_format: LogFormat) -> bool:
@@ -72,14 +83,18 @@ class ParquetLog:
         """The row, from 0 as data frames count."""
         return f"row {position:,}"
 
-    def contents(self) -> Iterator[Content]:
-        """As `Format` says."""
+    def contents(self, start: int = 0, /) -> Iterator[Content]:
+        """As `Format` says: row groups before `start` are not decoded."""
         self._read = 0
         try:
-            with pq.ParquetFile(self._path, buffer_size=BUFFER_BYTES, page_checksum_verification=True) as file:
+            with open_checked(self._path) as file:
                 wanted = list(dict.fromkeys(self._columns.values()))
                 for group in range(file.num_row_groups):  # each by itself, so that damage spoils none before it
-                    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted):
+                    end = self._read + file.metadata.row_group(group).num_rows
+                    if end <= start and group < file.num_row_groups - 1:
+                        self._read = end
+                        continue
+                    for batch in group_batches(file, group, wanted):
                         begin, self._read = self._read, self._read + len(batch)
                         columns = {field: plain(batch.column(column)) for field, column in self._columns.items()}
                         yield Content(columns, np.arange(begin, self._read), [], self._read)

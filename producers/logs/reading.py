@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from producers.log_format import Compression, Container
 
 BATCH_ROWS = 65_536
+_NO_NAME = re.compile(r'[.\["\\\x00-\x1f]')
+"""In a path, or a name that the decoder of plain JSON lines cannot have."""
 
 
 class Log:
@@ -217,8 +219,7 @@ def _is_flat(log_format: LogFormat) -> bool:
     nested = log_format.container == "jsonl"
     shaped = log_format.fill_down or log_format.item_pattern or log_format.constants or log_format.years_missing
     return not shaped and all(
-        len(columns) == 1 and not (nested and re.search(r"[.\[]", columns[0]))
-        for columns in log_format.columns.values()
+        len(columns) == 1 and not (nested and _NO_NAME.search(columns[0])) for columns in log_format.columns.values()
     )
 
 

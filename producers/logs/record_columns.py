@@ -5,17 +5,19 @@ A decoder reads one value after the other. Here the values of many records are r
 
 from __future__ import annotations
 
+from functools import reduce
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from producers.logs.lines import read_lines
 from producers.orders import ERASE, LARGEST_ORDER_LINES, Orders, joined
-from producers.wire import LINE, ORDER
+from producers.wire import LINE, ORDER, without_nan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from producers.arrays import Mask, Whole
     from producers.fields import FieldReader
 
+_CONSTANTS = (b"NaN", b"-Infinity", b"Infinity")
+_ANY = msgspec.json.Decoder()
 _HEAD = tuple(name for name, _, _ in ORDER)
 _LINE = tuple(name for name, _, _ in LINE)
 
@@ -57,7 +61,7 @@ def record_columns(records: Sequence[bytes], decode: Callable[[bytes], Any]) -> 
     """The fields of records; None if one cannot be decoded, has odd lines, or a field has values of several types.
 
     Args:
-        records: JSON, one document each.
+        records: JSON, one document a line.
         decode: makes a structure as of `OrderDecoder` of a document.
     """
     try:
@@ -89,24 +93,34 @@ def _record_columns(records: Sequence[bytes], decode: Callable[[bytes], Any]) ->
 
 
 def _finite(records: Sequence[bytes]) -> Sequence[bytes]:
-    """The records with null for NaN and infinities, as `without_nan` has each, where that is quickly done.
+    """The records with null for NaN and infinities, as `without_nan` has each.
 
     Raises:
         ValueError: a record that holds one is not JSON otherwise.
     """
     text = b"\n".join(records)
-    if (b"NaN" not in text and b"Infinity" not in text) or b'\\"' in text:
+    if b"NaN" not in text and b"Infinity" not in text:
         return records
-    pieces = text.split(b'"')  # in turns outside and inside of texts
-    outside = b'"'.join(pieces[::2])
-    for constant in (b"NaN", b"-Infinity", b"Infinity"):
-        outside = outside.replace(constant, b"null")
-    pieces[::2] = outside.split(b'"')
-    finite = b'"'.join(pieces).split(b"\n")
-    for record, before in zip(finite, records, strict=True):
-        if record != before:
-            msgspec.json.decode(record)  # a decoder of some fields overlooks what is wrong with the others
+    content = np.frombuffer(text, np.uint8)
+    begins = np.append(0, np.flatnonzero(content == ord("\n")) + 1)
+    quotes = np.flatnonzero(content == ord('"'))
+    places = np.append(_pairs(content, b"Na"), _pairs(content, b"In"))
+    of = np.searchsorted(begins, places, "right") - 1
+    in_text = (np.searchsorted(quotes, places) - np.searchsorted(quotes, begins[of])) % 2 == 1
+    holds, intricate = np.zeros((2, len(begins)), bool)
+    holds[of] = intricate[of[in_text]] = True
+    intricate[np.searchsorted(begins, _pairs(content, b'\\"'), "right") - 1] = True
+    finite = reduce(lambda text, constant: text.replace(constant, b"null"), _CONSTANTS, text).split(b"\n")
+    for record in np.flatnonzero(holds & intricate).tolist():
+        finite[record] = without_nan(records[record])
+    for record in np.flatnonzero(holds).tolist():
+        _ANY.decode(finite[record])  # a decoder of some fields overlooks what is wrong with the others
     return finite
+
+
+def _pairs(content: npt.NDArray[np.uint8], pair: bytes) -> npt.NDArray[np.intp]:
+    """Where two bytes stand, one behind the other."""
+    return np.flatnonzero((content[:-1] == pair[0]) & (content[1:] == pair[1]))
 
 
 def _column(values: list[Any]) -> pa.Array:

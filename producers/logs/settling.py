@@ -43,7 +43,7 @@ _VIEW = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """Of a log that is not of purchases alone, a cell that says so."""
-_EVENT_NAMES = re.compile(r"event|action|activity|behavio|interaction", re.IGNORECASE)
+_EVENT_NAMES = re.compile(r"event|action|activity|behavio|interaction|stat(?:us|e)", re.IGNORECASE)
 
 
 class Settled(NamedTuple):

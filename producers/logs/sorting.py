@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from producers.arrays import Mask, Whole
     from producers.logs.chunks import Content, Format
 
-ROWS_AT_ONCE = 1_000_000
-GROUP_ROWS = 8192
-"""Of a row group of a sorted copy, so that many copies may be read side by side."""
+ROWS_AT_ONCE = 250_000
+MOST_PARTS = 512
+"""Of a log, each an open file while it is divided; those of more than 128 million rows are larger."""
+GROUP_ROWS, LARGE_GROUP_ROWS, GROUPS = 2048, 8192, 1024
+"""Rows of a row group of a sorted copy: few, so that many copies may be read side by side; more of a log that would
+have more groups than so many, each of which its footer describes."""
 _SAMPLED = 64
 LINES = "lines"
 KEYS = ("order_id", "customer_id", "item_id", "type", "quantity", RECORD, LINES)
@@ -60,7 +63,7 @@ def sort_log(path: Path, log_format: LogFormat, directory: Path) -> tuple[Path, 
         sampled.append(row_times(log, content, reader)[::_SAMPLED])
         nested = nested or not bool(record_begins(content, reader).all())
     times = np.sort(np.concatenate(sampled)) if sampled else np.zeros(0, np.int64)
-    parts = max(1, len(times) * _SAMPLED // ROWS_AT_ONCE)
+    parts = min(max(1, len(times) * _SAMPLED // ROWS_AT_ONCE), MOST_PARTS)
     bounds = np.unique([times[len(times) * part // parts] for part in range(1, parts)])
     writers: dict[int, pa.RecordBatchFileWriter] = {}
     rows_before = 0
@@ -79,10 +82,11 @@ def sort_log(path: Path, log_format: LogFormat, directory: Path) -> tuple[Path, 
             writer.close()
     if not writers:
         raise LogError(f"{path} holds no rows")
-    return _merged(sorted(writers), log_format, directory)
+    group_rows = min(max(GROUP_ROWS, len(times) * _SAMPLED // GROUPS), LARGE_GROUP_ROWS)
+    return _merged(sorted(writers), log_format, directory, group_rows)
 
 
-def _merged(parts: list[int], log_format: LogFormat, directory: Path) -> tuple[Path, LogFormat]:
+def _merged(parts: list[int], log_format: LogFormat, directory: Path, group_rows: int) -> tuple[Path, LogFormat]:
     """The parts, sorted, one behind the other."""
     rows = directory / "sorted.parquet"
     records = directory / "sorted.jsonl"
@@ -103,8 +107,8 @@ def _merged(parts: list[int], log_format: LogFormat, directory: Path) -> tuple[P
                     if places is not None:
                         columns = {name: (f"{LINES}[].{name}",) for name in table.column_names}
                         table = _nested(table, places)
-                    writer = writer or pq.ParquetWriter(rows, table.schema)
-                    writer.write_table(table, row_group_size=GROUP_ROWS)
+                    writer = writer or pq.ParquetWriter(rows, table.schema, use_dictionary=False)
+                    writer.write_table(table, row_group_size=group_rows)
             (directory / f"{part}.arrow").unlink()
     settings = {"order": "sort", "compression": "none", "encoding": "utf-8", "count_last_line": True}
     if writer is None:

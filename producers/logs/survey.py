@@ -16,6 +16,7 @@ from producers.arrays import present, texts
 from producers.errors import LogError
 from producers.fields import FieldReader
 from producers.log_format import MISSING_TEXTS
+from producers.logs.chunks import united
 from producers.logs.plain_json import RECORD, JsonLinesLog
 from producers.logs.reading import open_format
 from producers.orders import DAY_MS, EARLIEST_MS
@@ -158,7 +159,7 @@ def survey(
     times = _Order(path, log, log_format, latest_ms)
     numbers = {field_name: _Numbers() for field_name in ID_FIELDS}
     try:
-        for content in log.contents():
+        for content in united(log.contents()):
             if not any_bytes:
                 _check_text(path, log, content)
             times.look_at(content)

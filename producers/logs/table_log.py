@@ -49,7 +49,7 @@ class TableLog:
         """As the table says."""
         return self._table.place(position)
 
-    def contents(self) -> Iterator[Content]:
+    def contents(self, _start: int = 0, /) -> Iterator[Content]:
         """As `Format` says."""
         shaper = Shaper(str(self._path), self._table.names, self._format)
         for batch in self._table.batches(shaper.columns):

@@ -6,9 +6,18 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from producers.log_format import RETURN_TEXTS
+from producers.log_format import FILLED_DOWN, RETURN_TEXTS
 from producers.logs.columns import FIELDS
-from producers.logs.inspection.roles import KIND_TEXTS, PURCHASE_EVENTS, VIEW_TEXTS, filled, is_filled, words
+from producers.logs.inspection.roles import (
+    DONE_TEXTS,
+    KIND_TEXTS,
+    PURCHASE_EVENTS,
+    REFUNDED_TEXTS,
+    VIEW_TEXTS,
+    filled,
+    is_filled,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +71,9 @@ def check_events(
                 f"Say which are purchases with --purchases {column}={events[0]}"
             )
         return
+    if roles.undone:
+        _check_status(found, column, roles, decided)
+        return
     known = words(events)
     if not known & VIEW_TEXTS and known <= KIND_TEXTS | PURCHASE_EVENTS:
         if column != "type":
@@ -84,6 +96,25 @@ def check_events(
         found.options += ["--returns", ",".join(returns)]
     others = [event for event in events if event not in purchases and not words([event]) & KIND_TEXTS]
     found.assumed.append(f"lines with {column} {', '.join(others[:6])} are no purchases")
+    found.unconfirmed = True
+
+
+def _check_status(found: Inspection, column: str, roles: Roles, decided: dict[str, Any]) -> None:
+    """Which values of a column that says what became of orders are purchases."""
+    kept = [value for value in roles.event_values if value not in roles.undone]
+    unknown = [value for value in kept if not words([value]) & (DONE_TEXTS | PURCHASE_EVENTS | REFUNDED_TEXTS)]
+    roles.columns["type"] = (column,)
+    roles.reasons["type"] = f"because it says what became of orders: {', '.join(roles.event_values[:6])}"
+    if unknown or not kept:
+        purchases = ",".join(value for value in kept if value not in unknown) or "..."
+        found.question = found.question or (
+            f"{found.path}: which values of {column} are purchases? It holds {', '.join(roles.event_values[:10])}. "
+            f"Say so with --purchases '{column}={purchases}', or count all with --columns type="
+        )
+        return
+    decided["purchases"] = tuple(kept)
+    found.options += ["--purchases", f"{column}={','.join(kept)}"]
+    found.assumed.append(f"lines with {column} {', '.join(roles.undone[:6])} are no purchases")
     found.unconfirmed = True
 
 
@@ -186,7 +217,7 @@ def check_gaps(
         cells = sample.cells.get(orders[0]) if orders else None
         same = sum(cells is None or not filled([cells[row]]) or cells[row] == cells[row - 1] for row in below)
         if both > 0.9 * len(below) and same > 0.9 * len(below):
-            decided["fill_down"] = ("customer_id", "timestamp", "order_id")
+            decided["fill_down"] = FILLED_DOWN
             found.options.append("--fill-down")
             found.assumed.append("customer and time stand on an order's first line only, and hold for the lines below")
             found.unconfirmed = True

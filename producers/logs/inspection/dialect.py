@@ -100,7 +100,7 @@ def settle_dialect(
     ]
     rows = list(split(data, separator, quote, escape))
     trailing = bool(rows) and width > 2 and sum(len(row) == width and row[-1] == "" for row in rows) > 0.9 * len(rows)
-    trailing = trailing and (not header or len(top) == width - 1 or top[-1].strip() == "")
+    trailing = trailing and (not header or len(top) == width - 1 or not "".join(top[-1:]).strip())
     names = [name.strip().strip("\ufeff") for name in top] if header else [str(n + 1) for n in range(width)]
     if trailing:
         names = names[: width - 1]

@@ -59,6 +59,28 @@ VIEW_TEXTS = frozenset(
 )
 """Things that happen to items and are no purchases, without spaces and in lower case."""
 PURCHASE_EVENTS = frozenset({*PURCHASE_TEXTS, "ordercompleted", "orderplaced", "productpurchased", "checkoutcompleted"})
+STATUS_NAMES = frozenset(
+    """
+    status state orderstatus orderstate paymentstatus financialstatus fulfillmentstatus fulfilmentstatus
+    transactionstatus itemstatus lineitemstatus lineitemfulfillmentstatus deliverystatus
+    """.split()  # noqa: SIM905
+)
+DONE_TEXTS = frozenset(
+    """
+    complete completed done paid shipped dispatched sent delivered fulfilled unfulfilled partial processing processed
+    closed success successful succeeded approved accepted authorized settled captured confirmed invoiced received ok
+    partiallyfulfilled partiallyshipped partiallyrefunded partiallypaid readyforpickup
+    """.split()  # noqa: SIM905
+)
+"""What becomes of an order that was made and kept, without spaces and in lower case."""
+REFUNDED_TEXTS = frozenset({"refund", "refunded", "return", "returned", "chargeback", "chargedback"})
+UNDONE_TEXTS = REFUNDED_TEXTS | frozenset(
+    """
+    cancelled canceled cancel cancellation cancelledbycustomer cancelledbyseller voided void failed failure declined
+    denied rejected expired unpaid abandoned trash deleted draft fraud error
+    """.split()  # noqa: SIM905
+)
+"""What becomes of an order that in the end is none."""
 KIND_TEXTS = PURCHASE_TEXTS | RETURN_TEXTS | {"erase"}
 """Values that every log may use without naming them, in lower case."""
 
@@ -79,6 +101,7 @@ class Roles:
         notations: of the timestamps, those that fit all of the sample.
         event_column: a column that says what happened, if there is one.
         event_values: its values, the most frequent first.
+        undone: those of them that say that an order came to nothing, if the column says what became of orders.
         typed: whether the field type, if a column has that name, says what happened.
     """
 
@@ -88,6 +111,7 @@ class Roles:
     notations: list[str] = field(default_factory=list)
     event_column: str | None = None
     event_values: list[str] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
     typed: bool = True
 
     @property
@@ -155,6 +179,8 @@ def find_roles(
             if own:
                 roles.certain.add(name)
     _find_event(roles, sample, wanted)
+    if roles.event_column is None and "type" not in wanted:
+        _find_status(roles, sample)
     return roles
 
 
@@ -308,5 +334,21 @@ def _find_event(
             roles.typed = known <= KIND_TEXTS
             roles.event_column, roles.event_values = (column, values) if roles.typed else (None, values)
         elif known and known <= KIND_TEXTS:
+            roles.event_column, roles.event_values = column, values
+            return
+
+
+def _find_status(roles: Roles, sample: Mapping[str, Sequence[str | None]]) -> None:
+    """Find a column that says of some orders that they came to nothing."""
+    taken = {path for name, paths in roles.columns.items() for path in paths if name in FIELDS}
+    quantities = filled(sample.get(roles.columns.get("quantity", ("",))[0], []))
+    # where quantities below 0 are returns, the lines of refunded orders are such
+    known = UNDONE_TEXTS - REFUNDED_TEXTS if any(cell.startswith("-") for cell in quantities) else UNDONE_TEXTS
+    for column in sample:
+        if column in taken or not set(_ends(column)) & STATUS_NAMES:
+            continue
+        values = [text for text, _ in Counter(filled(sample[column])).most_common(50)]
+        roles.undone = [value for value in values if words([value]) & known]
+        if roles.undone:
             roles.event_column, roles.event_values = column, values
             return

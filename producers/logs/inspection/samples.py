@@ -23,7 +23,7 @@ from producers.logs.tables.arrow_table import ArrowTable
 from producers.logs.tables.opening import open_table
 from producers.logs.tables.record_table import RecordTable
 from producers.logs.tables.records import Paths, as_cell, decode
-from producers.logs.tables.sheet_table import line_of, sheet_rows
+from producers.logs.tables.sheet_table import Sheet, line_of
 from producers.values import as_text as text_of
 
 if TYPE_CHECKING:
@@ -245,7 +245,8 @@ def _arrow(path: Path, container: str) -> Sample:
 
 
 def _sheet(path: Path, member: str | None, settings: Mapping[str, Any]) -> Sample:
-    rows = sheet_rows(path, member, SAMPLE_ROWS)
+    sheet = Sheet(path, member)
+    rows = [*sheet.rows(end=sheet.above + SAMPLE_ROWS)]
     width = Counter(len(row) for row in rows if row).most_common(1)[0][0] if any(rows) else 0
     head, header = find_head([[cell or "" for cell in row] for row in rows[:100]], 0, width, narrow=False)
     if "header" in settings:

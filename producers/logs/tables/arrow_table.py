@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from producers.arrays import present
 from producers.errors import LogError
+from producers.logs.plain_parquet import group_batches, open_checked
 from producers.logs.tables.table import BATCH_ROWS, TableBatch
 
 if TYPE_CHECKING:
@@ -75,8 +76,9 @@ class ArrowTable:
     def _read_batches(self, roots: list[str]) -> Iterator[pa.RecordBatch]:
         match self._format.container:
             case "parquet":
-                with pq.ParquetFile(self._path, buffer_size=1 << 20, page_checksum_verification=True) as file:
-                    yield from file.iter_batches(BATCH_ROWS, columns=roots)
+                with open_checked(self._path) as file:
+                    for group in range(file.num_row_groups):
+                        yield from group_batches(file, group, roots)
             case "orc":
                 file = pa_orc.ORCFile(self._path)
                 for stripe in range(file.nstripes):

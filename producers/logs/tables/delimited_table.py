@@ -96,6 +96,11 @@ class DelimitedTable:
             raise LogError(f"{self._path} has no line {self._head_lines}, where its header should be")
         rows = split([lines[-1]], self._format.separator, self._format.quote, self._format.escape)
         names = next(iter(rows), [])
+        if not names:
+            raise LogError(
+                f"{self._path} line {self._head_lines}, where its header should be, has no columns: it is empty, or a "
+                "carriage return divides it: write the names of the columns in one line"
+            )
         return names[:-1] if self._format.trailing_separator and names and not names[-1].strip() else names
 
     def _parse(self, data: bytes, begin: int, index: dict[str, int], *, last: bool) -> tuple[TableBatch, bytes]:

@@ -18,6 +18,10 @@ LONGEST_DOCUMENT = 64 << 20
 CHUNK_CHARACTERS = 1 << 20
 MOST_CUTS = 4
 DOCUMENTS_ONE_BY_ONE = 1000
+_CUT_SHORT = (
+    "ends within a JSON document or array: it is cut short, or still written; fetch it again, or go on once it is whole"
+)
+_TEXT_OR_CONSTANT = re.compile(r'"(?:[^"\\]++|\\.)*+"?|NaN|-?Infinity', re.DOTALL)
 _HEAD = re.compile(r'\{\s*"[^"\\]*"\s*:')
 
 
@@ -52,7 +56,7 @@ def _parts(reader: _Characters) -> Iterator[list[Any]]:
         reader.skip_space("," if array else "")
         if reader.at_end():
             if array:
-                raise LogError("ends within its array: it is cut short")
+                raise LogError(_CUT_SHORT)
             return
         if reader.starts_with("]" if array else "["):
             reader.skip(1)
@@ -143,6 +147,8 @@ class _Characters:
                 if len(self._text) - self._place > LONGEST_DOCUMENT:
                     raise LogError("holds a JSON document of more than 64 MiB") from None
                 if not self._more():
+                    if _is_cut(self._text[self._place :]):
+                        raise LogError(_CUT_SHORT) from None
                     shown = self._text[self._place : self._place + 60]
                     raise LogError(f"is not JSON at {shown!r}: {error}") from None
                 continue
@@ -150,6 +156,20 @@ class _Characters:
                 continue  # a number may go on
             self._place = end
             return value
+
+
+def _is_cut(text: str) -> bool:
+    """Whether a text that is no JSON document is the beginning of one; NaN and infinities are values.
+
+    >>> [_is_cut(text) for text in ('{"a": NaN, "b": [1, tr', '{"a": "NaN', '{"a": 1,, "b"', '{"a": +')]
+    [True, True, False, False]
+    """
+    known = _TEXT_OR_CONSTANT.sub(lambda found: found[0] if found[0].startswith('"') else "null", text)
+    try:
+        msgspec.json.decode(known)
+    except (ValueError, RecursionError) as error:
+        return "truncated" in str(error)
+    return False
 
 
 _LINES = msgspec.json.Decoder()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,16 +29,14 @@ class SheetTable:
         self._path = path
         self._format = log_format
         self._read = 0
-        rows = sheet_rows(path, log_format.member)
-        body = log_format.skip_lines + (1 if log_format.header else 0)
-        self._cells = rows[body:]
-        self._first = body
-        header = rows[body - 1] if log_format.header and len(rows) >= body else []
-        width = max(map(len, rows[:100]), default=0)
+        self._sheet = Sheet(path, log_format.member)
+        self._first = body = log_format.skip_lines + (1 if log_format.header else 0)
+        header = next(self._sheet.rows(body - 1), []) if log_format.header else []
+        width = max(map(len, self._sheet.rows(end=100)), default=0)
         self.names = list(log_format.names) or (
             [(cell or "").strip() for cell in header] if log_format.header else [str(n + 1) for n in range(width)]
         )
-        self.rows_total: int | None = len(self._cells)
+        self.rows_total: int | None = max(0, len(self._sheet) - body)
         patterns = "|".join(f"(?:{pattern})" for pattern in log_format.footers)
         self._no_rows = re.compile(patterns) if patterns else None
         self._header = header
@@ -48,7 +46,7 @@ class SheetTable:
     @property
     def fraction(self) -> float:
         """Of its rows."""
-        return self._read / len(self._cells) if self._cells else 1.0
+        return self._read / self.rows_total if self.rows_total else 1.0
 
     def place(self, position: int) -> str:
         """The row, numbered as spreadsheets do."""
@@ -57,16 +55,17 @@ class SheetTable:
     def batches(self, columns: Sequence[str]) -> Iterator[TableBatch]:
         """As `Table` says."""
         index = [self.names.index(column) for column in columns]
-        for first in range(0, len(self._cells), BATCH_ROWS):
-            cells = self._cells[first : first + BATCH_ROWS]
-            kept = [(number, row) for number, row in enumerate(cells, first) if self._is_row(row)]
+        self._read = 0
+        rows = self._sheet.rows(self._first)
+        while cells := [*islice(rows, BATCH_ROWS)]:
+            kept = [(number, row) for number, row in enumerate(cells, self._read) if self._is_row(row)]
             arrays = {
                 column: pa.array(
                     [None if len(row) <= at or row[at] is None else utf8(str(row[at])) for _, row in kept], pa.binary()
                 )
                 for column, at in zip(columns, index, strict=True)
             }
-            self._read = first + len(cells)
+            self._read += len(cells)
             yield TableBatch(arrays, np.array([number for number, _ in kept], np.int64), False, [], self._read)
 
     def _is_row(self, row: Sequence[str | None]) -> bool:
@@ -83,35 +82,49 @@ def line_of(row: Sequence[str | None]) -> str:
     return ",".join(cell or "" for cell in row).rstrip(",")
 
 
-def sheet_rows(path: Path, sheet: str | None, most: int | None = None) -> list[list[str | None]]:
-    """The rows of a sheet as text, from its first row on.
+class Sheet:
+    """The rows of a sheet as text.
+
+    Args:
+        path: the workbook.
+        name: of the sheet; None: the only one that holds data.
+
+    Attributes:
+        above: how many empty rows stand before its first cell.
 
     Raises:
         LogError: the workbook cannot be read, or has several sheets with data and none is named.
     """
-    try:
-        import python_calamine  # noqa: PLC0415
-    except ImportError:
-        raise LogError(f'{path} is a workbook, which takes the extra: pip install "alsobought[formats]"') from None
-    try:
-        workbook = _opened(path)
-        names = workbook.sheet_names
-        if sheet is not None and sheet not in names:
-            raise LogError(f"{path} has no sheet '{sheet}'; it has {', '.join(names)}")
-        sheets = [workbook.get_sheet_by_name(name) for name in ([sheet] if sheet is not None else names)]
+
+    def __init__(self, path: Path, name: str | None) -> None:
+        try:
+            import python_calamine  # noqa: PLC0415
+        except ImportError:
+            raise LogError(f'{path} is a workbook, which takes the extra: pip install "alsobought[formats]"') from None
+        try:
+            workbook = _opened(path)
+            names = workbook.sheet_names
+            if name is not None and name not in names:
+                raise LogError(f"{path} has no sheet '{name}'; it has {', '.join(names)}")
+            sheets = [workbook.get_sheet_by_name(each) for each in ([name] if name is not None else names)]
+        except (python_calamine.CalamineError, OSError) as error:
+            raise LogError(f"{path} is a workbook that cannot be read: {error}") from None
         filled = [found for found in sheets if found.height > 1] or sheets[:1]
         if len(filled) > 1:
             titles = ", ".join(found.name for found in filled)
             raise Undecided(f"{path} has several sheets, {titles}: name one, --member NAME")
-        first = (filled[0].start or (0, 0))[0] if filled else 0
-        rows: list[list[str | None]] = [[] for _ in range(first)]
-        rows += (
-            [cell if type(cell) is str else as_cell(cell) for cell in row]
-            for row in islice(filled[0].iter_rows() if filled else (), most)
-        )
-    except (python_calamine.CalamineError, OSError) as error:
-        raise LogError(f"{path} is a workbook that cannot be read: {error}") from None
-    return rows
+        self._cells = filled[0] if filled else None
+        self.above: int = (filled[0].start or (0, 0))[0] if filled else 0
+
+    def __len__(self) -> int:
+        """How many rows there are, the empty ones above included."""
+        return self.above + (self._cells.height if self._cells is not None else 0)
+
+    def rows(self, begin: int = 0, end: int | None = None) -> Iterator[list[str | None]]:
+        """Some of the rows, which are no text until then: a sheet of a million rows takes half as much memory so."""
+        cells = self._cells.iter_rows() if self._cells is not None else ()
+        for row in islice(chain(repeat((), self.above), cells), begin, end):
+            yield [cell if type(cell) is str else as_cell(cell) for cell in row]
 
 
 def _opened(path: Path) -> Any:  # noqa: ANN401 - a workbook of calamine, which loads only if it is needed
