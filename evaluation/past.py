@@ -163,7 +163,7 @@ def past_at(
     universe = frozenset(before.items[item] for item in most[: protocol.universe or None])
     states = States(paths, formats, cutoff_ms, universe)
     store = states.shipped.counts[0]
-    ids = store.names.every
+    ids = list(store.names.every)
     amount = store.popularity.totals()[1]
     ranked = sorted(range(len(ids)), key=lambda item: (-int(amount[item]), ids[item]))
     candidate = np.empty(len(ids), np.int64)
@@ -186,11 +186,11 @@ def past_at(
 def _histories(store: HistoryStore, names: Names) -> tuple[list[str], History]:
     """Ids of the customers who hold anything, and what they hold, with the item numbers of the counts."""
     rows: list[tuple[str, npt.NDArray[Any], npt.NDArray[Any]]] = []
-    for number, customer in enumerate(store.customers.every):
-        items, entries = store.table.history.row(number)
-        if customer and len(items):
-            rows.append((customer, items, entries))
-    count_item: npt.NDArray[np.int64] = np.array([names[item] for item in store.items.every], np.int64)
+    held_by = {number: (items, entries) for number, items, entries in store.histories() if len(items)}
+    for number, customer in store.customers.every():
+        if number in held_by:
+            rows.append((customer, *held_by[number]))
+    count_item: npt.NDArray[np.int64] = np.array([names[item] for _, item in store.items.every()], np.int64)
     held = np.concatenate([np.zeros(0, ENTRY), *[entries for _, _, entries in rows]])
     sizes = [len(items) for _, items, _ in rows]
     history = History(

@@ -97,7 +97,7 @@ def read_purchases(
         raise EvaluationError("the log has no purchase: is --columns right?")
     customer, item, time = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(time, kind="stable")
-    purchases = Purchases(customers.every, items.every, customer[order], item[order], time[order])
+    purchases = Purchases(list(customers.every), list(items.every), customer[order], item[order], time[order])
     _check_variety(purchases)
     return purchases
 

@@ -1,4 +1,4 @@
-"""Deltas: what stage A sends to stage B, one packed record per commit, and the pair keys that B derives from it.
+"""Deltas: what stage A sends to stage B, a packed record or several per commit, and the pair keys that B derives.
 
 A record covers a range of one purchases partition, names no customer, and depends on nothing but the log prefix and the
 counting settings. Items are numbered by first appearance in the partition, and a record carries the ids of the items
@@ -69,28 +69,56 @@ class Deltas(NamedTuple):
     """(p,) its UTC day, in days since 1970-01-01."""
 
 
-def make_deltas(
-    source: int,
-    begin: int,
-    end: int,
-    rejected: int,
-    orders: NumberedOrders,
-    changes: HistoryChanges,
-    first_item: int,
-    items: list[str],
-) -> Deltas:
-    """The deltas of some orders.
+class CountedOrders(NamedTuple):
+    """Orders of a purchases partition that are counted in its histories, in log order, and what they changed."""
 
-    Args:
-        source: the purchases partition.
-        begin: log position where the orders begin.
-        end: log position after them.
-        rejected: lines between `begin` and `end` that were rejected before they became orders.
-        orders: the orders, in log order.
-        changes: the result of `apply_orders`.
-        first_item: number of the first item that appears for the first time.
-        items: ids of the items that do, in the order of their numbers.
-    """
+    source: int
+    """The purchases partition."""
+    begin: int
+    """Log position where they begin."""
+    end: int
+    """Log position after them."""
+    orders: NumberedOrders
+    after: npt.NDArray[np.int64]
+    """(m,) log position after each order."""
+    changes: HistoryChanges
+    rejected: int
+    """Lines between `begin` and `end` that were rejected before they became orders."""
+    rejected_at: npt.NDArray[np.int64]
+    """Log position of each of those lines; of orders that are not cut, perhaps none."""
+    first_item: int
+    """Number of the first item that appears for the first time."""
+    items: list[str]
+    """Ids of the items that do, in the order of their numbers."""
+
+    def cut(self, first: int, last: int) -> CountedOrders:
+        """Orders `first` up to, not including, `last`."""
+        begin = int(self.after[first - 1]) if first else self.begin
+        end = int(self.after[last - 1]) if last < len(self.after) else self.end
+        first_item, end_item = self._items_before(first), self._items_before(last)
+        rejected_at = self.rejected_at[(begin <= self.rejected_at) & (self.rejected_at < end)]
+        return CountedOrders(
+            self.source,
+            begin,
+            end,
+            self.orders.cut(first, last),
+            self.after[first:last],
+            self.changes.cut(self.orders, first, last),
+            len(rejected_at),
+            rejected_at,
+            first_item,
+            self.items[first_item - self.first_item : end_item - self.first_item],
+        )
+
+    def _items_before(self, order: int) -> int:
+        """How many items appear before an order; they are numbered by first appearance."""
+        items = self.orders.item[: self.orders.start[order]]
+        return max(self.first_item, int(items.max()) + 1) if len(items) else self.first_item
+
+
+def make_deltas(counted: CountedOrders) -> Deltas:
+    """The deltas of some orders."""
+    orders, changes = counted.orders, counted.changes
     order_of_line = np.repeat(np.arange(len(orders.customer)), np.diff(orders.start))
     purchases = np.flatnonzero(
         (changes.status == COUNTED) & (orders.kind[order_of_line] & ~np.uint8(CONTINUED) == PURCHASE)
@@ -99,20 +127,65 @@ def make_deltas(
     times = orders.time[order_of_line[purchases]]
     not_held = int((changes.status == NOT_HELD).sum())
     return Deltas(
-        source=source,
-        begin=begin,
-        end=end,
-        lines=len(orders.item) + rejected,
+        source=counted.source,
+        begin=counted.begin,
+        end=counted.end,
+        lines=len(orders.item) + counted.rejected,
         duplicates=int((changes.status == DUPLICATE).sum()),
-        rejected=rejected + not_held,
+        rejected=counted.rejected + not_held,
         newest=int(times.max(initial=-1)),
-        holding=changes.holding,
-        first_item=first_item,
-        items=items,
+        holding=int(changes.holding.sum()),
+        first_item=counted.first_item,
+        items=counted.items,
         runs=changes.runs,
         purchase_item=purchased_items,
         purchase_day=times // DAY_MS,
     )
+
+
+class DeltasRecord(NamedTuple):
+    """Packed deltas, and the range of log positions that they are of."""
+
+    begin: int
+    end: int
+    rejected: int
+    """Rejected lines in the range."""
+    packed: bytes
+
+
+def delta_records(counted: CountedOrders, most_bytes: int | None = None) -> list[DeltasRecord]:
+    """The deltas of some orders as records that follow each other.
+
+    They are cut between orders, so each is of a stretch of the log, and what they change adds up to the same counts.
+    A record that is too large all the same is of a single log position.
+
+    Args:
+        counted: the orders.
+        most_bytes: how many a record should have at most; None: there is one record.
+    """
+    deltas = make_deltas(counted)
+    packed = pack_deltas(deltas)
+    if most_bytes is None or len(packed) <= most_bytes or not len(places := _places(counted)):
+        return [DeltasRecord(deltas.begin, deltas.end, deltas.rejected, packed)]
+    ends = [*_spread(counted, places, len(packed) // most_bytes), len(counted.after)]
+    stretches = zip([0, *ends], ends, strict=False)
+    return [record for first, last in stretches for record in delta_records(counted.cut(first, last), most_bytes)]
+
+
+def _places(counted: CountedOrders) -> npt.NDArray[np.int64]:
+    """Rising indices of the orders before which there may be a cut: the log can be read on from there."""
+    return np.flatnonzero(np.diff(counted.after) > 0) + 1
+
+
+def _spread(counted: CountedOrders, places: npt.NDArray[np.int64], cuts: int) -> list[int]:
+    """At most so many of some places, between which about as much was changed."""
+    runs = counted.changes.runs
+    entries = np.concatenate([[0], np.cumsum(runs.window + runs.active)])[counted.changes.run_ends]
+    weight = entries + counted.orders.start[1:]
+    wanted = weight[-1] * np.arange(1, cuts + 1) / (cuts + 1)
+    at = np.minimum(np.searchsorted(weight[places - 1], wanted), len(places) - 1)
+    found: list[int] = np.unique(places[at]).tolist()
+    return found
 
 
 def no_deltas(source: int, position: int) -> Deltas:
@@ -166,17 +239,17 @@ def unpack_deltas(record: bytes) -> Deltas:
     _require(len(head) == _HEAD, f"it has {len(head)} numbers ahead, not {_HEAD}")
     source, begin, end, lines, duplicates, rejected, newest, holding, first_item, low_epoch, low_day = head.tolist()
     _require(len(sign) == len(window) == len(active), "its runs differ in number from column to column")
-    most = max(window.max(initial=0), active.max(initial=0))
-    least = min(window.min(initial=0), active.min(initial=1) - 1)
+    sizes = _within(window, 0, len(item)) and _within(active, 1, len(item))
     _require(
-        least == 0 and most <= len(item) and window.sum() + active.sum() == len(item),
+        sizes and window.sum() + active.sum() == len(item),
         "its runs have more entries than it has, or fewer",
     )
     _require(len(item) == len(seq) == len(epoch) == len(exposure), "its entries differ in number from column to column")
+    _require(_within(seq, 0, _MOST_SEQS - 1), "a seq is impossible")
     _require(len(purchase_item) == len(purchase_day), "its purchases differ in number from column to column")
     for low, column in ((low_epoch, epoch), (low_day, purchase_day)):
         _require(0 <= low < _MOST_DAYS, "its first day is in no calendar")
-        _require(column.min(initial=0) >= 0 and column.max(initial=0) < _MOST_DAYS, "a day is in no calendar")
+        _require(_within(column, 0, _MOST_DAYS - 1), "a day is in no calendar")
     deltas = Deltas(
         source,
         begin,
@@ -212,6 +285,11 @@ _COLUMNS = [
 _HEAD = 11
 _MOST_DAYS = EPOCH_DAYS * EXPOSURES
 """Days of the epochs before EXPOSURES, up to the year 7352."""
+_MOST_SEQS = 1 << 32
+
+
+def _within(column: npt.NDArray[np.int64], least: int, most: int) -> bool:
+    return bool(((column >= least) & (column <= most)).all())
 
 
 def _require(condition: bool, fault: str) -> None:
@@ -306,8 +384,6 @@ def _fault(  # noqa: PLR0911 - one for each fault
             if seen[runs.item[at]] == run + 1:
                 return 4
             seen[runs.item[at]] = run + 1
-            if not 0 <= runs.seq[at] < 1 << 32:
-                return 5
             is_active = at >= first + window
             if at > first and runs.seq[at] <= runs.seq[at - 1] and not (returned and is_active and window > 0):
                 return 5
@@ -334,7 +410,7 @@ def most_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> in
         window_partners = np.minimum(window_partners, pair_window)
         active_partners = np.minimum(active_partners, 2 * pair_window)
     partners = np.where(active_entries(runs), np.repeat(active_partners, sizes), np.repeat(window_partners, sizes))
-    return int(partners[wanted[runs.item]].sum())
+    return int(partners[wanted].sum())
 
 
 def active_entries(runs: Runs) -> npt.NDArray[np.bool_]:
@@ -346,12 +422,12 @@ def active_entries(runs: Runs) -> npt.NDArray[np.bool_]:
 
 
 def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> dict[int, Keys]:
-    """Every count that `runs` change: epoch -> sorted signed pair keys; the exposure moves are under EXPOSURES.
+    """Every count that `runs` change: epoch -> signed pair keys, unsorted; the exposure moves are under EXPOSURES.
 
     Args:
         runs: the runs, with store numbers as items.
         pair_window: the pair window W; 0: no limit.
-        wanted: (items,) bool, the items whose rows to return; counts in other rows are left out.
+        wanted: (k,) bool, the entries of `runs` whose rows to return; counts in other rows are left out.
     """
     sizes = runs.window + runs.active
     capacity = most_keys(runs, pair_window, wanted)
@@ -360,19 +436,13 @@ def pair_keys(runs: Runs, pair_window: int, wanted: npt.NDArray[np.bool_]) -> di
     moves = np.empty(2 * len(runs.item), np.uint64)
     row_keys = row_keys_of(runs.item)
     partners = np.zeros(int(sizes.max(initial=0)), np.int64)
-    pair_count, move_count, lowest, highest = _expand(
-        runs, pair_window, wanted[runs.item], row_keys, keys, epochs, moves, partners
-    )
-    keys = keys[:pair_count]
-    keys_by_epoch: dict[int, Keys] = {}
-    if lowest == highest:
-        keys_by_epoch[lowest] = np.sort(keys)
-    else:
-        epochs = epochs[:pair_count]
-        for epoch in np.unique(epochs).tolist():
-            keys_by_epoch[epoch] = np.sort(keys[epochs == epoch])
+    present = np.zeros(EXPOSURES, np.bool_)
+    pair_count, move_count = _expand(runs, pair_window, wanted, row_keys, keys, epochs, present, moves, partners)
+    keys, epochs = keys[:pair_count], epochs[:pair_count]
+    distinct = np.flatnonzero(present).tolist()
+    keys_by_epoch = {epoch: keys[epochs == epoch] if len(distinct) > 1 else keys for epoch in distinct}
     if move_count:
-        keys_by_epoch[EXPOSURES] = np.sort(moves[:move_count])
+        keys_by_epoch[EXPOSURES] = moves[:move_count]
     return keys_by_epoch
 
 
@@ -384,20 +454,20 @@ def _expand(
     row_keys: Keys,
     keys: Keys,
     epochs: npt.NDArray[np.uint16],
+    present: npt.NDArray[np.bool_],
     moves: Keys,
     partners: npt.NDArray[np.int64],
-) -> tuple[int, int, int, int]:
-    """Write the pair keys with their epochs, and the exposure moves.
+) -> tuple[int, int]:
+    """Write the pair keys with their epochs, mark the epochs that are present, and write the exposure moves.
 
     A move is two signed keys: -1 in the bucket of an item's exposure before the run, +1 in the one after it. An active
     item has only one of them. `partners` is scratch: how many items each entry of the run pairs with.
 
     Returns:
-        The number of pair keys, the number of move keys, and the lowest and highest epoch of a pair.
+        The number of pair keys, and the number of move keys.
     """
     pair_count = 0
     move_count = 0
-    lowest, highest = np.int64(1 << 30), np.int64(-1)
     first = 0
     for run in range(len(runs.sign)):
         window = runs.window[run]
@@ -423,8 +493,7 @@ def _expand(
                     keys[pair_count] = row_keys[y] << np.uint64(33) | low_x
                     epochs[pair_count] = epoch
                     pair_count += 1
-                lowest = min(lowest, epoch)
-                highest = max(highest, epoch)
+                present[epoch] |= wanted[x] | wanted[y]
         sign = np.int64(runs.sign[run])
         for index in range(size):
             entry = first + index
@@ -442,4 +511,4 @@ def _expand(
                 moves[move_count + 1] = high | after << np.uint64(1)
                 move_count += 2
         first += size
-    return pair_count, move_count, lowest, highest
+    return pair_count, move_count

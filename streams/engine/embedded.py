@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from producers.orders import Orders
     from state.count_store import CountStore
     from state.history_store import HistoryStore
+    from state.memory import Memory
     from streams.engine.stages import OrderScorer
 
 
@@ -34,6 +35,7 @@ class Embedded:
         state_dir: holds a directory for each partition's store; they are created if missing.
         settings: the counting settings; by default those of an existing state.
         read_only: open without locking, for queries; the state must exist.
+        memory: what its stores may take together; None: the default.
 
     Attributes:
         histories: the histories of all customers.
@@ -44,20 +46,28 @@ class Embedded:
         StateError: the directory is locked, damaged, written with other settings, or missing (read_only).
     """
 
-    def __init__(self, state_dir: Path, settings: CountingSettings | None = None, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        settings: CountingSettings | None = None,
+        *,
+        read_only: bool = False,
+        memory: Memory | None = None,
+    ) -> None:
         settings = settings or settings_of(state_dir) or CountingSettings()
         self.settings = settings
         self.counts: list[CountStore] = []
         self.related: list[RelatedStore] = []
         with ExitStack() as opened:  # if one cannot be opened, the others are closed
-            self.histories = open_histories(state_dir / "histories-0", settings, read_only=read_only)
+            self.histories = open_histories(state_dir / "histories-0", settings, read_only=read_only, memory=memory)
             opened.callback(self.histories.close)
             for number in range(settings.item_partitions):
                 path = state_dir / f"counts-{number}"
-                self.counts.append(open_counts(path, number, settings, read_only=read_only))
+                self.counts.append(open_counts(path, number, settings, read_only=read_only, memory=memory))
                 opened.callback(self.counts[-1].close)
             for number in range(settings.item_partitions):
-                self.related.append(RelatedStore(state_dir / f"related-{number}", read_only=read_only))
+                path = state_dir / f"related-{number}"
+                self.related.append(RelatedStore(path, read_only=read_only, memory=memory))
                 opened.callback(self.related[-1].close)
             if not read_only:
                 self._count_outbox()
@@ -93,16 +103,17 @@ class Embedded:
         """
         commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, documents, on_refused, scorer)
         for counts in self.counts:
-            count_deltas(counts, [deltas])
+            count_deltas(counts, [record.packed for record in deltas])
         self.histories.acknowledge([commit])
         return not_held
 
     def _count_outbox(self) -> None:
         """Count the deltas that an earlier run committed in stage A, but perhaps not in stage B."""
-        for commit, deltas in list(self.histories.outbox()):
-            for counts in self.counts:
-                count_deltas(counts, [deltas])
-            self.histories.acknowledge([commit])
+        waiting = list(self.histories.outbox())
+        for counts in self.counts:
+            count_deltas(counts, [deltas for _, deltas in waiting])
+        if waiting:
+            self.histories.acknowledge([commit for commit, _ in waiting])
 
     @property
     def settled(self) -> bool:
@@ -173,19 +184,21 @@ def _stored_settings(state_dir: Path) -> CountingSettings:
     return settings
 
 
-def open_to_read(state_dir: Path) -> Embedded:
+def open_to_read(state_dir: Path, memory: Memory | None = None) -> Embedded:
     """Open all stores of a state directory for queries, at one and the same log position.
 
     Raises:
         StateError: the directory holds no state, cannot be read, or a replay into it is running.
     """
     settings = _stored_settings(state_dir)
-    embedded = Embedded(state_dir, settings, read_only=True)
+    embedded = Embedded(state_dir, settings, read_only=True, memory=memory)
     if embedded.settled:
         return embedded
     embedded.close()
-    Embedded(state_dir, settings).close()  # an earlier run was killed inside a commit: finish that commit
-    return Embedded(state_dir, settings, read_only=True)
+    Embedded(
+        state_dir, settings, memory=memory
+    ).close()  # an earlier run was killed inside a commit: finish that commit
+    return Embedded(state_dir, settings, read_only=True, memory=memory)
 
 
 def open_to_write(state_dir: Path) -> Embedded:

@@ -28,10 +28,10 @@ of an item that the customer does not hold."""
 
 
 class NumberedOrders(NamedTuple):
-    """The columns of `producers.orders.Orders` with customers and items as store numbers: m orders, n lines."""
+    """The columns of `producers.orders.Orders` with customers and items as numbers: m orders, n lines."""
 
     customer: npt.NDArray[np.uint32]
-    """(m,) store number."""
+    """(m,) store number, or the row in a history table."""
     time: npt.NDArray[np.int64]
     """(m,) milliseconds since 1970 UTC."""
     kind: npt.NDArray[np.uint8]
@@ -44,6 +44,19 @@ class NumberedOrders(NamedTuple):
     """(n,) store number."""
     quantity: npt.NDArray[np.int64]
     """(n,) units bought or returned."""
+
+    def cut(self, first: int, last: int) -> NumberedOrders:
+        """Orders `first` up to, not including, `last`."""
+        lines = slice(int(self.start[first]), int(self.start[last]))
+        return NumberedOrders(
+            self.customer[first:last],
+            self.time[first:last],
+            self.kind[first:last],
+            self.key[first:last],
+            self.start[first : last + 1] - self.start[first],
+            self.item[lines],
+            self.quantity[lines],
+        )
 
 
 def selected(orders: NumberedOrders, mask: npt.NDArray[np.bool_]) -> NumberedOrders:
@@ -84,16 +97,43 @@ class Runs(NamedTuple):
     exposure: npt.NDArray[np.int64]
     """(k,) a window item's exposure before the run; 0 for an active item, whose exposure follows from the run."""
 
+    def cut(self, first: int, last: int) -> Runs:
+        """Runs `first` up to, not including, `last`."""
+        sizes = self.window[:last] + self.active[:last]
+        entries = slice(int(sizes[:first].sum()), int(sizes.sum()))
+        return Runs(
+            self.sign[first:last],
+            self.window[first:last],
+            self.active[first:last],
+            self.item[entries],
+            self.seq[entries],
+            self.epoch[entries],
+            self.exposure[entries],
+        )
+
 
 class HistoryChanges(NamedTuple):
     """What orders changed in the histories."""
 
     status: npt.NDArray[np.uint8]
     """(n,) COUNTED, MERGED, DUPLICATE or NOT_HELD, of each line."""
-    holding: int
-    """Change in the number of customers who hold anything."""
+    holding: npt.NDArray[np.int8]
+    """(m,) change in the number of customers who hold anything, by each order."""
     runs: Runs
     """Items that entered or left histories."""
+    run_ends: npt.NDArray[np.int64]
+    """(m,) number of runs up to the end of each order."""
+
+    def cut(self, orders: NumberedOrders, first: int, last: int) -> HistoryChanges:
+        """What orders `first` up to, not including, `last` of `orders` changed."""
+        begin = int(self.run_ends[first - 1]) if first else 0
+        end = int(self.run_ends[last - 1]) if last else 0
+        return HistoryChanges(
+            self.status[orders.start[first] : orders.start[last]],
+            self.holding[first:last],
+            self.runs.cut(begin, end),
+            self.run_ends[first:last] - begin,
+        )
 
 
 def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) -> HistoryChanges:
@@ -101,7 +141,7 @@ def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) 
 
     Args:
         table: the customers' histories; changed in place.
-        orders: the next orders of the log, in log order.
+        orders: the next orders of the log, in log order; customers are rows of the table.
         pair_window: the pair window W; 0: no limit.
     """
     continued = (orders.kind & CONTINUED) != 0
@@ -130,22 +170,11 @@ def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) 
     line_of_item = np.full(len(distinct), -1, np.int64)
     status = np.zeros(len(orders.item), np.uint8)
     quantity = orders.quantity.copy()
-    run_count, entry_count, holding = _apply(
-        table.arrays(), orders, continued, pair_window, item_code, line_of_item, quantity, status, runs
+    changes = HistoryChanges(
+        status, np.zeros(len(orders.customer), np.int8), runs, np.zeros(len(orders.customer), np.int64)
     )
-    return HistoryChanges(
-        status,
-        holding,
-        Runs(
-            runs.sign[:run_count],
-            runs.window[:run_count],
-            runs.active[:run_count],
-            runs.item[:entry_count],
-            runs.seq[:entry_count],
-            runs.epoch[:entry_count],
-            runs.exposure[:entry_count],
-        ),
-    )
+    run_count = _apply(table.arrays(), orders, continued, pair_window, item_code, line_of_item, quantity, changes)
+    return changes._replace(runs=runs.cut(0, run_count))
 
 
 def lines_before(customer: npt.NDArray[np.uint32], lines: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -173,9 +202,8 @@ def _apply(
     item_code: npt.NDArray[np.int64],
     line_of_item: npt.NDArray[np.int64],
     quantity: npt.NDArray[np.int64],
-    status: npt.NDArray[np.uint8],
-    runs: Runs,
-) -> tuple[int, int, int]:
+    changes: HistoryChanges,
+) -> int:
     """Apply the orders to the table.
 
     Args:
@@ -186,15 +214,14 @@ def _apply(
         item_code: (n,) index of each line's item among the distinct items of the orders.
         line_of_item: (distinct items,) -1; becomes the last counted line of each item.
         quantity: (n,) copy of the lines' quantities; a counted line gets those of the lines merged into it added.
-        status: (n,) set to the status of each line.
-        runs: set to the runs.
+        changes: set to what changes.
 
     Returns:
-        The number of runs and of entries, and the change in the number of customers who hold anything.
+        The number of runs.
     """
+    status, runs = changes.status, changes.runs
     run = 0
     entry = 0
-    holding = 0
     for order in range(len(orders.customer)):
         customer = orders.customer[order]
         table.changed[customer] = True
@@ -205,11 +232,12 @@ def _apply(
                 entry = _emit(table, first, 0, 0, 0, before, before, pair_window, entry, runs)
                 runs.sign[run], runs.window[run], runs.active[run] = -1, 0, before
                 run += 1
-                holding -= 1
+                changes.holding[order] = -1
             table.length[customer] = 0
             table.next_seq[customer] = 0
             table.order_length[customer] = 0
             table.order_count[customer] = 0
+            changes.run_ends[order] = run
             continue
         begin, end = orders.start[order], orders.start[order + 1]
         for line in range(begin, end):
@@ -273,7 +301,7 @@ def _apply(
                 table.entry[later] = table.entry[later + 1]
             table.length[customer] = length - 1
             if length == 1:
-                holding -= 1
+                changes.holding[order] -= 1
         for line in range(begin, end):
             if status[line] == MERGED and status[line_of_item[item_code[line]]] != COUNTED:
                 status[line] = status[line_of_item[item_code[line]]]
@@ -297,8 +325,9 @@ def _apply(
             run += 1
             entry = _emit(table, first, low, before, before, length, before, pair_window, entry, runs)
             if before == 0:
-                holding += 1
-    return run, entry, holding
+                changes.holding[order] += 1
+        changes.run_ends[order] = run
+    return run
 
 
 @compiled

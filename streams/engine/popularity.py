@@ -16,7 +16,7 @@ from streams.engine.epochs import EPOCH_DAYS, epoch_of
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from state.popularity_table import PopularityTable
+    from state.popularity_table import Column, PopularityTable
 
     Floats = npt.NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def epoch_weights(epochs: list[int], newest_day: int, half_life_days: float | No
     return weights
 
 
-def weighted_share(columns: dict[int, npt.NDArray[np.int64]], weights: Floats, items: int) -> Floats:
+def weighted_share(columns: dict[int, Column], weights: Floats, items: int) -> Floats:
     """(items,) each item's share of the weighted sum of `columns`.
 
     Args:
@@ -64,7 +64,7 @@ def weighted_share(columns: dict[int, npt.NDArray[np.int64]], weights: Floats, i
 
 
 @compiled
-def _add_weighted(share: Floats, column: npt.NDArray[np.int64], weight: float) -> int:
+def _add_weighted(share: Floats, column: Column, weight: float) -> int:
     """Add a column times its weight to `share`; return the sum of the column."""
     total = np.int64(0)
     for item in range(len(column)):

@@ -9,7 +9,7 @@ import numpy as np
 from state.count_rows import BUNDLE, bucket_exposures, items_of, row_keys_of, slice_of
 from state.journal import SLICES
 from streams.engine.popularity import epoch_weights, popularity, recent_share
-from streams.engine.ranking import Components, ItemFacts, RelatedLists, rank
+from streams.engine.ranking import NO_WEIGHT, Components, ItemFacts, RelatedLists, rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from state.count_rows import Keys
     from state.count_store import CountStore
+    from streams.engine.relatedness import Floats
     from streams.engine.scores import Scoring
 
 _BUCKETS = bucket_exposures(257 + 8 * 24)  # up to an exposure of 2^32
@@ -53,11 +54,18 @@ class Ranker:
             customers=store.holding,
         )
 
-    def lists(self, items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], RelatedLists]:
-        """(n,) some of the partition's items, sorted in the order of storage, and their lists."""
+    def lists(self, items: npt.NDArray[Any], weight: Floats = NO_WEIGHT) -> tuple[npt.NDArray[np.uint32], RelatedLists]:
+        """(n,) some of the partition's items, sorted in the order of storage, and their lists.
+
+        Args:
+            items: their numbers.
+            weight: (k,) as of `rank`; items from k on may not be listed.
+        """
+        if len(weight):
+            weight = np.pad(weight, (0, max(len(self._facts.holders) - len(weight), 0)))
         items, row_keys = _in_order(items)
         addends = self._store.addends(row_keys)
-        return items, rank(items, row_keys, addends, _BUCKETS, self._components, self._facts)
+        return items, rank(items, row_keys, addends, _BUCKETS, self._components, self._facts, weight)
 
     def totals(self, items: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """(n,) buyers and (n,) purchases of some items."""
@@ -79,7 +87,9 @@ class Ranker:
     def every(self) -> Iterator[tuple[npt.NDArray[np.uint32], RelatedLists]]:
         """The lists of all items of the partition, slice by slice."""
         for number in range(SLICES):
-            yield self.lists(self.shard(number, SLICES))
+            items = self.shard(number, SLICES)
+            if len(items):
+                yield self.lists(items)
 
     def _bought(self) -> npt.NDArray[np.int64]:
         return np.flatnonzero(self._store.owned[: len(self._store.names)] & (self._facts.purchases > 0))

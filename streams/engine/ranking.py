@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Indices = npt.NDArray[np.int64]
 
 LIST_LENGTH = 50
+NO_WEIGHT = np.zeros(0)
 _GROUPS = 128
 _JUST_BELOW = 1.0 - 1e-9  # factor of a lower bound of E, so that rounding never lifts it above E
 
@@ -122,6 +123,7 @@ def rank(
     bucket_exposures: npt.NDArray[np.int64],
     components: Components,
     facts: ItemFacts,
+    weight: Floats = NO_WEIGHT,
 ) -> RelatedLists:
     """The related list of each of n items.
 
@@ -132,6 +134,8 @@ def rank(
         bucket_exposures: (b,) exposure that represents each histogram bucket.
         components: one score, or the two halves of a blend.
         facts: of all items.
+        weight: (items,) what multiplies the score of each item that is listed, 0 for those that may not be; empty: no
+            item's. The halves of a blend are weighted as without it.
     """
     size = len(items), LIST_LENGTH
     lists = RelatedLists(
@@ -143,7 +147,7 @@ def rank(
         length=np.zeros(len(items), np.int64),
     )
     if len(items):  # without purchases, there is no greatest chance to compute bounds from
-        _rank(items, row_keys, addends, bucket_exposures, components, facts, lists)
+        _rank(items, row_keys, addends, bucket_exposures, components, facts, weight, lists)
     return lists
 
 
@@ -155,6 +159,7 @@ def _rank(
     bucket_exposures: npt.NDArray[np.int64],
     components: Components,
     facts: ItemFacts,
+    weight: Floats,
     lists: RelatedLists,
 ) -> None:
     """Fill `lists`.
@@ -206,14 +211,14 @@ def _rank(
             end = _add_reaching(scratch, component, count, threshold, candidates, first)
             _evaluate(scratch, component, filled, holders, candidates, first, end, components, facts)
             listed = _sort(facts, scratch.neighbours, bounds, candidates, end, scores, best)
-            factors[component] = _blend_factor(scores, listed)
+            factors[component] = _blend_factor(scores, listed) if width == 2 else 1.0
         _clear_sums(scratch, count)
-        if width == 2:
+        if width == 2 or len(weight) > 0:
             for index in range(count):
-                totals[index] = factors[0] * scratch.bounds[0, index] + factors[1] * scratch.bounds[1, index]
+                totals[index] = _total(scratch, factors, index, weight)
             groups = _lead(totals, count, size, scratch.leaders)
             first = _choose(totals, scratch.leaders, groups, scores, candidates)
-            threshold = _blend(scratch, filled, holders, factors, candidates, first, totals, components, facts)
+            threshold = _blend(scratch, filled, holders, factors, weight, candidates, first, totals, components, facts)
             if first < LIST_LENGTH:
                 threshold = 0.0
             end = 0
@@ -221,7 +226,7 @@ def _rank(
                 if totals[index] >= threshold:
                     candidates[end] = index
                     end += 1
-            _blend(scratch, filled, holders, factors, candidates, end, totals, components, facts)
+            _blend(scratch, filled, holders, factors, weight, candidates, end, totals, components, facts)
             listed = _sort(facts, scratch.neighbours, totals, candidates, end, scores, best)
         _fill(lists, row, listed, scores, best, scratch, filled, holders, components, facts)
 
@@ -412,11 +417,24 @@ def _blend_factor(scores: Floats, listed: int) -> float:
 
 
 @compiled
+def _total(scratch: Neighbourhood, factors: Floats, index: int, weight: Floats) -> float:
+    """The blend of a neighbour, or its one score, times its weight; below 0 if it may not be listed."""
+    total = 0.0
+    for component in range(len(factors)):
+        total += factors[component] * scratch.bounds[component, index]
+    if len(weight) > 0:
+        of_item = weight[scratch.neighbours[index]]
+        total = total * of_item if of_item > 0.0 else -1.0
+    return total
+
+
+@compiled
 def _blend(
     scratch: Neighbourhood,
     filled: int,
     holders: float,
     factors: Floats,
+    weight: Floats,
     candidates: Indices,
     count: int,
     totals: Floats,
@@ -435,7 +453,7 @@ def _blend(
     lowest = np.inf
     for at in range(count):
         index = candidates[at]
-        totals[index] = factors[0] * scratch.bounds[0, index] + factors[1] * scratch.bounds[1, index]
+        totals[index] = _total(scratch, factors, index, weight)
         lowest = min(lowest, totals[index])
     return max(lowest, 0.0)
 

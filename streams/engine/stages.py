@@ -9,15 +9,17 @@ import numpy as np
 from producers.orders import CONTINUED, DAY_MS, ERASE
 from producers.partitioning import item_partition
 from state.columns import pack, unpack
+from state.count_rows import slice_of
 from state.count_store import CountChange, CountStore
 from state.errors import StateDamaged
 from state.history_store import HistoryStore
+from state.journal import SLICES
 from streams.engine.deltas import (
+    CountedOrders,
     active_entries,
     check_runs,
-    make_deltas,
+    delta_records,
     most_keys,
-    pack_deltas,
     pair_keys,
     unpack_deltas,
 )
@@ -32,14 +34,15 @@ if TYPE_CHECKING:
 
     from producers.orders import Orders
     from state.history_table import HistoryTable
+    from state.memory import Memory
     from state.settings import CountingSettings
-    from streams.engine.deltas import Deltas
+    from streams.engine.deltas import Deltas, DeltasRecord
 
     OrderScorer = Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]]
     """Scores orders before they are counted.
 
-    It is called with the orders, by id and by store number, and the histories before them; it returns hit counts by UTC
-    day.
+    It is called with the orders, by id and by number, and a table of the histories before them, in which customers have
+    those numbers; it returns hit counts by UTC day.
     """
 
 _ORDER_COLUMNS = [np.uint32, np.int64, np.uint8, np.uint64, np.int64, np.uint32, np.int64]
@@ -49,17 +52,25 @@ class DeltasOutOfOrder(StateDamaged):
     """A deltas record does not follow the one before it: records are missing, or the log was split differently."""
 
 
-def open_histories(path: Path, settings: CountingSettings, *, read_only: bool = False) -> HistoryStore:
+def open_histories(
+    path: Path, settings: CountingSettings, *, read_only: bool = False, memory: Memory | None = None
+) -> HistoryStore:
     """Open the histories of a purchases partition as of its last commit."""
-    store = HistoryStore(path, settings, read_only=read_only)
+    store = HistoryStore(path, settings, read_only=read_only, memory=memory)
 
     def apply(record: bytes, stale: npt.NDArray[np.bool_]) -> None:
         orders = check_orders(record, len(store.customers), len(store.items))
-        apply_orders(store.table, selected(orders, stale[orders.customer]), settings.pair_window)
+        orders = selected(orders, stale[orders.customer % SLICES])
+        apply_orders(store.table, _loaded(store, orders), settings.pair_window)
 
     with store.closed_on_error():
         store.recover(apply)
     return store
+
+
+def _loaded(store: HistoryStore, orders: NumberedOrders) -> NumberedOrders:
+    """The orders with their customers' rows in the store's table, where `load` has their histories."""
+    return orders._replace(customer=store.load(orders.customer, np.diff(orders.start)))
 
 
 def check_orders(record: bytes, customers: int, items: int) -> NumberedOrders:
@@ -85,13 +96,15 @@ def check_orders(record: bytes, customers: int, items: int) -> NumberedOrders:
     return orders
 
 
-def open_counts(path: Path, partition: int, settings: CountingSettings, *, read_only: bool = False) -> CountStore:
+def open_counts(
+    path: Path, partition: int, settings: CountingSettings, *, read_only: bool = False, memory: Memory | None = None
+) -> CountStore:
     """Open the counts of an item partition as of its last commit."""
 
     def owns(item_id: str) -> bool:
-        return item_partition(item_id, settings.item_partitions) == partition
+        return settings.item_partitions == 1 or item_partition(item_id, settings.item_partitions) == partition
 
-    store = CountStore(path, partition, settings, owns, read_only=read_only)
+    store = CountStore(path, partition, settings, owns, read_only=read_only, memory=memory)
     with store.closed_on_error():
         store.recover(lambda record: _count_change(store, unpack_deltas(record)))
     return store
@@ -106,7 +119,9 @@ def count_orders(
     documents: Mapping[str, bytes] | None = None,
     on_refused: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
     scorer: OrderScorer = lambda *_: {},
-) -> tuple[int, bytes, npt.NDArray[np.int64]]:
+    rejected_at: Sequence[int] = (),
+    most_bytes: int | None = None,
+) -> tuple[int, list[DeltasRecord], npt.NDArray[np.int64]]:
     """Stage A: apply orders to the histories and commit them together with their deltas.
 
     Args:
@@ -118,9 +133,11 @@ def count_orders(
         documents: name -> document to store with the commit, about the logs that the orders are from.
         on_refused: called before the commit with the indices (into `orders.item`) of returns not held.
         scorer: scores the orders before they are counted; its hit counts are part of the commit.
+        rejected_at: log position of each of the lines that were rejected, if deltas are cut.
+        most_bytes: how many a record of deltas should have at most, see `delta_records`; None: there is one record.
 
     Returns:
-        The commit's number, its packed deltas, and the log positions of returned lines whose item was not held.
+        The commit's number, the records of its deltas, and the log positions of returned lines whose item was not held.
     """
     first_item = len(store.items)
     numbered = NumberedOrders(
@@ -132,21 +149,15 @@ def count_orders(
         item=_store_numbers(store.items.number, orders.items, orders.item),
         quantity=orders.quantity,
     )
-    hit_counts = scorer(orders, numbered, store.table)
-    changes = apply_orders(store.table, numbered, store.settings.pair_window)
-    deltas = make_deltas(
-        source,
-        store.purchases_offset,
-        end,
-        rejected,
-        numbered,
-        changes,
-        first_item,
-        store.items.texts(range(first_item, len(store.items))),
-    )
-    packed = pack_deltas(deltas)
-    erased = np.unique(numbered.customer[numbered.kind == ERASE])
-    erased = erased[store.table.next_seq[erased] == 0]  # the others bought again after their erasure
+    loaded = _loaded(store, numbered)
+    hit_counts = scorer(orders, loaded, store.table)
+    changes = apply_orders(store.table, loaded, store.settings.pair_window)
+    items = store.items.texts(range(first_item, len(store.items)))
+    begin, positions = store.purchases_offset, np.array(rejected_at, np.int64)
+    counted = CountedOrders(source, begin, end, numbered, orders.after, changes, rejected, positions, first_item, items)
+    records = delta_records(counted, most_bytes)
+    erasures = (numbered.kind == ERASE) & (store.table.next_seq[loaded.customer] == 0)  # others bought again since
+    erased = np.unique(numbered.customer[erasures])
     not_held = np.flatnonzero(changes.status == NOT_HELD)
     on_refused(not_held)
     refused = orders.position[not_held]
@@ -154,13 +165,13 @@ def count_orders(
         record=pack(numbered),
         lines=len(numbered.item),
         purchases_offset=end,
-        outbox=packed,
+        outbox=[record.packed for record in records],
         refused=refused,
         erased=erased.tolist(),
         documents=documents or {},
         hit_counts=hit_counts,
     )
-    return commit, packed, refused
+    return commit, records, refused
 
 
 def count_deltas(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.uint32]:
@@ -226,14 +237,15 @@ def _count_change(store: CountStore, deltas: Deltas) -> CountChange:
     runs = deltas.runs._replace(item=numbers[deltas.runs.item])
     pair_window = store.settings.pair_window
     active = active_entries(runs)
+    owned = store.owned[runs.item]
     return CountChange(
         source=deltas.source,
         end=deltas.end,
         totals=np.array([deltas.lines, deltas.duplicates, deltas.rejected, deltas.holding]),
         newest=deltas.newest,
         newest_day=deltas.newest // DAY_MS if deltas.newest >= 0 else -1,
-        most_keys=most_keys(runs, pair_window, store.owned),
-        keys=lambda wanted: pair_keys(runs, pair_window, wanted),
+        most_keys=most_keys(runs, pair_window, owned),
+        keys=lambda slices: pair_keys(runs, pair_window, owned & slices[slice_of(runs.item)]),
         holder_item=runs.item[active],
         holder_epoch=runs.epoch[active],
         holder_change=np.repeat(runs.sign, runs.active).astype(np.int64),

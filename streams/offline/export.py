@@ -67,7 +67,7 @@ def export(embedded: Embedded, out: Path, scoring: Scoring) -> Iterator[tuple[in
             if stored and published.exact_as_of == counts.purchases_offset_sum:
                 sources.append(published)
                 continue
-            sources.append(RelatedStore(Path(directory) / f"related-{counts.partition}"))
+            sources.append(RelatedStore(Path(directory) / f"related-{counts.partition}", memory=counts.memory))
             for done in publish_lists(counts, sources[-1], scoring):
                 ranked += done
                 yield ranked // 2, total

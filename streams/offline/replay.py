@@ -129,7 +129,7 @@ def replay(
     histories = embedded.histories
     erased = Erasures(histories.documents)
     if erasures is not None:
-        erased.take(erasures, histories.customers.every)
+        erased.take(erasures, (customer for _, customer in histories.customers.every()))
 
     clear_scratch(histories.path.parent)
     with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=histories.path.parent) as scratch:

@@ -105,7 +105,7 @@ class RepairedLines:
         """Where the line stands in its log."""
         return self._rejects[position].place
 
-    def contents(self) -> Iterator[Content]:
+    def contents(self, _start: int = 0, /) -> Iterator[Content]:
         """As `Format` says."""
         for begin in range(0, len(self._rejects), _ROWS_AT_ONCE):
             some = self._rejects[begin : begin + _ROWS_AT_ONCE]

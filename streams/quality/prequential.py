@@ -86,8 +86,8 @@ def visits(
 
     Args:
         orders: the chunk.
-        numbered: the same with store numbers.
-        table: the histories before the chunk; they are not changed.
+        numbered: the same by number.
+        table: the histories before the chunk, in which customers have those numbers; they are not changed.
         pair_window: that of the counts.
         one_in: the sample is one order in this many.
     """
@@ -149,8 +149,8 @@ class Prequential:
 
         Args:
             orders: the chunk.
-            numbered: the same with store numbers.
-            table: the histories before it.
+            numbered: the same by number.
+            table: the histories before it, in which customers have those numbers.
         """
         scored = visits(orders, numbered, table, self._pair_window, self._one_in)
         offers = self._ask(scored) if scored else []
