@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 Row: TypeAlias = "tuple[str, dict[str, object] | str, float]"
 """Place of a row, its cells or what is wrong with it, and how much of the file was read."""
+Attributes: TypeAlias = "Mapping[str, str]"
+"""Columns by the name of the attribute that each has."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,14 @@ class Feed:
         name: who writes it.
         header: columns by which it is known.
         columns: those that are read, as far as a file has them.
-        items: makes rows of the feed rows of items: item_id, title, category, available, url, image, price, brand.
+        items: makes rows of the feed rows of items: item_id, title, category, available, url, image, price, brand,
+            and the columns that it is given as attributes, by the name of each.
     """
 
     name: str
     header: tuple[str, ...]
     columns: tuple[str, ...]
-    items: Callable[[Iterable[Row]], Iterator[Row]]
+    items: Callable[[Iterable[Row], Attributes], Iterator[Row]]
 
 
 def feed_of(columns: Collection[str]) -> Feed | None:
@@ -38,12 +41,17 @@ def _text(cells: dict[str, object], column: str) -> str:
     return str(cells.get(column) or "").strip()
 
 
+def _valued(attributes: Attributes, cells: dict[str, object], shared: dict[str, object]) -> dict[str, object]:
+    """The attributes of a row, which may leave to another what both share."""
+    return {name: _text(cells, column) or _text(shared, column) for name, column in attributes.items()}
+
+
 def _first(text: str) -> str | None:
     """The first of several addresses in a cell."""
     return text.partition(",")[0].strip() or None
 
 
-def _merchant(rows: Iterable[Row]) -> Iterator[Row]:
+def _merchant(rows: Iterable[Row], attributes: Attributes) -> Iterator[Row]:
     for place, cells, fraction in rows:
         if isinstance(cells, str):
             yield place, cells, fraction
@@ -58,11 +66,12 @@ def _merchant(rows: Iterable[Row]) -> Iterator[Row]:
             "image": cells.get("image_link"),
             "price": cells.get("price"),
             "brand": cells.get("brand"),
+            **_valued(attributes, cells, {}),
         }
         yield place, fields, fraction
 
 
-def _shopify(rows: Iterable[Row]) -> Iterator[Row]:
+def _shopify(rows: Iterable[Row], attributes: Attributes) -> Iterator[Row]:
     """A product's first row has what its variants share; rows without variant are further pictures."""
     product: dict[str, object] = {}
     for place, cells, fraction in rows:
@@ -81,23 +90,25 @@ def _shopify(rows: Iterable[Row]) -> Iterator[Row]:
             "item_id": sku or None,
             "title": f"{title} ({variant})" if title and variant else title or None,
             "category": _text(product, "Type") or _text(product, "Product Category") or None,
-            "available": _is_sold_by_shopify(product, cells),
+            "available": _shopify_availability(product, cells),
             "image": _text(cells, "Variant Image") or _text(product, "Image Src") or None,
             "price": _text(cells, "Variant Price") or None,
             "brand": _text(product, "Vendor") or None,
+            **_valued(attributes, cells, product),
         }
         yield place, fields, fraction
 
 
-def _is_sold_by_shopify(product: dict[str, object], variant: dict[str, object]) -> bool:
+def _shopify_availability(product: dict[str, object], variant: dict[str, object]) -> bool | str:
     if _text(product, "Status").lower() not in ("", "active") or _text(product, "Published").lower() == "false":
         return False
     stock = _text(variant, "Variant Inventory Qty")
     counted = bool(_text(variant, "Variant Inventory Tracker")) and bool(stock)
-    return not counted or _text(variant, "Variant Inventory Policy").lower() == "continue" or float(stock) > 0
+    sold = not counted or _text(variant, "Variant Inventory Policy").lower() == "continue" or float(stock) > 0
+    return sold or "sold out"
 
 
-def _woocommerce(rows: Iterable[Row]) -> Iterator[Row]:
+def _woocommerce(rows: Iterable[Row], attributes: Attributes) -> Iterator[Row]:
     """Variations name their parent, by "id:" and number or by its SKU, and leave out what it has."""
     parents: dict[str, dict[str, object]] = {}
     for place, cells, fraction in rows:
@@ -114,10 +125,11 @@ def _woocommerce(rows: Iterable[Row]) -> Iterator[Row]:
             "item_id": _text(cells, "SKU") or None,
             "title": cells.get("Name"),
             "category": categories.partition(",")[0].strip() or None,
-            "available": published and stocked,
+            "available": published and (stocked or "sold out"),
             "image": _first(_text(cells, "Images") or _text(parent, "Images")),
             "price": _text(cells, "Sale price") or _text(cells, "Regular price") or None,
             "brand": _text(cells, "Brands") or _text(parent, "Brands") or None,
+            **_valued(attributes, cells, parent),
         }
         yield place, fields, fraction
 

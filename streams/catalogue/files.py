@@ -1,4 +1,4 @@
-"""Catalogue files: CSV, JSON lines and Parquet as catalogue items, in bounded memory."""
+"""Catalogue files: tables of any kind as catalogue items, in bounded memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
@@ -15,9 +16,20 @@ import pyarrow.parquet as pq
 from producers.errors import LogError, Undecided
 from producers.log_format import LogFormat
 from producers.logs.inspection.samples import take_sample
+from producers.logs.log_file import as_spoken
 from producers.logs.shaping import as_text
 from producers.logs.tables.opening import open_table
-from streams.catalogue.catalogue import UNKNOWN, CatalogueError, CatalogueItem, decode_item, encode_item, from_fields
+from streams.catalogue.catalogue import (
+    FIELDS,
+    MOST_ATTRIBUTES,
+    UNKNOWN,
+    CatalogueError,
+    CatalogueItem,
+    check_attribute_name,
+    decode_item,
+    encode_item,
+    from_fields,
+)
 from streams.catalogue.feeds import feed_of
 
 if TYPE_CHECKING:
@@ -25,8 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from producers.logs.inspection.samples import Sample
-
-FIELDS = ("item_id", "title", "category", "available", "url", "image", "price", "brand")
+    from producers.logs.log_file import LogFile
 
 _Fields: TypeAlias = tuple[str, dict[str, object] | str, float]
 """Place of a row, its fields or what is wrong with it, and how much of the file was read."""
@@ -45,27 +56,67 @@ class CatalogueRow(NamedTuple):
     """Of the file that is read with it, 0 to 1."""
 
 
-def read_catalogue(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[CatalogueRow]:
+def read_catalogues(
+    files: Sequence[LogFile],
+    columns: Mapping[str, str] | None = None,
+    member: str | None = None,
+    attributes: Sequence[str] = (),
+) -> Iterator[CatalogueRow]:
+    """The rows of catalogue files, one after the other; each place begins with the name of its file.
+
+    Every file is looked at before this returns.
+
+    Args:
+        files: that are there.
+        columns: as in `read_catalogue`, for each of them.
+        member: likewise.
+        attributes: likewise.
+
+    Raises:
+        CatalogueError: as in `read_catalogue`, here or while the rows are read.
+    """
+    parts = [begun(_spoken(file, read_catalogue(file.path, columns, member, file.keys, attributes))) for file in files]
+    total = sum(file.size for file in files) or 1
+    return itertools.chain.from_iterable(
+        _within(rows, sum(before.size for before in files[:number]) / total, file.size / total)
+        for number, (file, rows) in enumerate(zip(files, parts, strict=True))
+    )
+
+
+def read_catalogue(
+    path: Path,
+    columns: Mapping[str, str] | None = None,
+    member: str | None = None,
+    keys: Mapping[str, str | None] = MappingProxyType({}),
+    attributes: Sequence[str] = (),
+) -> Iterator[CatalogueRow]:
     """The rows of a catalogue file.
 
     Args:
         path: a table of any kind that `producers.logs.inspection` knows.
-        columns: field -> column, where the column has another name. Fields are item_id and, if there, title, category,
-            available, url, image, price, brand. Without any, a feed of `streams.catalogue.feeds` is known by its
-            header.
+        columns: field or attribute -> column, where the column has another name. Fields are item_id and, if there,
+            title, category, available, url, image, price, brand. Unless a column is named for one of them, a feed of
+            `streams.catalogue.feeds` is known by its header.
+        member: of a zip archive or workbook.
+        keys: columns that have one value in every row.
+        attributes: names of further columns that are kept, at most `MOST_ATTRIBUTES`.
 
     Raises:
-        CatalogueError: the file cannot be read, is of no known format, or has no column of item ids.
+        CatalogueError: the file cannot be read, is of no known format, has no column of item ids, or none of an
+            attribute.
     """
     wanted = dict(columns or {})
-    columns = {field: wanted.get(field, field) for field in FIELDS}
+    check_attributes(attributes)
+    columns = {field: wanted.get(field, field) for field in (*FIELDS, *attributes)}
+    own = {field: column for field, column in columns.items() if column not in keys}
+    same = {field: keys[column] for field, column in columns.items() if column in keys}
     try:
-        for place, fields, fraction in _rows(path, wanted, columns):
+        for place, fields, fraction in _rows(path, wanted, own, member):
             if isinstance(fields, str):
                 yield CatalogueRow(place, "", CatalogueItem(), fields, fraction)
                 continue
             try:
-                item_id, item = from_fields({field: fields.get(column) for field, column in columns.items()})
+                item_id, item = from_fields({field: fields.get(column) for field, column in own.items()} | same)
             except CatalogueError as error:
                 yield CatalogueRow(place, "", CatalogueItem(), str(error), fraction)
             else:
@@ -78,25 +129,54 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None) -> Iter
         raise CatalogueError(str(error)) from None
 
 
-def _rows(path: Path, wanted: Mapping[str, str], columns: Mapping[str, str]) -> Iterator[_Fields]:
+def check_attributes(names: Sequence[str]) -> None:
+    """Check that attributes can have these names, and are not too many.
+
+    Raises:
+        CatalogueError: which cannot, or how many there are.
+    """
+    for name in names:
+        check_attribute_name(name)
+    if len(names) > MOST_ATTRIBUTES:
+        raise CatalogueError(f"{len(names)} attributes are named, more than {MOST_ATTRIBUTES}")
+
+
+def _within(rows: Iterable[CatalogueRow], before: float, share: float) -> Iterator[CatalogueRow]:
+    """The rows of a file that is a share of all."""
+    for row in rows:
+        yield row._replace(fraction=before + share * row.fraction)
+
+
+def _spoken(file: LogFile, rows: Iterable[CatalogueRow]) -> Iterator[CatalogueRow]:
+    """The rows of a file, with its name as people call it in places and errors."""
+    try:
+        for row in rows:
+            yield row._replace(place=f"{file.shown} {row.place}")
+    except CatalogueError as error:
+        raise CatalogueError(as_spoken(str(error), [file])) from None
+
+
+def _rows(path: Path, wanted: Mapping[str, str], columns: Mapping[str, str], member: str | None) -> Iterator[_Fields]:
     """The rows of a file: plain ones by its name, others by its content."""
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows, ".parquet": _parquet_rows}
     reader = readers.get(path.suffix.lower())
     with path.open("rb"):  # so that a missing file is reported as such
         pass
     try:
-        sample = take_sample(path, {})
+        sample = take_sample(path, {"member": member} if member else {})
     except LogError as error:
         if reader is not None and not isinstance(error, Undecided):
             return reader(path, columns)
         raise CatalogueError(f"{path} is of no known format: {error}") from None
-    feed = feed_of(sample.cells) if not wanted else None
+    attributes = {name: column for name, column in columns.items() if name not in FIELDS}
+    feed = feed_of(sample.cells) if wanted.keys() <= attributes.keys() else None
     if feed is None and reader is not None and LogFormat.from_settings(sample.settings) in _PLAIN:
         return reader(path, columns)
     if feed is None:
         _check_columns(path, list(sample.cells), columns)
-    rows = _table_rows(path, sample, feed.columns if feed is not None else list(columns.values()))
-    return rows if feed is None else feed.items(rows)
+        return _table_rows(path, sample, list(columns.values()))
+    _check_columns(path, list(sample.cells), attributes)
+    return feed.items(_table_rows(path, sample, [*feed.columns, *attributes.values()]), attributes)
 
 
 _PLAIN = (LogFormat(), LogFormat(container="jsonl"), LogFormat(container="parquet"))
@@ -153,13 +233,13 @@ def _parquet_rows(path: Path, columns: Mapping[str, str]) -> Iterator[_Fields]:
 
 def _check_columns(path: Path, found: list[str], columns: Mapping[str, str]) -> None:
     there = ", ".join(map(repr, found)) or "nothing"
-    if columns["item_id"] not in found:
+    if "item_id" in columns and columns["item_id"] not in found:
         raise CatalogueError(
             f"{path} has no column {columns['item_id']!r} for item_id, only {there}: "
             "name it with --columns item_id=COLUMN"
         )
     for field, column in columns.items():
-        if field != column and column not in found:
+        if (field != column or field not in FIELDS) and column not in found:
             raise CatalogueError(f"{path} has no column {column!r} for {field}, only {there}")
 
 
@@ -257,5 +337,6 @@ def shown_records(known: Mapping[str, bytes | None], available: Mapping[str, boo
             item = UNKNOWN if record is None else decode_item(record)
         except CatalogueError:
             item = UNKNOWN  # readers skip it, so nothing is known
-        records.append((item_id, encode_item(msgspec.structs.replace(item, available=shown))))
+        in_stock = shown or item.in_stock
+        records.append((item_id, encode_item(msgspec.structs.replace(item, available=shown, in_stock=in_stock))))
     return records

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from state.catalogue_store import CatalogueStore, stamp
 from streams.catalogue.catalogue import decode_item
-from streams.catalogue.files import begun, filled, read_catalogue, shown_records
+from streams.catalogue.files import begun, filled, shown_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from streams.catalogue.catalogue import Catalogue
@@ -23,19 +23,18 @@ def directory_of(state_dir: Path) -> Path:
 
 def fill(
     state_dir: Path,
-    file: Path,
-    columns: Mapping[str, str],
+    rows: Iterator[CatalogueRow],
     on_row: Callable[[CatalogueRow], None] = lambda _: None,
     *,
     complete: bool = False,
 ) -> Filled:
-    """Put the rows of a file into the catalogue of a state directory; if it is complete, hide the items it lacks.
+    """Put rows into the catalogue of a state directory; if they are complete, hide the items that they lack.
 
     Raises:
-        CatalogueError: the file cannot be read.
+        CatalogueError: the rows cannot be read.
         StateError: the catalogue cannot be written.
     """
-    rows = begun(read_catalogue(file, columns))  # a file that cannot be read leaves no trace
+    rows = begun(rows)  # a file that cannot be read leaves no trace
     store = CatalogueStore(directory_of(state_dir))
     try:
         return filled(rows, store.write, on_row, store.every if complete else None)

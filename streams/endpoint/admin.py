@@ -14,8 +14,6 @@ from streams.endpoint.answers import (
     FORWARDED_BY,
     READS_ONLY,
     AnswerError,
-    NotKnown,
-    NotReady,
     NotWritable,
     forwarded,
 )
@@ -24,9 +22,11 @@ from streams.endpoint.hosts import AllowedHosts
 from streams.endpoint.metrics import Metrics
 from streams.endpoint.openapi import describe
 from streams.endpoint.parameters import check_path_part, read_query
-from streams.endpoint.problems import Problem
+from streams.endpoint.problems import Problem, problem_of
 from streams.endpoint.routes import ROUTES
-from streams.endpoint.tokens import TokenGuard
+from streams.endpoint.tokens import FROM_WORKER, TokenGuard
+from streams.endpoint.transfer import allow_origin, compress, preflights
+from streams.recommendations.request import BadCondition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
     Middleware = Callable[[web.Request, Handle], Awaitable[web.StreamResponse]]
 
 logger = logging.getLogger(__name__)
-_STATUSES: dict[type[AnswerError], HTTPStatus] = {
-    NotKnown: HTTPStatus.NOT_FOUND,
-    NotWritable: HTTPStatus.CONFLICT,
-    NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
-}
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
@@ -74,12 +69,26 @@ def add_routes(
     """
     metrics = Metrics(answers.status)
     description = msgspec.json.encode(describe(routes, settings.version))
-    tokens = TokenGuard(settings.token)
+    writers = TokenGuard(settings.token)
+    readers = None if settings.read_token is None else TokenGuard(settings.read_token, option="--read-token")
 
-    def handle(route: Route) -> Handle:
-        return _handle(route, answers, settings, metrics, description, tokens)
+    def handler(route: Route) -> Handle:
+        return _handle(route, answers, settings, metrics, description, writers if route.guarded else readers)
 
-    app.router.add_routes([web.route(route.method, route.path, handle(route)) for route in routes])
+    app.router.add_routes(
+        [
+            web.route(route.method, path, handle)
+            for route in routes
+            for handle in [handler(route)]
+            for path in route.paths
+        ]
+    )
+
+    methods: dict[str, list[str]] = {}
+    for route in routes:
+        for path in route.paths if route.shared else ():
+            methods.setdefault(path, []).append(route.method)
+    app.router.add_routes(preflights(methods, settings.origins))
 
     async def close_watchers(_: web.Application) -> None:
         answers.changes.close()
@@ -88,7 +97,12 @@ def add_routes(
 
 
 def _handle(
-    route: Route, answers: Answers, settings: AdminSettings, metrics: Metrics, description: bytes, tokens: TokenGuard
+    route: Route,
+    answers: Answers,
+    settings: AdminSettings,
+    metrics: Metrics,
+    description: bytes,
+    tokens: TokenGuard | None,
 ) -> Handle:
     """The aiohttp handler of a route: reads the request, calls the handler, answers errors, measures the latency."""
 
@@ -96,15 +110,21 @@ def _handle(
         begun = time.perf_counter()
         forwarded.set(FORWARDED_BY in request.headers)
         try:
+            if tokens is not None and not (route.guarded or route.open or request.get(FROM_WORKER, False)):
+                tokens.check(request)
             query = _read_request(route, request)
             context = RequestContext(request, query, answers, settings, metrics, description)
-            if route.guarded:
+            if route.guarded and tokens is not None:
                 _check_may_write(request, answers, tokens)
             response = await route.handler(context)
         except Exception as error:  # noqa: BLE001 - aiohttp would answer it with HTML
             response = _problem(error, request).response(request.path[:1024])
         if not response.prepared:
             response.headers.update(_HEADERS)
+            if route.shared:
+                allow_origin(request, response, settings.origins)
+            if isinstance(response, web.Response) and not request.get(FROM_WORKER, False):
+                compress(request, response)
         metrics.answered(route.path, response.status, time.perf_counter() - begun)
         return response
 
@@ -126,11 +146,14 @@ def _read_request(route: Route, request: web.Request) -> msgspec.Struct | None:
     """
     for name, value in request.match_info.items():
         check_path_part(name, value)
-    values = read_query(request.query, route.parameters)
+    values = read_query(request.rel_url.raw_query_string, route.parameters)
     if route.request is None:
         return None
     values |= {name: request.match_info[name] for name in route.path_names if name in route.request.__struct_fields__}
-    return route.request(**values)
+    try:
+        return route.request(**values)
+    except BadCondition as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"parameter {error}", parameter=error.field) from None
 
 
 def _problem(error: Exception, request: web.Request) -> Problem:
@@ -138,8 +161,7 @@ def _problem(error: Exception, request: web.Request) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, AnswerError):
-        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, NotReady) else {}
-        return Problem(_STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR), str(error), headers)
+        return problem_of(error)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is too large: {error.text}")
     if isinstance(error, web.HTTPException):

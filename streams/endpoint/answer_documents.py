@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 import numpy as np
 
+from streams.catalogue.catalogue import SHOWN_FIELDS
 from streams.engine.documents import timestamp_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from state.history_store import HistoryStore
-    from state.names import Names
     from state.related_store import StoredList
     from streams.catalogue.catalogue import Catalogue
     from streams.recommendations.assortment import Assortment
@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 
 Document: TypeAlias = Mapping[str, Any] | msgspec.Raw
 """A document to send as JSON; `Raw` is JSON already, such as an answer of another worker."""
+
+
+class Result(msgspec.Struct, omit_defaults=True):
+    """What became of one question of several: an answer or, in its place, a problem document."""
+
+    item_id: str | None = None
+    customer_id: str | None = None
+    answer: msgspec.Raw = msgspec.Raw()
+    problem: dict[str, Any] | None = None
+
+
+class Results(msgspec.Struct):
+    """The results of several questions, in the order in which they were asked."""
+
+    results: list[Result]
 
 
 def count_of(number: float) -> float | int:
@@ -36,26 +51,40 @@ def titled(item_id: str, catalogue: Catalogue) -> dict[str, Any]:
     return {"item_id": item_id} if item is None or item.title is None else {"item_id": item_id, "title": item.title}
 
 
+def described(item_id: str, catalogue: Catalogue, fields: Sequence[str]) -> dict[str, Any]:
+    """An item's id, and of these fields and attributes those that the catalogue has."""
+    entry: dict[str, Any] = {"item_id": item_id}
+    item = catalogue.items.get(item_id)
+    if item is None:
+        return entry
+    attributes = {}
+    for name in fields:
+        if name in SHOWN_FIELDS:
+            if (value := getattr(item, name)) is not None:
+                entry[name] = value
+        elif name in item.attributes:
+            attributes[name] = item.attributes[name]
+    if attributes:
+        entry["attributes"] = attributes
+    return entry
+
+
 def item_facts(item_id: str, catalogue: Catalogue) -> dict[str, Any]:
     """An item's entry in the catalogue."""
     item = catalogue.get(item_id)
-    facts = {**titled(item_id, catalogue), "category": item.category, "available": item.available}
-    facts |= {"url": item.url, "image": item.image}
-    return facts
+    facts = {**titled(item_id, catalogue), "category": item.category, "available": not catalogue.hidden(item_id)}
+    facts |= {"url": item.url, "image": item.image, "price": item.price, "brand": item.brand}
+    return facts | {"attributes": item.attributes, "in_stock": item.in_stock}
 
 
-def related_entries(stored: StoredList, names: Names, catalogue: Catalogue, limit: int) -> list[dict[str, Any]]:
-    """The first `limit` available entries of a list."""
+def related_entries(
+    item_ids: Sequence[str], stored: StoredList, catalogue: Catalogue, fields: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The entries of a list of these items."""
     entries: list[dict[str, Any]] = []
-    unavailable = catalogue.unavailable
-    columns = [column.tolist() for column in stored]
-    for number, score, together, expected, trend in zip(*columns, strict=True):
-        item_id = names.text(number)
-        if item_id in unavailable:
-            continue
-        if len(entries) == limit:
-            break
-        entry = titled(item_id, catalogue)
+    columns = [column.tolist() for column in stored[1:]]
+    for item_id, score, together, expected, trend in zip(item_ids, *columns, strict=True):
+        entry = described(item_id, catalogue, fields)
         entry["score"] = score
         entry["bought_together"] = count_of(together)
         entry["expected"] = expected
@@ -66,11 +95,11 @@ def related_entries(stored: StoredList, names: Names, catalogue: Catalogue, limi
 
 def history_entries(store: HistoryStore, customer: int, catalogue: Catalogue, limit: int) -> dict[str, Any]:
     """A customer's totals, and the `limit` items bought last, latest first."""
-    items, entries = store.table.history.row(customer)
+    items, entries = store.history(customer)
     latest = np.lexsort((-entries["seq"].astype(np.int64), -entries["last"]))[:limit]
     history = []
-    for row in latest.tolist():
-        entry = titled(store.items.text(int(items[row])), catalogue)
+    for row, item_id in zip(latest.tolist(), store.items.texts(items[latest].tolist()), strict=True):
+        entry = titled(item_id, catalogue)
         entry["purchases"] = int(entries[row]["purchases"])
         entry["first"] = timestamp_text(int(entries[row]["first"]))
         entry["last"] = timestamp_text(int(entries[row]["last"]))
@@ -79,12 +108,12 @@ def history_entries(store: HistoryStore, customer: int, catalogue: Catalogue, li
 
 
 def recommendation_entries(
-    recommendations: Sequence[Recommendation], assortment: Assortment, catalogue: Catalogue
+    recommendations: Sequence[Recommendation], assortment: Assortment, catalogue: Catalogue, fields: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Recommendations with their reasons; the shares of a recommendation's reasons add up to its score."""
     entries = []
     for recommendation in recommendations:
-        entry = titled(assortment.ids[recommendation.item], catalogue)
+        entry = described(assortment.ids[recommendation.item], catalogue, fields)
         entry["score"] = recommendation.score
         popularity = float(assortment.popularity[recommendation.item])
         entry["because"] = [_reason(reason, popularity, assortment, catalogue) for reason in recommendation.because]
@@ -95,7 +124,7 @@ def recommendation_entries(
 def _reason(reason: Reason, popularity: float, assortment: Assortment, catalogue: Catalogue) -> dict[str, Any]:
     if reason.kind == "popularity":
         return {"popularity": popularity, "share": reason.share}
-    if reason.kind in ("repeats", "others"):
+    if reason.kind in ("repeats", "others", "filler"):
         return {reason.kind: int(reason.together), "share": reason.share}
     entry = titled(assortment.ids[reason.seed], catalogue)
     entry["share"] = reason.share
@@ -105,12 +134,12 @@ def _reason(reason: Reason, popularity: float, assortment: Assortment, catalogue
 
 
 def bestseller_entries(
-    bestsellers: Sequence[Bestseller], assortment: Assortment, catalogue: Catalogue
+    bestsellers: Sequence[Bestseller], assortment: Assortment, catalogue: Catalogue, fields: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Bestsellers, best first."""
     return [
         {
-            **titled(assortment.ids[bestseller.item], catalogue),
+            **described(assortment.ids[bestseller.item], catalogue, fields),
             "category": catalogue.get(assortment.ids[bestseller.item]).category,
             "purchases": bestseller.purchases,
             "popularity": bestseller.popularity,

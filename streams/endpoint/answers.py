@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from streams.endpoint.answer_documents import Document
+    from state.memory import PartUse
+    from streams.endpoint.answer_documents import Document, Result
     from streams.endpoint.changes import Changes
-    from streams.recommendations.request import RecommendationRequest
+    from streams.endpoint.requests import BestsellersRequest, RelatedListsRequest, RelatedRequest
+    from streams.recommendations.request import RecommendationRequest, RecommendationsRequest
 
 READS_ONLY = "this process serves a stored state read-only: send orders and erasures to a worker"
 FORWARDED_BY = "Alsobought-Forwarded-By"
@@ -110,6 +112,18 @@ class Status:
     snapshot_failures: int = 0
     """Snapshots since the start that could not be written."""
 
+    rekeyed: int | None = None
+    """Records of `purchases` copied by customer since the start; None: they are not copied here."""
+
+    rekey_lag: Mapping[int, int] = field(default_factory=dict)
+    """By partition of `purchases`: records waiting to be copied."""
+
+    standby_lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """By kind and partition on standby here: records that its owner has counted, and this worker has not."""
+
+    memory: Mapping[str, PartUse] = field(default_factory=dict)
+    """By part: what the stores take and may take."""
+
     @property
     def lag(self) -> int:
         """Records waiting to be counted."""
@@ -142,8 +156,11 @@ class Answers(Protocol):
     async def item(self, item_id: str) -> Document:
         """An item. Raises NotKnown."""
 
-    async def related(self, item_id: str, limit: int, *, fresh: bool) -> RelatedListAnswer:
+    async def related(self, item_id: str, request: RelatedRequest) -> RelatedListAnswer:
         """An item's related list as published, or computed now. Raises NotKnown."""
+
+    async def related_lists(self, request: RelatedListsRequest) -> list[Result]:
+        """The related lists of several items, in their order."""
 
     async def customer(self, customer_id: str, limit: int) -> Document:
         """A customer and the items bought last. Raises NotKnown."""
@@ -151,7 +168,10 @@ class Answers(Protocol):
     async def recommendations(self, request: RecommendationRequest) -> Document:
         """Recommendations for a customer, known or not, or for a basket alone."""
 
-    async def bestsellers(self, days: int, category: str | None, limit: int) -> Document:
+    async def recommendations_of(self, request: RecommendationsRequest) -> list[Result]:
+        """Recommendations for several customers, in their order."""
+
+    async def bestsellers(self, request: BestsellersRequest) -> Document:
         """What was bought most in the last days."""
 
     async def search(self, text: str, limit: int) -> Document:

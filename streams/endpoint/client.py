@@ -27,13 +27,14 @@ def path_of(*parts: str) -> str:
     return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 
-def ask(url: str, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+def ask(url: str, path: str, query: Mapping[str, Any] | None = None, token: str | None = None) -> dict[str, Any] | None:
     """The document at a path of the endpoint; None if there is no such item or customer.
 
     Args:
         url: of the endpoint, such as http://127.0.0.1:6066.
         path: made by `path_of`.
         query: parameters; a None is left out, a sequence repeats its parameter.
+        token: of readers; None: it needs none.
 
     Raises:
         ClientError: the endpoint does not respond, or rejects the request; the message says why.
@@ -42,7 +43,8 @@ def ask(url: str, path: str, query: Mapping[str, Any] | None = None) -> dict[str
         raise ClientError(f"--url is {url!r}, not an http or https address such as http://127.0.0.1:6066")
     pairs = {name: _text(value) for name, value in (query or {}).items() if value is not None}
     address = f"{url.rstrip('/')}{path}?{urlencode(pairs, doseq=True)}"
-    request = urllib.request.Request(address, headers={"Accept": "application/json"})  # noqa: S310 - checked above
+    headers = {"Accept": "application/json"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310 - checked above
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - checked above
             document: dict[str, Any] = json.load(response)
@@ -50,7 +52,7 @@ def ask(url: str, path: str, query: Mapping[str, Any] | None = None) -> dict[str
     except urllib.error.HTTPError as error:
         with error:
             body = error.read()
-        if error.code == 404 and path.count("/") > 1:
+        if error.code == 404 and _part(body, "type").endswith(":not-known"):
             return None
         raise ClientError(f"{url} answers {error.code}: {_detail(body)}") from None
     except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
@@ -65,7 +67,12 @@ def _text(value: object) -> object:
 
 
 def _detail(body: bytes) -> str:
+    return _part(body, "detail") or body[:200].decode(errors="replace") or "(no details)"
+
+
+def _part(body: bytes, name: str) -> str:
+    """A member of a problem document; empty if it is none."""
     try:
-        return str(json.loads(body)["detail"])
+        return str(json.loads(body)[name])
     except (ValueError, KeyError, TypeError):
-        return body[:200].decode(errors="replace") or "(no details)"
+        return ""

@@ -1,12 +1,14 @@
 """Connections of the endpoint: how many there are, of whom, and how long one may wait or be slow.
 
 A connection that waits for a request can be closed without loss, so when places are taken, the one that has waited
-longest makes room. Descriptors that are no connections stay free for RocksDB's files and for Kafka.
+longest makes room, first of those on which nobody has asked anything. Descriptors that are no connections stay free
+for RocksDB's files and for Kafka.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import resource
 from collections import OrderedDict
@@ -18,6 +20,8 @@ from aiohttp import web
 from streams.endpoint.addresses import client_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiohttp.web import Application, Server
     from aiohttp.web_protocol import RequestHandler
 
@@ -105,8 +109,35 @@ class BoundedRunner(web.AppRunner):
         await super().cleanup()
 
 
+class _Places:
+    """Open connections in the order in which they last received something, those without any request first."""
+
+    def __init__(self) -> None:
+        self._silent: OrderedDict[_Connection, None] = OrderedDict()
+        self._asked: OrderedDict[_Connection, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._silent) + len(self._asked)
+
+    def __contains__(self, connection: _Connection) -> bool:
+        return connection in self._silent or connection in self._asked
+
+    def __iter__(self) -> Iterator[_Connection]:
+        return itertools.chain(self._silent, self._asked)
+
+    def put_last(self, connection: _Connection) -> None:
+        """Add a connection that has just received something or was made, or move it there."""
+        self.discard(connection)
+        (self._asked if connection.asked else self._silent)[connection] = None
+
+    def discard(self, connection: _Connection) -> None:
+        """Remove a connection, if it is there."""
+        self._silent.pop(connection, None)
+        self._asked.pop(connection, None)
+
+
 class Connections:
-    """All open connections, in the order in which they last received something.
+    """All open connections.
 
     Args:
         server: aiohttp's server, which handles requests.
@@ -122,8 +153,8 @@ class Connections:
         self._limits = limits
         self.most = affordable_connections() if limits.most is None else limits.most
         self.most_of_client = max(1, self.most // 2)
-        self._open: OrderedDict[_Connection, None] = OrderedDict()
-        self._of_client: dict[str, OrderedDict[_Connection, None]] = {}
+        self._open = _Places()
+        self._of_client: dict[str, _Places] = {}
         self._warned_at = -_WARN_EVERY_S
         self._sweeping = asyncio.create_task(self._sweep())
 
@@ -136,26 +167,26 @@ class Connections:
 
     def admit(self, connection: _Connection) -> bool:
         """Add a connection, in place of one that waits if places are taken; whether there was a place."""
-        own = self._of_client.get(connection.client, OrderedDict())
+        own = self._of_client.get(connection.client, _Places())
         if not (self._has_place(own, self.most_of_client) and self._has_place(self._open, self.most)):
             self._warn(connection.client)
             return False
-        self._open[connection] = None
-        self._of_client.setdefault(connection.client, OrderedDict())[connection] = None
+        self._open.put_last(connection)
+        self._of_client.setdefault(connection.client, _Places()).put_last(connection)
         return True
 
     def received(self, connection: _Connection) -> None:
         """Note that a connection received something."""
         if connection in self._open:
-            self._open.move_to_end(connection)
-            self._of_client[connection.client].move_to_end(connection)
+            self._open.put_last(connection)
+            self._of_client[connection.client].put_last(connection)
 
     def remove(self, connection: _Connection) -> None:
         """Remove a connection."""
         if connection in self._open:
-            del self._open[connection]
+            self._open.discard(connection)
             own = self._of_client[connection.client]
-            del own[connection]
+            own.discard(connection)
             if not own:
                 del self._of_client[connection.client]
 
@@ -163,8 +194,8 @@ class Connections:
         """Stop looking after connections."""
         self._sweeping.cancel()
 
-    def _has_place(self, connections: OrderedDict[_Connection, None], most: int) -> bool:
-        """Whether there is a place, perhaps because the connection that has waited longest was closed."""
+    def _has_place(self, connections: _Places, most: int) -> bool:
+        """Whether there is a place, perhaps because the first connection that waits was closed."""
         if len(connections) < most:
             return True
         waiting = next((connection for connection in connections if connection.waits), None)
@@ -224,6 +255,11 @@ class _Connection(asyncio.Protocol):
         in_progress = self._handler._request_in_progress  # noqa: SLF001
         return not in_progress and (self._transport is None or self._transport.get_write_buffer_size() == 0)
 
+    @property
+    def asked(self) -> bool:
+        """Whether there ever was a request on it."""
+        return self._handler._request_count > 0  # noqa: SLF001 - likewise
+
     def stalled_s(self, now: float) -> float:
         """For how long nothing of what is to be sent was taken."""
         unsent = 0 if self._transport is None else self._transport.get_write_buffer_size()
@@ -253,8 +289,8 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass it on."""
         if self._admitted:
-            self._connections.received(self)
             self._handler.data_received(data)
+            self._connections.received(self)
 
     def eof_received(self) -> None:
         """Close: nothing more will be asked."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from state.history_store import HistoryStore
     from state.names import Names
+    from state.stored_names import StoredNames
     from streams.catalogue.catalogue import Catalogue
 
 
@@ -52,12 +53,12 @@ class HeldIds(msgspec.Struct, array_like=True):
             raise ValueError("the columns of what is held differ in length")
 
     @classmethod
-    def of(cls, held: Held, items: Names) -> HeldIds:
+    def of(cls, held: Held, items: StoredNames) -> HeldIds:
         """Items held, with ids instead of numbers."""
         ids = items.texts(held.item.tolist())
         return cls(ids, held.last.tolist(), held.seq.tolist(), held.purchases.tolist())
 
-    def numbered(self, items: Names) -> Held:
+    def numbered(self, items: Names | StoredNames) -> Held:
         """The items held, with the numbers of `items`, without those that have no number."""
         item = np.array([items.get(item_id, -1) for item_id in self.item_ids], np.int64)
         known = item >= 0
@@ -67,9 +68,8 @@ class HeldIds(msgspec.Struct, array_like=True):
 
 def held_items(store: HistoryStore, customer_id: str) -> Held:
     """The items that a customer holds, in the store's numbers; none if the customer is not known."""
-    if customer_id not in store.customers:
-        return NOTHING_HELD
-    return Held.of_row(*store.table.history.row(store.customers[customer_id]))
+    customer = store.customers.get(customer_id, -1)
+    return NOTHING_HELD if customer < 0 else Held.of_row(*store.history(customer))
 
 
 def customer_entries(store: HistoryStore, customer_id: str, catalogue: Catalogue, limit: int) -> dict[str, Any]:
@@ -78,10 +78,11 @@ def customer_entries(store: HistoryStore, customer_id: str, catalogue: Catalogue
     Raises:
         NotKnown: the customer is not known.
     """
-    if customer_id not in store.customers:
+    customer = store.customers.get(customer_id, -1)
+    if customer < 0:
         raise NotKnown(
             f"no order of customer {customer_id[:200]!r} was counted, or the customer was erased; "
             "ids are compared exactly, capitals included"
         )
-    entries = history_entries(store, store.customers[customer_id], catalogue, limit)
+    entries = history_entries(store, customer, catalogue, limit)
     return {"customer_id": customer_id, **entries}

@@ -11,6 +11,7 @@ from streams.endpoint.answers import PartitionStatus, Status
 from streams.endpoint.customers import held_items
 from streams.endpoint.item_partitions import ItemPartitionView
 from streams.endpoint.local_answers import LocalAnswers
+from streams.endpoint.results import RECOMMENDED
 from streams.engine.scores import Scoring
 from streams.quality.rates import united
 from streams.recommendations.recommend import NOTHING_HELD
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from state.history_store import HistoryStore
-    from streams.endpoint.answer_documents import Document
+    from streams.endpoint.answer_documents import Document, Result
     from streams.endpoint.local_answers import Append
     from streams.engine.embedded import Embedded
-    from streams.recommendations.request import RecommendationRequest
+    from streams.recommendations.request import RecommendationRequest, RecommendationsRequest
 
 _SIZES_VALID_S = 10.0
 
@@ -57,7 +58,15 @@ class EmbeddedAnswers(LocalAnswers):
         held = NOTHING_HELD
         if request.customer_id is not None:
             held = held_items(self._histories, request.customer_id)
-        return await self.recommend(self._view, held, request)  # one state has one numbering of items
+        (document,) = await self.recommend(self._view, [(held, request)])  # one state has one numbering of items
+        return document
+
+    async def recommendations_of(self, request: RecommendationsRequest) -> list[Result]:
+        """Recommendations for several customers, in their order."""
+        customers = request.customers
+        visits = [(held_items(self._histories, one), request.of_customer(one)) for one in customers]
+        documents = await self.recommend(self._view, visits)
+        return [RECOMMENDED.answered(one, document) for one, document in zip(customers, documents, strict=True)]
 
     def counted(self, bought: Iterable[str] = ()) -> None:
         """Serve what was just counted and published, and notify watchers.
@@ -124,6 +133,7 @@ class _EmbeddedStatus:
             partitions=partitions,
             newest_ms=first.newest,
             hit_counts=united([embedded.histories.hit_counts]),
+            memory=embedded.histories.memory.parts(),
         )
 
     def _size_bytes(self) -> list[int]:

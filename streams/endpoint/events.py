@@ -6,17 +6,16 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from aiohttp import web
 
 from streams.endpoint.addresses import client_of
-from streams.endpoint.changes import MOST_WATCHERS, MOST_WATCHERS_OF_CLIENT
+from streams.endpoint.changes import MOST_WATCHERS, MOST_WATCHERS_OF_CLIENT, Change
 from streams.endpoint.problems import Problem
+from streams.endpoint.transfer import allow_origin
 from streams.engine.documents import timestamp_text
 
 if TYPE_CHECKING:
-    from streams.endpoint.answer_documents import Document
-    from streams.endpoint.answers import Status
+    from streams.endpoint.answers import Answers, Status
     from streams.endpoint.changes import Changes
     from streams.endpoint.handlers import RequestContext
 
@@ -29,20 +28,19 @@ async def events(context: RequestContext) -> web.StreamResponse:
     client = client_of(context.request.remote)
     _check_place(changes, client)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-    before, sent_at = context.answers.status(), time.monotonic()
+    allow_origin(context.request, response, context.settings.origins)
     watcher = changes.watch(context.query.item_id, client)
     try:
         await response.prepare(context.request)
-        await response.write(encode_event("status", status_document(before, before, 1.0)))
+        await response.write(_status(context.answers).event)
+        sent_at = time.monotonic()
         while not changes.closed:
             left = sent_at + STATUS_EVERY_S - time.monotonic()
             change = await watcher.next(left) if left > 0 else None
-            if change is not None and change.kind != "end":
-                await response.write(encode_event(change.kind, change.document))
-            elif change is None:
-                status, now = context.answers.status(), time.monotonic()
-                await response.write(encode_event("status", status_document(status, before, now - sent_at)))
-                before, sent_at = status, now
+            if change is None:
+                change, sent_at = _status(context.answers), time.monotonic()
+            if change.kind != "end":
+                await response.write(change.event)
     except (ConnectionResetError, ConnectionAbortedError):
         pass  # the page was closed
     finally:
@@ -63,25 +61,29 @@ def _check_place(changes: Changes, client: str) -> None:
     )
 
 
-def status_document(status: Status, before: Status, seconds: float) -> dict[str, Any]:
-    """The status, and the rate of order lines since `before`, `seconds` ago."""
+def _status(answers: Answers) -> Change:
+    """The status, at most a second old."""
+
+    def make(before: Change | None, seconds: float) -> Change:
+        status = answers.status()
+        known = None if before is None else before.document
+        lines = known["lines"] if isinstance(known, dict) else status.lines
+        return Change("status", None, status_document(status, lines, seconds))
+
+    return answers.changes.latest("status", STATUS_EVERY_S, make)
+
+
+def status_document(status: Status, lines_before: int, seconds: float) -> dict[str, Any]:
+    """The status, and the rate of order lines since there were fewer, `seconds` ago."""
     return {
         "lines": status.lines,
-        "lines_per_second": round((status.lines - before.lines) / max(seconds, 0.001), 1),
+        "lines_per_second": round((status.lines - lines_before) / max(seconds, 0.001), 1),
         "lag": status.lag,
         "refresh_age_ms": status.refresh_age_ms,
         "customers": status.customers,
         "items": status.items,
         "state_bytes": status.state_bytes,
+        "memory": {part: use._asdict() for part, use in status.memory.items()},
         "partitions": len(status.partitions),
         "newest": timestamp_text(status.newest_ms),
     }
-
-
-def encode_event(kind: str, document: Document) -> bytes:
-    r"""A server-sent event; JSON contains no line breaks.
-
-    >>> encode_event("status", {"lag": 0})
-    b'event: status\ndata: {"lag":0}\n\n'
-    """
-    return b"event: %s\ndata: %s\n\n" % (kind.encode(), msgspec.json.encode(document))

@@ -15,19 +15,24 @@ from producers.orders import DAY_MS
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
 from streams.endpoint.bodies import ARRIVING_S, LARGEST_BODY_BYTES, read_body
 from streams.endpoint.metrics import METRICS_TYPE
-from streams.endpoint.problems import Problem
+from streams.endpoint.problems import ANSWER_TOO_LARGE, Problem
+from streams.endpoint.requests import RelatedListsRequest
+from streams.endpoint.results import LISTED, RECOMMENDED
 from streams.endpoint.tokens import check_usable
 from streams.engine.documents import timestamp_text
 from streams.quality.rates import quality_entries
-from streams.recommendations.request import RecommendationRequest
+from streams.recommendations.request import RecommendationsRequest
 
 if TYPE_CHECKING:
     from streams.endpoint.answer_documents import Document
     from streams.endpoint.answers import Answers
     from streams.endpoint.metrics import Metrics
-    from streams.endpoint.requests import BestsellersRequest, CustomerRequest, RelatedRequest, SearchRequest
+    from streams.endpoint.requests import CustomerRequest, SearchRequest
 
 JSON = "application/json"
+LARGEST_ANSWER_BYTES = 16 << 20
+LARGEST_RESULTS_BYTES = LARGEST_ANSWER_BYTES - (1 << 20)
+"""Of results that are answers; the rest is for problems in their place."""
 _encode = msgspec.json.Encoder().encode
 
 T = TypeVar("T")
@@ -43,9 +48,12 @@ class AdminSettings:
         largest_body_bytes: larger bodies are rejected, also if they are larger only when inflated.
         body_arriving_s: bodies that take longer to arrive are rejected.
         version: version of this software.
+        read_token: bearer token that requests that read require, but for those whether the process is live, and for the
+            page's files; None: they need none.
+        origins: web pages of these origins may ask, such as https://shop.example; `*`: all.
 
     Raises:
-        ValueError: the token is empty, or no request can send it.
+        ValueError: a token is empty, or no request can send it.
     """
 
     token: str | None = field(default=None, repr=False)
@@ -53,9 +61,12 @@ class AdminSettings:
     largest_body_bytes: int = LARGEST_BODY_BYTES
     body_arriving_s: float = ARRIVING_S
     version: str = "0"
+    read_token: str | None = field(default=None, repr=False)
+    origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_usable(self.token)
+        check_usable(self.read_token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +95,21 @@ class RequestContext:
 
 
 def answer(document: Document, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A document as a response that caches must revalidate."""
+    """A document as a response that caches must revalidate.
+
+    Raises:
+        Problem: it is larger than answers may be.
+    """
+    body = _encode(document)
+    if len(body) > LARGEST_ANSWER_BYTES:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            f"the answer would have {len(body)} bytes, more than {LARGEST_ANSWER_BYTES}: ask for fewer entries, fields "
+            "or reasons",
+            kind=ANSWER_TOO_LARGE,
+        )
     return web.Response(
-        body=_encode(document),
+        body=body,
         status=status,
         content_type=JSON,
         headers={"Cache-Control": "no-cache", **(headers or {})},
@@ -99,14 +122,13 @@ def private(document: Document, status: int = 200) -> web.Response:
 
 
 async def item(context: RequestContext) -> web.StreamResponse:
-    """GET /items/{item_id}."""
+    """GET /v1/items/{item_id}."""
     return answer(await context.answers.item(context.part("item_id")))
 
 
 async def related(context: RequestContext) -> web.StreamResponse:
-    """GET /items/{item_id}/related."""
-    query: RelatedRequest = context.query
-    related_list = await context.answers.related(context.part("item_id"), query.limit, fresh=query.fresh)
+    """GET /v1/items/{item_id}/related."""
+    related_list = await context.answers.related(context.part("item_id"), context.query)
     tag = f'W/"{related_list.version}"'
     known = context.request.if_none_match
     if known and any(etag.value in (related_list.version, "*") for etag in known):
@@ -114,54 +136,68 @@ async def related(context: RequestContext) -> web.StreamResponse:
     return answer(related_list.document, headers={"ETag": tag})
 
 
+async def related_lists(context: RequestContext) -> web.StreamResponse:
+    """POST /v1/related."""
+    request = await read_document(context, RelatedListsRequest)
+    results = await context.answers.related_lists(request)
+    return answer({"results": LISTED.within(results, LARGEST_RESULTS_BYTES)})
+
+
 async def customer(context: RequestContext) -> web.StreamResponse:
-    """GET /customers/{customer_id}."""
+    """GET /v1/customers/{customer_id}."""
     query: CustomerRequest = context.query
     return private(await context.answers.customer(context.part("customer_id"), query.limit))
 
 
 async def recommendations(context: RequestContext) -> web.StreamResponse:
-    """GET /customers/{customer_id}/recommendations."""
+    """GET /v1/customers/{customer_id}/recommendations."""
+    return private(await context.answers.recommendations(context.query))
+
+
+async def recommend_visitor(context: RequestContext) -> web.StreamResponse:
+    """GET /v1/recommendations."""
     return private(await context.answers.recommendations(context.query))
 
 
 async def recommend_basket(context: RequestContext) -> web.StreamResponse:
-    """POST /recommendations."""
-    request = await read_document(context, RecommendationRequest)
-    return private(await context.answers.recommendations(request))
+    """POST /v1/recommendations."""
+    request = await read_document(context, RecommendationsRequest)
+    if not request.customers:
+        return private(await context.answers.recommendations(request.of_customer(request.customer_id)))
+    results = await context.answers.recommendations_of(request)
+    return private({"results": RECOMMENDED.within(results, LARGEST_RESULTS_BYTES)})
 
 
 async def bestsellers(context: RequestContext) -> web.StreamResponse:
-    """GET /bestsellers."""
-    query: BestsellersRequest = context.query
-    return answer(await context.answers.bestsellers(query.days, query.category, query.limit))
+    """GET /v1/bestsellers."""
+    return answer(await context.answers.bestsellers(context.query))
 
 
 async def search(context: RequestContext) -> web.StreamResponse:
-    """GET /search."""
+    """GET /v1/search."""
     query: SearchRequest = context.query
     return private(await context.answers.search(query.q, query.limit))
 
 
 async def partitions(context: RequestContext) -> web.StreamResponse:
-    """GET /partitions."""
+    """GET /v1/partitions."""
     return answer(await context.answers.partitions())
 
 
 async def quality(context: RequestContext) -> web.StreamResponse:
-    """GET /quality."""
+    """GET /v1/quality."""
     status = context.answers.status()
     stamp = {"as_of": {"timestamp": timestamp_text(status.newest_ms), "lines": status.lines}}
     return answer({**quality_entries(status.hit_counts), **stamp, "worker": context.answers.worker})
 
 
 async def erase(context: RequestContext) -> web.StreamResponse:
-    """DELETE /customers/{customer_id}."""
+    """DELETE /v1/customers/{customer_id}."""
     return private(await context.answers.erase(context.part("customer_id")), HTTPStatus.ACCEPTED)
 
 
 async def order(context: RequestContext) -> web.StreamResponse:
-    """POST /orders."""
+    """POST /v1/orders."""
     body = await read_json(context)
     if len(body) > LARGEST_RECORD_BYTES:
         raise web.HTTPRequestEntityTooLarge(LARGEST_RECORD_BYTES, len(body))

@@ -11,20 +11,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from state.popularity_table import DAYS
+from state.related_store import StoredList
 from streams.endpoint.answer_documents import bestseller_entries, item_facts, recommendation_entries, titled
 from streams.endpoint.answers import NotKnown, NotReady, RelatedListAnswer
 from streams.endpoint.list_entries import ListEntries
 from streams.endpoint.live_assortment import LiveAssortment
+from streams.endpoint.requests import RelatedRequest
 from streams.engine.documents import as_of, day_text
 from streams.recommendations.bestsellers import bestsellers
 from streams.recommendations.recommend import Blend, Held, Seeds, choose_seeds, recommend
 from streams.recommendations.search import LiveSearch, TooManySearches
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from state.count_store import CountStore
-    from state.related_store import StoredList
+    from state.popularity_table import Column
     from streams.catalogue.catalogue import Catalogue
     from streams.endpoint.list_entries import Entries
+    from streams.endpoint.requests import BestsellersRequest
+    from streams.recommendations.bestsellers import Bestseller
     from streams.recommendations.merge import SeedLists
     from streams.recommendations.request import RecommendationRequest
 
@@ -38,6 +44,21 @@ class Visitor(NamedTuple):
     ignored: list[str]
     """Ids in the basket that belong to no item."""
     seeds: Seeds
+
+
+_NO_LIST = StoredList(np.zeros(0, np.uint32), *(np.zeros(0) for _ in range(4)))
+
+
+class NotCounted(Exception):
+    """The purchases of the last days must be counted first, while nothing else is.
+
+    Attributes:
+        days: how many days.
+    """
+
+    def __init__(self, days: int | None) -> None:
+        super().__init__(days)
+        self.days = days or DAYS
 
 
 class ItemAnswers:
@@ -66,6 +87,8 @@ class ItemAnswers:
         self._catalogue = catalogue
         self._worker = worker
         self._score = score
+        self._stamped = (-1, -1)
+        self._stamp = {"as_of": as_of(counts), "worker": worker}
         self._search = LiveSearch(self.live.assortment, catalogue)
 
     def known(self, item_id: str) -> int | None:
@@ -75,7 +98,7 @@ class ItemAnswers:
             NotKnown: no state and no catalogue has this item.
         """
         number = self.names.get(item_id, -1)
-        if number >= 0 and self._volume(number)["purchases"]:
+        if number >= 0 and _sum_of(self._counts.popularity.purchases, number):
             return number
         if item_id in self._catalogue.items:
             return None
@@ -101,32 +124,29 @@ class ItemAnswers:
             **self._volume(number),
             "popularity": popularity,
             "daily_purchases": [
-                {"day": day_text(day), "purchases": 0 if number is None else int(daily[day % DAYS, number])}
+                {"day": day_text(day), "purchases": 0 if number is None else int(daily[day % DAYS][number])}
                 for day in days
             ],
             **self.stamp(),
         }
 
-    def listed(self, item_id: str, entries: Entries, *, exact: bool) -> RelatedListAnswer:
+    def listed(self, item_id: str, number: int | None, entries: Entries, *, exact: bool) -> RelatedListAnswer:
         """The document of a related list with these entries."""
-        number = self.names.get(item_id, -1)
         document = {
             **titled(item_id, self._catalogue),
-            **self._volume(None if number < 0 else number),
+            **self._volume(number),
             "score": self._score,
             "exact": exact,
             "related": entries.document,
+            **entries.more,
             **self.stamp(),
         }
         return RelatedListAnswer(document, entries.version)
 
     def unlisted(self, item_id: str) -> RelatedListAnswer:
         """The document of an item without a list, which only the catalogue knows."""
-        return self.listed(item_id, self.entries.entries(None, None, 0), exact=True)
-
-    def computed(self, item_id: str, number: int, stored: StoredList, limit: int) -> RelatedListAnswer:
-        """The document of a list that was computed for this answer."""
-        return self.listed(item_id, self.entries.entries(number, stored, limit), exact=True)
+        nothing = self.entries.of_chosen(None, _NO_LIST, RelatedRequest(), whole=True)
+        return self.listed(item_id, None, nothing, exact=True)
 
     def visitor(self, request: RecommendationRequest, held: Held) -> Visitor:
         """The visitor of a request.
@@ -147,7 +167,7 @@ class ItemAnswers:
     def recommended(self, visitor: Visitor, lists: SeedLists, request: RecommendationRequest) -> dict[str, Any]:
         """The document of a visitor's recommendations; `lists` are the related lists of the visitor's seeds."""
         assortment = self.live.assortment()
-        admitted = self.live.admitted(request.category)
+        admitted, boost = self.live.chosen(request)
         excluded = [self.live.number(item_id) for item_id in request.exclude]
         admitted[[number for number in excluded if number is not None]] = False
         if not (request.keep_held or request.repeats_share > 0):
@@ -155,24 +175,50 @@ class ItemAnswers:
             admitted[owned[owned < assortment.bought]] = False
         blend = Blend(request.popularity_share, request.repeats_share)
         recommendations = recommend(
-            visitor.held, visitor.seeds, lists, assortment, admitted, request.limit, blend, request.reasons
+            visitor.held,
+            visitor.seeds,
+            lists,
+            assortment,
+            admitted,
+            request.offset + request.limit + 1,
+            blend,
+            request.reasons,
+            boost=boost,
+            offset=request.offset,
         )
+        more = {"next_offset": request.offset + request.limit} if len(recommendations) > request.limit else {}
         document: dict[str, Any] = {} if request.customer_id is None else {"customer_id": request.customer_id}
         document["known"] = len(visitor.seeds.item) > 0
         if visitor.ignored:
             document["ignored"] = visitor.ignored
-        document["recommendations"] = recommendation_entries(recommendations, assortment, self._catalogue)
-        return {**document, **self.stamp()}
+        document["recommendations"] = recommendation_entries(
+            recommendations[: request.limit], assortment, self._catalogue, request.fields
+        )
+        return {**document, **more, **self.stamp()}
 
-    def bestsellers(self, days: int, category: str | None, limit: int) -> dict[str, Any] | None:
-        """The bestsellers of the last days; None if the purchases of this many days must be counted first."""
-        recent = self.live.recent(days)
-        if recent is None:
-            return None
+    def bestsellers(self, request: BestsellersRequest) -> dict[str, Any]:
+        """The bestsellers of the last days, or of more if nothing that is asked for was bought in these.
+
+        Raises:
+            NotCounted: the purchases of some days must be counted first.
+        """
+        chosen = self.live.chosen(request)
         assortment = self.live.assortment()
-        best = bestsellers(recent, assortment, self.live.admitted(category), limit)
-        entries = bestseller_entries(best, assortment, self._catalogue)
-        return {"days": days, "category": category, "bestsellers": entries, **self.stamp()}
+        end = request.offset + request.limit
+        best: list[Bestseller] = []
+        document: dict[str, Any] = {"days": request.days, "category": request.category}
+        for days in dict.fromkeys((request.days, DAYS, None)):
+            recent = assortment.purchases[: assortment.bought] if days is None else self.live.recent(days)
+            if recent is None:
+                raise NotCounted(days)
+            best = bestsellers(recent, assortment, chosen.admitted, end + 1, chosen.boost)
+            if best:
+                if days != request.days:
+                    document["widened_to_days"] = self.live.days_counted() if days is None else days
+                break
+        entries = bestseller_entries(best[request.offset : end], assortment, self._catalogue, request.fields)
+        more = {"next_offset": end} if len(best) > end else {}
+        return {**document, "bestsellers": entries, **more, **self.stamp()}
 
     async def search(self, text: str, limit: int) -> dict[str, Any]:
         """Items whose id or title contains every word of `text`, and whether the search was complete.
@@ -189,15 +235,20 @@ class ItemAnswers:
 
     def stamp(self) -> dict[str, Any]:
         """The log prefix that an answer reflects, and the worker that answers."""
-        return {"as_of": as_of(self._counts), "worker": self._worker}
+        version = self._counts.newest, self._counts.lines
+        if version != self._stamped:
+            self._stamped, self._stamp = version, {"as_of": as_of(self._counts), "worker": self._worker}
+        return self._stamp
 
     def _volume(self, number: int | None) -> dict[str, int]:
         """The number of customers who hold an item, and of its purchases."""
         table = self._counts.popularity
-        return {
-            # a copy: a thread that counts may add columns and lengthen them
-            name: 0
-            if number is None
-            else sum(int(column[number]) for column in list(columns.values()) if number < len(column))
-            for name, columns in (("buyers", table.holders), ("purchases", table.purchases))
-        }
+        if number is None:
+            return {"buyers": 0, "purchases": 0}
+        return {"buyers": _sum_of(table.holders, number), "purchases": _sum_of(table.purchases, number)}
+
+
+def _sum_of(columns: Mapping[int, Column], number: int) -> int:
+    """The sum of an item's counts in all epochs."""
+    # a copy: a thread that counts may add columns and lengthen them
+    return sum([column.item(number) for column in list(columns.values()) if number < len(column)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from producers.partitioning import item_partition
 from streams.endpoint.item_answers import ItemAnswers
 from streams.endpoint.published import LISTS_IN_MEMORY, FreshLists, PublishedLists
+from streams.endpoint.requests import LONGEST_LIST, RelatedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from state.related_store import RelatedStore, StoredList
     from streams.catalogue.catalogue import Catalogue
     from streams.endpoint.answers import RelatedListAnswer
+    from streams.endpoint.list_entries import Entries
     from streams.engine.scores import Scoring
 
 T = TypeVar("T")
@@ -62,7 +64,7 @@ class ItemPartitionView:
         self._stores = [(counts, related, FreshLists(counts, scoring)) for counts, related in stores]
         self._exclusive = exclusive
 
-    async def related(self, item_id: str, limit: int, *, fresh: bool) -> RelatedListAnswer:
+    async def related(self, item_id: str, request: RelatedRequest) -> RelatedListAnswer:
         """An item's list as published; computed now if it should be fresh, or if none was published.
 
         Raises:
@@ -72,19 +74,43 @@ class ItemPartitionView:
         number = self.answers.known(item_id)
         if number is None:
             return self.answers.unlisted(item_id)
-        if not fresh and self._is_published(number):
-            return self.published_list(item_id, number, limit)
-        _, __, fresh_lists = self._store_of(number)
-        stored = await self.exclusively(lambda: fresh_lists.list_of(number))
-        return self.answers.computed(item_id, number, stored, limit)
+        if not request.fresh and self._is_published(number):
+            entries = self._published_entries(number, request)
+            if entries is not None:
+                return self._listed_as_published(item_id, number, entries)
+        entries = await self._computed_entries(number, request)
+        if not request.fresh:
+            self.answers.entries.keep(number, request, entries)
+        return self.answers.listed(item_id, number, entries, exact=True)
 
-    def published_list(self, item_id: str, number: int, limit: int) -> RelatedListAnswer:
-        """The document of a published list; `exact` if every published list of its partition is exact."""
-        entries = self.answers.entries.cached(number, limit)
-        if entries is None:
-            entries = self.answers.entries.make(number, self.published.get(number), limit)
+    def published_list(self, item_id: str, number: int) -> RelatedListAnswer:
+        """The document of a whole published list, of those of its items that can be had."""
+        stored = self.published.get(number)
+        entries = self.answers.entries.of_admitted(number, stored, RelatedRequest())
+        return self._listed_as_published(item_id, number, entries)
+
+    def _listed_as_published(self, item_id: str, number: int, entries: Entries) -> RelatedListAnswer:
+        """The document of published entries; `exact` if every published list of its partition is exact."""
         counts, related, _ = self._store_of(number)
-        return self.answers.listed(item_id, entries, exact=related.exact_as_of == counts.purchases_offset_sum)
+        exact = related.exact_as_of == counts.purchases_offset_sum
+        return self.answers.listed(item_id, number, entries, exact=exact)
+
+    def _published_entries(self, number: int, request: RelatedRequest) -> Entries | None:
+        """The entries of a published list; None if there may be others that were not published."""
+        lists = self.answers.entries
+        entries = lists.cached(number, request)
+        if entries is None:
+            entries = lists.of_published(number, self.published.get(number), request)
+            if entries is not None:
+                lists.keep(number, request, entries)
+        return entries
+
+    async def _computed_entries(self, number: int, request: RelatedRequest) -> Entries:
+        """The entries of the list of all items that are admitted, computed now."""
+        weight = self.answers.live.chosen_bought(request).weight
+        _, __, fresh_lists = self._store_of(number)
+        stored = await self.exclusively(lambda: fresh_lists.list_of(number, weight))
+        return self.answers.entries.of_chosen(number, stored, request, whole=len(stored.item) < LONGEST_LIST)
 
     async def count_recent(self, days: int) -> None:
         """Count the purchases of the last days, for bestsellers."""

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
 import xxhash
 
+from streams.catalogue.conditions import boosts_of
 from streams.endpoint.answer_documents import related_entries
+from streams.endpoint.requests import LONGEST_LIST
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from state.names import Names
     from state.related_store import StoredList
     from streams.catalogue.catalogue import Catalogue
+    from streams.catalogue.conditions import Condition, Floats, Mask
+    from streams.endpoint.requests import RelatedRequest
+
+    Kind = tuple[object, ...]
+    """What is cached of a list: the part of a request that its entries depend on."""
 
 ROOM_BYTES = 32 << 20  # some 6,000 lists of 5 KB; half of all requests are for a few hundred items
-_OVERHEAD_BYTES = 400  # of an entry of the cache beside its document
+KINDS_IN_MEMORY = 64
+"""Of one item: visitors may ask for any limit, fields and conditions."""
+LONGEST_CACHED_CONDITIONS = 200
+_OVERHEAD_BYTES = 1000  # of an entry of the cache beside its document
 
 
 class Entries(NamedTuple):
@@ -25,10 +38,12 @@ class Entries(NamedTuple):
     """A JSON array."""
     version: str
     """Equal for equal entries of the same item."""
+    more: dict[str, Any]
+    """`next_offset` if there are more entries, or `cut` if lists are no longer."""
 
 
 class ListEntries:
-    """Entries of related lists, cached by item number and limit; the items cached first are dropped first.
+    """Entries of related lists, cached by item and what is asked of it; the items cached first are dropped first.
 
     Args:
         names: ids of the numbers in the lists.
@@ -40,35 +55,85 @@ class ListEntries:
         self._names = names
         self._catalogue = catalogue
         self._room_bytes = room_bytes
-        self._cached: dict[int, dict[int, Entries]] = {}
+        self._cached: dict[int, dict[Kind, Entries]] = {}
         self._cached_bytes = 0
         self._version = catalogue.version
 
-    def cached(self, number: int, limit: int) -> Entries | None:
+    def cached(self, number: int, request: RelatedRequest) -> Entries | None:
         """The cached entries of an item's list, if they are still valid."""
         if self._version != self._catalogue.version:
             self.forget_all()
             self._version = self._catalogue.version
-        by_limit = self._cached.get(number)
-        return None if by_limit is None else by_limit.get(limit)
+        kinds = self._cached.get(number)
+        return None if kinds is None else kinds.get(_kind(request))
 
-    def make(self, number: int, stored: StoredList | None, limit: int) -> Entries:
-        """The entries of a list, which are cached."""
-        entries = self.entries(number, stored, limit)
-        by_limit = self._cached.setdefault(number, {})
-        if limit not in by_limit:
-            by_limit[limit] = entries
+    def keep(self, number: int, request: RelatedRequest, entries: Entries) -> None:
+        """Cache entries of a list, unless they depend on conditions that are long."""
+        conditions = (request.category or "", *request.where, *request.where_not, *request.boost)
+        if sum(map(len, conditions)) > LONGEST_CACHED_CONDITIONS:
+            return
+        if len(self._cached.get(number, ())) >= KINDS_IN_MEMORY:
+            self.forget(number)
+        kinds = self._cached.setdefault(number, {})
+        kind = _kind(request)
+        if kind not in kinds:
+            kinds[kind] = entries
             self._cached_bytes += _size(entries)
         while self._cached_bytes > self._room_bytes:
             self.forget(next(iter(self._cached)))
-        return entries
 
-    def entries(self, number: int | None, stored: StoredList | None, limit: int) -> Entries:
-        """The entries of a list, which are not cached."""
-        entries = [] if stored is None else related_entries(stored, self._names, self._catalogue, limit)
-        document = msgspec.json.encode(entries)
-        item_id = "" if number is None else self._names.text(number)
-        return Entries(msgspec.Raw(document), xxhash.xxh3_64_hexdigest(item_id.encode() + b"\0" + document))
+    def of_published(self, number: int, stored: StoredList, request: RelatedRequest) -> Entries | None:
+        """The entries of a published list; None if items beyond it may be admitted, and belong in these entries.
+
+        A list that has fewer entries than lists may have is all that there is.
+        """
+        if len(stored.item) < LONGEST_LIST:
+            return self.of_admitted(number, stored, request)
+        if request.boost:
+            return None
+        places = self._admitted(stored, request)[0]
+        if len(places) < min(request.offset + request.limit, LONGEST_LIST):
+            return None
+        return self.of_chosen(number, stored.taken(places), request, whole=False)
+
+    def of_admitted(self, number: int, stored: StoredList, request: RelatedRequest) -> Entries:
+        """The entries of a list, those of items that are admitted."""
+        places, boost = self._admitted(stored, request)
+        if boost is not None:
+            stored = stored._replace(score=stored.score * boost)
+            places = places[np.argsort(-stored.score[places], kind="stable")]
+        return self.of_chosen(number, stored.taken(places), request, whole=True)
+
+    def _admitted(self, stored: StoredList, request: RelatedRequest) -> tuple[npt.NDArray[np.int64], Floats | None]:
+        """The places of the entries that are admitted, and what multiplies the score of each entry."""
+        item_ids = self._names.texts(stored.item.tolist())
+        hidden = self._catalogue.hidden
+        shown = np.array([not hidden(item_id, in_stock=request.in_stock) for item_id in item_ids], np.bool_)
+
+        def test(condition: Condition) -> Mask:
+            return np.array([self._catalogue.holds(condition, item_id) for item_id in item_ids], np.bool_)
+
+        return np.flatnonzero(request.admitted(shown, test)), boosts_of(request.boost, test, len(item_ids))
+
+    def of_chosen(self, number: int | None, stored: StoredList, request: RelatedRequest, *, whole: bool) -> Entries:
+        """The entries of a list of admitted items.
+
+        Args:
+            number: of the item whose list it is; None: only the catalogue knows it.
+            stored: the list.
+            request: which of them are asked for.
+            whole: whether no item beyond the list is related.
+        """
+        page = slice(request.offset, request.offset + request.limit)
+        stored, length = stored.taken(page), len(stored.item)
+        item_ids = self._names.texts(stored.item.tolist())
+        document = msgspec.json.encode(related_entries(item_ids, stored, self._catalogue, request.fields))
+        item_id = b"" if number is None else self._names.text(number).encode()
+        more: dict[str, Any] = {"next_offset": page.stop} if page.stop < length else {}
+        if not more and not whole and length >= LONGEST_LIST:
+            more = {"cut": True}
+        version = xxhash.xxh3_64_hexdigest(item_id + b"\0" + document + (b"+" if more else b""))
+        return Entries(msgspec.Raw(document), version, more)
 
     def forget(self, number: int) -> None:
         """Drop the entries of an item whose list has changed."""
@@ -79,6 +144,11 @@ class ListEntries:
         """Drop all entries: every list may have changed."""
         self._cached.clear()
         self._cached_bytes = 0
+
+
+def _kind(request: RelatedRequest) -> Kind:
+    conditions = request.category, request.where, request.where_not, request.boost, request.in_stock
+    return request.limit, request.offset, request.fields, *conditions
 
 
 def _size(entries: Entries) -> int:

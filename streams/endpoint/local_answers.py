@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
 
 from producers.orders import EARLIEST_MS, ERASE
 from producers.wire import encode_order
@@ -10,16 +15,18 @@ from streams.endpoint.answer_documents import titled
 from streams.endpoint.answers import READS_ONLY, NotKnown, NotReady, NotWritable, PartitionNotLocal
 from streams.endpoint.changes import Change, Changes
 from streams.endpoint.customers import customer_entries
-from streams.endpoint.requests import LONGEST_LIST
+from streams.endpoint.item_answers import NotCounted
+from streams.endpoint.results import LISTED, PAUSE_EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from streams.catalogue.catalogue import Catalogue
-    from streams.endpoint.answer_documents import Document
-    from streams.endpoint.answers import RelatedListAnswer, Status
+    from streams.endpoint.answer_documents import Document, Result
+    from streams.endpoint.answers import AnswerError, RelatedListAnswer, Status
     from streams.endpoint.customers import OpenHistories
     from streams.endpoint.item_partitions import ItemPartitionView, OpenItems
+    from streams.endpoint.requests import BestsellersRequest, RelatedListsRequest, RelatedRequest
     from streams.recommendations.merge import SeedLists
     from streams.recommendations.recommend import Held
     from streams.recommendations.request import RecommendationRequest
@@ -27,6 +34,13 @@ if TYPE_CHECKING:
     Append = Callable[[str, bytes], Awaitable[dict[str, Any]]]
     """(customer id, record) appends the record to the log and returns its partition and offset."""
 
+COLLECTED_S = 0.25
+"""For how long items that were bought are collected before watchers are told, at least."""
+COLLECTED_S_A_WATCHER = 0.005
+"""For how long more watchers have them collected. Each write to a socket lets another thread have the interpreter, for
+half a millisecond if one counts or searches, and nobody is answered until all are written to."""
+MOST_COLLECTED = 20
+"""Items of which watchers are told at a time, the last ones."""
 _UNSTAMPED = {"timestamp": None, "lines": 0}
 
 
@@ -34,8 +48,8 @@ class LocalAnswers:
     """What `Answers` of any process have in common: they answer from the partitions that are open in it.
 
     A method raises PartitionNotLocal if it needs a partition that is not open in this process. A subclass may override
-    `knows` and `read_lists` to ask other workers instead. It adds `recommendations`, which passes what the customer
-    holds to `recommend`: whether histories number items as `home` does depends on the process.
+    `knows` and `read_lists` to ask other workers instead. It adds `recommendations` and `recommendations_of`, which
+    pass what customers hold to `recommend`: whether histories number items as `home` does depends on the process.
 
     Args:
         worker: name of this process.
@@ -68,15 +82,31 @@ class LocalAnswers:
         self._open_histories = customers
         self._status = status
         self._append = append
+        self._bought: deque[str] = deque(maxlen=MOST_COLLECTED)
 
     async def item(self, item_id: str) -> Document:
         """An item: its catalogue entry, buyers, popularity, and purchases of the last sixty days."""
         popularity = self._open_items.popularity(item_id)
         return self._open_items.view_of(item_id).answers.item(item_id, popularity)
 
-    async def related(self, item_id: str, limit: int, *, fresh: bool) -> RelatedListAnswer:
+    async def related(self, item_id: str, request: RelatedRequest) -> RelatedListAnswer:
         """An item's related list as published, or computed now."""
-        return await self._open_items.view_of(item_id).related(item_id, limit, fresh=fresh)
+        return await self._open_items.view_of(item_id).related(item_id, request)
+
+    async def related_lists(self, request: RelatedListsRequest) -> list[Result]:
+        """The related lists of several items, in their order."""
+        found = await self.lists_here(request, request.items)
+        return [found[item_id] for item_id in request.items]
+
+    async def lists_here(
+        self, request: RelatedRequest, item_ids: Iterable[str], elsewhere: tuple[type[AnswerError], ...] = ()
+    ) -> dict[str, Result]:
+        """The related lists of items by id, but for those whose lists raise an error of `elsewhere`."""
+
+        async def ask(item_id: str) -> Document:
+            return (await self._open_items.view_of(item_id).related(item_id, request)).document
+
+        return await LISTED.each(item_ids, ask, elsewhere)
 
     async def customer(self, customer_id: str, limit: int) -> Document:
         """A customer and the items bought last."""
@@ -84,18 +114,32 @@ class LocalAnswers:
             entries = customer_entries(store, customer_id, self._catalogue, limit)
         return {**entries, **self.stamp()}
 
-    async def recommend(self, home: ItemPartitionView, held: Held, request: RecommendationRequest) -> Document:
-        """Recommendations for a visitor who holds these items, by their numbers in `home`."""
-        visitor = home.answers.visitor(request, held)
-        lists = await self.read_lists(home, visitor.seeds.item.tolist())
-        return home.answers.recommended(visitor, lists, request)
+    async def recommend(
+        self, home: ItemPartitionView, visits: Sequence[tuple[Held, RecommendationRequest]]
+    ) -> list[Document]:
+        """Recommendations for visitors who hold these items, by their numbers in `home`; lists are read together."""
+        visitors = [home.answers.visitor(request, held) for held, request in visits]
+        seeds, places = np.unique(np.concatenate([one.seeds.item for one in visitors]), return_inverse=True)
+        lists = await self.read_lists(home, seeds.tolist())
+        documents: list[Document] = []
+        begin = 0
+        for visitor, (_, request) in zip(visitors, visits, strict=True):
+            own = places[begin : begin + len(visitor.seeds.item)]
+            begin += len(own)
+            document = home.answers.recommended(visitor, lists.taken(own), request)
+            documents.append(msgspec.Raw(msgspec.json.encode(document)))
+            if len(documents) % PAUSE_EVERY == 0:
+                await asyncio.sleep(0)
+        return documents
 
-    async def bestsellers(self, days: int, category: str | None, limit: int) -> Document:
+    async def bestsellers(self, request: BestsellersRequest) -> Document:
         """What was bought most in the last days."""
         home = self._open_items.home()
-        while (document := home.answers.bestsellers(days, category, limit)) is None:
-            await home.count_recent(days)
-        return document
+        while True:
+            try:
+                return home.answers.bestsellers(request)
+            except NotCounted as missing:
+                await home.count_recent(missing.days)
 
     async def search(self, text: str, limit: int) -> Document:
         """Items whose id or title contains every word of `text`, and the customer of that id."""
@@ -156,10 +200,19 @@ class LocalAnswers:
         return home.published.of_seeds(seeds)
 
     def orders_counted(self, item_ids: Iterable[str]) -> None:
-        """Notify watchers of items that were just bought. Call it on the event loop."""
-        if len(self.changes):
-            items = [titled(item_id, self._catalogue) for item_id in item_ids]
-            self.changes.notify(Change("orders", None, {"items": items, **self.stamp()}))
+        """Notify watchers soon of items that were just bought, the last ones. Call it on the event loop."""
+        if not len(self.changes):
+            return
+        collecting = bool(self._bought)
+        self._bought.extend(item_ids)
+        if self._bought and not collecting:
+            collected_s = max(COLLECTED_S, COLLECTED_S_A_WATCHER * len(self.changes))
+            asyncio.get_running_loop().call_later(collected_s, self._tell_bought)
+
+    def _tell_bought(self) -> None:
+        items = [titled(item_id, self._catalogue) for item_id in dict.fromkeys(self._bought)]
+        self._bought.clear()
+        self.changes.notify(Change("orders", None, {"items": items, **self.stamp()}))
 
     def lists_published(self, view: ItemPartitionView, numbers: Iterable[int]) -> None:
         """Serve the lists of these items as they were just published, and notify their watchers."""
@@ -169,7 +222,7 @@ class LocalAnswers:
         view.forget(numbers)
         for number in numbers:
             if number in watched:
-                answer = view.published_list(watched[number], number, LONGEST_LIST)
+                answer = view.published_list(watched[number], number)
                 self.changes.notify(Change("related", watched[number], answer.document))
 
     def stamp(self) -> dict[str, Any]:

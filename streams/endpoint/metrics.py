@@ -11,10 +11,11 @@ from prometheus_client.registry import Collector
 from streams.quality.rates import total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from prometheus_client.core import Metric
 
+    from state.memory import PartUse
     from streams.endpoint.answers import Status
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -93,6 +94,8 @@ class _StatusCollector(Collector):
             yield CounterMetricFamily(
                 "alsobought_snapshot_failures", "Snapshots that could not be written", status.snapshot_failures
             )
+        if status.rekeyed is not None:
+            yield from _rekey_metrics(status.rekeyed, status.rekey_lag)
         skipped = CounterMetricFamily(
             "alsobought_skipped_records", "Records skipped as invalid or not written by a worker", labels=["topic"]
         )
@@ -111,4 +114,29 @@ class _StatusCollector(Collector):
             lag.add_metric(labels, partition.lag)
             size.add_metric(labels, partition.state_bytes)
             age.add_metric(labels, partition.oldest_unpublished_ms / 1000)
-        yield from (lag, size, age)
+        behind = GaugeMetricFamily(
+            "alsobought_standby_lag_records",
+            "Records that the owner of a partition on standby here has counted, and this worker has not",
+            labels=["kind", "partition"],
+        )
+        for (kind, number), records in status.standby_lag.items():
+            behind.add_metric([kind, str(number)], records)
+        yield from (lag, size, age, behind)
+        yield from _memory_metrics(status.memory)
+
+
+def _memory_metrics(parts: Mapping[str, PartUse]) -> Iterable[Metric]:
+    used = GaugeMetricFamily("alsobought_memory_bytes", "Memory that the stores take", labels=["part"])
+    budget = GaugeMetricFamily("alsobought_memory_budget_bytes", "Memory that the stores may take", labels=["part"])
+    for part, use in parts.items():
+        used.add_metric([part], use.used)
+        budget.add_metric([part], use.budget)
+    yield from (used, budget)
+
+
+def _rekey_metrics(records: int, waiting: Mapping[int, int]) -> Iterable[Metric]:
+    yield CounterMetricFamily("alsobought_rekeyed_records", "Records of purchases copied by customer", records)
+    lag = GaugeMetricFamily("alsobought_rekey_lag_records", "Records waiting to be copied", labels=["partition"])
+    for partition, count in sorted(waiting.items()):
+        lag.add_metric([str(partition)], count)
+    yield lag

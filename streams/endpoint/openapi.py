@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from producers.orders import LONGEST_ID_BYTES
+from streams.endpoint.descriptions import BODIES, FIELDS, PARAMETERS, PARTS, TAGS, tag_of
+from streams.endpoint.problems import PROBLEM_TYPES
 from streams.endpoint.schemas import ProblemDocument
 
 if TYPE_CHECKING:
@@ -17,19 +19,8 @@ if TYPE_CHECKING:
 
 
 _TEMPLATE = "#/components/schemas/{name}"
-_PROBLEMS = {
-    400: "A parameter or the body is invalid; the detail names what is wrong.",
-    401: "The token is missing or wrong.",
-    403: "This process was started without a token.",
-    404: "No such item or customer is known.",
-    408: "The body did not arrive in time.",
-    409: "This process is read-only.",
-    413: "The body is too large, perhaps only when inflated.",
-    415: "The body is not JSON, or compressed in another way than gzip or deflate.",
-    421: "The Host header names another server.",
-    429: "Too many wrong tokens came from this client: Retry-After says when the next is checked.",
-    503: "No worker can answer at the moment.",
-}
+_PROBLEMS = {int(kind.status): kind for kind in reversed(PROBLEM_TYPES)}
+"""By status, the first of each."""
 
 
 def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
@@ -40,6 +31,7 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
         version: version of this software.
     """
     paths: dict[str, dict[str, Any]] = {}
+    routes = [route for route in routes if route.described]
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
@@ -47,12 +39,23 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "info": {
             "title": "alsobought",
             "version": version,
-            "description": "Related items and recommendations, current as purchases arrive, and the state behind them.",
+            "description": "Related items and recommendations, current as purchases arrive, and the state behind them. "
+            "What a request may be answered instead are problem documents (RFC 9457); their types are:\n\n"
+            + "\n".join(f"- `{kind.uri}` ({kind.status}): {kind.description}" for kind in PROBLEM_TYPES),
         },
+        "servers": [{"url": "/", "description": "This process."}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": _schemas(routes),
-            "securitySchemes": {"adminToken": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "adminToken": {"type": "http", "scheme": "bearer", "description": "The worker's --admin-token."},
+                "readToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The --read-token of the process; without one, reading needs none.",
+                },
+            },
         },
     }
 
@@ -61,11 +64,12 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
+        "tags": [tag_of(route.path)],
         "responses": {str(route.status): _answer(route)},
     }
-    for status in sorted({*route.problems, 421, *([429] if route.guarded else []), *([408] if route.body else [])}):
+    for status in sorted({*route.problems, 421, *([] if route.open else [401, 429]), *([408] if route.body else [])}):
         operation["responses"][str(status)] = {
-            "description": _PROBLEMS[status],
+            "description": f"{_PROBLEMS[status].description} Its type is {_PROBLEMS[status].uri}.",
             "content": {"application/problem+json": {"schema": _reference(ProblemDocument)}},
         }
     if route.name == "related":
@@ -76,23 +80,27 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        content = {"application/json": {"schema": _reference(route.body)}}
+        content = {"application/json": {"schema": _reference(route.body), "example": BODIES[route.name]}}
         operation["requestBody"] = {"required": True, "content": content}
     if route.guarded:
         operation["security"] = [{"adminToken": []}]
+    elif not route.open:
+        operation["security"] = [{}, {"readToken": []}]
     return operation
 
 
 def _answer(route: Route) -> dict[str, Any]:
-    schema = {"type": "string"} if route.schema is None else _reference(route.schema)
-    if route.content_type == "application/json" and route.schema is None:
-        schema = {"type": "object"}
+    schema: dict[str, Any] = {"type": "object" if route.content_type == "application/json" else "string"}
+    if route.schemas:
+        references = [_reference(document) for document in route.schemas]
+        schema = references[0] if len(references) == 1 else {"anyOf": references}
     return {"description": route.summary, "content": {route.content_type: {"schema": schema}}}
 
 
 def _in_path(name: str) -> dict[str, Any]:
     schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID_BYTES}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+    part = {"name": name, "in": "path", "required": True, "description": FIELDS[name], "schema": schema}
+    return part | {"example": PARTS[name]}
 
 
 def _in_query(parameter: Parameter) -> dict[str, Any]:
@@ -102,6 +110,7 @@ def _in_query(parameter: Parameter) -> dict[str, Any]:
         "required": parameter.required,
         "description": parameter.description,
         "schema": parameter.schema,
+        **({"example": PARAMETERS[parameter.name]} if parameter.name in PARAMETERS else {}),
     }
 
 
@@ -111,7 +120,10 @@ def _reference(document: type) -> dict[str, Any]:
 
 def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
     """The schemas of all documents that routes answer or accept, and of those nested in them, by name."""
-    types = [document for route in routes for document in (route.schema, route.body) if document is not None]
+    types = [document for route in routes for document in (*route.schemas, route.body) if document is not None]
     documents = dict.fromkeys([ProblemDocument, *types])
     _, components = msgspec.json.schema_components(documents, ref_template=_TEMPLATE)
+    for schema in components.values():
+        for name, field in schema["properties"].items():
+            field.setdefault("description", FIELDS.get(name))
     return components

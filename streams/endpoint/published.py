@@ -8,13 +8,14 @@ import numpy as np
 
 from state.related_store import StoredList
 from streams.engine.ranker import Ranker
-from streams.engine.ranking import LIST_LENGTH
+from streams.engine.ranking import LIST_LENGTH, NO_WEIGHT
 from streams.recommendations.merge import SeedLists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from state.count_store import CountStore
+    from streams.engine.relatedness import Floats
     from streams.engine.scores import Scoring
 
 LISTS_IN_MEMORY = 32_768  # 59 MB once all are in use
@@ -113,10 +114,13 @@ class FreshLists:
         self._ranker: Ranker | None = None
         self._commit = -1
 
-    def list_of(self, number: int) -> StoredList:
-        """An item's list. The first of a commit takes a pass over the popularity of all items; others are cheap."""
+    def list_of(self, number: int, weight: Floats = NO_WEIGHT) -> StoredList:
+        """An item's list, by `weight` as of `Ranker.lists`.
+
+        The first of a commit takes a pass over the popularity of all items; others are cheap.
+        """
         commit = self._counts.journal.commit
         if self._ranker is None or self._commit != commit:
             self._ranker, self._commit = Ranker(self._counts, self._scoring), commit
-        _, lists = self._ranker.lists(np.array([number], np.uint32))
+        _, lists = self._ranker.lists(np.array([number], np.uint32), weight)
         return StoredList(*lists.cut(0, int(lists.length[0])))

@@ -24,8 +24,16 @@ from msgspec.inspect import (
     type_info,
 )
 
-from streams.recommendations.request import BESTSELLER_DAYS, MOST_RECOMMENDATIONS, Category, ItemId
+from streams.recommendations.request import (
+    BESTSELLER_DAYS,
+    MOST_RECOMMENDATIONS,
+    NAME_PATTERN,
+    ItemId,
+    ListRequest,
+)
 
+API = "v1"
+"""First part of the paths of the JSON API, which are also served without it until version 1.0."""
 LONGEST_LIST = 50
 """Entries of a related list."""
 DAYS_KEPT = 60
@@ -33,19 +41,25 @@ DAYS_KEPT = 60
 LONGEST_HISTORY = 10_000
 """Items of a customer's history in one answer."""
 MOST_SEARCH_RESULTS = 100
-MOST_IDS_IN_QUERY = 20
-"""Limit on the ids of a query parameter, since URLs are short; in a body, the field's own limit applies."""
+MOST_ITEMS = 200
+"""Whose related lists may be asked for at once."""
+MOST_IN_QUERY = 20
+"""Limit on the values of a query parameter, since URLs are short; in a body, the field's own limit applies."""
 
-CategoryFilter = Annotated[Category | None, msgspec.Meta(description="Only items of this category of the catalogue.")]
 
-
-class RelatedRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RelatedRequest(ListRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much of a related list, and which: the published or a fresh one."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_LIST, description="How many entries at most.")] = LONGEST_LIST
     fresh: Annotated[bool, msgspec.Meta(description="Compute the list now instead of serving the published one.")] = (
         False
     )
+
+
+class RelatedListsRequest(RelatedRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Related lists of several items, each as if it were asked for alone."""
+
+    items: Annotated[tuple[ItemId, ...], msgspec.Meta(min_length=1, max_length=MOST_ITEMS, description="The items.")]
 
 
 class CustomerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +70,7 @@ class CustomerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = 100
 
 
-class BestsellersRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BestsellersRequest(ListRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which bestsellers."""
 
     days: Annotated[
@@ -65,7 +79,6 @@ class BestsellersRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             ge=1, le=DAYS_KEPT, description="Days of event time to count; the last is that of the newest purchase."
         ),
     ] = BESTSELLER_DAYS
-    category: CategoryFilter = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_RECOMMENDATIONS, description="How many items at most.")] = 20
 
 
@@ -92,9 +105,11 @@ class Parameter:
     Attributes:
         name: name of the field.
         description: one sentence.
-        kind: `integer`, `number`, `boolean`, `string`, or `ids`, which may be repeated.
+        kind: `integer`, `number`, `boolean`, `string`, or `texts` and `names`, of which there may be several; names
+            have no commas.
         default: value if it is not given.
-        low, high: range of a number; range of the length in characters of a string, or of each id.
+        low, high: range of a number; range of the length in characters of a string, or of each text.
+        most: how many texts there may be in a query.
         required: whether it must be given.
     """
 
@@ -105,13 +120,21 @@ class Parameter:
     low: float | None
     high: float | None
     required: bool
+    most: int = 1
+
+    @property
+    def several(self) -> bool:
+        """Whether there may be several values."""
+        return self.kind in ("texts", "names")
 
     @property
     def schema(self) -> dict[str, Any]:
         """JSON schema of its value in a query."""
-        if self.kind == "ids":
+        if self.several:
             item = {"type": "string", "minLength": self.low, "maxLength": self.high}
-            return {"type": "array", "items": item, "maxItems": MOST_IDS_IN_QUERY}
+            item |= {"pattern": NAME_PATTERN} if self.kind == "names" else {}
+            array = {"type": "array", "items": item, "maxItems": self.most}
+            return array | ({"default": list(self.default)} if self.default else {})
         schema: dict[str, Any] = {"type": self.kind}
         names = ("minLength", "maxLength") if self.kind == "string" else ("minimum", "maximum")
         schema |= {name: bound for name, bound in zip(names, (self.low, self.high), strict=True) if bound is not None}
@@ -125,36 +148,50 @@ def parameters_of(request: type[msgspec.Struct]) -> tuple[Parameter, ...]:
     """The fields of a request, in order.
 
     >>> [parameter.name for parameter in parameters_of(BestsellersRequest)]
-    ['days', 'category', 'limit']
+    ['fields', 'category', 'where', 'where_not', 'boost', 'in_stock', 'offset', 'days', 'limit']
     """
     info = type_info(request)
     assert isinstance(info, StructType)  # noqa: S101 - for the type checker
     return tuple(_parameter(field) for field in info.fields)
 
 
+def query_of(request: msgspec.Struct) -> dict[str, object]:
+    """The parameters of a query that ask for this, without those that have their default.
+
+    >>> query_of(RelatedRequest(limit=3, fresh=True))
+    {'limit': 3, 'fresh': 'true'}
+    """
+    values = {parameter: getattr(request, parameter.name) for parameter in parameters_of(type(request))}
+    return {
+        parameter.name: str(value).lower() if isinstance(value, bool) else value
+        for parameter, value in values.items()
+        if value != parameter.default
+    }
+
+
 def _parameter(field: msgspec.inspect.Field) -> Parameter:
     annotated = field.type
     assert isinstance(annotated, Metadata)  # noqa: S101 - a field without description is a mistake
     description = (annotated.extra_json_schema or {})["description"]
-    kind, low, high = _constraints(annotated.type)
+    kind, low, high, most = _constraints(annotated.type)
     default = None if field.required else field.default
-    return Parameter(field.name, description, kind, default, low, high, field.required)
+    return Parameter(field.name, description, kind, default, low, high, field.required, min(most, MOST_IN_QUERY))
 
 
-def _constraints(value: msgspec.inspect.Type) -> tuple[str, float | None, float | None]:
-    """Kind of a parameter, and the bounds of its value."""
+def _constraints(value: msgspec.inspect.Type) -> tuple[str, float | None, float | None, int]:
+    """Kind of a parameter, the bounds of its value, and how many values it may have."""
     match value:
         case UnionType(types=types):
             (value,) = (alternative for alternative in types if not isinstance(alternative, NoneType))
             return _constraints(value)
         case VarTupleType(item_type=StrType() as item):
-            return "ids", item.min_length, item.max_length
+            return "texts" if item.pattern is None else "names", item.min_length, item.max_length, value.max_length or 1
         case StrType():
-            return "string", value.min_length, value.max_length
+            return "string", value.min_length, value.max_length, 1
         case BoolType():
-            return "boolean", None, None
+            return "boolean", None, None, 1
         case IntType():
-            return "integer", value.ge, value.le
+            return "integer", value.ge, value.le, 1
         case FloatType():
-            return "number", value.ge, value.le
+            return "number", value.ge, value.le, 1
     raise TypeError(f"a parameter cannot be a {value}")

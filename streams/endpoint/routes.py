@@ -12,14 +12,16 @@ from streams.endpoint.events import events
 from streams.endpoint.metrics import METRICS_TYPE
 from streams.endpoint.page_files import page, page_file
 from streams.endpoint.requests import (
+    API,
     BestsellersRequest,
     CustomerRequest,
     EventsRequest,
+    RelatedListsRequest,
     RelatedRequest,
     SearchRequest,
     parameters_of,
 )
-from streams.recommendations.request import RecommendationRequest
+from streams.recommendations.request import RecommendationRequest, RecommendationsRequest
 
 if TYPE_CHECKING:
     import msgspec
@@ -38,10 +40,10 @@ class Route:
 
     Attributes:
         method: HTTP method.
-        path: path, with variable parts in braces.
+        path: path, with variable parts in braces; that of the JSON API begins with its version.
         handler: answers requests.
         summary: one sentence.
-        schema: type of the answer; None if the answer is no JSON document.
+        schema: type of the answer, or several of which it is one; None if the answer is no JSON document.
         request: type whose fields are the query parameters, except those in the path; None if there are none.
         body: type of the body; None if there is none.
         guarded: whether the token is required.
@@ -54,7 +56,7 @@ class Route:
     path: str
     handler: Handler
     summary: str
-    schema: type | None = None
+    schema: type | tuple[type, ...] | None = None
     request: type[msgspec.Struct] | None = None
     body: type | None = None
     guarded: bool = False
@@ -63,9 +65,37 @@ class Route:
     status: int = 200
 
     @property
+    def open(self) -> bool:
+        """Whether it is answered without the token of readers: it tells nothing of the state."""
+        return self.path.startswith(("/health/", "/page/")) or self.path in ("/", "/openapi.json")
+
+    @property
+    def shared(self) -> bool:
+        """Whether web pages of other origins may ask, if any may: the JSON API, but for what writes."""
+        return self.path.startswith(f"/{API}/") and not self.guarded
+
+    @property
+    def described(self) -> bool:
+        """Whether it is in the OpenAPI document, as all are but those of the page."""
+        return self.path != "/" and not self.path.startswith("/page/")
+
+    @property
+    def schemas(self) -> tuple[type, ...]:
+        """The types of the answer."""
+        if self.schema is None:
+            return ()
+        return self.schema if isinstance(self.schema, tuple) else (self.schema,)
+
+    @property
     def name(self) -> str:
         """Name of the handler."""
         return self.handler.__name__
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path and, of the JSON API, the one that it had before it had a version."""
+        unversioned = self.path.removeprefix(f"/{API}")
+        return (self.path,) if unversioned == self.path else (self.path, unversioned)
 
     @property
     def path_names(self) -> list[str]:
@@ -82,7 +112,7 @@ class Route:
 ROUTES = (
     Route(
         "GET",
-        "/items/{item_id}",
+        "/v1/items/{item_id}",
         handlers.item,
         "An item: its catalogue entry, buyers, popularity, and daily purchases.",
         schemas.Item,
@@ -90,7 +120,7 @@ ROUTES = (
     ),
     Route(
         "GET",
-        "/items/{item_id}/related",
+        "/v1/items/{item_id}/related",
         handlers.related,
         "An item's related list, with the counts behind its scores.",
         schemas.RelatedList,
@@ -98,8 +128,17 @@ ROUTES = (
         problems=(400, 404, 503),
     ),
     Route(
+        "POST",
+        "/v1/related",
+        handlers.related_lists,
+        "The related lists of several items, each as if it were asked for alone.",
+        schemas.RelatedResults,
+        body=RelatedListsRequest,
+        problems=(400, 413, 415, 503),
+    ),
+    Route(
         "GET",
-        "/customers/{customer_id}",
+        "/v1/customers/{customer_id}",
         handlers.customer,
         "A customer and the items bought last.",
         schemas.Customer,
@@ -108,24 +147,32 @@ ROUTES = (
     ),
     Route(
         "GET",
-        "/customers/{customer_id}/recommendations",
+        "/v1/customers/{customer_id}/recommendations",
         handlers.recommendations,
         "Recommendations for a customer with their reasons; bestsellers for a customer without history.",
         schemas.Recommendations,
         RecommendationRequest,
     ),
     Route(
-        "POST",
-        "/recommendations",
-        handlers.recommend_basket,
+        "GET",
+        "/v1/recommendations",
+        handlers.recommend_visitor,
         "Recommendations for a basket.",
         schemas.Recommendations,
-        body=RecommendationRequest,
+        RecommendationRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/recommendations",
+        handlers.recommend_basket,
+        "Recommendations for a basket, or for each of several customers.",
+        (schemas.Recommendations, schemas.RecommendationResults),
+        body=RecommendationsRequest,
         problems=(400, 413, 415, 503),
     ),
     Route(
         "GET",
-        "/bestsellers",
+        "/v1/bestsellers",
         handlers.bestsellers,
         "The most bought items of the last days of event time.",
         schemas.Bestsellers,
@@ -133,7 +180,7 @@ ROUTES = (
     ),
     Route(
         "GET",
-        "/search",
+        "/v1/search",
         handlers.search,
         "Items by id or title, and the customer with that id.",
         schemas.SearchResults,
@@ -141,14 +188,14 @@ ROUTES = (
     ),
     Route(
         "GET",
-        "/partitions",
+        "/v1/partitions",
         handlers.partitions,
         "The status of every partition: owner, offset, lag, size, freshness.",
         schemas.Partitions,
     ),
     Route(
         "GET",
-        "/quality",
+        "/v1/quality",
         handlers.quality,
         "Hit rates of recommendations and bestsellers, scored before each order was counted.",
         schemas.Quality,
@@ -156,7 +203,7 @@ ROUTES = (
     ),
     Route(
         "DELETE",
-        "/customers/{customer_id}",
+        "/v1/customers/{customer_id}",
         handlers.erase,
         "Erase a customer: append the erasure to the log.",
         schemas.Accepted,
@@ -166,7 +213,7 @@ ROUTES = (
     ),
     Route(
         "POST",
-        "/orders",
+        "/v1/orders",
         handlers.order,
         "Append an order to the log.",
         schemas.Accepted,
@@ -177,7 +224,7 @@ ROUTES = (
     ),
     Route(
         "GET",
-        "/events",
+        "/v1/events",
         events,
         "Live changes, as server-sent events.",
         request=EventsRequest,

@@ -11,6 +11,9 @@ from streams.recommendations.request import ItemId, Share
 Count = Annotated[int, msgspec.Meta(ge=0)]
 ScoreName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(SCORES)})]
 CustomerId = ItemId
+Id = str | int | float
+"""As producers write ids: 7, 7.0 and "7" are one."""
+Quantity = str | int | float | None
 
 
 class AsOf(TypedDict):
@@ -47,6 +50,10 @@ class Item(TypedDict):
     available: bool
     url: str | None
     image: str | None
+    price: str | None
+    brand: str | None
+    attributes: dict[str, str]
+    in_stock: bool
     buyers: Count
     purchases: Count
     popularity: Share
@@ -55,11 +62,22 @@ class Item(TypedDict):
     worker: str
 
 
-class RelatedEntry(TypedDict):
-    """A related item: N, E and trend, from which every score but `blend` follows; of a blend, those of all time."""
+class _Described(TypedDict):
+    """An item with what `fields` asks for of its catalogue entry."""
 
     item_id: ItemId
     title: NotRequired[str]
+    url: NotRequired[str]
+    image: NotRequired[str]
+    category: NotRequired[str]
+    price: NotRequired[str]
+    brand: NotRequired[str]
+    attributes: NotRequired[dict[str, str]]
+
+
+class RelatedEntry(_Described):
+    """A related item: N, E and trend, from which every score but `blend` follows; of a blend, those of all time."""
+
     score: float
     bought_together: float
     expected: float
@@ -76,8 +94,24 @@ class RelatedList(TypedDict):
     score: ScoreName
     exact: bool
     related: list[RelatedEntry]
+    next_offset: NotRequired[Count]
+    cut: NotRequired[bool]
     as_of: AsOf
     worker: str
+
+
+class RelatedResult(TypedDict):
+    """The related list of one item of several or, in its place, why there is none."""
+
+    item_id: ItemId
+    answer: NotRequired[RelatedList]
+    problem: NotRequired[ProblemDocument]
+
+
+class RelatedResults(TypedDict):
+    """The related lists of several items, in the order in which they were asked for."""
+
+    results: list[RelatedResult]
 
 
 class HistoryEntry(TypedDict):
@@ -102,9 +136,12 @@ class Customer(TypedDict):
 
 
 class Because(TypedDict):
-    """A part of a score: from a seed (`item_id`), `popularity`, own `repeats`, or `others`, the rest of the seeds."""
+    """A part of a score: from a seed (`item_id`), `popularity`, own `repeats`, or `others`, the rest of the seeds.
 
-    share: Share
+    An item that nothing speaks for has the part `filler`, its purchases in all, by which the list is filled up.
+    """
+
+    share: Annotated[float, msgspec.Meta(ge=0)]
     item_id: NotRequired[ItemId]
     title: NotRequired[str]
     bought_together: NotRequired[float]
@@ -112,14 +149,13 @@ class Because(TypedDict):
     popularity: NotRequired[Share]
     repeats: NotRequired[Count]
     others: NotRequired[Count]
+    filler: NotRequired[Count]
 
 
-class Recommended(TypedDict):
+class Recommended(_Described):
     """A recommendation; the shares add up to the score."""
 
-    item_id: ItemId
-    title: NotRequired[str]
-    score: Share
+    score: Annotated[float, msgspec.Meta(ge=0)]
     because: list[Because]
 
 
@@ -130,8 +166,23 @@ class Recommendations(TypedDict):
     known: bool
     ignored: NotRequired[list[str]]
     recommendations: list[Recommended]
+    next_offset: NotRequired[Count]
     as_of: AsOf
     worker: str
+
+
+class RecommendationResult(TypedDict):
+    """Recommendations for one customer of several or, in their place, why there are none."""
+
+    customer_id: CustomerId
+    answer: NotRequired[Recommendations]
+    problem: NotRequired[ProblemDocument]
+
+
+class RecommendationResults(TypedDict):
+    """Recommendations for several customers, in the order in which they were asked for."""
+
+    results: list[RecommendationResult]
 
 
 class BestsellerEntry(TypedDict):
@@ -139,6 +190,11 @@ class BestsellerEntry(TypedDict):
 
     item_id: ItemId
     title: NotRequired[str]
+    url: NotRequired[str]
+    image: NotRequired[str]
+    price: NotRequired[str]
+    brand: NotRequired[str]
+    attributes: NotRequired[dict[str, str]]
     category: str | None
     purchases: Count
     popularity: Share
@@ -150,6 +206,8 @@ class Bestsellers(TypedDict):
     days: Count
     category: str | None
     bestsellers: list[BestsellerEntry]
+    widened_to_days: NotRequired[Count]
+    next_offset: NotRequired[Count]
     as_of: AsOf
     worker: str
 
@@ -163,6 +221,10 @@ class FoundItem(TypedDict):
     available: bool
     url: str | None
     image: str | None
+    price: str | None
+    brand: str | None
+    attributes: dict[str, str]
+    in_stock: bool
     purchases: Count
 
 
@@ -242,44 +304,60 @@ class Accepted(TypedDict):
 class OrderLine(TypedDict):
     """A line of an order."""
 
-    item_id: str | int
-    quantity: NotRequired[int]
+    item_id: Id
+    quantity: NotRequired[Quantity]
 
 
 class Order(TypedDict):
     """A record of the topic `purchases`. A single line may be given as `item_id` and `quantity` instead of `lines`."""
 
-    customer_id: str | int
+    customer_id: Id
     timestamp: str | int | float
-    order_id: NotRequired[str | int | None]
-    type: NotRequired[str]
-    lines: NotRequired[list[OrderLine]]
-    item_id: NotRequired[str | int]
-    quantity: NotRequired[int]
+    order_id: NotRequired[Id | None]
+    type: NotRequired[str | None]
+    lines: NotRequired[list[OrderLine] | None]
+    item_id: NotRequired[Id | None]
+    quantity: NotRequired[Quantity]
 
 
 class IngestFigures(TypedDict):
-    """Stage A of one worker: the offset up to which each open purchases partition is counted; lines since its start."""
+    """Stage A of one worker: the offset up to which each open purchases partition is counted; lines since its start.
+
+    Of each partition on standby, `standby` has how many records it is behind its owner.
+    """
 
     offsets: dict[int, Count]
     lines: Count
     rejected: Count
+    standby: dict[int, Count]
 
 
 class TallyFigures(TypedDict):
-    """Stage B of one worker: offsets of `co-purchases`, lines counted and exactness by item partition."""
+    """Stage B of one worker: offsets of `co-purchases`, lines counted and exactness by item partition.
+
+    Of each partition on standby, `standby` has how many records it is behind its owner.
+    """
 
     offsets: dict[int, Count]
     lines: dict[int, Count]
     current: dict[int, bool]
     lists_published: Count
     oldest_change_s: Annotated[float, msgspec.Meta(ge=0)]
+    standby: dict[int, Count]
+
+
+class RekeyFigures(TypedDict):
+    """The copy by customer of one worker: the offset up to which each partition of `purchases` is copied; records."""
+
+    offsets: dict[int, Count]
+    records: Count
 
 
 class StageFigures(TypedDict):
     """The stages that run in one worker."""
 
     generation: str
+    rekey: NotRequired[RekeyFigures]
     ingest: NotRequired[IngestFigures]
     tally: NotRequired[TallyFigures]
 

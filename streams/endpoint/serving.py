@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from streams.catalogue.stored import StoredCatalogue
 from streams.endpoint.admin import make_app
 from streams.endpoint.connections import BoundedRunner, ConnectionLimits
 from streams.endpoint.embedded_answers import EmbeddedAnswers
-from streams.endpoint.handlers import AdminSettings
 from streams.recommendations.request import RecommendationRequest
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from streams.endpoint.addresses import HostPort
     from streams.endpoint.answers import Answers
+    from streams.endpoint.handlers import AdminSettings
     from streams.engine.embedded import Embedded
 
 LONGEST_REQUEST_LINE = 5 << 16  # two parameters of twenty ids of 512 characters, each up to four bytes as %XX
@@ -45,7 +46,7 @@ class CannotListen(Exception):
 
 
 async def serve_state(
-    embedded: Embedded, state_dir: Path, at: HostPort, hosts: tuple[str, ...], say: Callable[[str], object]
+    embedded: Embedded, state_dir: Path, at: HostPort, settings: AdminSettings, say: Callable[[str], object]
 ) -> None:
     """Serve a state until SIGINT or SIGTERM.
 
@@ -53,7 +54,7 @@ async def serve_state(
         embedded: the state, open for reading.
         state_dir: its directory; changes of its catalogue are followed.
         at: where to listen; port 0: any free port.
-        hosts: names that requests may call it by, besides those of `at`.
+        settings: of the endpoint; it is also called by the name in `at`.
         say: prints the address.
 
     Raises:
@@ -68,7 +69,8 @@ async def serve_state(
     await answers.recommendations(RecommendationRequest(basket=tuple(embedded.counts[0].names.every[:1])))
     await answers.search("a", 1)
     gc.freeze()  # ids and titles are permanent: a collection that scans them pauses answers for 50 ms
-    runner = await listen(answers, AdminSettings(hosts=(host, *hosts), version=software_version()), host, port)
+    settings = replace(settings, hosts=(host, *settings.hosts), version=software_version())
+    runner = await listen(answers, settings, host, port)
     following = asyncio.create_task(_follow(stored))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

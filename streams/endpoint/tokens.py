@@ -1,4 +1,4 @@
-"""The token of requests that write, and how guessing it is slowed down."""
+"""The tokens of requests that write and of those that read, and how guessing them is slowed down."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections import OrderedDict
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
+from aiohttp import web
+
 from streams.endpoint.addresses import client_of
 from streams.endpoint.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from aiohttp import web
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ LONGEST_WAIT_S = 60.0
 MOST_CLIENTS = 4096
 """Clients whose failures are remembered; the one that failed longest ago is forgotten first."""
 _FORGOTTEN_AFTER_S = 600.0
+FROM_WORKER = web.RequestKey("from_worker", bool)
+"""Of a request: whether a worker has signed it. Workers need no token to read."""
 _TOKEN = re.compile(r"[!-~]+")
 
 
@@ -57,10 +59,14 @@ class TokenGuard:
     Args:
         token: the right one; None refuses every request.
         clock: returns monotonic seconds.
+        option: by which a process is given it.
     """
 
-    def __init__(self, token: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, token: str | None, clock: Callable[[], float] = time.monotonic, option: str = "--admin-token"
+    ) -> None:
         check_usable(token)
+        self._option = option
         self._token = None if token is None else token.encode()
         self._clock = clock
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
@@ -73,7 +79,7 @@ class TokenGuard:
         """
         if self._token is None:
             raise Problem(
-                HTTPStatus.FORBIDDEN, "this process was started without --admin-token, which this request requires"
+                HTTPStatus.FORBIDDEN, f"this process was started without {self._option}, which this request requires"
             )
         client = client_of(request.remote)
         wait_s = self.wait_s(client)
@@ -93,7 +99,7 @@ class TokenGuard:
             self._failed(client)
         raise Problem(
             HTTPStatus.UNAUTHORIZED,
-            "this request requires the header Authorization: Bearer TOKEN, with the worker's --admin-token",
+            f"this request requires the header Authorization: Bearer TOKEN, with the worker's {self._option}",
             {"WWW-Authenticate": 'Bearer realm="alsobought"'},
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from streams.recommendations.leaders import leaders
 from streams.recommendations.request import BESTSELLER_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
@@ -25,6 +27,39 @@ if TYPE_CHECKING:
 
 POPULARITY_HALF_LIVES_DAYS = (1, 7)
 _FRONT = 1024  # the most popular items, kept in order: almost every answer is filled up from them
+
+
+class AssortmentIds(Sequence[str]):
+    """Item ids by number: those bought, then those only the catalogue knows; neither is copied.
+
+    Args:
+        bought: ids of the items in the count store.
+        unbought: the others.
+
+    >>> ids = AssortmentIds(["tea"], ["rye"])
+    >>> list(ids), ids[-1], ids[0:1]
+    (['tea', 'rye'], 'rye', ['tea'])
+    """
+
+    def __init__(self, bought: Sequence[str], unbought: Sequence[str]) -> None:
+        self._bought = bought
+        self._unbought = unbought
+
+    def __len__(self) -> int:
+        return len(self._bought) + len(self._unbought)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        number, bought = range(len(self))[index], len(self._bought)
+        return self._bought[number] if number < bought else self._unbought[number - bought]
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self._bought, self._unbought)
 
 
 @dataclass(slots=True)
@@ -55,8 +90,12 @@ class Assortment:
             self._fronts[column] = leaders(everything, getattr(self, column), self.purchases, self.ids, _FRONT)
         return self._fronts[column]
 
-    def fillers(self, column: str, admitted: Mask, count: int) -> Integers:
-        """The best `count` items by `column` among those for which `admitted` holds."""
+    def fillers(self, column: str, admitted: Mask, count: int, boost: Floats | None = None) -> Integers:
+        """The best `count` items by `column`, times `boost`, among those for which `admitted` holds."""
+        if boost is not None:
+            items = np.flatnonzero(admitted)
+            score = getattr(self, column)[items] * boost[items]
+            return items[leaders(items, score, self.purchases[items], self.ids, count)]
         front = self.front(column)
         best = front[admitted[front]]
         if len(best) < count and len(front) < len(self.ids):
@@ -77,7 +116,7 @@ def current_assortment(table: PopularityTable, bought: Sequence[str], unbought: 
     shares = [decayed_share(table, known, half_life) for half_life in POPULARITY_HALF_LIVES_DAYS]
     recent = recent_purchases(table, known, BESTSELLER_DAYS)
     return Assortment(
-        ids=[*bought, *unbought],
+        ids=AssortmentIds(bought, unbought),
         bought=known,
         popularity=np.pad(np.mean(shares, axis=0), (0, more)),
         recent=np.pad(recent, (0, more)),
@@ -99,8 +138,7 @@ def recent_purchases(table: PopularityTable, items: int, days: int) -> npt.NDArr
     """
     if not 1 <= days <= DAYS:
         raise ValueError(f"days is {days}, not from 1 to {DAYS}, the days of which purchases are kept")
-    if table.newest_day < 0:
-        return np.zeros(items, np.int64)
-    rows = np.arange(max(table.newest_day - days + 1, 0), table.newest_day + 1) % DAYS
-    recent: npt.NDArray[np.int64] = table.days[rows, :items].sum(axis=0)
+    recent = np.zeros(items, np.int64)
+    for day in range(max(table.newest_day - days + 1, 0), table.newest_day + 1):
+        recent += table.days[day % DAYS][:items]
     return recent

@@ -25,7 +25,11 @@ class Bestseller(NamedTuple):
 
 
 def bestsellers(
-    purchases: npt.NDArray[np.int64], assortment: Assortment, admitted: npt.NDArray[np.bool_], limit: int
+    purchases: npt.NDArray[np.int64],
+    assortment: Assortment,
+    admitted: npt.NDArray[np.bool_],
+    limit: int,
+    boost: npt.NDArray[np.float64] | None = None,
 ) -> list[Bestseller]:
     """The items bought most, ties by purchases in all, then by id; without items not bought in these days.
 
@@ -34,7 +38,9 @@ def bestsellers(
         assortment: all items.
         admitted: (n,) which of them may be shown.
         limit: number of bestsellers at most.
+        boost: (n,) what multiplies the purchases by which each is ranked; None: nothing does.
     """
     items = np.flatnonzero(admitted[: len(purchases)] & (purchases > 0))
-    best = items[leaders(items, purchases[items], assortment.purchases[items], assortment.ids, limit)]
+    score = purchases[items] if boost is None else purchases[items] * boost[items]
+    best = items[leaders(items, score, assortment.purchases[items], assortment.ids, limit)]
     return [Bestseller(item, int(purchases[item]), float(assortment.popularity[item])) for item in best.tolist()]

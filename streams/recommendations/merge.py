@@ -29,6 +29,10 @@ class SeedLists(NamedTuple):
     length: Integers
     """(s,) number of entries; 0 if there is no list."""
 
+    def taken(self, rows: Integers) -> SeedLists:
+        """The lists of some seeds, by row; a copy."""
+        return SeedLists(self.item[rows], self.score[rows], self.together[rows], self.expected[rows], self.length[rows])
+
 
 class Repeats(NamedTuple):
     """The visitor's own repeats: r items held."""

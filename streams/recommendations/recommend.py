@@ -77,12 +77,13 @@ class Reason(NamedTuple):
     """A part of a recommendation's score."""
 
     kind: str
-    """`seed`, `repeats`, `popularity`, or `others`: all the rest."""
+    """`seed`, `repeats`, `popularity`, `others`: all the rest, or `filler`: none, the list is filled up with it."""
     share: float
     seed: int = -1
     """Number of the seed; -1 for other kinds."""
     together: float = 0.0
-    """N of seed and item; for repeats, the visitor's purchases of the item; for others, their number."""
+    """N of seed and item; for repeats, the visitor's purchases of the item; for others, their number; for fillers,
+    all purchases of the item."""
     expected: float = 0.0
     """E of seed and item."""
 
@@ -140,6 +141,9 @@ def recommend(
     limit: int,
     blend: Blend = Blend(),
     most_reasons: int = MOST_SEEDS + 2,
+    *,
+    boost: Floats | None = None,
+    offset: int = 0,
 ) -> list[Recommendation]:
     """The best `limit` items for a visitor; fewer only if fewer are admitted.
 
@@ -155,9 +159,11 @@ def recommend(
         limit: number of recommendations at most.
         blend: shares of popularity and repeats.
         most_reasons: number of reasons to name; the rest is one more.
+        boost: (n,) what multiplies the score of each item and the shares of its reasons; None: nothing does.
+        offset: how many to leave out of the best `limit`, from the first.
     """
     if not len(seeds.item):
-        return _bestselling(assortment, admitted, limit)
+        return _bestselling(assortment, admitted, limit, boost)[offset:]
     known = len(assortment.ids)
     own = _repeats(held, assortment.bought, blend.repeats)
     listed = (1.0 - blend.repeats) * (1.0 - blend.popularity)
@@ -166,27 +172,40 @@ def recommend(
     score = shares + popular * assortment.popularity[candidates]
     others = admitted.copy()
     others[candidates] = False
-    fillers = assortment.fillers("popularity" if popular > 0 else "purchases", others, limit)
+    fillers = assortment.fillers("popularity" if popular > 0 else "purchases", others, limit, boost)
     admissible = np.flatnonzero(admitted[candidates])
     items = np.concatenate([candidates[admissible], fillers])
     scores = np.concatenate([score[admissible], popular * assortment.popularity[fillers]])
-    best = leaders(items, scores, assortment.purchases[items], assortment.ids, limit)
+    if boost is not None:
+        scores = scores * boost[items]
+    best = leaders(items, scores, assortment.purchases[items], assortment.ids, limit)[offset:]
     chosen = items[best]
     parts = contributions(lists, seeds.weight * scale, known, chosen)
     reasons = _reasons(chosen, parts, lists, seeds, own, popular * assortment.popularity[chosen], most_reasons)
+    if boost is not None:
+        reasons = [
+            [reason._replace(share=reason.share * factor) for reason in because]
+            for because, factor in zip(reasons, boost[chosen].tolist(), strict=True)
+        ]
     return [
-        Recommendation(item, value, because)
+        Recommendation(item, value, because or [_filler(assortment, item)])
         for item, value, because in zip(chosen.tolist(), scores[best].tolist(), reasons, strict=True)
     ]
 
 
-def _bestselling(assortment: Assortment, admitted: Mask, limit: int) -> list[Recommendation]:
+def _bestselling(assortment: Assortment, admitted: Mask, limit: int, boost: Floats | None) -> list[Recommendation]:
     everything = max(int(assortment.recent.sum()), 1)
     chosen = []
-    for item in assortment.fillers("recent", admitted, limit).tolist():
-        score = int(assortment.recent[item]) / everything
-        chosen.append(Recommendation(item, score, [Reason("popularity", score)] if score > 0 else []))
+    for item in assortment.fillers("recent", admitted, limit, boost).tolist():
+        score = int(assortment.recent[item]) / everything * (1.0 if boost is None else float(boost[item]))
+        reason = Reason("popularity", score) if score > 0 else _filler(assortment, item)
+        chosen.append(Recommendation(item, score, [reason]))
     return chosen
+
+
+def _filler(assortment: Assortment, item: int) -> Reason:
+    """The reason of an item that nothing speaks for: it fills the list up, by its purchases in all."""
+    return Reason("filler", 0.0, together=int(assortment.purchases[item]))
 
 
 def _repeats(held: Held, bought: int, share: float) -> Repeats:

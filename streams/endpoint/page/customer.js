@@ -59,19 +59,21 @@ export async function customer(view, id) {
   }
 }
 
-const kind = (reason) => ("item_id" in reason ? "seed" : "popularity" in reason ? "popularity" : "repeats" in reason ? "repeats" : "others");
+const kind = (reason) => ("item_id" in reason ? "seed" : "popularity" in reason ? "popularity" : "repeats" in reason ? "repeats" : "others"); // also of what fills a list up
 
 function segment(reason, entry) {
-  return h("i", { class: kind(reason), "--share": `${100 * reason.share / entry.score}%`, title: text(reason) });
+  return h("i", { class: kind(reason), "--share": `${100 * reason.share / (entry.score || 1)}%`, title: text(reason) });
 }
 
 function text(reason) {
   if ("item_id" in reason) return `${reason.title ?? reason.item_id}: ${count(reason.bought_together)} bought both, ${decimal(reason.expected)} expected`;
   if ("popularity" in reason) return `popularity: ${percent(reason.popularity, 2)} of recent purchases`;
+  if ("filler" in reason) return `fills the list up: bought ${plural(reason.filler, "time", "times")}`;
   return "repeats" in reason ? `bought ${plural(reason.repeats, "time", "times")} before` : `${plural(reason.others, "other item", "other items")} bought`;
 }
 
 function because(reason, entry) {
+  if ("filler" in reason) return [text(reason)];
   const share = h("b", {}, percent(reason.share / entry.score));
   if ("item_id" in reason) return [share, " ", named({ ...reason, title: reason.title ?? reason.item_id }), h("small", {}, ` ${count(reason.bought_together)} vs ${decimal(reason.expected)}`)];
   return [share, ` ${"popularity" in reason ? "popularity" : text(reason)}`];

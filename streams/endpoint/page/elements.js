@@ -1,5 +1,7 @@
 // Builds elements from plain values. Text always becomes a text node, so no id or title is ever parsed as HTML.
 
+import { keepToken } from "./api.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(element, attributes, children) {
@@ -57,5 +59,15 @@ export function bars(values, label) {
 }
 
 export function problem(error) {
+  if (error.status === 401) return askForToken();
   return h("div", { class: "card empty" }, h("h2", {}, error.status === 404 ? "Not found" : "Something went wrong"), h("p", {}, error.message));
+}
+
+// Asks for the token of readers, and loads the page again with it.
+function askForToken() {
+  const input = h("input", { type: "password", id: "token", autocomplete: "off", "aria-label": "token" });
+  const keep = () => { if (input.value) keepToken(input.value.trim()); };
+  input.addEventListener("keydown", (event) => { if (event.key === "Enter") keep(); });
+  return h("div", { class: "card empty" }, h("h2", {}, "A token is needed"), h("p", {}, "This worker was started with --read-token."),
+    h("p", {}, input, " ", h("button", { type: "button", onclick: keep }, "Show")));
 }

@@ -43,7 +43,7 @@ export async function home(view) {
   await show(14);
   return on("orders", ({ items }) => {
     feed.querySelector(".quiet")?.remove();
-    feed.prepend(...items.slice(0, 12).map((item) => h("li", { class: "fresh" }, h("a", { href: itemLink(item.item_id) }, item.title ?? item.item_id))));
+    feed.prepend(...items.slice(-12).reverse().map((item) => h("li", { class: "fresh" }, h("a", { href: itemLink(item.item_id) }, item.title ?? item.item_id))));
     while (feed.children.length > 14) feed.lastChild.remove();
   });
 }

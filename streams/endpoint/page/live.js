@@ -1,23 +1,50 @@
 // Live changes: one stream of server-sent events, including changes to the list on screen.
 
+import { request } from "./api.js";
 import { bytes, count, decimal, h, moment, short, svg } from "./elements.js";
 
 const rates = new Array(60).fill(0); // the last minute, one per second
 const listeners = { orders: new Set(), related: new Set() };
+const AGAIN_MS = 2000;
 let source = null;
 let watched;
 
 export function watch(itemId) {
   if (source && watched === itemId) return;
   watched = itemId;
-  source?.close();
-  source = new EventSource(itemId === undefined ? "/events" : `/events?${new URLSearchParams({ item_id: itemId })}`);
-  source.addEventListener("open", () => connected(true));
-  source.addEventListener("error", () => connected(false));
-  source.addEventListener("status", (event) => show(JSON.parse(event.data)));
-  for (const kind of Object.keys(listeners)) {
-    source.addEventListener(kind, (event) => listeners[kind].forEach((listener) => listener(JSON.parse(event.data))));
+  source?.abort();
+  source = new AbortController();
+  follow(itemId, source.signal);
+}
+
+// Reads the stream, again when it ends. An EventSource could not send the token of readers.
+async function follow(itemId, signal) {
+  while (!signal.aborted) {
+    try {
+      const response = await request(["events"], { item_id: itemId }, { signal });
+      if (response.ok) await read(response.body.pipeThrough(new TextDecoderStream()).getReader());
+    } catch { /* the connection broke */ }
+    if (signal.aborted) return;
+    connected(false);
+    await new Promise((resume) => setTimeout(resume, AGAIN_MS));
   }
+}
+
+async function read(reader) {
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const events = (text + value).split("\n\n");
+    text = events.pop();
+    for (const event of events) tell(event);
+  }
+}
+
+function tell(event) {
+  const [, kind, data] = event.match(/^event: (\w+)\ndata: (.*)$/s) ?? [];
+  if (kind === "status") show(JSON.parse(data));
+  else listeners[kind]?.forEach((listener) => listener(JSON.parse(data)));
 }
 
 // Calls `listener` with each event of a kind until the returned function is called.
@@ -26,7 +53,7 @@ export function on(kind, listener) {
   return () => listeners[kind].delete(listener);
 }
 
-window.addEventListener("pagehide", () => source?.close());
+window.addEventListener("pagehide", () => source?.abort());
 window.addEventListener("pageshow", (event) => { if (event.persisted) { const itemId = watched; source = null; watch(itemId); } });
 
 const strip = document.getElementById("strip");
@@ -48,7 +75,7 @@ strip.append(
   figure("age", "freshness"),
   figure("lines", "lines"),
   figure("customers", "customers"),
-  figure("state", "state"),
+  figure("state", "disk / memory"),
   figure("partitions", "partitions"),
 );
 
@@ -67,7 +94,9 @@ function show(status) {
   figures.lines.textContent = short(status.lines);
   figures.customers.textContent = short(status.customers);
   figures.partitions.textContent = count(status.partitions);
-  figures.state.textContent = bytes(status.state_bytes);
+  const parts = Object.entries(status.memory);
+  figures.state.textContent = `${bytes(status.state_bytes)} / ${bytes(parts.reduce((sum, [, part]) => sum + part.used, 0))}`;
+  figures.state.title = parts.map(([part, { used, budget }]) => `${part.replace("_", " ")}: ${bytes(used)} of ${bytes(budget)}`).join("\n");
   document.getElementById("stamp").textContent = `newest purchase: ${moment(status.newest)} UTC`;
   const most = Math.max(1, ...rates);
   const points = rates.map((rate, at) => `${at * 60 / 59},${(17 - 15 * rate / most).toFixed(1)}`);

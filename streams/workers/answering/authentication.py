@@ -9,6 +9,7 @@ from aiohttp import web
 
 from streams.endpoint.bodies import read_body
 from streams.endpoint.problems import Problem
+from streams.endpoint.tokens import FROM_WORKER
 from streams.workers.cluster.peers import INTERNAL
 from streams.workers.cluster.signatures import SIGNATURE
 
@@ -38,6 +39,7 @@ def authenticated_workers(signer: Signer, address: str) -> Middleware:
             await _check(request, signature, signer, address)
         except Problem as problem:
             return problem.response(request.path[:1024])
+        request[FROM_WORKER] = True
         response = await handler(request)
         if isinstance(response, web.Response) and signature is not None:
             body = response.body if isinstance(response.body, bytes | bytearray) else b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from state.errors import StateDamaged
 from streams.endpoint.answers import PartitionNotLocal
 from streams.workers.cluster.owners import StagePartition
 
@@ -61,10 +62,14 @@ class LocalCustomers:
         if self._ingest is None or not self._is_ready(partition.number):
             raise PartitionNotLocal(f"{partition} is not open")
         source = self._ingest.partitions[partition.number]
-        if customer_id.encode() not in source.touched:
-            yield source.store
-            return
-        async with source.lock:
-            if self._ingest.partitions.get(partition.number) is not source:
-                raise PartitionNotLocal(f"{partition} was just closed")
-            yield source.store
+        try:
+            if customer_id.encode() not in source.touched:
+                yield source.store
+                return
+            async with source.lock:
+                if self._ingest.partitions.get(partition.number) is not source:
+                    raise PartitionNotLocal(f"{partition} was just closed")
+                yield source.store
+        except StateDamaged as error:
+            source.damage = error
+            raise

@@ -11,7 +11,16 @@ from state.names import NOWHERE
 from streams.endpoint.answers import PartitionNotLocal
 from streams.engine.ranking import LIST_LENGTH
 from streams.recommendations.merge import SeedLists
-from streams.workers.cluster.peers import LISTS_PATH, MSGPACK, ListsQuestion, PeerUnavailable, decode_lists, encode
+from streams.recommendations.request import MOST_SEEDS
+from streams.workers.cluster.peers import (
+    LISTS_PATH,
+    MOST_LISTS,
+    MSGPACK,
+    ListsQuestion,
+    PeerUnavailable,
+    decode_lists,
+    encode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,14 +78,17 @@ class SeedListReader:
         if view is not home and translation is None:  # just opened: no translation yet
             _put(home, self._items.published_lists(ids), rows, lists)
             return
-        known = [index for index, item_id in enumerate(ids) if item_id in names]
+        numbers = names.find(ids)
+        known = np.flatnonzero(numbers != NOWHERE).tolist()
         if not known:
             return
-        local = view.published.of_seeds([names[ids[index]] for index in known])
-        targets = [rows[index] for index in known]
-        lists.item[targets] = local.item if translation is None else translation(local.item)
-        for column, values in zip(lists[1:], local[1:], strict=True):
-            column[targets] = values
+        for begin in range(0, len(known), MOST_SEEDS):  # so many are in memory at once
+            some = known[begin : begin + MOST_SEEDS]
+            local = view.published.of_seeds(numbers[some].tolist())
+            targets = [rows[index] for index in some]
+            lists.item[targets] = local.item if translation is None else translation(local.item)
+            for column, values in zip(lists[1:], local[1:], strict=True):
+                column[targets] = values
 
     async def _fetch(
         self, home: ItemPartitionView, ids: list[str], remote: dict[StagePartition, list[int]], lists: SeedLists
@@ -114,11 +126,15 @@ class SeedListReader:
         await asyncio.gather(*[from_owner(owner, partitions) for owner, partitions in partitions_of.items()])
 
     async def _ask(self, owner: str, item_ids: list[str]) -> list[PublishedList]:
-        reply = await self._peers.post(owner, LISTS_PATH, encode(ListsQuestion(item_ids)), MSGPACK)
-        try:
-            lists = decode_lists(reply.body)
-        except (ValueError, RecursionError) as error:
-            raise PeerUnavailable(f"worker {owner} answers with something else than lists: {error}") from None
+        """Published lists of an owner, some hundred at a time: those of one visitor's seeds take one request."""
+        lists: list[PublishedList] = []
+        for begin in range(0, len(item_ids), MOST_LISTS):
+            question = ListsQuestion(item_ids[begin : begin + MOST_LISTS])
+            reply = await self._peers.post(owner, LISTS_PATH, encode(question), MSGPACK)
+            try:
+                lists += decode_lists(reply.body)
+            except (ValueError, RecursionError) as error:
+                raise PeerUnavailable(f"worker {owner} answers with something else than lists: {error}") from None
         if len(lists) != len(item_ids) or any(len(one.item_ids) > LIST_LENGTH for one in lists):
             raise PeerUnavailable(f"worker {owner} answers with other lists than {len(item_ids)} were asked for")
         return lists
@@ -132,9 +148,9 @@ def empty_lists(seeds: int) -> SeedLists:
 
 def _put(home: ItemPartitionView, published: list[PublishedList], rows: list[int], lists: SeedLists) -> None:
     """Write published lists into `rows`, in the item numbers of `home`."""
-    get = home.answers.names.get
+    names = home.answers.names
     for row, entries in zip(rows, published, strict=True):
         size = len(entries.item_ids)
-        lists.item[row, :size] = [get(item_id, int(NOWHERE)) for item_id in entries.item_ids]
+        lists.item[row, :size] = names.find(entries.item_ids)
         lists.score[row, :size], lists.together[row, :size], lists.expected[row, :size] = entries.columns()
         lists.length[row] = size

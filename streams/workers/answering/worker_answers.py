@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from streams.endpoint.answers import NotKnown, NotReady, PartitionNotLocal, RelatedListAnswer, forwarded
+from streams.endpoint.bodies import LARGEST_BODY_BYTES
 from streams.endpoint.changes import Change
 from streams.endpoint.client import path_of
 from streams.endpoint.customers import HeldIds, held_items
 from streams.endpoint.local_answers import LocalAnswers
+from streams.endpoint.requests import API, query_of
+from streams.endpoint.results import LISTED, RECOMMENDED
+from streams.workers.answering.batches import BatchRouter
 from streams.workers.answering.seed_lists import SeedListReader
 from streams.workers.cluster.peers import (
     ANSWERING_S,
@@ -20,6 +24,8 @@ from streams.workers.cluster.peers import (
     RECOMMENDATIONS_PATH,
     PeerUnavailable,
     RecommendationsQuestion,
+    Visit,
+    decode_recommendations,
     encode,
 )
 from streams.workers.kafka.errors import AppendFailed, WorkerError
@@ -30,10 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from streams.catalogue.catalogue import Catalogue
-    from streams.endpoint.answer_documents import Document
+    from streams.endpoint.answer_documents import Document, Result
     from streams.endpoint.item_partitions import ItemPartitionView
+    from streams.endpoint.requests import BestsellersRequest, RelatedListsRequest, RelatedRequest
     from streams.recommendations.merge import SeedLists
-    from streams.recommendations.request import RecommendationRequest
+    from streams.recommendations.request import RecommendationRequest, RecommendationsRequest
     from streams.workers.answering.local_customers import LocalCustomers
     from streams.workers.answering.local_items import LocalItems
     from streams.workers.cluster.owners import PartitionOwners, StagePartition
@@ -79,27 +86,40 @@ class WorkerAnswers(LocalAnswers):
         self._log = log
         self._worker_status = status
         self._lists = SeedListReader(items, router, owners, peers)
+        self._batches = BatchRouter(worker, owners, peers)
 
     async def item(self, item_id: str) -> Document:
         """An item: what the catalogue says, who bought it, and its purchases of the last sixty days."""
-        ask_owner = partial(self._get, path_of("items", item_id))
+        ask_owner = partial(self._get, path_of(API, "items", item_id))
         return await self._router.ask(self._items.partition_of(item_id), partial(super().item, item_id), ask_owner)
 
-    async def related(self, item_id: str, limit: int, *, fresh: bool) -> RelatedListAnswer:
+    async def related(self, item_id: str, request: RelatedRequest) -> RelatedListAnswer:
         """An item's related list as published, or computed now."""
 
         async def ask_owner(owner: str) -> RelatedListAnswer:
-            query = {"limit": str(limit), "fresh": "true" if fresh else "false"}
-            path = path_of("items", item_id, "related")
-            reply = await self._peers.get(owner, path, query, timeout_s=COMPUTING_S if fresh else ANSWERING_S)
+            path = path_of(API, "items", item_id, "related")
+            timeout_s = COMPUTING_S if request.fresh or request.filtered else ANSWERING_S
+            reply = await self._peers.get(owner, path, query_of(request), timeout_s=timeout_s)
             return RelatedListAnswer(reply.document, reply.version)
 
-        answer_locally = partial(super().related, item_id, limit, fresh=fresh)
+        answer_locally = partial(super().related, item_id, request)
         return await self._router.ask(self._items.partition_of(item_id), answer_locally, ask_owner)
+
+    async def related_lists(self, request: RelatedListsRequest) -> list[Result]:
+        """The related lists of several items, in their order; each worker is asked once."""
+        here = partial(super().lists_here, request, elsewhere=(PartitionNotLocal,))
+        return await self._batches.ask(
+            LISTED,
+            request.items,
+            self._items.partition_of,
+            here,
+            path_of(API, "related"),
+            lambda items: msgspec.json.encode(msgspec.structs.replace(request, items=tuple(items))),
+        )
 
     async def customer(self, customer_id: str, limit: int) -> Document:
         """A customer and the items bought last."""
-        ask_owner = partial(self._get, path_of("customers", customer_id), query={"limit": str(limit)})
+        ask_owner = partial(self._get, path_of(API, "customers", customer_id), query={"limit": limit})
         answer_locally = partial(super().customer, customer_id, limit)
         return await self._router.ask(await self._home_of(customer_id), answer_locally, ask_owner)
 
@@ -107,40 +127,87 @@ class WorkerAnswers(LocalAnswers):
         """Recommendations for a customer, known or not, or for a basket alone; computed by the history's owner."""
         customer_id = request.customer_id
         if customer_id is None:
-            return await self.recommend_by_ids(HeldIds(), request)
+            (document,) = await self.recommend_by_ids([Visit(HeldIds(), request)])
+            return document
 
         async def read_held() -> HeldIds | Document:
             async with self._customers.histories(customer_id) as store:
                 return HeldIds.of(held_items(store, customer_id), store.items)
 
         async def ask_owner(owner: str) -> HeldIds | Document:
-            return (await self._peers.post(owner, "/recommendations", msgspec.json.encode(request))).document
+            return (
+                await self._peers.post(owner, path_of(API, "recommendations"), msgspec.json.encode(request))
+            ).document
 
         answer = await self._router.ask(await self._home_of(customer_id), read_held, ask_owner)
-        return await self.recommend_by_ids(answer, request) if isinstance(answer, HeldIds) else answer
+        if isinstance(answer, HeldIds):
+            (document,) = await self.recommend_by_ids([Visit(answer, request)])
+            return document
+        return answer
 
-    async def recommend_by_ids(self, held: HeldIds, request: RecommendationRequest) -> Document:
-        """Recommendations for a visitor who holds these items; a worker without item partitions asks one with some."""
+    async def recommendations_of(self, request: RecommendationsRequest) -> list[Result]:
+        """Recommendations for several customers, in their order; each worker is asked once."""
+        await self._known(self._placing.refresh())
 
-        async def recommend_locally() -> Document:
+        async def recommend_here(customers: Sequence[str]) -> dict[str, Result]:
+            visits = {}
+            for customer_id in customers:
+                try:
+                    async with self._customers.histories(customer_id) as store:
+                        held = HeldIds.of(held_items(store, customer_id), store.items)
+                except PartitionNotLocal:
+                    continue
+                visits[customer_id] = Visit(held, request.of_customer(customer_id))
+            if not visits:
+                return {}
+            try:
+                documents = await self.recommend_by_ids(list(visits.values()))
+            except NotReady as error:
+                return {customer_id: RECOMMENDED.failed(customer_id, error) for customer_id in visits}
+            answered = zip(visits, documents, strict=True)
+            return {customer_id: RECOMMENDED.answered(customer_id, document) for customer_id, document in answered}
+
+        return await self._batches.ask(
+            RECOMMENDED,
+            request.customers,
+            self._customers.partition_of,
+            recommend_here,
+            path_of(API, "recommendations"),
+            lambda customers: msgspec.json.encode(msgspec.structs.replace(request, customers=tuple(customers))),
+        )
+
+    async def recommend_by_ids(self, visits: Sequence[Visit]) -> list[Document]:
+        """Recommendations for visitors; a worker without item partitions asks one with some."""
+
+        async def recommend_locally() -> list[Document]:
             home = self._items.home()
-            return await self.recommend(home, held.numbered(home.answers.names), request)
+            names = home.answers.names
+            return await self.recommend(home, [(visit.held.numbered(names), visit.request) for visit in visits])
 
-        async def ask_other(owner: str) -> Document:
-            question = encode(RecommendationsQuestion(held, request))
-            return (await self._peers.post(owner, RECOMMENDATIONS_PATH, question, MSGPACK)).document
+        async def ask_other(owner: str, visits: Sequence[Visit] = visits) -> list[Document]:
+            question = encode(RecommendationsQuestion(list(visits)))
+            if len(question) > LARGEST_BODY_BYTES and len(visits) > 1:  # long histories
+                middle = len(visits) // 2
+                return [*await ask_other(owner, visits[:middle]), *await ask_other(owner, visits[middle:])]
+            reply = await self._peers.post(owner, RECOMMENDATIONS_PATH, question, MSGPACK, timeout_s=COMPUTING_S)
+            try:
+                documents = decode_recommendations(reply.body)
+            except (ValueError, RecursionError) as error:
+                raise PeerUnavailable(f"worker {owner} answers with something else: {error}") from None
+            if len(documents) != len(visits):
+                raise PeerUnavailable(f"worker {owner} answers {len(documents)} of {len(visits)} questions")
+            return list(documents)
 
         return await self._router.ask_any("tally", recommend_locally, ask_other, own=True)
 
-    async def bestsellers(self, days: int, category: str | None, limit: int) -> Document:
+    async def bestsellers(self, request: BestsellersRequest) -> Document:
         """What was bought most in the last days."""
-        query = {"days": str(days), "limit": str(limit)} | ({} if category is None else {"category": category})
-        ask_other = partial(self._get, "/bestsellers", query=query)
-        return await self._router.ask_any("tally", partial(super().bestsellers, days, category, limit), ask_other)
+        ask_other = partial(self._get, path_of(API, "bestsellers"), query=query_of(request))
+        return await self._router.ask_any("tally", partial(super().bestsellers, request), ask_other)
 
     async def search(self, text: str, limit: int) -> Document:
         """Items whose id or title contains every word of `text`, and the customer of that id."""
-        ask_other = partial(self._get, "/search", query={"q": text, "limit": str(limit)})
+        ask_other = partial(self._get, path_of(API, "search"), query={"q": text, "limit": limit})
         return await self._router.ask_any("tally", partial(super().search, text, limit), ask_other)
 
     async def partitions(self) -> Document:
@@ -150,7 +217,7 @@ class WorkerAnswers(LocalAnswers):
             owners = await self._owners.of_all()
             for worker in sorted(set(owners.values()) - {self.worker}):
                 try:
-                    reply = await self._peers.get(worker, "/partitions")
+                    reply = await self._peers.get(worker, path_of(API, "partitions"))
                     rows += msgspec.json.decode(reply.body)["partitions"]
                 except PeerUnavailable:
                     self._owners.forget()
@@ -171,7 +238,7 @@ class WorkerAnswers(LocalAnswers):
 
         async def ask_owner(owner: str) -> bool:
             try:
-                await self._peers.get(owner, path_of("customers", customer_id), {"limit": "1"})
+                await self._peers.get(owner, path_of(API, "customers", customer_id), {"limit": 1})
             except NotKnown:
                 return False
             return True
@@ -204,7 +271,7 @@ class WorkerAnswers(LocalAnswers):
                 if owner is None or owner == self.worker:
                     continue
                 try:
-                    path = path_of("items", item_id, "related")
+                    path = path_of(API, "items", item_id, "related")
                     reply = await self._peers.get(owner, path, unless=versions.get(item_id))
                 except (PeerUnavailable, NotKnown):
                     self._owners.forget()
@@ -215,7 +282,7 @@ class WorkerAnswers(LocalAnswers):
         for item_id in versions.keys() - self.changes.watched:
             del versions[item_id]
 
-    async def _get(self, path: str, owner: str, query: Mapping[str, str] | None = None) -> Document:
+    async def _get(self, path: str, owner: str, query: Mapping[str, object] | None = None) -> Document:
         return (await self._peers.get(owner, path, query)).document
 
     async def _home_of(self, customer_id: str) -> StagePartition:

@@ -78,7 +78,7 @@ def internal_routes(answers: WorkerAnswers, items: LocalItems) -> list[web.Route
 
     async def recommendations(body: bytes) -> bytes:
         question = decode_recommendations_question(body)
-        return msgspec.json.encode(await answers.recommend_by_ids(question.held, question.request))
+        return msgspec.json.encode(await answers.recommend_by_ids(question.visits))
 
     return [web.post(LISTS_PATH, _handle(lists)), web.post(RECOMMENDATIONS_PATH, _handle(recommendations))]
 
