@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import keyword
 from typing import Any
 
 import click
@@ -19,7 +20,9 @@ _COMMANDS = {
     "inspect": ("inspect",),
     "state": ("related", "customer", "erase", "erasures", "export", "audit"),
     "demo": ("demo",),
-    "kafka": ("topics", "worker", "generate", "rejected", "snapshot"),
+    "kafka": ("topics", "worker", "rejected", "snapshot"),
+    "imports": ("import",),
+    "generate": ("generate",),
     "query": ("recommend", "bestsellers", "quality", "serve"),
     "catalogue": ("catalogue",),
 }
@@ -37,7 +40,8 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _MODULES:
-            command: click.Command = getattr(importlib.import_module(_MODULES[cmd_name]), cmd_name)
+            name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+            command: click.Command = getattr(importlib.import_module(_MODULES[cmd_name]), name)
             return command
         return super().get_command(ctx, cmd_name)
 

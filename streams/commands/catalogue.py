@@ -9,77 +9,90 @@ from typing import TYPE_CHECKING
 import click
 
 from producers.logs.columns import parse_columns
+from streams.commands.broker_options import broker_options
+from streams.commands.topic_options import topic_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from streams.catalogue.files import CatalogueRow, Filled
+    from streams.workers.kafka.topics import Topics
 
 NO, USAGE = 1, 2
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option(
     "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Fill the catalogue of this counted state."
 )
-@click.option("--broker", metavar="HOST:PORT", help="Fill the topic items here, for the workers.")
-@click.option("--topic-prefix", default="", help="Before the name of every topic.")
+@broker_options("Fill the topic items here, for the workers.", required=False)
+@topic_options()
 @click.option("--broker-timeout", default=30.0, metavar="SECONDS", help="How long to wait for a broker.")
 @click.option("--columns", metavar="FIELD=COLUMN,...", help="Columns with other names, as in title=product_type.")
-@click.option("--complete", is_flag=True, help="FILE has every item that is sold: hide those known that it lacks.")
+@click.option("--attributes", metavar="NAME,...", help="Further columns to keep, to be shown and filtered by.")
+@click.option("--member", metavar="NAME", help="Which file of a zip archive, or sheet of a workbook.")
+@click.option("--complete", is_flag=True, help="FILEs have every item that is sold: hide those known that they lack.")
 @click.option("--unavailable", multiple=True, metavar="ITEM", help="Hide this item from every answer; may be repeated.")
 @click.option("--available", multiple=True, metavar="ITEM", help="Show this item again; may be repeated.")
 @click.option("--remove", multiple=True, metavar="ITEM", help="Forget what is known of this item; may be repeated.")
 def catalogue(
-    file: Path | None,
+    files: tuple[str, ...],
     state_dir: Path | None,
     broker: str | None,
-    topic_prefix: str,
+    topics: Topics,
     broker_timeout: float,
     columns: str | None,
+    attributes: str | None,
+    member: str | None,
     complete: bool,
     unavailable: tuple[str, ...],
     available: tuple[str, ...],
     remove: tuple[str, ...],
 ) -> None:
-    """Fill the catalogue from FILE: titles, categories, availability, addresses.
+    """Fill the catalogue from FILEs: titles, categories, availability, addresses, prices, brands, attributes.
 
-    FILE is a table of any kind that `alsobought inspect` knows, with the columns item_id and, if it has them, title,
-    category, available, url, image, price and brand; or a feed for Google Merchant Center, or a product export of
-    Shopify or WooCommerce, known by its header. A row replaces what was known of its item. Workers, or `alsobought
-    serve`, follow within a second. Exit code 1 if rows were rejected; then --complete hides nothing.
+    FILE is a table of any kind that `alsobought inspect` knows, a directory of such files, a pattern in quotes, - for
+    standard input, or an address: https, s3, gs, abfs. Its columns are item_id and, if it has them, title, category,
+    available, url, image, price and brand; or it is a feed for Google Merchant Center or a product export of Shopify
+    or WooCommerce, known by its header. Other columns are kept if --attributes names them. A row replaces what was
+    known of its item. Workers, or `alsobought serve`, follow within a second. Exit code 1 if rows were rejected; then
+    --complete hides nothing.
 
     \b
       alsobought catalogue products.csv --broker 127.0.0.1:9092 --columns item_id=sku,title=name
       alsobought catalogue products_export.csv --complete --state-dir state
+      alsobought catalogue 'feeds/*.tsv' https://shop.example/feed.tsv --state-dir state
       alsobought catalogue --state-dir state --unavailable 1082185
     """
-    from streams.catalogue.catalogue import CatalogueError
-    from streams.catalogue.files import FIELDS
+    from streams.catalogue.catalogue import FIELDS, CatalogueError
+    from streams.catalogue.files import check_attributes, read_catalogues
+    from streams.commands.located import brought
 
     if (state_dir is None) == (broker is None):
         raise click.UsageError("name --state-dir, a counted state, or --broker, for workers: one of the two")
-    if complete and file is None:
+    if complete and not files:
         raise click.UsageError("--complete says that a FILE has every item: name one")
-    if file is None and not (unavailable or available or remove):
+    if not files and not (unavailable or available or remove):
         raise click.UsageError("name a FILE, or items with --unavailable, --available or --remove")
     _check_apart({"--available": available, "--unavailable": unavailable, "--remove": remove})
     shown = dict.fromkeys(unavailable, False) | dict.fromkeys(available, True)
-    mapping = parse_columns(columns, FIELDS)
+    names = tuple(dict.fromkeys(name.strip() for name in (attributes or "").split(","))) if attributes else ()
+    mapping = parse_columns(columns, (*FIELDS, *names))
     try:
-        if state_dir is not None:
-            filled = _fill_directory(state_dir, file, mapping, shown, remove, complete=complete)
-        else:
-            filled = _fill_topic(
-                str(broker), topic_prefix, broker_timeout, file, mapping, shown, remove, complete=complete
-            )
+        check_attributes(names)
+        with brought(files) as (found, _):
+            rows = read_catalogues(found, mapping, member, names) if found else None
+            if state_dir is not None:
+                filled = _fill_directory(state_dir, rows, shown, remove, complete=complete)
+            else:
+                filled = _fill_topic(str(broker), topics, broker_timeout, rows, shown, remove, complete=complete)
     except CatalogueError as error:
         failure = click.ClickException(str(error))
         failure.exit_code = USAGE
         raise failure from error
     if filled is not None:
-        _tell(str(file), filled)
+        _tell(filled)
     if shown:
         click.echo(f"{len(unavailable):,} items hidden, {len(available):,} shown again")
     if remove:
@@ -90,8 +103,7 @@ def catalogue(
 
 def _fill_directory(
     state_dir: Path,
-    file: Path | None,
-    columns: Mapping[str, str],
+    rows: Iterator[CatalogueRow] | None,
     shown: Mapping[str, bool],
     removed: Iterable[str],
     *,
@@ -100,8 +112,8 @@ def _fill_directory(
     from streams.catalogue import stored as stored_catalogue
 
     filled = None
-    if file is not None:
-        filled = _watched(lambda on_row: stored_catalogue.fill(state_dir, file, columns, on_row, complete=complete))
+    if rows is not None:
+        filled = _watched(lambda on_row: stored_catalogue.fill(state_dir, rows, on_row, complete=complete))
     if shown:
         stored_catalogue.set_available(state_dir, shown)
     if removed:
@@ -111,26 +123,23 @@ def _fill_directory(
 
 def _fill_topic(
     broker: str,
-    prefix: str,
+    topics: Topics,
     timeout_s: float,
-    file: Path | None,
-    columns: Mapping[str, str],
+    rows: Iterator[CatalogueRow] | None,
     shown: Mapping[str, bool],
     removed: Iterable[str],
     *,
     complete: bool,
 ) -> Filled | None:
-    from streams.commands.kafka import errors_as_messages
+    from streams.commands.expected_errors import errors_as_messages
     from streams.workers.kafka import catalogue_topic
-    from streams.workers.kafka.topics import Topics
 
-    topics = Topics(prefix=prefix)
     filled = None
     with errors_as_messages():
-        if file is not None:
+        if rows is not None:
             filled = _watched(
                 lambda on_row: catalogue_topic.fill_topic(
-                    broker, topics, file, columns, on_row, timeout_s=timeout_s, complete=complete
+                    broker, topics, rows, on_row, timeout_s=timeout_s, complete=complete
                 )
             )
         if shown:
@@ -156,14 +165,14 @@ def _watched(fill: Callable[[Callable[[CatalogueRow], None]], Filled]) -> Filled
         return fill(show)
 
 
-def _tell(file: str, filled: Filled) -> None:
+def _tell(filled: Filled) -> None:
     for place, reason in filled.first:
-        click.echo(f"{file} {place}: {reason}", err=True)
+        click.echo(f"{place}: {reason}", err=True)
     if filled.rejected > len(filled.first):
         click.echo(f"and {filled.rejected - len(filled.first):,} more", err=True)
-    click.echo(f"{filled.items:,} items in the catalogue from {file}, {filled.rejected:,} rows rejected")
+    click.echo(f"{filled.items:,} items in the catalogue, {filled.rejected:,} rows rejected")
     if filled.hidden:
-        click.echo(f"{filled.hidden:,} items hidden that it no longer has")
+        click.echo(f"{filled.hidden:,} items hidden that are no longer sold")
 
 
 def _check_apart(named: Mapping[str, tuple[str, ...]]) -> None:

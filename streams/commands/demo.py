@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streams.commands.memory_option import memory_option
 from streams.demo.groceries import GROCERY_COLUMNS, grocery_file, grocery_titles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from state.count_store import CountStore
+    from state.memory import MemoryBudget
     from streams.engine.embedded import Embedded
 
 YEAR_S = 365 * 86_400
@@ -39,7 +41,15 @@ _PRODUCTS = ("HAMBURGER BUNS", "TORTILLA/NACHO CHIPS", "SPAGHETTI DRY")
 )
 @click.option("--lines", type=click.IntRange(1), help="Replay only the first lines of the log.  [default: all]")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port of the page.  [default: 6066, or a free one]")
-def demo(no_broker: bool, state_dir: Path | None, speed: str, lines: int | None, port: int | None) -> None:
+@memory_option
+def demo(
+    no_broker: bool,
+    state_dir: Path | None,
+    speed: str,
+    lines: int | None,
+    port: int | None,
+    memory: MemoryBudget | None,
+) -> None:
     """A shop on your machine: a year of real grocery purchases, live.
 
     Starts a broker in memory and a worker, prints the address of its page, and replays 1.47 million order lines of
@@ -53,24 +63,26 @@ def demo(no_broker: bool, state_dir: Path | None, speed: str, lines: int | None,
     if no_broker:
         if lines is not None or port is not None:
             raise click.UsageError("--lines and --port are options of the live demo: omit --no-broker")
-        _count(state_dir)
+        _count(state_dir, memory)
         return
     if state_dir is not None:
         raise click.UsageError("the live demo keeps nothing: --state-dir goes with --no-broker")
-    from streams.commands.kafka import errors_as_messages, times_real
+    from streams.commands.expected_errors import errors_as_messages
+    from streams.commands.kafka import times_real
     from streams.demo.embedded_broker import NoEmbeddedBroker
     from streams.demo.live import DemoFailed, LiveSettings, run_live
 
     with errors_as_messages():
         try:
-            run_live(LiveSettings(times_real(speed), lines, port), click.echo)
+            run_live(LiveSettings(times_real(speed), lines, port, memory), click.echo)
         except (DemoFailed, NoEmbeddedBroker) as error:
             raise click.ClickException(str(error)) from error
 
 
-def _count(state_dir: Path | None) -> None:
+def _count(state_dir: Path | None, memory: MemoryBudget | None) -> None:
     """Count without a broker, and show what belongs together."""
     from producers.logs.columns import as_settings
+    from state.memory import Memory
     from streams.engine.embedded import Embedded
     from streams.offline.replay import Progress, replay
     from streams.progress import ProgressDisplay
@@ -80,7 +92,7 @@ def _count(state_dir: Path | None) -> None:
         keep = state_dir
         if state_dir is None:
             state_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="alsobought-")))
-        embedded = Embedded(state_dir)
+        embedded = Embedded(state_dir, memory=Memory(memory))
         stack.callback(embedded.close)
         started = time.monotonic()
         with ProgressDisplay("replay", "lines") as display:

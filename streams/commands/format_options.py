@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from producers.errors import LogError
+from producers.log_format import FILLED_DOWN
 from producers.logs.columns import parse_columns
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def format_settings(options: dict[str, Any]) -> tuple[dict[str, Any], Profile | 
     if options["guest"] == "order":
         settings["guests"] = "order"
     if options["fill_down"]:
-        settings["fill_down"] = ("customer_id", "timestamp", "order_id")
+        settings["fill_down"] = FILLED_DOWN
     if options["exclude_items"]:
         settings["excluded_items"] = _items(options["exclude_items"])
     if options["sort"] and options["as_it_stands"]:

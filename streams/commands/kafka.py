@@ -1,96 +1,133 @@
-"""The commands that need Kafka: topics, worker, generate, rejected, snapshot; and the replay to a topic."""
+"""The commands that need Kafka: topics, worker, rejected, snapshot; and the replay to a topic."""
 
 from __future__ import annotations
 
 import json
 import socket
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from producers.errors import ProducerError
 from producers.partitioning import PARTITIONERS
-from producers.publish import Pace, Publisher, publish_logs
-from producers.synthetic import SyntheticShop
+from producers.publish import Pace, publish_logs
 from state.directory import StateDirectory
 from state.errors import SnapshotFailed, StateError, StateLocked
+from state.memory import parse_bytes, shown
 from state.snapshots import snapshot_directory
+from streams.commands.broker_options import broker_options
+from streams.commands.expected_errors import errors_as_messages
+from streams.commands.imports import import_
+from streams.commands.memory_option import memory_option
 from streams.commands.serving_options import (
     admin_option,
     admin_token_option,
     advertise_option,
     allow_host_option,
+    cors_origin_option,
+    read_token_option,
     worker_secret_option,
 )
 from streams.commands.snapshot_options import check_snapshots, snapshot_options
+from streams.commands.topic_options import generation_option, topic_options
 from streams.engine.scores import DEFAULT_SCORE, SCORES
-from streams.workers.kafka.errors import WorkerError
-from streams.workers.kafka.topics import Partitions, Topics, create_topics
+from streams.workers.kafka.topics import (
+    LEAST_RECORD_BYTES,
+    MOST_RECORD_BYTES,
+    RECORD_BYTES,
+    Partitions,
+    Topics,
+    create_topics,
+)
 from streams.workers.settings import STAGES, WorkerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from producers.logs.readable import ReadableLog
     from producers.publish import Published
-    from producers.synthetic import SyntheticOrder
 
 _ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - addresses to listen at, but not to connect to
 _ENVIRONMENT = {"auto_envvar_prefix": "ALSOBOUGHT", "show_default": True}
 
-_broker = click.option("--broker", required=True, metavar="HOST:PORT", help="The Kafka broker, or several with commas.")
-_generation = click.option(
-    "--generation", default="live", help="Name of the state, of several that can be built side by side."
-)
-_prefix = click.option("--topic-prefix", default="", help="Prefix of every topic and group name.")
+_broker = broker_options("The Kafka broker.", required=True)
 _timeout = click.option("--broker-timeout", default=30.0, metavar="SECONDS", help="How long to wait for a broker.")
 _state_dir = click.option(
     "--state-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory of the state."
 )
 
 
-@contextmanager
-def errors_as_messages() -> Iterator[None]:
-    """Print expected errors as messages, and exit with code 1."""
+def _configs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for each in values:
+        key, equals, value = (part.strip() for part in each.partition("="))
+        if not (key and equals):
+            raise click.BadParameter(f"'{each}' is not KEY=VALUE, such as min.insync.replicas=2")
+        found[key] = value
+    return found
+
+
+def _record_bytes(_: click.Context, __: click.Parameter, value: str) -> int:
     try:
-        yield
-    except (ProducerError, WorkerError, StateError) as error:
-        raise click.ClickException(str(error)) from error
+        size = parse_bytes(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if not LEAST_RECORD_BYTES <= size <= MOST_RECORD_BYTES:
+        raise click.BadParameter(
+            f"'{value}' is not from {shown(LEAST_RECORD_BYTES)} to {shown(MOST_RECORD_BYTES)}, as brokers take them"
+        )
+    return size
 
 
 @click.command(context_settings=_ENVIRONMENT)
 @_broker
 @click.option("--partitions", default=4, help="Partitions of purchases: the greatest number of workers for stage A.")
 @click.option("--item-partitions", type=int, help="Partitions of the items, for stage B.  [default: --partitions]")
-@click.option("--replication", default=1, help="Copies of each partition; 3 on a cluster.")
-@_generation
-@_prefix
+@click.option(
+    "--replication-factor",
+    "--replication",
+    "replication",
+    envvar=["ALSOBOUGHT_REPLICATION_FACTOR", "ALSOBOUGHT_REPLICATION"],
+    default=1,
+    help="Copies of each partition; 3 on a cluster.",
+)
+@click.option(
+    "--topic-config",
+    metavar="KEY=VALUE",
+    multiple=True,
+    callback=_configs,
+    help="Configuration of topics that are created, such as min.insync.replicas=2; may be repeated.",
+)
+@topic_options(generation=True, rekey=True)
 @_timeout
 def topics(
     broker: str,
     partitions: int,
     item_partitions: int | None,
     replication: int,
-    generation: str,
-    topic_prefix: str,
+    topic_config: dict[str, str],
+    topics: Topics,
     broker_timeout: float,
 ) -> None:
     """Create the topics that are missing, and check the configuration of the others."""
-    names = Topics(generation, topic_prefix)
     counts = Partitions(partitions, item_partitions or partitions)
     with errors_as_messages():
-        created = create_topics(broker, names, counts, replication=replication, timeout_s=broker_timeout)
-    for name in names.configs():
+        created = create_topics(
+            broker,
+            topics,
+            counts,
+            replication=replication,
+            more_configs=topic_config,
+            timeout_s=broker_timeout,
+        )
+    for name in topics.configs():
         click.echo(f"{name}: {'created' if name in created else 'exists, configured as required'}")
 
 
 @click.command(context_settings=_ENVIRONMENT)
 @_broker
 @_state_dir
-@_generation
 @click.option("--stages", default=",".join(STAGES), help="Which stages run here: ingest, tally, or both.")
 @click.option(
     "--partitioner",
@@ -103,11 +140,21 @@ def topics(
 @admin_option
 @advertise_option
 @allow_host_option
+@cors_origin_option
 @admin_token_option
+@read_token_option
 @worker_secret_option
+@memory_option
 @snapshot_options
 @click.option("--commit-interval-ms", default=100, help="Longest time that orders wait to be committed with others.")
 @click.option("--commit-lines", default=5_000, help="Order lines after which a commit does not wait for more.")
+@click.option(
+    "--record-bytes",
+    default=shown(RECORD_BYTES),
+    metavar="SIZE",
+    callback=_record_bytes,
+    help="Largest record of deltas; what is larger is written in parts. No topic must be set to take less.",
+)
 @click.option(
     "--score",
     default=DEFAULT_SCORE,
@@ -144,16 +191,20 @@ def topics(
     default=True,
     help="Without fencing: for one worker only, and brokers without transactions.",
 )
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="Keep the partitions of other workers up to date here as well, so that taking them over costs no recount.",
+)
 @click.option("--session-timeout-ms", default=6_000, help="A worker that is silent for this long loses its partitions.")
 @_timeout
-@_prefix
+@topic_options(generation=True, rekey=True)
 @click.option("--log-json", is_flag=True, help="Log in JSON.")
 def worker(
     broker: str,
     state_dir: Path,
-    generation: str,
+    topics: Topics,
     stages: str,
-    topic_prefix: str,
     broker_timeout: float,
     log_json: bool,
     **rest: Any,  # noqa: ANN401 - options that are settings of the same name
@@ -163,18 +214,26 @@ def worker(
     Start up to one worker per partition, each with its own --state-dir. On SIGTERM a worker finishes what is in flight
     and exits with code 0; after a failure it exits with another code, and can be restarted.
     """
+    from streams.workers.kafka.copies import PARTITIONER
+    from streams.workers.kafka.placement import AUTO
     from streams.workers.worker import run_worker
     from streams.workers.worker_logs import set_up_logs
 
     chosen = tuple(stage for stage in STAGES if stage in stages.split(","))
     if not chosen or set(stages.split(",")) - set(STAGES):
         raise click.UsageError(f"--stages is '{stages}', not {', '.join(STAGES)} or one of them")
-    check_snapshots(generation, **rest)
+    if topics.rekey and rest["partitioner"] not in (AUTO, PARTITIONER):
+        raise click.UsageError(f"--rekey places customers by {PARTITIONER}: leave out --partitioner")
+    if topics.rekey and not rest["fencing"]:
+        raise click.UsageError(
+            "--rekey needs transactions: without them a worker that dies may copy orders twice. Leave out --no-fencing"
+        )
+    if rest["standby"] and not rest["fencing"]:
+        raise click.UsageError("--standby follows other workers, of which there are none with --no-fencing")
+    check_snapshots(topics.generation, **rest)
     set_up_logs(as_json=log_json)
     with errors_as_messages():
-        settings = WorkerSettings(
-            broker, state_dir, Topics(generation, topic_prefix), chosen, broker_timeout_s=broker_timeout
-        )
+        settings = WorkerSettings(broker, state_dir, topics, chosen, broker_timeout_s=broker_timeout)
         settings = replace(settings, **rest)
         if settings.advertise is None and settings.admin_address[0] in _ANYWHERE:
             settings = replace(settings, advertise=f"{socket.gethostname()}:{settings.admin_address[1]}")
@@ -182,81 +241,21 @@ def worker(
 
 
 @click.command(context_settings=_ENVIRONMENT)
-@click.option("--orders", required=True, type=click.IntRange(1), help="How many orders.")
-@click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), help="Orders per second.  [default: as fast as possible]"
-)
-@click.option("--seed", type=click.IntRange(0), default=0, help="The same seed generates the same orders.")
-@click.option("--customers", type=click.IntRange(1), default=10_000, help="How many shoppers.")
-@click.option("--broker", metavar="HOST:PORT", help="Send the orders to the topic purchases of this broker.")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the orders to this file, as JSON lines."
-)
-@_prefix
-@_timeout
-def generate(
-    orders: int,
-    rate: float | None,
-    seed: int,
-    customers: int,
-    broker: str | None,
-    out: Path | None,
-    topic_prefix: str,
-    broker_timeout: float,
-) -> None:
-    """Generate orders of shoppers who buy from groups of items that belong together."""
-    from streams.progress import ProgressDisplay
-
-    if (broker is None) == (out is None):
-        raise click.UsageError("say where the orders go: either --broker or --out")
-    pace = Pace(rate and 1.0)
-    with errors_as_messages():
-        shop = SyntheticShop(seed, customers)
-        taker = _to_topic(broker, topic_prefix, broker_timeout) if out is None else _to_file(out)
-        with taker as take, ProgressDisplay("generate", "orders") as display:
-            for number, order in enumerate(shop.orders(orders)):
-                pace.wait(int(1000 * number / (rate or 1)))
-                take(order)
-                display.update((number + 1) / orders, number + 1)
-    click.echo(f"{orders:,} orders generated, to {out or broker}", err=True)
-
-
-@contextmanager
-def _to_topic(broker: str | None, topic_prefix: str, timeout_s: float) -> Iterator[Callable[[SyntheticOrder], object]]:
-    """Sends orders to the topic `purchases`; the broker has all of them when it exits."""
-    with Publisher(str(broker), Topics(prefix=topic_prefix).purchases, timeout_s) as publisher:
-
-        def take(order: SyntheticOrder) -> None:
-            key = order.customer_id.encode()
-            publisher.send(key, order.encode(), partition=publisher.partition_of(key))
-
-        yield take
-
-
-@contextmanager
-def _to_file(path: Path) -> Iterator[Callable[[SyntheticOrder], object]]:
-    """Writes orders to a file, as JSON lines."""
-    with path.open("wb") as file:
-        yield lambda order: file.write(order.encode() + b"\n")
-
-
-@click.command(context_settings=_ENVIRONMENT)
 @_broker
 @click.option("--replay", is_flag=True, help="Send them to the topic purchases again, each once.")
-@_prefix
+@topic_options()
 @_timeout
-def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float) -> None:
+def rejected(broker: str, replay: bool, topics: Topics, broker_timeout: float) -> None:
     """List rejected records as JSON lines, or send those again that were not sent again before."""
     from streams.workers.kafka.purchases import read_rejected
     from streams.workers.kafka.sending_again import send_again
 
-    names = Topics(prefix=topic_prefix)
     with errors_as_messages():
         if replay:
-            count = send_again(broker, names, broker_timeout)
-            click.echo(f"{count:,} rejected records sent to {names.purchases} again", err=True)
+            count = send_again(broker, topics, broker_timeout)
+            click.echo(f"{count:,} rejected records sent to {topics.purchases} again", err=True)
             return
-        for record in read_rejected(broker, names, broker_timeout):
+        for record in read_rejected(broker, topics, broker_timeout):
             document = record._asdict() | {
                 "key": None if record.key is None else record.key.decode("utf-8", "backslashreplace"),
                 "value": record.value.decode("utf-8", "backslashreplace"),
@@ -267,7 +266,7 @@ def rejected(broker: str, replay: bool, topic_prefix: str, broker_timeout: float
 @click.command(context_settings=_ENVIRONMENT)
 @_state_dir
 @click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory to write it to.")
-@_generation
+@generation_option
 @click.option("--admin", default="127.0.0.1:6066", metavar="HOST:PORT", help="Web server of the worker, if it runs.")
 @admin_token_option
 def snapshot(state_dir: Path, to: Path, generation: str, admin: str, admin_token: str | None) -> None:
@@ -312,9 +311,9 @@ def _worker_snapshot(admin: str, token: str | None, to: Path) -> list[Path]:
 def replay_to_kafka(
     broker: str,
     logs: Sequence[ReadableLog],
+    topics: Topics,
     *,
     speed: str = "max",
-    topic_prefix: str = "",
     broker_timeout: float = 30.0,
     on_progress: Callable[[Published], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -324,8 +323,8 @@ def replay_to_kafka(
     Args:
         broker: host:port.
         logs: to send, in order.
+        topics: their names.
         speed: "max", or how many times faster than the orders happened.
-        topic_prefix: prefix of the topic's name.
         broker_timeout: how long to wait for a broker, in seconds.
         on_progress: called after each batch.
         stop: asked after each batch whether to stop.
@@ -336,13 +335,12 @@ def replay_to_kafka(
     Raises:
         click.ClickException: what went wrong.
     """
-    names = Topics(prefix=topic_prefix)
     last = None
     with errors_as_messages():
         pace = Pace(times_real(speed))
         for last in publish_logs(
             broker,
-            names.purchases,
+            topics.purchases,
             [log.path for log in logs],
             {},
             formats={log.path: log.log_format for log in logs},
@@ -350,6 +348,7 @@ def replay_to_kafka(
             pace=pace,
             timeout_s=broker_timeout,
             stop=stop,
+            copy=replace(topics, rekey=True).log,
         ):
             on_progress(last)
     return last
@@ -377,7 +376,7 @@ def main() -> None:
     """The commands that need Kafka, by themselves."""
 
 
-for _command in (topics, worker, generate, rejected, snapshot):
+for _command in (topics, worker, rejected, snapshot, import_):
     main.add_command(_command)
 
 if __name__ == "__main__":

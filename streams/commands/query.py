@@ -9,24 +9,36 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
-from streams.commands.serving_options import admin_option, allow_host_option, listening_address
+from streams.commands.memory_option import memory_option
+from streams.commands.serving_options import (
+    admin_option,
+    allow_host_option,
+    cors_origin_option,
+    listening_address,
+    read_token_option,
+)
 from streams.endpoint.requests import BestsellersRequest, parameters_of
-from streams.recommendations.request import RecommendationRequest
+from streams.recommendations.request import BadCondition, RecommendationRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from state.memory import MemoryBudget
     from streams.catalogue.catalogue import Catalogue
     from streams.endpoint.answer_documents import Document
     from streams.endpoint.embedded_answers import EmbeddedAnswers
     from streams.endpoint.requests import Parameter
 
+T = TypeVar("T")
+_TOKEN = "alsobought.token"  # noqa: S105 - where a command keeps it
 NO, USAGE = 1, 2
+_METAVARS = {"fields": "FIELD", "where": "CONDITION", "where_not": "CONDITION", "boost": "CONDITION^FACTOR"}
+_OF_LISTS = ("fields", "category", "where", "where_not", "boost", "in_stock", "offset")
 
 
 class _InputError(click.ClickException):
@@ -41,7 +53,18 @@ def source_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
         "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Directory of the counted state."
     )
     url = click.option("--url", help="Query a running worker or `alsobought serve`, such as http://127.0.0.1:6066.")
-    return state_dir(url(command))
+    token = click.option(
+        "--token",
+        envvar="ALSOBOUGHT_READ_TOKEN",
+        expose_value=False,
+        callback=_keep_token,
+        help="Its --read-token, if it has one; better set as ALSOBOUGHT_READ_TOKEN.",
+    )
+    return state_dir(url(token(command)))
+
+
+def _keep_token(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    context.meta[_TOKEN] = value
 
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
@@ -67,15 +90,32 @@ def request_options(request: type[msgspec.Struct], *names: str, **defaults: obje
 
 def _option(field: Parameter, default: object) -> Callable[[Any], Any]:
     flag, text = f"--{field.name.replace('_', '-')}", field.description
+    if field.kind == "boolean" and default:
+        return click.option(f"{flag}/--no-{flag[2:]}", default=True, help=text)
     if field.kind == "boolean":
         return click.option(flag, is_flag=True, help=text)
-    if field.kind == "ids":
-        return click.option(flag, multiple=True, metavar="ITEM", help=f"{text[:-1]}; may be repeated.")
+    if field.several:
+        metavar = _METAVARS.get(field.name, "ITEM")
+        return click.option(
+            flag, multiple=True, default=default, metavar=metavar, help=f"{text[:-1]}; may be repeated."
+        )
     if field.kind == "string":
         return click.option(flag, default=default, help=text)
     range_of: type[click.IntRange | click.FloatRange] = click.IntRange if field.kind == "integer" else click.FloatRange
     low, high = (int(bound or 0) for bound in (field.low, field.high))
     return click.option(flag, default=default, show_default=True, type=range_of(low, high), help=text)
+
+
+def _made(request: type[T], **fields: object) -> T:
+    """The request of a command's options.
+
+    Raises:
+        click.UsageError: a condition cannot be read.
+    """
+    try:
+        return request(**fields)
+    except BadCondition as error:
+        raise click.UsageError(f"--{error}") from None
 
 
 def check_source(state_dir: Path | None, url: str | None) -> None:
@@ -116,9 +156,10 @@ def document_at(
 
 def _from_url(url: str, parts: tuple[str, ...], query: Mapping[str, Any]) -> dict[str, Any] | None:
     from streams.endpoint.client import ClientError, ask, path_of
+    from streams.endpoint.requests import API
 
     try:
-        return ask(url, path_of(*parts), query)
+        return ask(url, path_of(API, *parts), query, click.get_current_context().meta.get(_TOKEN))
     except ClientError as error:
         raise _InputError(str(error)) from error
 
@@ -159,10 +200,10 @@ def with_answers(question: Callable[[EmbeddedAnswers], Awaitable[Document]]) -> 
 @source_options
 @request_options(
     RecommendationRequest,
+    *_OF_LISTS,
     "limit",
     "basket",
     "exclude",
-    "category",
     "keep_held",
     "popularity_share",
     "repeats_share",
@@ -182,7 +223,7 @@ def recommend(customer: str, state_dir: Path | None, url: str | None, as_json: b
     from streams.commands.query_tables import print_recommendations
 
     check_source(state_dir, url)
-    request = RecommendationRequest(customer_id=customer, **fields)
+    request = _made(RecommendationRequest, customer_id=customer, **fields)
     document = document_at(
         state_dir or str(url),
         ("customers", customer, "recommendations"),
@@ -200,11 +241,9 @@ def recommend(customer: str, state_dir: Path | None, url: str | None, as_json: b
 
 @click.command()
 @source_options
-@request_options(BestsellersRequest, "days", "category", "limit")
+@request_options(BestsellersRequest, *_OF_LISTS, "days", "limit")
 @as_json_option
-def bestsellers(
-    state_dir: Path | None, url: str | None, days: int, category: str | None, limit: int, as_json: bool
-) -> None:
+def bestsellers(state_dir: Path | None, url: str | None, as_json: bool, **fields: Any) -> None:  # noqa: ANN401 - likewise
     """The most bought items of the last days, up to the newest purchase.
 
     Exit code 1 if nothing was bought in these days.
@@ -216,16 +255,16 @@ def bestsellers(
     from streams.commands.query_tables import print_bestsellers
 
     check_source(state_dir, url)
+    request = _made(BestsellersRequest, **fields)
     document = document_at(
         state_dir or str(url),
         ("bestsellers",),
-        {"days": days, "category": category, "limit": limit},
-        with_answers(lambda answers: answers.bestsellers(days, category, limit)),
+        fields,
+        with_answers(lambda answers: answers.bestsellers(request)),
     )
     if document is None or not document["bestsellers"]:
-        click.echo(
-            f"nothing was bought in these {days} days{f' in category {category!r}' if category else ''}", err=True
-        )
+        category = f" in category {request.category!r}" if request.category else ""
+        click.echo(f"nothing was bought in these {request.days} days{category}", err=True)
         sys.exit(NO)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
@@ -273,19 +312,32 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
 )
 @admin_option
 @allow_host_option
-def serve(state_dir: Path, admin: str, hosts: tuple[str, ...]) -> None:
+@cors_origin_option
+@read_token_option
+@memory_option
+def serve(
+    state_dir: Path,
+    admin: str,
+    hosts: tuple[str, ...],
+    origins: tuple[str, ...],
+    read_token: str | None,
+    memory: MemoryBudget | None,
+) -> None:
     """Serve a stopped state without Kafka: the admin endpoint and its page, read-only.
 
     \b
       alsobought serve --state-dir state
       alsobought serve --state-dir state --admin 0.0.0.0:6066 --allow-host shop.example
     """
+    from state.memory import Memory
+    from streams.endpoint.handlers import AdminSettings
     from streams.endpoint.serving import CannotListen, serve_state
     from streams.engine.embedded import open_to_read
 
-    embedded = open_to_read(state_dir)
+    settings = AdminSettings(hosts=hosts, read_token=read_token, origins=origins)
+    embedded = open_to_read(state_dir, Memory(memory))
     try:
-        asyncio.run(serve_state(embedded, state_dir, listening_address(admin), hosts, click.echo))
+        asyncio.run(serve_state(embedded, state_dir, listening_address(admin), settings, click.echo))
     except CannotListen as error:
         raise _InputError(str(error)) from error
     except KeyboardInterrupt:

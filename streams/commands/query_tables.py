@@ -40,7 +40,7 @@ def print_recommendations(customer: str, document: dict[str, Any]) -> None:
     kind = "recommended to" if document["known"] else "no history: bestsellers for"
     rows = []
     for entry in document["recommendations"]:
-        because = [f"{reason['share'] / entry['score']:.0%} {_reason(reason)}" for reason in entry["because"]]
+        because = [f"{_share(reason, entry)}{_reason(reason)}" for reason in entry["because"]]
         rows.append((_name(entry), f"{entry['score']:.2%}", ", ".join(because[:_SHOWN_REASONS])))
     heading = Text(f"{kind} {customer}; {_stamp(document)}", "bold")
     _print(heading, ("item", "score", "because of (together, expected)"), rows)
@@ -51,7 +51,8 @@ def print_bestsellers(document: dict[str, Any]) -> None:
     rows = [
         (_name(entry), f"{entry['popularity']:.2%}", f"{entry['purchases']:,}") for entry in document["bestsellers"]
     ]
-    heading = Text(f"bestsellers of {document['days']} days; {_stamp(document)}", "bold")
+    days = document.get("widened_to_days", document["days"])
+    heading = Text(f"bestsellers of {days} days; {_stamp(document)}", "bold")
     _print(heading, ("item", "popularity", "purchases"), rows)
 
 
@@ -61,7 +62,13 @@ def _reason(reason: dict[str, Any]) -> str:
         return f"{name} ({reason['bought_together']:,.0f}, {reason['expected']:,.0f})"
     if "repeats" in reason:
         return f"bought {reason['repeats']:,} times before"
+    if "filler" in reason:
+        return f"fills the list up, bought {reason['filler']:,} times"
     return "popularity" if "popularity" in reason else f"{reason['others']} more"
+
+
+def _share(reason: dict[str, Any], entry: dict[str, Any]) -> str:
+    return f"{reason['share'] / entry['score']:.0%} " if entry["score"] else ""
 
 
 def _name(entry: dict[str, Any]) -> str:

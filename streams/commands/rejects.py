@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from state.memory import MemoryBudget
     from streams.engine.embedded import Embedded
     from streams.offline.retrying import Retried
+    from streams.workers.kafka.topics import Topics
 
 INTERRUPTED = 130
 
@@ -33,10 +36,17 @@ def tell_reasons(reasons: Mapping[str, int], where: str) -> None:
 
 
 def retry_into(
-    state_dir: Path, path: Path, options: dict[str, Any], commit_lines: int, left: Path, asked: list[bool]
+    state_dir: Path,
+    path: Path,
+    options: dict[str, Any],
+    commit_lines: int,
+    left: Path,
+    memory: MemoryBudget | None,
+    asked: list[bool],
 ) -> None:
     """Count the repaired lines of a rejects file into a state; stop once `asked` holds something."""
     from state.errors import StateError
+    from state.memory import Memory
     from state.settings import CountingSettings
     from streams.engine.embedded import Embedded, settings_of
     from streams.offline.retrying import retry
@@ -45,7 +55,11 @@ def retry_into(
     stored = settings_of(state_dir)
     if stored is None:
         raise StateError(f"{state_dir} holds no state; name the --state-dir that the logs were counted into")
-    embedded = Embedded(state_dir, CountingSettings(stored.pair_window, stored.item_partitions))
+    embedded = Embedded(
+        state_dir,
+        CountingSettings(stored.pair_window, stored.item_partitions),
+        memory=Memory(memory),
+    )
     try:
         done = retry(embedded, path, settings, commit_lines=commit_lines, left=left, stop=lambda: bool(asked))
         _tell(done, path, left, "counted or duplicate")
@@ -56,22 +70,19 @@ def retry_into(
     _exit_if(asked)
 
 
-def retry_onto(
-    broker: str, topic_prefix: str, path: Path, options: dict[str, Any], left: Path, asked: list[bool]
-) -> None:
+def retry_onto(broker: str, topics: Topics, path: Path, options: dict[str, Any], left: Path, asked: list[bool]) -> None:
     """Send the repaired lines of a rejects file to the topic of the orders; stop once `asked` holds something."""
     from functools import partial
 
     from producers.publish import Publisher, send_repaired
     from producers.resending import sent_before
-    from streams.commands.kafka import errors_as_messages
+    from streams.commands.expected_errors import errors_as_messages
     from streams.offline.retrying import resend
-    from streams.workers.kafka.topics import Topics
 
     settings = _settings_of_fields(options)
-    topic = Topics(prefix=topic_prefix).purchases
-    with errors_as_messages(), Publisher(broker, topic) as publisher:
-        ids, logs = sent_before(broker, topic)
+    copy = replace(topics, rekey=True).log
+    with errors_as_messages(), Publisher(broker, topics.purchases) as publisher:
+        ids, logs = sent_before(broker, topics.purchases, copy)
         send = partial(send_repaired, publisher)
         done = resend(path, settings, send, publisher.flush, ids=ids, logs=logs, left=left, stop=lambda: bool(asked))
     _tell(done, path, left, "sent")

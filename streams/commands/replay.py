@@ -13,17 +13,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producers.errors import LogError
+from streams.commands.broker_options import broker_options, broker_words
 from streams.commands.format_options import format_options, format_settings
 from streams.commands.located import FetchDisplay, brought
+from streams.commands.memory_option import memory_option
 from streams.commands.rejects import retry_into, retry_onto, tell_reasons
+from streams.commands.topic_options import topic_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from producers.publish import Published
+    from state.memory import MemoryBudget
     from state.settings import CountingSettings
     from streams.offline.known_logs import Planned
     from streams.offline.replay import Progress
+    from streams.workers.kafka.topics import Topics
 
 INTERRUPTED = 130
 
@@ -43,7 +48,7 @@ def _interruptible() -> Iterator[list[bool]]:
 @click.command()
 @click.argument("logs", nargs=-1, metavar="LOG...")
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Directory to count into.")
-@click.option("--broker", metavar="HOST:PORT", help="Send the orders to the topic purchases of this broker instead.")
+@broker_options("Send the orders to the topic purchases of this broker instead.", required=False)
 @click.option(
     "--retry-rejects",
     metavar="FILE",
@@ -60,6 +65,7 @@ def _interruptible() -> Iterator[list[bool]]:
     "--item-partitions", type=click.IntRange(1, 1024), help="Divide the items' counts among this many stores."
 )
 @click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="File for rejected lines.")
+@memory_option
 @click.option("--commit-lines", default=5000, type=click.IntRange(1), help="Order lines per commit.")
 @click.option(
     "--prequential",
@@ -85,7 +91,7 @@ def _interruptible() -> Iterator[list[bool]]:
 )
 @click.option("--another-log", is_flag=True, help="A file that is not what was counted at its path is another log.")
 @click.option("--speed", default="max", metavar="max|N", help="With --broker: N times as fast as it happened.")
-@click.option("--topic-prefix", default="", help="With --broker: before the topic's name.")
+@topic_options()
 def replay(
     logs: tuple[str, ...],
     state_dir: Path | None,
@@ -94,6 +100,7 @@ def replay(
     pair_window: int | None,
     item_partitions: int | None,
     rejects: Path | None,
+    memory: MemoryBudget | None,
     commit_lines: int,
     prequential: bool,
     score_one_in: int,
@@ -101,7 +108,7 @@ def replay(
     another_log: bool,
     erasures: Path | None,
     speed: str,
-    topic_prefix: str,
+    topics: Topics,
     **options: Any,  # noqa: ANN401 - those of `format_options`
 ) -> None:
     """Count purchase logs into a state directory, or send them to Kafka, from where each stands.
@@ -135,11 +142,11 @@ def replay(
     if broker is not None:
         if retry_rejects is not None:
             with _interruptible() as asked:
-                retry_onto(broker, topic_prefix, retry_rejects, options, rejects or _left_of(retry_rejects), asked)
+                retry_onto(broker, topics, retry_rejects, options, rejects or _left_of(retry_rejects), asked)
             return
         if prequential:
             raise click.UsageError("--prequential needs --state-dir: a worker scores what it counts by itself")
-        _send(logs, broker, options, rejects or Path("rejected.jsonl"), speed, topic_prefix)
+        _send(logs, broker, options, rejects or Path("rejected.jsonl"), speed, topics)
         return
     assert state_dir is not None
     stored = settings_of(state_dir) or CountingSettings()
@@ -149,12 +156,14 @@ def replay(
     )
     if retry_rejects is not None:
         with _interruptible() as asked:
-            retry_into(state_dir, retry_rejects, options, commit_lines, rejects or _left_of(retry_rejects), asked)
+            retry_into(
+                state_dir, retry_rejects, options, commit_lines, rejects or _left_of(retry_rejects), memory, asked
+            )
         return
     with _interruptible() as asked:  # opening a large state takes a while too
         sample = (score_one_in, score_seeds) if prequential else None
         rejects = rejects or state_dir / "rejected.jsonl"
-        _count(logs, state_dir, settings, options, rejects, commit_lines, sample, asked, another_log, erasures)
+        _count(logs, state_dir, settings, options, rejects, memory, commit_lines, sample, asked, another_log, erasures)
 
 
 def _left_of(rejects: Path) -> Path:
@@ -163,7 +172,7 @@ def _left_of(rejects: Path) -> Path:
 
 
 def _send(
-    logs: tuple[str, ...], broker: str, options: dict[str, Any], rejects: Path, speed: str, topic_prefix: str
+    logs: tuple[str, ...], broker: str, options: dict[str, Any], rejects: Path, speed: str, topics: Topics
 ) -> None:
     """Send logs to Kafka."""
     from producers.logs.readable import readable_logs
@@ -192,16 +201,14 @@ def _send(
                 placed = [("", rejection) for rejection in sent.rejected]
                 RejectsFile(rejects).append(rejects_of(source.file.shown, sent.log, source.log_format, placed))
 
-            sent = replay_to_kafka(
-                broker, found, speed=speed, topic_prefix=topic_prefix, on_progress=show, stop=lambda: bool(asked)
-            )
+            sent = replay_to_kafka(broker, found, topics, speed=speed, on_progress=show, stop=lambda: bool(asked))
     if sent is None:
         click.echo("nothing new: the logs were sent before")
     else:
         click.echo(f"{sent.orders:,} orders sent, {sent.lines:,} lines")
         if reasons:
             click.echo(f"{reasons.total():,} lines rejected, written to {rejects}")
-            where = ["--broker", broker, *(("--topic-prefix", topic_prefix) if topic_prefix else ())]
+            where = [*broker_words(broker), *topics.options]
             tell_reasons(reasons, f"{rejects} {' '.join(where)}")
     if asked:
         click.echo("stopped; the same command goes on from there")
@@ -214,6 +221,7 @@ def _count(
     settings: CountingSettings,
     options: dict[str, Any],
     rejects: Path,
+    memory: MemoryBudget | None,
     commit_lines: int,
     sample: tuple[int, int] | None,
     asked: list[bool],
@@ -221,6 +229,7 @@ def _count(
     erasures: Path | None,
 ) -> None:
     """Count logs into a state directory and bring its lists up to date; stop once `asked` holds something."""
+    from state.memory import Memory
     from streams.engine.embedded import Embedded
     from streams.offline.replay import replay as run
     from streams.progress import ProgressDisplay
@@ -228,7 +237,7 @@ def _count(
     from streams.quality.prequential import Prequential
     from streams.quality.rates import quality_lines
 
-    embedded = Embedded(state_dir, settings)
+    embedded = Embedded(state_dir, settings, memory=Memory(memory))
     prequential = None
     if sample is not None:
         one_in, seeds = sample

@@ -50,6 +50,19 @@ def _host_names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
     return values
 
 
+def _origins(_: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        scheme, host = [*value.split("://", 1), ""][:2]
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        known = scheme in ("http", "https") and value == value.lower() and host_of(name) is not None
+        if value != "*" and not known:
+            raise click.BadParameter(
+                f"'{value}' is not an origin as browsers send it, as in https://shop.example or http://localhost:3000: "
+                "in small letters, without path"
+            )
+    return values
+
+
 def _usable_token(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     from streams.endpoint.tokens import check_usable
 
@@ -92,6 +105,22 @@ allow_host_option: Callable[[Any], Any] = click.option(
     envvar="ALSOBOUGHT_ALLOW_HOST",
     help="A name by which requests may call this server, such as that of a proxy; may be repeated. Without it: "
     "localhost, and the addresses and names of its own.",
+)
+read_token_option: Callable[[Any], Any] = click.option(
+    "--read-token",
+    metavar="TOKEN",
+    callback=_usable_token,
+    envvar="ALSOBOUGHT_READ_TOKEN",
+    help="Required by requests that read; better set as ALSOBOUGHT_READ_TOKEN.  [default: they need none]",
+)
+cors_origin_option: Callable[[Any], Any] = click.option(
+    "--cors-origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    callback=_origins,
+    envvar="ALSOBOUGHT_CORS_ORIGIN",
+    help="Web pages of this origin may ask, as https://shop.example; * for all; may be repeated.  [default: none]",
 )
 admin_token_option: Callable[[Any], Any] = click.option(
     "--admin-token",

@@ -135,7 +135,7 @@ def _related(state_dir: Path, item: str, scoring: Scoring, limit: int) -> Docume
         path = state_dir / f"related-{counts.partition}"
         with closing(RelatedStore(path, read_only=True)) as published:
             view = ItemPartitionView([(counts, published)], catalogue, str(state_dir), scoring, room=1)
-            return asyncio.run(view.related(item, limit, fresh=True)).document
+            return asyncio.run(view.related(item, RelatedRequest(limit=limit, fresh=True))).document
 
 
 @click.command()

@@ -30,6 +30,8 @@ from streams.workers.kafka.topics import Partitions, Topics, create_topics
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from state.memory import MemoryBudget
+
 PORT = 6066
 # There is only one worker. Each item partition holds all deltas in the broker's memory, and when several producers
 # write to one partition at once, the broker may show a reader a later record before an earlier one.
@@ -54,11 +56,13 @@ class LiveSettings:
         speed: how many times faster than the orders happened; None: as fast as possible.
         lines: how many lines of the log to replay; None: all.
         port: of the page; None: PORT, or any free one if that is taken.
+        memory: what the worker's state may take; None: the default.
     """
 
     speed: float | None
     lines: int | None = None
     port: int | None = None
+    memory: MemoryBudget | None = None
 
 
 def run_live(settings: LiveSettings, say: Callable[[str], None]) -> None:
@@ -99,7 +103,7 @@ def _run(
     say(f"broker: {broker.address}, in memory")
     address = f"127.0.0.1:{free_port(PORT) if settings.port is None else settings.port}"
     with interruptions.held():
-        worker = stack.enter_context(_worker(broker.address, address, directory))
+        worker = stack.enter_context(_worker(broker.address, address, directory, settings.memory))
     items = grocery_items()
     with Publisher(broker.address, topics.items) as publisher:
         send_items(publisher, [(item_id, encode_item(item)) for item_id, item in items.items()])
@@ -127,10 +131,12 @@ def _run(
 
 
 @contextmanager
-def _worker(broker: str, address: str, directory: Path) -> Iterator[ChildProcess]:
+def _worker(broker: str, address: str, directory: Path, memory: MemoryBudget | None) -> Iterator[ChildProcess]:
     command = [sys.executable, "-m", "streams.commands.kafka", "worker"]
     command += ["--broker", broker, "--state-dir", str(directory / "state"), "--admin", address]
     command += ["--no-fencing", "--lists-per-second", str(LISTS_PER_SECOND)]
+    if memory is not None:
+        command += ["--memory", f"{memory.total}B"]
     # the environment may hold settings of the user's own workers
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ALSOBOUGHT_")}
     worker = ChildProcess(command, directory / "worker.log", environment=environment)

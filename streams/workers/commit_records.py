@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from streams.engine.deltas import no_deltas, pack_deltas, unpack_deltas
+from streams.engine.deltas import DeltasRecord, no_deltas, pack_deltas, unpack_deltas
 from streams.workers.kafka.co_purchases import UNDECIDED, DeltaHeaders
 from streams.workers.kafka.producers import Delivery, OutgoingRecord
 from streams.workers.kafka.purchases import NOT_HELD_REASON, rejection_record
@@ -20,28 +20,46 @@ if TYPE_CHECKING:
     from streams.workers.kafka.topics import Topics
 
 
+HEADERS_BYTES = 1 << 10
+"""At most, of a record of deltas besides its value, and of the batch that holds it."""
+
+
 class OutboxEntry(NamedTuple):
     """What a commit has to deliver."""
 
     commit: int
-    begin: int
-    end: int
-    rejected: int
-    deltas: bytes
+    deltas: list[DeltasRecord]
+    """That follow each other; at least one."""
+
+    @property
+    def begin(self) -> int:
+        """Log position where they begin."""
+        return self.deltas[0].begin
+
+    @property
+    def end(self) -> int:
+        """Log position after them."""
+        return self.deltas[-1].end
 
 
 def outbox_of(store: HistoryStore) -> list[OutboxEntry]:
     """What is left to deliver, oldest first."""
-    entries = []
+    entries: list[OutboxEntry] = []
     for commit, packed in store.outbox():
         deltas = unpack_deltas(packed)
-        entries.append(OutboxEntry(commit, deltas.begin, deltas.end, deltas.rejected, packed))
+        if not entries or entries[-1].commit != commit:
+            entries.append(OutboxEntry(commit, []))
+        entries[-1].deltas.append(DeltasRecord(deltas.begin, deltas.end, deltas.rejected, packed))
     return entries
 
 
 def undelivered(entries: Iterable[OutboxEntry], delivered_offset: int) -> list[OutboxEntry]:
-    """The entries of an outbox that stage B does not have."""
-    return [entry for entry in entries if entry.end > delivered_offset]
+    """What stage B does not have of the entries of an outbox."""
+    left = [
+        OutboxEntry(entry.commit, [deltas for deltas in entry.deltas if deltas.end > delivered_offset])
+        for entry in entries
+    ]
+    return [entry for entry in left if entry.deltas]
 
 
 class CommitRecords:
@@ -52,15 +70,23 @@ class CommitRecords:
         counting: what is counted.
         purchases: the topic that is read; None: unknown.
         placement: where customers are.
+        record_bytes: how many a record has at most.
     """
 
     def __init__(
-        self, topics: Topics, counting: CountingSettings, purchases: LogIdentity | None, placement: Placement
+        self,
+        topics: Topics,
+        counting: CountingSettings,
+        purchases: LogIdentity | None,
+        placement: Placement,
+        record_bytes: int,
     ) -> None:
         self._topics = topics
         self._counting = counting
         self._purchases = purchases
         self._placement = placement
+        self.most_bytes = record_bytes - HEADERS_BYTES
+        """Of the value of a record of deltas."""
 
     def delivery(
         self,
@@ -79,7 +105,8 @@ class CommitRecords:
             rejections: those of them that are invalid.
             refused: offsets of those that return what is not held.
         """
-        sent = self._deltas(number, entry, self._placement.partitioner or UNDECIDED)
+        partitioner = self._placement.partitioner or UNDECIDED
+        sent = [record for deltas in entry.deltas for record in self._records(number, deltas, partitioner)]
         if rejections or refused:
             by_offset = {record.offset: record for record in records}
             sent += [
@@ -91,16 +118,19 @@ class CommitRecords:
 
     def announcement(self, number: int, at: int, partitioner: str) -> Delivery:
         """Deltas of no orders, after those up to offset `at`; their header names the generation's partitioner."""
-        nothing = OutboxEntry(0, at, at, 0, pack_deltas(no_deltas(number, at)))
-        return Delivery(0, at, self._deltas(number, nothing, partitioner))
+        nothing = DeltasRecord(at, at, 0, pack_deltas(no_deltas(number, at)))
+        return Delivery(0, at, self._records(number, nothing, partitioner))
 
-    def _deltas(self, number: int, entry: OutboxEntry, partitioner: str) -> list[OutgoingRecord]:
-        """The deltas of a commit for every item partition."""
-        counting = self._counting
+    def _records(self, number: int, deltas: DeltasRecord, partitioner: str) -> list[OutgoingRecord]:
+        """Deltas for every item partition, in parts if they are larger than a record may be."""
+        counting, length = self._counting, self.most_bytes
         headers = DeltaHeaders(
-            number, entry.begin, entry.end, self._purchases, partitioner, counting.pair_window, counting.rules
-        ).pairs()
+            number, deltas.begin, deltas.end, self._purchases, partitioner, counting.pair_window, counting.rules
+        )
+        values = [deltas.packed[first : first + length] for first in range(0, len(deltas.packed), length)]
+        parts = [(headers._replace(part=part, parts=len(values)).pairs(), value) for part, value in enumerate(values)]
         return [
-            OutgoingRecord(self._topics.co_purchases, item_partition, None, entry.deltas, headers)
+            OutgoingRecord(self._topics.co_purchases, item_partition, None, value, pairs)
             for item_partition in range(counting.item_partitions)
+            for pairs, value in parts
         ]

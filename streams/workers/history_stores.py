@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from state.directory import StateDirectory
     from state.history_store import HistoryStore
     from state.log_identity import LogIdentity
+    from state.memory import Memory
     from state.settings import CountingSettings
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class HistoryStores:
         counting: what is counted.
         logs: the topics by role; those left out are not compared with those that were counted before.
         snapshots: where snapshots are, as `snapshots_of` takes it; None: there are none.
+        memory: what the stores may take together; None: the default.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class HistoryStores:
         counting: CountingSettings,
         logs: Mapping[str, LogIdentity],
         snapshots: str | None,
+        memory: Memory | None = None,
     ) -> None:
+        self._memory = memory
         self._directory = directory
         self._counting = counting
         self._logs = {role: logs[role] for role in ("purchases", "co-purchases") if role in logs}
@@ -58,7 +62,7 @@ class HistoryStores:
 
     def _open(self, number: int, snapshots: str | None) -> HistoryStore:
         def open_at(path: Path) -> HistoryStore:
-            store = open_histories(path, self._counting)
+            store = open_histories(path, self._counting, memory=self._memory)
             with store.closed_on_error():
                 store.bind(number, self._logs, empty=store.journal.commit == 0)
             return store
@@ -89,7 +93,7 @@ class HistoryStores:
                 copy = Path(directory, path.name)
                 try:
                     snapshot.restore(copy)
-                    with closing(open_histories(copy, self._counting, read_only=True)) as store:
+                    with closing(open_histories(copy, self._counting, read_only=True, memory=self._memory)) as store:
                         return store.purchases_offset >= offset
                 except (StateDamaged, SettingsMismatch) as error:
                     logger.warning("the snapshot %s cannot be used: %s", snapshot.shown, str(error))

@@ -28,6 +28,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from aiokafka import TopicPartition
 
 from producers.orders import PURCHASE
 from state.log_identity import check_same
@@ -37,22 +38,27 @@ from streams.workers.commit_records import CommitRecords, OutboxEntry, outbox_of
 from streams.workers.history_stores import HistoryStores
 from streams.workers.kafka.co_purchases import check_source, read_headers
 from streams.workers.kafka.errors import LogLost
-from streams.workers.kafka.placement import UNCHECKED, Placement, decide_placement, votes
+from streams.workers.kafka.placement import UNCHECKED, Placement, decide_placement, read_partitioner, votes
 from streams.workers.kafka.producers import OutboxSender, make_producer
 from streams.workers.kafka.purchases import read_orders
 from streams.workers.kafka.reading import TopicReader
-from streams.workers.kafka.stage_service import Turn
+from streams.workers.kafka.sources import original
+from streams.workers.kafka.stage_service import Turn, check_offset
+from streams.workers.standby import Step, in_parts, no_standby
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from producers.orders import Orders, Rejection
     from state.directory import StateDirectory
+    from state.errors import StateDamaged
     from state.history_store import HistoryStore
     from state.log_identity import LogIdentity
+    from state.memory import Memory
     from state.settings import CountingSettings
+    from streams.engine.deltas import DeltasRecord
     from streams.engine.stages import OrderScorer
     from streams.workers.settings import WorkerSettings
 
@@ -76,6 +82,8 @@ class PurchasesPartition:
     """Held while orders are counted: its holder reads the histories as of a commit."""
     touched: frozenset[bytes | None] = frozenset()
     """Keys of the orders that are being counted; the histories of other customers can be read meanwhile."""
+    damage: StateDamaged | None = None
+    """What a question found: counting ends with it, so that the store is set aside and replaced at the next start."""
 
     @property
     def stores(self) -> list[HistoryStore]:
@@ -92,10 +100,12 @@ class Ingest:
         counting: what is counted.
         logs: the topics by role; those left out are not compared with those that were counted before.
         placement: where customers are; by default their orders are not checked.
+        memory: what the stores may take together; None: the default.
 
     Attributes:
         on_counted: (item ids) called on the event loop with what was just bought; of many items only with some.
         scorer: makes the function that scores a partition's orders before they are counted; None: none are scored.
+        take_standby: (partition) called when one is opened; returns it if it is on standby here.
     """
 
     name = "ingest"
@@ -107,20 +117,27 @@ class Ingest:
         counting: CountingSettings,
         logs: Mapping[str, LogIdentity] = MappingProxyType({}),
         placement: Placement | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        self.topic = settings.topics.purchases
+        self.topic = settings.topics.log
         self.lines = 0
         self.rejected = 0
         self.on_counted: Callable[[list[str]], None] = lambda _: None
         self.scorer: Callable[[HistoryStore], OrderScorer] | None = None
+        self.take_standby: Callable[[int], Awaitable[PurchasesPartition | None]] = no_standby
         self._settings = settings
-        self._stores = HistoryStores(directory, counting, logs, settings.restores_from)
+        self._stores = HistoryStores(directory, counting, logs, settings.restores_from, memory)
         self._counting = counting
         self._logs = logs
         self._placement = placement or Placement(1)
-        self._commit_records = CommitRecords(settings.topics, counting, self._logs.get("purchases"), self._placement)
+        self._commit_records = CommitRecords(
+            settings.topics, counting, self._logs.get("purchases"), self._placement, settings.record_bytes
+        )
         self._partitions: dict[int, PurchasesPartition] = {}
         self._lines_per_record = _USUAL_LINES
+        self._delivered: dict[int, int] = {}
+        """Offset of `purchases` up to which owners have delivered deltas, by partition, as far as we looked."""
+        self._looked_to: int | None = None
 
     @property
     def most_records(self) -> int:
@@ -154,9 +171,7 @@ class Ingest:
         opened = self._partitions.get(number)
         self._check_number(number)
         if opened is None:
-            opened = PurchasesPartition(await asyncio.to_thread(self._stores.open, number))
-            self._partitions[number] = opened
-            await self._restore_if_behind(number, opened)
+            opened = self._partitions[number] = await self.take_standby(number) or await self.open_standby(number)
         if opened.sent_to is None:
             opened.sent_to = await self._fence(number, opened)
         with marking_damage(lambda: self.stores):
@@ -164,10 +179,11 @@ class Ingest:
 
     async def _opened(self, number: int, opened: PurchasesPartition, sent_to: int) -> int | None:
         async with TopicReader(self._settings.broker) as reader:
-            if (await reader.bounds(self._settings.topics.co_purchases, 0))[1] < sent_to:
+            bounds = await reader.bounds(self._settings.topics.co_purchases, 0)
+            if bounds[1] < sent_to:
                 return None
             opened.sent_to = None
-            await self._check_source(reader)
+            await self._check_source(reader, bounds)
             opened.delivered_offset = await self._find_delivered_offset(reader, number, opened.store.purchases_offset)
             announce = partial(self._announce, number, opened, opened.delivered_offset)
             await decide_placement(self._placement, reader, self._settings.topics, announce)
@@ -225,12 +241,17 @@ class Ingest:
         if placement.partitioner == UNCHECKED:
             return lambda _: {}
         known = store.customers
-        return lambda ids: placement.misplaced([each for each in ids if each not in known], number)
 
-    async def _check_source(self, reader: TopicReader) -> None:
+        def misplaced(ids: list[str]) -> Mapping[str, str]:
+            strangers = [each for each, known_as in zip(ids, known.find(ids), strict=True) if known_as is None]
+            return placement.misplaced(strangers, number)
+
+        return misplaced
+
+    async def _check_source(self, reader: TopicReader, bounds: tuple[int, int] | None = None) -> None:
         """Check that the deltas that were delivered last, whoever did, are of the topic that is read here."""
         topic = self._settings.topics.co_purchases
-        last = await reader.last(topic, 0, lambda record: read_headers(record) is not None)
+        last = await reader.last(topic, 0, lambda record: read_headers(record) is not None, bounds)
         headers = read_headers(last)
         if headers is not None:
             check_source(last, headers, self._logs.get("purchases"), self._counting)
@@ -244,16 +265,17 @@ class Ingest:
 
         def is_ours(record: Any) -> bool:  # noqa: ANN401
             headers = read_headers(record)
-            return headers is not None and headers.source == number
+            return headers is not None and headers.source == number and headers.is_last_part
 
-        ends = []
+        ends, kept_from = [], 0
         for item_partition in range(1 if self._settings.fencing else self._counting.item_partitions):
-            headers = read_headers(await reader.last(topic, item_partition, is_ours))
+            bounds = await reader.bounds(topic, item_partition)
+            headers = read_headers(await reader.last(topic, item_partition, is_ours, bounds))
             ends.append(0 if headers is None else headers.end)
-        kept_from = (await reader.bounds(topic, 0))[0]
+            kept_from = kept_from or bounds[0]
         if not min(ends) and kept_from > 0 and purchases_offset > 0:
             raise LogLost(
-                f"topic {topic} partition 0 no longer has a record of purchases partition {number}, whose state ends "
+                f"topic {topic} no longer has a record of purchases partition {number}, whose state ends "
                 f"at {purchases_offset}: it is unknown which deltas stage B has. Records of this topic must be kept "
                 "for ever: start a new --generation"
             )
@@ -265,21 +287,22 @@ class Ingest:
             return
         entries = outbox_of(partition.store)
         delivered = partition.delivered_offset
-        if partition.store.purchases_offset > delivered and all(entry.begin != delivered for entry in entries):
+        begins = {deltas.begin for entry in entries for deltas in entry.deltas}
+        if partition.store.purchases_offset > delivered and delivered not in begins:
             await self._rebuild(number, partition)
             entries = []
         for entry in undelivered(entries, delivered):
-            refused = set(partition.store.refused(entry.commit).tolist())
+            refused = {offset for offset in partition.store.refused(entry.commit).tolist() if offset >= entry.begin}
             records = []
-            if entry.rejected:
+            if any(deltas.rejected for deltas in entry.deltas):
                 async for some in reader.records(self.topic, number, entry.begin, entry.end):
-                    records += some
+                    records += self._originals(some)
             rejections = read_orders(records, self._misplaced(number, partition.store))[1]
             await partition.outbox_sender.put(
                 self._commit_records.delivery(number, entry, records, rejections, refused)
             )
         await partition.outbox_sender.flush()
-        left = [commit for commit, _ in partition.store.outbox()]
+        left = sorted({commit for commit, _ in partition.store.outbox()})
         if left:
             partition.store.acknowledge(left)
 
@@ -305,11 +328,13 @@ class Ingest:
         begun = time.monotonic()
         lines = 0
         for partition in self._partitions.values():
+            if partition.damage is not None:
+                raise partition.damage
             if partition.outbox_sender is not None:
                 partition.outbox_sender.check()
         for number, batch in records.items():
             partition = self._partitions[number]
-            fresh = [record for record in batch if record.offset >= partition.store.purchases_offset]
+            fresh = [record for record in self._originals(batch) if record.offset >= partition.store.purchases_offset]
             delivered = [record for record in fresh if record.offset < partition.delivered_offset]
             for stretch in (delivered, fresh[len(delivered) :]):
                 if stretch:
@@ -320,6 +345,10 @@ class Ingest:
         if any(waiting.values()) or not got:
             return Turn()
         return Turn(pause=max(0.0, begun + self._settings.commit_interval_ms / 1000 - time.monotonic()))
+
+    def _originals(self, records: list[Any]) -> list[Any]:
+        """The records of `purchases`, also if their copies are read."""
+        return list(map(original, records)) if self._settings.topics.rekey else records
 
     async def _count(self, number: int, partition: PurchasesPartition, records: list[Any]) -> int:
         """Count records that follow the store's offset, and deliver the deltas unless stage B has them."""
@@ -343,8 +372,8 @@ class Ingest:
         self.rejected += len(rejections) + len(refused)
         if bought:
             self.on_counted(bought)
-        entry = OutboxEntry(commit, begin, end, len(rejections), deltas)
         if partition.outbox_sender is not None:
+            entry = OutboxEntry(commit, deltas)
             delivery = self._commit_records.delivery(number, entry, records, rejections, set(refused.tolist()))
             await partition.outbox_sender.put(delivery)
         return lines
@@ -360,6 +389,53 @@ class Ingest:
             async with TopicReader(self._settings.broker) as reader:
                 announce = partial(self._announce, number, partition, at)
                 await decide_placement(self._placement, reader, self._settings.topics, announce, counts)
+
+    # Following the owners of partitions that are on standby here
+
+    async def open_standby(self, number: int) -> PurchasesPartition:
+        """Open the histories of a partition, whoever owns it."""
+        opened = PurchasesPartition(await asyncio.to_thread(self._stores.open, number))
+        with opened.store.closed_on_error():
+            await self._restore_if_behind(number, opened)
+        return opened
+
+    async def look(self, reader: TopicReader) -> None:
+        """See up to where owners have delivered deltas since the last look."""
+        topic = self._settings.topics.co_purchases
+        end = await reader.end(topic, 0)
+        if self._looked_to is not None:
+            async for records in reader.records(topic, 0, self._looked_to, end):
+                for record in records:
+                    headers = read_headers(record)
+                    if headers is not None and headers.is_last_part and headers.source in self._delivered:
+                        check_source(record, headers, self._logs.get("purchases"), self._counting)
+                        self._delivered[headers.source] = max(self._delivered[headers.source], headers.end)
+        self._looked_to = end
+
+    async def steps(self, reader: TopicReader, number: int, partition: PurchasesPartition) -> AsyncGenerator[Step]:
+        """Orders to count whose deltas are delivered; so nothing of them is to be sent by whoever takes over."""
+        store = partition.store
+        if number not in self._delivered:
+            await self._check_source(reader)
+            self._delivered[number] = await self._find_delivered_offset(reader, number, store.purchases_offset)
+        end = self._delivered[number]
+        if store.purchases_offset >= end:
+            return
+        bounds = await reader.bounds(self.topic, number)
+        for offset in (store.purchases_offset, end):
+            check_offset(self.name, TopicPartition(self.topic, number), offset, bounds)
+        if self._placement.partitioner is None:
+            found = await read_partitioner(reader, self._settings.topics.co_purchases)
+            if found is not None:
+                self._placement.decide(found, self._settings.topics.co_purchases)
+        async for records in reader.records(self.topic, number, store.purchases_offset, end):
+            for some in in_parts(self._originals(records), self.most_records):
+                yield Step(partial(self._count_delivered, number, store, some), end - some[-1].offset - 1)
+
+    def _count_delivered(self, number: int, store: HistoryStore, records: list[Any]) -> None:
+        misplaced = self._misplaced(number, store)
+        (commit, _, _), _, _, _ = _count(store, number, records, records[-1].offset + 1, _no_score, misplaced)
+        store.acknowledge([commit])
 
     # Releasing partitions
 
@@ -388,10 +464,14 @@ def _count(
     end: int,
     scorer: OrderScorer,
     misplaced: Callable[[list[str]], Mapping[str, str]],
-) -> tuple[tuple[int, bytes, npt.NDArray[np.int64]], list[Rejection], int, list[str]]:
+    most_bytes: int | None = None,
+) -> tuple[tuple[int, list[DeltasRecord], npt.NDArray[np.int64]], list[Rejection], int, list[str]]:
     """Decode and count in a thread, so that heartbeats continue."""
     orders, rejections = read_orders(records, misplaced)
-    counted = count_orders(store, number, orders, end, len(rejections), scorer=scorer)
+    rejected_at = [rejection.position for rejection in rejections]
+    counted = count_orders(
+        store, number, orders, end, len(rejections), scorer=scorer, rejected_at=rejected_at, most_bytes=most_bytes
+    )
     return counted, rejections, len(orders.item) + len(rejections), _bought(orders)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from state.recovery import stores_aside
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from state.directory import StateDirectory
+    from state.memory import Memory
     from streams.endpoint.schemas import StageFigures
+    from streams.workers.copier import Copier
     from streams.workers.ingest import Ingest
     from streams.workers.kafka.stage_service import Membership
     from streams.workers.snapshot_schedule import SnapshotSchedule
+    from streams.workers.standby import Standbys
     from streams.workers.tally import ItemPartition, Tally
 
 _SIZE_VALID_S = 10.0
@@ -39,6 +43,9 @@ class WorkerStatus:
         skipped: counts skipped records.
         directory: of the stores.
         snapshots: writes snapshots by itself; None: nothing does.
+        rekey: copies orders by customer; None: nothing does here.
+        standbys: by stage, what keeps the partitions of other workers on standby; of a worker without any: none.
+        memory: of its stores; None: they are not open here.
     """
 
     def __init__(
@@ -52,7 +59,11 @@ class WorkerStatus:
         skipped: SkippedRecords | None = None,
         directory: StateDirectory | None = None,
         snapshots: SnapshotSchedule | None = None,
+        rekey: Copier | None = None,
+        standbys: Mapping[str, Standbys[Any]] = MappingProxyType({}),
+        memory: Memory | None = None,
     ) -> None:
+        self._memory = memory
         self._worker = worker
         self._generation = generation
         self._ingest = ingest
@@ -61,6 +72,8 @@ class WorkerStatus:
         self.missing_topics = missing_topics
         self._directory = directory
         self._snapshots = snapshots
+        self._rekey = rekey
+        self._standbys = standbys
         self._skipped = SkippedRecords() if skipped is None else skipped
         self._sizes: dict[StagePartition, tuple[float, int]] = {}
 
@@ -94,7 +107,15 @@ class WorkerStatus:
             skipped=self._skipped.by_topic,
             damaged_stores=0 if self._directory is None else len(stores_aside(self._directory.path)),
             snapshot_age_s=None if self._snapshots is None else self._snapshots.age_s(),
+            standby_lag={
+                (kind, number): lag
+                for stage, kind in _KINDS.items()
+                for number, lag in sorted(self._standby_lag(stage).items())
+            },
             snapshot_failures=0 if self._snapshots is None else self._snapshots.failures,
+            rekeyed=None if self._rekey is None else self._rekey.records,
+            memory={} if self._memory is None else self._memory.parts(),
+            rekey_lag=dict(self._memberships["rekey"].lag) if "rekey" in self._memberships else {},
         )
 
     def _purchases_rows(self) -> Iterator[PartitionStatus]:
@@ -142,11 +163,14 @@ class WorkerStatus:
     def stages(self) -> StageFigures:
         """Figures of each stage that runs here, as GET /status shows them."""
         figures: StageFigures = {"generation": self._generation}
+        if self._rekey is not None:
+            figures["rekey"] = {"offsets": self._rekey.copied, "records": self._rekey.records}
         if self._ingest is not None:
             figures["ingest"] = {
                 "offsets": self._ingest.offsets(),
                 "lines": self._ingest.lines,
                 "rejected": self._ingest.rejected,
+                "standby": self._standby_lag("ingest"),
             }
         if self._tally is not None:
             partitions = self._tally.partitions
@@ -156,8 +180,13 @@ class WorkerStatus:
                 "current": {number: partition.is_exact() for number, partition in partitions.items()},
                 "lists_published": self._tally.published,
                 "oldest_change_s": round(self._tally.age_s(), 3),
+                "standby": self._standby_lag("tally"),
             }
         return figures
+
+    def _standby_lag(self, stage: str) -> dict[int, int]:
+        """Records that each standby of a stage has not counted yet."""
+        return dict(self._standbys[stage].lag) if stage in self._standbys else {}
 
     def snapshot(self, to: Path) -> list[Path]:
         """Write a checkpoint of every open store to `to`, also while the stages work; return the directories."""

@@ -1,6 +1,7 @@
 """The worker: builds its parts from the settings, connects them, and runs them as services of a Faust app.
 
     topic purchases -> Ingest -> topic co-purchases -> Tally -> topic related-items
+    (or -> Rekey ->)     |                               |
                          |                               |
                          +---- WorkerAnswers: HTTP ------+---- peers: the partitions of other workers
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import faust
@@ -19,6 +21,7 @@ from faust.app.base import BootStrategy
 from faust.web.drivers.aiohttp import Web
 
 from state.directory import StateDirectory
+from state.memory import Memory
 from state.settings import CountingSettings
 from state.snapshot_places import SnapshotPlace
 from streams.catalogue.catalogue import Catalogue
@@ -40,9 +43,11 @@ from streams.workers.cluster.owners import GroupOwners, SoleOwner, client_id_of
 from streams.workers.cluster.peers import PeerClient
 from streams.workers.cluster.routing import Router
 from streams.workers.cluster.signatures import Signer
+from streams.workers.copier import REKEY, rekeying
 from streams.workers.ingest import Ingest
 from streams.workers.kafka.address_guard import AddressGuard
 from streams.workers.kafka.catalogue_topic import CatalogueFeed
+from streams.workers.kafka.copies import PARTITIONER
 from streams.workers.kafka.errors import AddressUnavailable, WorkerError
 from streams.workers.kafka.placement import Placement, PlacementReader
 from streams.workers.kafka.producers import PurchaseLog
@@ -52,6 +57,7 @@ from streams.workers.kafka.topic_watch import TopicWatch
 from streams.workers.kafka.topics import check_topics, read_identities
 from streams.workers.settings import STAGES
 from streams.workers.snapshot_schedule import SnapshotSchedule
+from streams.workers.standby import Standbys
 from streams.workers.status import WorkerStatus
 from streams.workers.tally import Tally
 from streams.workers.warm_up import WarmUp
@@ -61,12 +67,16 @@ if TYPE_CHECKING:
 
     from state.log_identity import LogIdentity
     from streams.workers.cluster.owners import PartitionOwners
+    from streams.workers.kafka.stage_service import Stage
     from streams.workers.kafka.topics import Partitions
     from streams.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
 WEB_SHUTDOWN_S = 2.0
+SWITCH_INTERVAL_S = 0.0005
+"""For how long a thread keeps the interpreter while another waits. An answer takes a dozen steps, and at Python's 5 ms
+each of them waits so long for threads that search and count."""
 
 
 def run_worker(settings: WorkerSettings) -> None:
@@ -76,7 +86,16 @@ def run_worker(settings: WorkerSettings) -> None:
         BrokerUnavailable, WorkerError, StateError: it cannot start.
         SystemExit: it has ended, with code 0 after SIGTERM and another after a failure.
     """
-    partitions = check_topics(settings.broker, settings.topics, timeout_s=settings.broker_timeout_s)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    topics = settings.topics
+    groups = [topics.group(stage) for stage in settings.stages] + [topics.rekey_group] * topics.rekey
+    partitions = check_topics(
+        settings.broker,
+        topics,
+        groups=groups,
+        record_bytes=settings.record_bytes,
+        timeout_s=settings.broker_timeout_s,
+    )
     with StateDirectory(settings.state_dir, settings.topics.generation) as directory:
         directory.lock()
         _check_address(settings)
@@ -152,28 +171,40 @@ class Worker:
         self._partitions = partitions
         counting = CountingSettings(settings.pair_window, partitions.items)
         skipped = self._skipped = SkippedRecords()
-        self._placement = Placement(partitions.purchases, settings.partitioner)
+        partitioner = PARTITIONER if settings.topics.rekey else settings.partitioner
+        self._placement = Placement(partitions.purchases, partitioner)
+        memory = self._memory = Memory(settings.memory)
         self._ingest = (
-            Ingest(settings, directory, counting, logs, self._placement) if "ingest" in settings.stages else None
+            Ingest(settings, directory, counting, logs, self._placement, memory)
+            if "ingest" in settings.stages
+            else None
         )
-        self._tally = Tally(settings, directory, counting, logs, skipped) if "tally" in settings.stages else None
+        self._tally = (
+            Tally(settings, directory, counting, logs, skipped, memory) if "tally" in settings.stages else None
+        )
+        self._rekey = rekeying(settings, logs) if settings.topics.rekey and self._ingest is not None else None
         self._catalogue = Catalogue()
-        self._memberships = {stage: Membership() for stage in STAGES}
-        admin = AdminSettings(settings.admin_token, _own_names(settings), version=software_version())
+        self._memberships = {stage: Membership() for stage in (*STAGES, REKEY)}
+        self._standbys: dict[str, Standbys[Any]] = {}
+        admin = AdminSettings(
+            settings.admin_token,
+            _own_names(settings),
+            version=software_version(),
+            read_token=settings.read_token,
+            origins=settings.origins,
+        )
         self._signer = signer
         options = application_options(admin)
         options["middlewares"].append(authenticated_workers(signer, settings.advertised))
         self.app = _faust_app(settings, options)
         self._web = self.app.web = _AdminWeb(self.app)
         # services start in this order, each after the one before it
-        self.app.service(_named("warm-up", WarmUp, directory.path / "warm-up"))
+        self.app.service(_named("warm-up", WarmUp, directory.path / "warm-up", memory))
         if settings.fencing:
             self._guard_address()
         self._placing = _made("placement", PlacementReader, settings.broker, settings.topics, self._placement)
         self.app.service(self._placing)  # type: ignore[arg-type]  # Faust takes instances too
-        for stage in (self._ingest, self._tally):
-            if stage is not None:
-                self._add_stage(stage, counting.rules)
+        self._add_stages(counting.rules)
         feed = _made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, self._catalogue, skipped)
         self._snapshots = self._add_snapshots()
         self._watch = _made("topics", TopicWatch, settings.broker, settings.topics, logs, feed.read_again)
@@ -212,21 +243,48 @@ class Worker:
         )
         self.app.service(guard)
 
-    def _add_stage(self, stage: Ingest | Tally, rules: int) -> None:
+    def _add_stages(self, rules: int) -> None:
+        topics = self._settings.topics
+        shared: dict[str, object] = {"validation rules": rules}
+        if self._rekey is not None:
+            self._add_stage(self._rekey, topics.rekey_group, {})  # its members may be of several generations
+        if self._ingest is not None:
+            log = {"topic of orders": topics.log} if topics.rekey else {}
+            self._add_stage(self._ingest, topics.group(self._ingest.name), shared | log)
+        if self._tally is not None:
+            self._add_stage(self._tally, topics.group(self._tally.name), {"--score": self._settings.score} | shared)
+
+    def _add_stage(self, stage: Stage, group: str, shared: Mapping[str, object]) -> None:
         settings = self._settings
-        score = {"--score": settings.score} if stage is self._tally else {}
+        membership = self._memberships[stage.name]
+        standbys = self._standbys_of(stage, membership) if settings.standby else None
         service = _named(
             stage.name,
             StageService,
             stage,
-            self._memberships[stage.name],
+            membership,
             broker=settings.broker,
-            group=settings.topics.group(stage.name),
+            group=group,
             client_id=client_id_of(settings.advertised),
             session_timeout_ms=settings.session_timeout_ms,
-            shared=score | {"validation rules": rules},
+            shared=shared,
+            standby=dict if standbys is None else lambda: dict(standbys.lag),
         )
         self.app.service(service)
+        if standbys is not None:
+            self.app.service(standbys)  # type: ignore[arg-type]  # Faust takes instances too
+
+    def _standbys_of(self, stage: Stage, membership: Membership) -> Standbys[Any] | None:
+        """What keeps on standby the partitions of a stage that this worker does not own; None: it has no state."""
+        if not isinstance(stage, Ingest | Tally):
+            return None
+        count = self._partitions.purchases if stage is self._ingest else self._partitions.items
+        standbys: Standbys[Any] = _made(
+            f"{stage.name} standbys", Standbys, stage, membership, count, self._settings.broker
+        )
+        stage.take_standby = standbys.take
+        self._standbys[stage.name] = standbys
+        return standbys
 
     def _add_endpoint(self, admin: AdminSettings) -> None:
         """Serve the HTTP endpoint, and have the stages notify it of changes."""
@@ -249,6 +307,9 @@ class Worker:
             self._skipped,
             self._directory,
             self._snapshots,
+            self._rekey,
+            self._standbys,
+            self._memory,
         )
         answers = WorkerAnswers(address, catalogue, customers, self._placing, items, owners, peers, router, log, status)
         if self._ingest is not None:

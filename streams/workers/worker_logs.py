@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 
 import msgspec
+from aiokafka.errors import KafkaError
 
 
 class JsonFormatter(logging.Formatter):
@@ -30,6 +31,15 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(document).decode()
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for the futures that the Kafka client keeps for itself: whoever wrote has got the error of the write."""
+    return not (
+        record.exc_info
+        and isinstance(record.exc_info[1], KafkaError)
+        and "exception was never retrieved" in record.getMessage()
+    )
+
+
 def set_up_logs(*, as_json: bool) -> None:
     """Log to standard error: our loggers from INFO, others from WARNING, the Kafka clients from ERROR."""
     handler = logging.StreamHandler(sys.stderr)
@@ -40,3 +50,4 @@ def set_up_logs(*, as_json: bool) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     for name in ("kafka", "aiokafka"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("asyncio").addFilter(_is_news)

@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 
+from producers.kafka_config import client_options
 from streams.endpoint.addresses import host_and_port
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class GroupOwners:
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT_S):
                 if self._admin is None:
-                    admin = AIOKafkaAdminClient(bootstrap_servers=self._broker)
+                    admin = AIOKafkaAdminClient(**client_options(self._broker, aio=True))
                     await admin.start()
                     self._admin = admin
                 # one group per request: aiokafka 0.14 misparses the second group of a response

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, NamedTuple
+from urllib.parse import urlencode
 
 import msgspec
 import numpy as np
@@ -18,7 +19,8 @@ from yarl import URL
 from streams.endpoint.addresses import host_and_port
 from streams.endpoint.answers import FORWARDED_BY, NotKnown
 from streams.endpoint.customers import HeldIds
-from streams.recommendations.request import MOST_SEEDS, RecommendationRequest
+from streams.endpoint.problems import NOT_KNOWN
+from streams.recommendations.request import MOST_CUSTOMERS, RecommendationRequest
 from streams.workers.cluster.signatures import SIGNATURE
 
 if TYPE_CHECKING:
@@ -38,14 +40,16 @@ ANSWERING_S = 2.0
 COMPUTING_S = 10.0
 """For lists computed on request, which wait until the counts are free."""
 LARGEST_ANSWER_BYTES = 32 << 20
-"""Of another worker; the largest, a history of 10,000 items with long titles, has half of that."""
+"""Of another worker; those that are passed on have half of that at most."""
+MOST_LISTS = 500
+"""In one answer, which takes some 25 ms."""
 _MOST_CONNECTIONS = 64  # to one worker
 
 
 class ListsQuestion(msgspec.Struct):
     """Asks for the published lists of items whose partitions one worker owns."""
 
-    item_ids: Annotated[list[str], msgspec.Meta(max_length=MOST_SEEDS)]
+    item_ids: Annotated[list[str], msgspec.Meta(max_length=MOST_LISTS)]
 
 
 class PublishedList(msgspec.Struct, array_like=True):
@@ -73,16 +77,23 @@ class PublishedList(msgspec.Struct, array_like=True):
         return np.frombuffer(self.figures, np.float64).reshape(3, len(self.item_ids))
 
 
-class RecommendationsQuestion(msgspec.Struct):
-    """Asks for recommendations for a visitor with this history; sent by workers without item partitions."""
+class Visit(msgspec.Struct):
+    """A visitor with this history, who asks for recommendations."""
 
     held: HeldIds
     request: RecommendationRequest
 
 
+class RecommendationsQuestion(msgspec.Struct):
+    """Asks for recommendations for visitors; sent by workers without item partitions."""
+
+    visits: Annotated[list[Visit], msgspec.Meta(max_length=MOST_CUSTOMERS)]
+
+
 encode = msgspec.msgpack.Encoder().encode
 decode_lists_question = msgspec.msgpack.Decoder(ListsQuestion).decode
 decode_lists = msgspec.msgpack.Decoder(list[PublishedList]).decode
+decode_recommendations = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_recommendations_question = msgspec.msgpack.Decoder(RecommendationsQuestion).decode
 
 
@@ -120,7 +131,7 @@ class PeerClient:
         self,
         peer: str,
         path: str,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, object] | None = None,
         *,
         unless: str | None = None,
         timeout_s: float = ANSWERING_S,
@@ -130,7 +141,7 @@ class PeerClient:
         Args:
             peer: host:port.
             path: percent-encoded.
-            query: parameters.
+            query: parameters; a sequence repeats its parameter.
             unless: a known version, which need not be sent again.
             timeout_s: limit for the whole reply.
 
@@ -155,12 +166,12 @@ class PeerClient:
         timeout_s: float,
         *,
         headers: dict[str, str],
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, object] | None = None,
         body: bytes = b"",
     ) -> Reply:
         if host_and_port(peer) is None:
             raise PeerUnavailable(f"{peer[:100]!r} is not host:port, so it is no worker's address")
-        url = URL(f"http://{peer}{path}", encoded=True).update_query(query or {})
+        url = URL(f"http://{peer}{path}{_query_text(query)}", encoded=True)
         signature = self._signer.sign_request(method, url.raw_path_qs, body, peer)
         timeout = ClientTimeout(total=timeout_s, connect=CONNECTING_S)
         try:
@@ -182,7 +193,7 @@ class PeerClient:
                 f"{peer} answers {response.status} without the signature of a worker, so the answer is not used: it is "
                 "none, of another version, or has another --worker-secret"
             )
-        if response.status == HTTPStatus.NOT_FOUND:
+        if response.status == HTTPStatus.NOT_FOUND and _part(answer, "type") == NOT_KNOWN.uri:
             raise NotKnown(_detail(answer))
         if response.status == HTTPStatus.NOT_MODIFIED:
             return Reply(b"", "")
@@ -207,6 +218,10 @@ class PeerClient:
             await session.close()
 
 
+def _query_text(query: Mapping[str, object] | None) -> str:
+    return f"?{urlencode(query, doseq=True)}" if query else ""
+
+
 async def _read_answer(peer: str, response: ClientResponse) -> bytes:
     """The body of an answer.
 
@@ -223,7 +238,12 @@ async def _read_answer(peer: str, response: ClientResponse) -> bytes:
 
 def _detail(body: bytes) -> str:
     """The detail of a problem document."""
+    return _part(body, "detail") or body[:200].decode(errors="replace")
+
+
+def _part(body: bytes, name: str) -> str:
+    """A member of a problem document; empty if it is none."""
     try:
-        return str(msgspec.json.decode(body)["detail"])
+        return str(msgspec.json.decode(body)[name])
     except (ValueError, RecursionError, KeyError, TypeError):
-        return body[:200].decode(errors="replace")
+        return ""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRY_FOR_S = 1.0
-_PAUSE_S = 0.1
+PAUSE_S = 0.1
 
 
 class Router:
@@ -98,4 +98,4 @@ class Router:
                 self._owners.forget()
                 if time.monotonic() > deadline:
                     raise NotReady(f"{error}; partitions may be moving: ask again") from error
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(PAUSE_S)

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from mode import Service
 
+from producers.kafka_config import client_options
 from streams.workers.kafka.errors import AddressUnavailable
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class AddressGuard(Service):
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._broker)
+        admin = AIOKafkaAdminClient(**client_options(self._broker, aio=True))
         await admin.start()
         try:
             yield admin

@@ -14,17 +14,17 @@ from aiokafka.errors import ConsumerStoppedError
 from mode import Service
 
 from producers.connection import quieten_client
+from producers.kafka_config import consumer_options
 from producers.publish import Publisher
 from streams.catalogue.catalogue import Catalogue, CatalogueError, CatalogueItem, check_item_id, decode_item
-from streams.catalogue.files import begun, filled, read_catalogue, shown_records
+from streams.catalogue.files import begun, filled, shown_records
 from streams.workers.kafka.consumers import BoundedConsumer
 from streams.workers.kafka.inflation import cut_of
-from streams.workers.kafka.reading import TopicReader
+from streams.workers.kafka.reading import TopicReader, read_now
 from streams.workers.kafka.skipped import SkippedRecords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from streams.catalogue.files import CatalogueRow, Filled
     from streams.workers.kafka.topics import Topics
@@ -78,7 +78,7 @@ class CatalogueFeed(Service):
         """
         self._consumer = BoundedConsumer(
             self._topic,
-            bootstrap_servers=self._broker,
+            **consumer_options(self._broker),
             group_id=None,  # read all partitions
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -173,22 +173,21 @@ def read_record(key: bytes | None, value: bytes | None) -> tuple[str, CatalogueI
 def fill_topic(
     broker: str,
     topics: Topics,
-    file: Path,
-    columns: Mapping[str, str],
+    rows: Iterator[CatalogueRow],
     on_row: Callable[[CatalogueRow], None] = lambda _: None,
     *,
     timeout_s: float = 30,
     complete: bool = False,
 ) -> Filled:
-    """Send the rows of a file, and if it is complete, hide the items it lacks; return when the broker has them.
+    """Send rows, and if they are complete, hide the items that they lack; return when the broker has them.
 
     Raises:
-        CatalogueError: the file cannot be read.
+        CatalogueError: the rows cannot be read.
         TopicMissing: there is no topic.
         PublishingFailed: the broker did not take a record.
         BrokerUnavailable: no broker answers.
     """
-    rows = begun(read_catalogue(file, columns))  # a file that cannot be read sends nothing
+    rows = begun(rows)  # a file that cannot be read sends nothing
     with Publisher(broker, topics.items, timeout_s) as publisher:
         known = partial(_every_record, broker, publisher) if complete else None
         return filled(rows, lambda records: send_items(publisher, records), on_row, known)
@@ -215,7 +214,7 @@ def set_available(broker: str, topics: Topics, available: Mapping[str, bool], *,
     """
     with Publisher(broker, topics.items, timeout_s) as publisher:
         quieten_client()
-        known = asyncio.run(_records(broker, publisher, available))
+        known = read_now(_records(broker, publisher, available))
         send_items(publisher, shown_records(known, available))
 
 
@@ -242,7 +241,7 @@ def _every_record(broker: str, publisher: Publisher) -> dict[str, bytes | None]:
         return found
 
     quieten_client()
-    return asyncio.run(read())
+    return read_now(read())
 
 
 async def _records(broker: str, publisher: Publisher, item_ids: Iterable[str]) -> dict[str, bytes | None]:

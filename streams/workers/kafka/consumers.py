@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+FETCH_BYTES = 8 << 20
+"""Of a partition, fetched at once; a larger batch comes alone."""
+
+
 class BoundedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     """A consumer of batches that are not larger than a bound; see `streams.workers.kafka.inflation`.
 

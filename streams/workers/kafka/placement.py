@@ -166,7 +166,8 @@ async def elect(reader: TopicReader, topic: str, partitions: int) -> str | None:
     if misplaced > _MOST_MISPLACED * customers:
         logger.error(
             "%d of %d customers in topic %s are where no partitioner that we know places them: their orders are "
-            "rejected. Key orders by customer_id, or let nothing be checked in a new --generation: --partitioner none",
+            "rejected. Key orders by customer_id, or start a new --generation in which workers do (--rekey) or check "
+            "nothing (--partitioner none)",
             misplaced,
             customers,
             topic,

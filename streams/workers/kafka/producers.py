@@ -14,13 +14,22 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidTimestampError, KafkaError, ProducerFenced
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    ProducerFenced,
+    TransactionalIdAuthorizationFailed,
+)
 
+from producers.errors import BrokerRefuses
+from producers.kafka_config import client_options
+from producers.rights import grant
 from streams.workers.kafka.errors import AppendFailed, ProducingFailed
-from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from aiokafka.structs import OffsetAndMetadata
 
 BATCH_BYTES = 512 << 10
 TRANSACTION_TIMEOUT_MS = 30_000  # if a producer dies and is not replaced, readers wait this long behind its records
@@ -38,6 +47,13 @@ class OutgoingRecord(NamedTuple):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+class Progress(NamedTuple):
+    """Up to where a consumer group has come, to be committed together with what it has written."""
+
+    group: str
+    offsets: Mapping[TopicPartition, OffsetAndMetadata]
+
+
 class Producer(ABC):
     """Writes records on behalf of one partition.
 
@@ -50,10 +66,9 @@ class Producer(ABC):
     def __init__(self, broker: str, name: str, **options: Any) -> None:  # noqa: ANN401 - the client's
         self.name = name
         self._client = AIOKafkaProducer(
-            bootstrap_servers=broker,
+            **client_options(broker, aio=True),
             acks="all",
             max_batch_size=BATCH_BYTES,
-            max_request_size=LARGEST_DELTAS_BYTES,
             **options,
         )
 
@@ -65,6 +80,10 @@ class Producer(ABC):
         """
         try:
             await self._client.start()
+        except TransactionalIdAuthorizationFailed:
+            await self.close()
+            command = grant(["WRITE"], "transactional-id", self.name)
+            raise BrokerRefuses(f"this user lacks a right at the broker. Grant it: {command}") from None
         except KafkaError as error:
             await self.close()
             raise ProducingFailed(f"{self.name}: cannot start to write: {error!r}") from error
@@ -99,11 +118,20 @@ class FencedProducer(Producer):
     def __init__(self, broker: str, name: str) -> None:
         super().__init__(broker, name, transactional_id=name, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS)
 
-    async def write(self, records: Iterable[OutgoingRecord]) -> dict[TopicPartition, int]:
-        """Write `records` in one transaction; if it fails, readers see none of them. See `Producer.write`."""
+    async def write(
+        self, records: Iterable[OutgoingRecord], progress: Progress | None = None
+    ) -> dict[TopicPartition, int]:
+        """Write `records` in one transaction; if it fails, readers see none of them. See `Producer.write`.
+
+        Args:
+            records: to write.
+            progress: is committed if they are, and only then.
+        """
         try:
             await self._client.begin_transaction()
             ends = await send_in_batches(self._client, records)
+            if progress is not None:
+                await self._client.send_offsets_to_transaction(progress.offsets, progress.group)
             await self._client.commit_transaction()
         except ProducerFenced as error:
             raise ProducingFailed(
@@ -272,7 +300,7 @@ class PurchaseLog:
     async def start(self) -> None:
         """Connect."""
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._broker,
+            **client_options(self._broker, aio=True),
             acks="all",
             enable_idempotence=self._idempotent,
             request_timeout_ms=APPEND_TIMEOUT_MS,

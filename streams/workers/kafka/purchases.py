@@ -17,12 +17,14 @@ from kafka import KafkaConsumer, TopicPartition
 from producers.connection import polled, quieten_client, wait_for_broker
 from producers.errors import TopicMissing
 from producers.fields import FieldReader
+from producers.kafka_config import client_options
 from producers.orders import DAY_MS, ERASE, Orders, Rejection, compacted
 from producers.values import as_text
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
 from streams.workers.kafka.inflation import cut_of
 from streams.workers.kafka.producers import OutgoingRecord
-from streams.workers.kafka.topics import LARGEST_ORDER_BYTES
+from streams.workers.kafka.sources import imported_from
+from streams.workers.kafka.topics import RECORD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,8 +35,10 @@ NOT_HELD_REASON = "returns an item that the customer does not hold"
 REASON, TOPIC, PARTITION, OFFSET, GENERATION = HEADERS = ("reason", "topic", "partition", "offset", "generation")
 LENGTH, DIGEST, OFFSETS = CUT_HEADERS = ("length", "sha256", "offsets")
 """Of a record that is kept in part."""
-LARGEST_KEPT_BYTES = LARGEST_ORDER_BYTES
-"""A record that was compressed may be larger than the topic of rejected records takes."""
+SOURCE_HEADERS = ("source-topic", "source-partition", "source-offset")
+"""Of a record that was imported: where from."""
+LARGEST_KEPT_BYTES = RECORD_BYTES - (64 << 10)
+"""Of key and value; the rest is for headers. A record may be larger than the topic of rejected records takes."""
 KEPT_BYTES = 64 << 10
 """How much is kept of a larger one: its first bytes, and of its key as many."""
 logger = logging.getLogger(__name__)
@@ -56,7 +60,7 @@ def read_orders(
         The orders, and the invalid records with their reasons, both in the order of the records.
     """
     latest = _latest(records)
-    rejected = [rejection for record in records if (rejection := _too_large(record)) is not None]
+    rejected = [rejection for record in records if (rejection := too_large(record)) is not None]
     large = {rejection.position for rejection in rejected}
     small = [record for record in records if record.offset not in large] if large else records
     decoded = _decode(small, None)
@@ -109,7 +113,7 @@ def _by_event_time(records: Sequence[Any], orders: Orders) -> tuple[list[Any], l
     ]
 
 
-def _too_large(record: Any) -> Rejection | None:  # noqa: ANN401 - the client's records have no types
+def too_large(record: Any) -> Rejection | None:  # noqa: ANN401 - the client's records have no types
     """The rejection of a record that is too large, or was when it was inflated."""
     value, cut = record.value or b"", cut_of(record)
     if cut is not None:
@@ -139,6 +143,8 @@ class Rejected(NamedTuple):
     """Of the record's value, in hexadecimal, if only its first bytes are kept; None also if it was never whole here."""
     offsets: int
     """How many it stands for, from its own on: more than one if the rest of a compressed batch was left out."""
+    source: tuple[str, int, int] | None = None
+    """Topic, partition and offset from which it was imported; None: it was not."""
 
     @property
     def is_whole(self) -> bool:
@@ -152,14 +158,23 @@ def rejection_record(
     topics: Topics,
     line: str | None = None,
 ) -> OutgoingRecord:
-    """The record that rejects a Kafka record of the topic `purchases`, or one `line` of it, as a record of its own."""
+    """The record that rejects a Kafka record of the topic `purchases`, or one `line` of it, as a record of its own.
+
+    Of a copy it names the place of the original; see `streams.workers.kafka.sources.Original`.
+    """
+    source = getattr(record, "source", None)
+    place = record if source is None else source
     headers = {
         REASON: reason,
-        TOPIC: topics.purchases,
-        PARTITION: str(record.partition),
-        OFFSET: str(record.offset),
+        TOPIC: topics.log if source is None else topics.purchases,
+        PARTITION: str(place.partition),
+        OFFSET: str(place.offset),
         GENERATION: topics.generation,
     }
+    imported = imported_from(record)
+    if imported is not None:
+        where = (imported.topic, str(imported.source.partition), str(imported.source.offset))
+        headers |= dict(zip(SOURCE_HEADERS, where, strict=True))
     key, value = record.key, record.value or b"" if line is None else line.encode()
     cut = cut_of(record)
     if cut is not None:
@@ -182,7 +197,7 @@ def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterato
     wait_for_broker(broker, timeout_s)
     quieten_client()
     consumer = KafkaConsumer(
-        bootstrap_servers=broker.split(","),
+        **client_options(broker, aio=False),
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         isolation_level="read_committed",
@@ -208,7 +223,12 @@ def read_rejected(broker: str, topics: Topics, timeout_s: float = 30) -> Iterato
 def _rejected(record: Any) -> Rejected | None:  # noqa: ANN401
     """A record of the topic, with its reason; None: no worker wrote it."""
     try:
-        headers = {name: value.decode() for name, value in record.headers if name in HEADERS + CUT_HEADERS}
+        known = HEADERS + CUT_HEADERS + SOURCE_HEADERS
+        headers = {name: value.decode() for name, value in record.headers if name in known}
+        source = None
+        if SOURCE_HEADERS[0] in headers:
+            topic, partition, offset = (headers[name] for name in SOURCE_HEADERS)
+            source = (topic, int(partition), int(offset))
         return Rejected(
             headers[REASON],
             headers[TOPIC],
@@ -220,6 +240,7 @@ def _rejected(record: Any) -> Rejected | None:  # noqa: ANN401
             int(headers.get(LENGTH, len(record.value or b""))),
             headers.get(DIGEST),
             int(headers.get(OFFSETS, 1)),
+            source,
         )
     except (KeyError, ValueError, AttributeError):
         logger.warning(

@@ -5,9 +5,9 @@ Of a record that was too large `purchases-rejected` has the first bytes; the who
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import xxhash
@@ -18,7 +18,7 @@ from producers.resending import again_headers, sent_before
 from producers.wire import LARGEST_RECORD_BYTES
 from streams.workers.kafka.inflation import cut_of
 from streams.workers.kafka.purchases import read_rejected
-from streams.workers.kafka.reading import TopicReader
+from streams.workers.kafka.reading import TopicReader, read_now
 
 if TYPE_CHECKING:
     from streams.workers.kafka.purchases import Rejected
@@ -35,7 +35,7 @@ def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
 
     They also stay on the topic `purchases-rejected`. A record that is still invalid is rejected again, with its new
     offset: that is another one. One that is too large for an order is left out, and stays where it was sent. What was
-    sent before is read from `purchases` itself, from the first rejected record on.
+    sent before is read from `purchases` itself, from the first rejected record on, or from its copy.
 
     Raises:
         BrokerUnavailable, TopicMissing: as `read_rejected`.
@@ -44,7 +44,8 @@ def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
     begin: dict[int, int] = {}
     for rejected in found:
         begin[rejected.partition] = min(rejected.offset + 1, begin.get(rejected.partition, rejected.offset + 1))
-    sent = sent_before(broker, topics.purchases, begin, timeout_s).ids
+    copy = replace(topics, rekey=True).log
+    sent = sent_before(broker, topics.purchases, copy, begin, timeout_s).ids
     known = len(sent)
     alike: Counter[tuple[str, str]] = Counter()
     with Publisher(broker, topics.purchases, timeout_s) as publisher:
@@ -64,7 +65,7 @@ def send_again(broker: str, topics: Topics, timeout_s: float = 30) -> int:
                 else:
                     _leave_out(topics.purchases, rejected, len(rejected.key or b"") + len(rejected.value))
                 continue
-            for record in asyncio.run(_fetched(broker, topics, rejected)):
+            for record in read_now(_fetched(broker, topics, rejected)):
                 if _is_order(record):
                     send(f"{rejected.partition}:{record.offset}:whole", record, rejected.partition)
     return len(sent) - known

@@ -10,35 +10,42 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import (
     ConsumerStoppedError,
+    GroupAuthorizationFailedError,
     IllegalStateError,
     InconsistentGroupProtocolError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
 )
 from mode import Service
 
-from streams.workers.kafka.consumers import BoundedConsumer
+from producers.errors import BrokerRefuses
+from producers.kafka_config import consumer_options
+from producers.rights import grant
+from streams.workers.kafka.assignment import assignor
+from streams.workers.kafka.consumers import FETCH_BYTES, BoundedConsumer
 from streams.workers.kafka.errors import LogLost, TopicsUnfit
 from streams.workers.kafka.reading import TopicReader
-from streams.workers.kafka.topics import LARGEST_DELTAS_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 logger = logging.getLogger(__name__)
 
 COMMIT_FOR_DISPLAY_S = 5.0
 REBALANCE_TIMEOUT_MS = 60_000
 FETCH_WAIT_MS = 200
+HEARTBEATS = 40
+"""In a session. A member learns with its next one that another has died, and partitions wait for that."""
 
 
 class Turn(NamedTuple):
@@ -93,12 +100,14 @@ class Membership:
     Attributes:
         joined: whether the group has ever assigned partitions to it, or none.
         assigned: its partitions, open or not.
+        open: partitions whose stores the stage has open, or is opening or closing.
         serving: its open partitions; during a rebalance those from before it.
         lag: waiting records, by open partition.
     """
 
     joined: bool = False
     assigned: set[int] = field(default_factory=set)
+    open: set[int] = field(default_factory=set)
     serving: set[int] = field(default_factory=set)
     lag: dict[int, int] = field(default_factory=dict)
 
@@ -114,6 +123,7 @@ class StageService(Service):
         client_id: names this worker to the group's other members.
         session_timeout_ms: a worker that is silent for this long loses its partitions.
         shared: what all members must have alike, and the value that this one has.
+        standby: returns the lag of each partition that this worker keeps on standby.
     """
 
     def __init__(
@@ -126,9 +136,11 @@ class StageService(Service):
         client_id: str,
         session_timeout_ms: int,
         shared: Mapping[str, object] = MappingProxyType({}),
+        standby: Callable[[], Mapping[int, int]] = dict,
     ) -> None:
         super().__init__()
         self._shared = shared
+        self._standby = standby
         self.stage = stage
         self._membership = membership
         self._broker = broker
@@ -138,25 +150,24 @@ class StageService(Service):
         self._lock = asyncio.Lock()
         self._assigned: set[int] | None = None  # None during a rebalance
         self._ready: set[int] = set()
-        self._open: set[int] = set()
         self._assignment = 0
+        self._newly_assigned = asyncio.Event()
         self._displayed = 0.0
         self._consumer: Any = None
 
     async def on_start(self) -> None:
         """Join the group."""
         self._consumer = BoundedConsumer(
-            bootstrap_servers=self._broker,
+            **consumer_options(self._broker) | {"client_id": self._client_id},  # by which workers find each other
             group_id=self._group,
-            client_id=self._client_id,
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            partition_assignment_strategy=[_assignor(self._shared)],
+            partition_assignment_strategy=[assignor(self.stage.topic, self._shared, self._standby)],
             session_timeout_ms=self._session_timeout_ms,
-            heartbeat_interval_ms=max(self._session_timeout_ms // 4, 100),
+            heartbeat_interval_ms=max(self._session_timeout_ms // HEARTBEATS, 100),
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
-            max_partition_fetch_bytes=LARGEST_DELTAS_BYTES // 8,
+            max_partition_fetch_bytes=FETCH_BYTES,
             fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         await self._consumer.start()
@@ -168,9 +179,19 @@ class StageService(Service):
         while not self.should_stop:
             if await self._open_next():
                 continue
+            if not self._ready:  # there is nothing to fetch: be there when partitions are assigned
+                await self._assignment_within(turn.wait)
+                turn = turn._replace(wait=0.0)
             turn = await self._turn(turn)
             # also for 0 s: a turn that waits for nothing suspends nowhere, and would let no heartbeat and no fetch run
             await asyncio.sleep(turn.pause)
+
+    async def _assignment_within(self, seconds: float) -> None:
+        """Return once partitions are assigned, or after some time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._newly_assigned.wait()
+        self._newly_assigned.clear()
 
     async def on_stop(self) -> None:
         """Finish the batch in flight, and leave the group."""
@@ -180,9 +201,9 @@ class StageService(Service):
             if self.crash_reason is None:
                 await self.stage.flush()
                 await self._display()
-            for partition in sorted(self._open):
+            for partition in sorted(self._membership.open):
                 await self.stage.close(partition)
-            self._open = set()
+            self._membership.open.clear()
         if self._consumer is not None:
             await self._consumer.stop()
         logger.info("%s: stopped", self.stage.name)
@@ -216,14 +237,21 @@ class StageService(Service):
         except InconsistentGroupProtocolError:
             others = " or ".join(f"other {what} than {value}" for what, value in self._shared.items())
             raise TopicsUnfit(
-                f"consumer group {self._group} has workers with {others}, which this one has: all workers of a "
-                "generation need the same. Give this one theirs, or start a new --generation"
+                f"consumer group {self._group} has workers with {others}, which this one has, or only one of them has "
+                "--rekey: all workers of a generation need the same. Give this one theirs, or start a new --generation"
             ) from None
+        except TopicAuthorizationFailedError:
+            raise BrokerRefuses(_withdrawn("topic", self.stage.topic)) from None
+        except GroupAuthorizationFailedError:
+            raise BrokerRefuses(_withdrawn("group", self._group)) from None
         except OffsetOutOfRangeError as error:
+            async with TopicReader(self._broker) as reader:
+                for topic_partition, offset in error.args[0].items():
+                    bounds = await reader.bounds(topic_partition.topic, topic_partition.partition)
+                    check_offset(self.stage.name, topic_partition, offset, bounds)
             raise LogLost(
-                f"topic {self.stage.topic} lost records while it was read: {error}. If it was made again, start a new "
-                "--generation. If they were deleted, restore a later snapshot (--restore-from), and keep the topic's "
-                "records for ever: retention.ms=-1"
+                f"topic {self.stage.topic} has other records than a moment ago: {error}. If it was made again, start a "
+                "new --generation; else start this worker again"
             ) from error
         return records
 
@@ -243,12 +271,12 @@ class StageService(Service):
         async with self._lock:
             if self._assigned is None or self.should_stop:
                 return False
-            for partition in sorted(self._open - self._assigned):
+            for partition in sorted(self._membership.open - self._assigned):
                 await self.stage.close(partition)
-                self._open.discard(partition)
+                self._membership.open.discard(partition)
             for partition in sorted(self._assigned - self._ready):
                 begun = time.monotonic()
-                self._open.add(partition)
+                self._membership.open.add(partition)
                 offset = await self.stage.open(partition)
                 if offset is not None:
                     await self._read_from(partition, offset, begun)
@@ -274,18 +302,7 @@ class StageService(Service):
         if offset > end:  # the embedded broker may report an end that is too low
             async with TopicReader(self._broker) as reader:
                 begin, end = await reader.bounds(topic_partition.topic, topic_partition.partition)
-        where = f"topic {topic_partition.topic} partition {topic_partition.partition}"
-        if offset < begin:
-            raise LogLost(
-                f"{where} begins at offset {begin}, the state of {self.stage.name} ends at {offset}: the records "
-                "between were deleted before they were counted. "
-                "Restore a later snapshot (--restore-from), and keep the topic's records for ever: retention.ms=-1"
-            )
-        if offset > end:
-            raise LogLost(
-                f"{where} ends at offset {end}, the state of {self.stage.name} ends at {offset}: this is not the "
-                "topic that was counted. Start a new --generation"
-            )
+        check_offset(self.stage.name, topic_partition, offset, (begin, end))
 
     async def _display(self) -> None:
         """Commit the group's offsets so that tools can show its lag; recovery ignores them."""
@@ -321,6 +338,7 @@ class StageService(Service):
         self._assignment += 1
         self._assigned = {topic_partition.partition for topic_partition in topic_partitions}
         self._ready = set()
+        self._newly_assigned.set()
         self._membership.joined = True
         self._membership.assigned = set(self._assigned)
         self._membership.serving &= self._assigned
@@ -329,10 +347,35 @@ class StageService(Service):
         logger.info("%s: partitions of %s assigned: %s", self.stage.name, self.stage.topic, numbers)
 
 
-def _assignor(shared: Mapping[str, object]) -> type[StickyPartitionAssignor]:
-    """The assignor of members that share something: Kafka refuses a member that has none in common with the others."""
-    suffix = "".join(f",{what}={value}" for what, value in sorted(shared.items()))
-    return type("Assignor", (StickyPartitionAssignor,), {"name": f"{StickyPartitionAssignor.name}{suffix}"})
+def check_offset(stage: str, topic_partition: TopicPartition, offset: int, bounds: tuple[int, int]) -> None:
+    """Check that a partition has what follows the state of a stage.
+
+    Args:
+        stage: its name.
+        topic_partition: that it reads.
+        offset: up to which it has counted.
+        bounds: offset of the first record that is kept, and the one after the last.
+
+    Raises:
+        LogLost: it has not.
+    """
+    begin, end = bounds
+    where = f"topic {topic_partition.topic} partition {topic_partition.partition}"
+    if offset < begin:
+        raise LogLost(
+            f"{where} begins at offset {begin}, the state of {stage} ends at {offset}: the records "
+            "between were deleted before they were counted. "
+            "Restore a later snapshot (--restore-from), and keep the topic's records for ever: retention.ms=-1"
+        )
+    if offset > end:
+        raise LogLost(
+            f"{where} ends at offset {end}, the state of {stage} ends at {offset}: this is not the "
+            "topic that was counted. Start a new --generation"
+        )
+
+
+def _withdrawn(what: str, name: str) -> str:
+    return f"a right of this user was withdrawn at the broker. Grant it: {grant(['READ'], what, name)}"
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -23,13 +23,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from state.log_identity import LogIdentity
-    from streams.workers.kafka.topics import Topics
+    from streams.workers.kafka.topics import Named
 
 logger = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 2.0
 MISSING_FOR_S = 20.0  # a broker that restarts may not know a topic for some seconds
 _REQUEST_TIMEOUT_S = 5.0
+SOURCE_ADVICE = (
+    "its copy has orders of both. Send orders to new topics (another --topic-prefix), or delete the copy as well, make "
+    "it again (alsobought topics --rekey) and start a new --generation"
+)
+"""What to do if a topic that is copied by customer was made again."""
+IMPORT_ADVICE = "if it has other orders, import it by another --group; else import the topic that has the others"
+"""What to do if a topic that is imported was made again."""
+_ADVICE = {"source": SOURCE_ADVICE, "imported": IMPORT_ADVICE}
 _COUNTED = ("purchases", "co-purchases")
 
 
@@ -49,9 +57,9 @@ class TopicWatch(Service):
     def __init__(
         self,
         broker: str,
-        topics: Topics,
+        topics: Named,
         logs: Mapping[str, LogIdentity],
-        on_catalogue_replaced: Callable[[], None],
+        on_catalogue_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self.missing: list[str] = []
@@ -109,6 +117,9 @@ class TopicWatch(Service):
                 check_same("this worker has read", role, known, found)
             except OtherLog as error:
                 raise TopicsUnfit(str(error)) from None
+        elif role in _ADVICE:
+            if found.log_id != known.log_id:
+                raise TopicsUnfit(f"topic {name} was deleted and made again: {_ADVICE[role]}")
         elif role == "items":
             if found.log_id != known.log_id:
                 logger.warning("topic %s was made again: the catalogue is read again", name)

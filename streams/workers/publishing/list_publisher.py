@@ -21,8 +21,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -42,7 +43,7 @@ from streams.workers.publishing.published_digest import PublishedDigests
 from streams.workers.publishing.refresh import SHARDS, RefreshQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     import numpy.typing as npt
 
@@ -161,9 +162,35 @@ class ListPublisher:
         Raises:
             LogLost: the topic is not the one that `related` knows.
         """
+        count = 0
+        try:
+            async with aclosing(self.published_since()) as batches:
+                async for published in batches:
+                    self.keep(published)
+                    self._on_published([number for number, _ in published.lists])
+                    count += len(published.lists)
+        except NotCountedYet as error:
+            logger.info("tally: partition %d: a list names item %s, which is not counted yet", self._partition, error)
+            return
+        self.caught_up = True
+        if count:
+            self._digests = PublishedDigests(self._related.get_many)
+            self._queue = RefreshQueue(time.monotonic())
+            self._queue.changed(_NO_ITEMS, self._counts.journal.commit, time.monotonic())
+            logger.info("tally: partition %d: read %d lists that other workers published", self._partition, count)
+
+    async def published_since(self, *, decided: bool = False) -> AsyncGenerator[PublishedLists]:
+        """The lists that were published after those that `related` holds, in batches.
+
+        Args:
+            decided: end before the first transaction that is still open: whoever began it may commit it.
+
+        Raises:
+            LogLost: the topic is not the one that `related` knows.
+            NotCountedYet: a list names an item that is not counted yet, and there are more deltas.
+        """
         topic, partition, related = self._settings.topic, self._partition, self._related
         broker = self._settings.broker
-        count = 0
         async with TopicReader(broker, committed=False) as reader, TopicReader(broker) as committed_reader:
             begin, end = await reader.bounds(topic, partition)
             if related.related_items_offset > end:
@@ -172,6 +199,8 @@ class ListPublisher:
                     f"{related.related_items_offset}: this is not the topic to which they were published. "
                     f"Delete {related.path}, and all of them are published again"
                 )
+            if decided:
+                end = (await committed_reader.bounds(topic, partition))[1]
             first = max(begin, related.related_items_offset)
             committed = await self._committed(committed_reader, first, end)
             async for records in reader.records(topic, partition, first, end):
@@ -183,23 +212,17 @@ class ListPublisher:
                         found = self._as_published(record, committed=record.offset in committed)
                     except KeyError as error:
                         if await self._more_deltas(committed_reader):
-                            logger.info(
-                                "tally: partition %d: a list names item %s, which is not counted yet", partition, error
-                            )
-                            return
+                            raise NotCountedYet(str(error)) from None
                         found = self._foreign(record, f"it names item {error}, which nobody bought")
                     if found is not None:
                         lists.append(found)
-                related.related_items_offset = records[-1].offset + 1
-                related.write(lists)
-                self._on_published([number for number, _ in lists])
-                count += len(lists)
-        self.caught_up = True
-        if count:
-            self._digests = PublishedDigests(related.get_many)
-            self._queue = RefreshQueue(time.monotonic())
-            self._queue.changed(_NO_ITEMS, self._counts.journal.commit, time.monotonic())
-            logger.info("tally: partition %d: read %d lists that other workers published", partition, count)
+                last = records[-1].offset + 1
+                yield PublishedLists(lists, last, end - last)
+
+    def keep(self, published: PublishedLists) -> None:
+        """Keep lists that other workers published."""
+        self._related.related_items_offset = published.end
+        self._related.write(published.lists)
 
     async def _committed(self, reader: TopicReader, begin: int, end: int) -> set[int]:
         """Offsets of records that all readers see.
@@ -315,7 +338,10 @@ class ListPublisher:
         """Rank items, or a shard of all of them; return the lists to publish, and their records. Runs in a thread."""
         if self._ranker is None:
             self._ranker = Ranker(self._counts, self._scoring)
-        ranked, lists = self._ranker.lists(items if shard is None else self._ranker.shard(shard, SHARDS))
+        wanted = items if shard is None else self._ranker.shard(shard, SHARDS)
+        if not len(wanted):  # of a small catalogue most shards
+            return [], []
+        ranked, lists = self._ranker.lists(wanted)
         rows = np.arange(len(ranked)) if tolerance < 0 else self._digests.differing(ranked, lists, tolerance)
         self._digests.record(ranked, lists, rows)
         names, log = self._counts.names, as_of(self._counts)
@@ -369,6 +395,21 @@ class ListPublisher:
             await asyncio.wait([self._sending])
         if self._producer is not None:
             await self._producer.close()
+
+
+class PublishedLists(NamedTuple):
+    """Lists that were published."""
+
+    lists: list[tuple[int, StoredList | None]]
+    """Item number and list; None where it is not known which list readers have."""
+    end: int
+    """Offset of `related-items` after them."""
+    left: int
+    """How many offsets are left to read."""
+
+
+class NotCountedYet(Exception):
+    """A list names an item of deltas that are still to be counted."""
 
 
 class ListInvalid(Exception):
