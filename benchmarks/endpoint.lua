@@ -1,4 +1,5 @@
--- Load for wrk: requests the paths of a file in turn; each connection waits so that all together keep a rate.
+-- Load for wrk: requests the paths of a file in turn, with the body after a tab if there is one; each connection waits
+-- so that all together keep a rate.
 --   wrk ... -s endpoint.lua URL -- FILE CONNECTIONS REQUESTS_PER_SECOND
 
 local paths = {}
@@ -6,14 +7,19 @@ local at = 0
 local wait = 0
 
 function init(args)
-  for line in io.lines(args[1]) do paths[#paths + 1] = line end
+  for line in io.lines(args[1]) do
+    local path, body = line:match("^([^\t]*)\t?(.*)$")
+    paths[#paths + 1] = { path = path, body = body ~= "" and body or nil }
+  end
   wait = 1000 * tonumber(args[2]) / tonumber(args[3])
   math.randomseed(1)
 end
 
 function request()
   at = at % #paths + 1
-  return wrk.format("GET", paths[at])
+  local one = paths[at]
+  if one.body then return wrk.format("POST", one.path, { ["Content-Type"] = "application/json" }, one.body) end
+  return wrk.format("GET", one.path)
 end
 
 function delay() return math.random() * 2 * wait end

@@ -3,7 +3,8 @@
     python -m benchmarks.endpoint [--seconds 60] [--json FILE]
 
 wrk (apt-get install wrk) sends requests at a fixed rate over fifty connections: items in proportion to their purchases,
-customers uniformly. First on an idle worker, then while 500 orders a second arrive.
+customers uniformly. "related of 100" asks for the lists of a hundred items at once, twelve entries of each. First on an
+idle worker, then while 500 orders a second arrive.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import psutil
 from benchmarks.figures import Figure, table
 from benchmarks.kafka import Bench, ListReader, lines_of, ready
 from streams.endpoint.client import path_of
+from streams.endpoint.requests import API
 from streams.engine.embedded import open_to_read
 from streams.workers.kafka.catalogue_topic import set_available
 from tests.brokers import ApacheKafka
@@ -36,21 +38,33 @@ CONNECTIONS = 50
 ORDERS_RATE = 500.0
 CHANGES = 20
 # kind of request, rate, limits of p90 and p99 in milliseconds, limit of p99 while orders arrive
-KINDS = (("related", 1000, None, 10.0, 50.0), ("recommendations", 500, 7.0, 20.0, 50.0))
+KINDS = (
+    ("related", 1000, None, 10.0, 50.0),
+    ("recommendations", 500, 7.0, 20.0, 50.0),
+    ("related of 100", 50, None, 15.0, 50.0),
+)
+TOGETHER = 100
+"""Items whose lists are asked for at once."""
+SHOWN = 12
+"""Entries of each, as a site shows them."""
 
 
 def write_paths(state_dir: Path, directory: Path) -> str:
-    """Write a file of paths for each kind of request; return the id of the bestseller."""
+    """Write a file of paths, and bodies, for each kind of request; return the id of the bestseller."""
     embedded = open_to_read(state_dir)
     names, table_ = embedded.counts[0].names, embedded.counts[0].popularity
     purchases = table_.totals()[1][: len(names)]
-    customers = [customer for customer in embedded.histories.customers.every if customer]
+    customers = [customer for _, customer in embedded.histories.customers.every()]
     embedded.close()
     generator = np.random.default_rng(4)
     items = generator.choice(len(names), 20_000, p=purchases / purchases.sum())
     visitors = generator.choice(len(customers), 20_000)
-    related = [path_of("items", names.text(int(item)), "related") for item in items]
-    recommendations = [path_of("customers", customers[int(visitor)], "recommendations") for visitor in visitors]
+    related = [path_of(API, "items", names.text(int(item)), "related") for item in items]
+    recommendations = [path_of(API, "customers", customers[int(visitor)], "recommendations") for visitor in visitors]
+    batches = np.sort(items.reshape(-1, TOGETHER))
+    bodies = [{"items": names.texts(batch.tolist()), "limit": SHOWN} for batch in batches]
+    together = [f"{path_of(API, 'related')}\t{json.dumps(body)}" for body in bodies]
+    (directory / "related of 100").write_text("\n".join(together))
     (directory / "related").write_text("\n".join(related))
     (directory / "recommendations").write_text("\n".join(recommendations))
     return names.text(int(purchases.argmax()))
@@ -86,7 +100,7 @@ def hiding_ms(url: str, broker: str, topics: Topics, item: str) -> list[float]:
     """Milliseconds until answers reflect that an item became unavailable, or available again; one per change."""
 
     def shown() -> bool:
-        with urllib.request.urlopen(f"{url}/bestsellers?limit=500", timeout=10) as response:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"{url}/v1/bestsellers?limit=500", timeout=10) as response:  # noqa: S310 - our own
             return item in [entry["item_id"] for entry in json.load(response)["bestsellers"]]
 
     waits = []

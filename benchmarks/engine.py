@@ -3,8 +3,8 @@
     python -m benchmarks.engine            everything, about ten minutes
     python -m benchmarks.engine grocery    one of: grocery, whole, lists, restart, shop
 
-The machine's speed is measured too: the limits hold for a machine that sorts a number in 5 ns; one that takes 10 ns
-reaches half of them.
+The machine's speed is measured too: the limits hold for a machine that sorts a key of a slice in 5 ns; one that takes
+10 ns reaches half of them.
 
 Every task runs in its own process, on one core, with the compiled loops in numba's cache.
 """
@@ -35,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="alsobought-bench-") as directory:
         state = Path(directory) / "grocery"
         calibration = _measured("warm", Path(directory) / "warm")
-        figures.append(Figure("calibration: np.sort of a million uint64, ns an element", calibration["sort"], None))
+        figures.append(Figure("calibration: sorting the keys of a slice, ns a key", calibration["sort"], None))
         grocery = _measured("replay_grocery", state)
         if "grocery" in tasks:
             figures += _grocery(grocery)

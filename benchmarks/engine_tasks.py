@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.figures import peak_mib
+from benchmarks.sorting import slice_keys, sorting_ns
 from producers.logs.columns import as_settings
 from producers.orders import DAY_MS, Orders, order_key
 from state.count_rows import EXPOSURES
 from state.journal import SLICES
+from state.key_sorting import sort_keys
 from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
 from streams.engine.embedded import Embedded
 from streams.engine.ranker import Ranker
@@ -61,13 +63,8 @@ def warm(directory: Path) -> dict[str, Any]:
     Ranker(embedded.counts[0], Scoring()).lists(np.arange(100))
     embedded.close()
     Embedded(directory).close()
-    numbers = np.random.default_rng(1).integers(0, 1 << 62, 1 << 20, np.uint64)
-    times = []
-    for _ in range(9):
-        started = time.perf_counter()
-        np.sort(numbers)
-        times.append(time.perf_counter() - started)
-    return {"sort": np.median(times) / len(numbers) * 1e9}
+    keys = slice_keys(100_000)
+    return {"sort": np.median([sorting_ns(lambda keys: sort_keys([keys]), keys) for _ in range(9)])}
 
 
 def replay_grocery(directory: Path) -> dict[str, Any]:

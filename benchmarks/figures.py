@@ -21,8 +21,8 @@ class Figure(NamedTuple):
 
     @property
     def ratio(self) -> float | None:
-        """The value divided by its limit."""
-        return None if self.limit is None else self.value / self.limit
+        """The value divided by its limit; None if there is none, or it is 0."""
+        return self.value / self.limit if self.limit else None
 
     @property
     def met(self) -> bool:

@@ -1,14 +1,16 @@
 """Benchmarks of workers on a real Apache Kafka: each figure beside its limit.
 
     python -m benchmarks.kafka                everything but the hour, about twenty minutes
-    python -m benchmarks.kafka replay         one of: replay, tutorial, single, freshness, takeover, restart, memory
-    python -m benchmarks.kafka memory 3600    the hour
+    python -m benchmarks.kafka replay         one of those: replay, tutorial, single, freshness, takeover, standby,
+                                              restart, soak
+    python -m benchmarks.kafka soak --seconds 3600 --memory 512MiB
 
-`tutorial` is compared with `replay`, and runs it first; `freshness` uses the state of `replay`.
+`tutorial` is compared with `replay`, and runs it first; `freshness`, `standby` and `restart` use the state of `replay`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import subprocess
@@ -16,7 +18,9 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -36,28 +40,32 @@ if TYPE_CHECKING:
 
     from streams.workers.kafka.topics import Topics
 
-BENCHMARKS = ("replay", "tutorial", "single", "freshness", "takeover", "restart", "memory")
+BENCHMARKS = ("replay", "tutorial", "single", "freshness", "takeover", "standby", "restart", "soak")
 LINES = 1_460_438  # of the log, without invalid lines
 SINGLE_RECORDS = 300_000
 LIVE_RATE = 1_000.0
 LIVE_S = 60
+SOAK_RATE = 300.0
 FILLING_ORDERS = 500_000
 SESSION_S = 6.0
+TAKEOVERS = 5
 _SESSION = ("--session-timeout-ms", str(int(SESSION_S * 1000)), "--idle-ms", "2000")
 
 
 class Bench:
     """A broker and a directory, and what the benchmarks share."""
 
-    def __init__(self, broker: ApacheKafka, directory: Path) -> None:
+    def __init__(self, broker: ApacheKafka, directory: Path, *options: str, seconds: int = 600) -> None:
         self.broker = broker
         self.directory = directory
+        self.seconds = seconds
+        self.options = options
         self.figures: list[Figure] = []
         self._grocery: tuple[Topics, WorkerProcess, float] | None = None
 
     def worker(self, topics: Topics, name: str, *options: str) -> WorkerProcess:
         """A worker with production settings."""
-        return WorkerProcess(self.broker.bootstrap, topics, self.directory / name, *_SESSION, *options)
+        return WorkerProcess(self.broker.bootstrap, topics, self.directory / name, *_SESSION, *self.options, *options)
 
     def add(self, name: str, value: float, limit: float | None, *, at_least: bool = False) -> None:
         """Record and print a figure."""
@@ -81,9 +89,9 @@ class Bench:
                         counted = time.monotonic()
                     time.sleep(0.05)
                 done = time.monotonic()
-                used = psutil.Process(worker.pid).cpu_times()
+                used_s = cpu_s(worker)
                 worker.stop()
-            self.add("the same, lines a CPU second of the worker", LINES / (used.user + used.system), None)
+            self.add("the same, lines a CPU second of the worker", LINES / used_s, None)
             self.add("grocery log counted in both stages, lines/s", LINES / (counted - begun), None)
             self._grocery = topics, worker, LINES / (done - begun)
         return self._grocery
@@ -177,7 +185,7 @@ class Bench:
         """Time from SIGKILL of one of two workers under load until the other counts in all partitions."""
         topics = made_topics(self.broker.bootstrap, "takeover", purchases=4, items=4)
         first, second = self.worker(topics, "first"), self.worker(topics, "second")
-        with first, second, _Load(self.broker, topics, 500):
+        with first, second, Load(self.broker, topics, 500):
             wait_until("both have partitions", lambda: all(_open(worker) == (2, 2) for worker in (first, second)), 60)
             time.sleep(3)
             first.kill()
@@ -188,6 +196,56 @@ class Bench:
             wait_until("all move", lambda: all(now > before[name] for name, now in _offsets(second).items()), 60, 0.05)
             self.add("takeover after SIGKILL of one of two workers, s", time.monotonic() - killed, 10)
             second.stop()
+
+    def standby(self) -> None:
+        """Time from SIGKILL of the owner of the grocery state until another worker counts a new order in both stages.
+
+        First two workers take turns, and each keeps on standby what the other owns; then the other has no state.
+        """
+        topics, first, _ = self.grocery()
+        owner, other = first, self.worker(topics, "standby", "--standby")
+        owner.options.append("--standby")
+        waits, spent = [], []
+        with owner:
+            ready(owner)
+            with other:
+                for _ in range(TAKEOVERS):
+                    wait_until("the other is on standby", partial(_on_standby, other), 600, 0.05, [other])
+                    before = cpu_s(other)
+                    waits.append(self._takeover(topics, owner, other))
+                    spent.append(cpu_s(other) - before)
+                    owner.start()
+                    owner, other = other, owner
+                wait_until("the other is on standby", partial(_on_standby, other), 600, 0.05, [other])
+                other.stop()
+                first.options.remove("--standby")
+                with self.worker(topics, "cold") as cold:
+                    wait_until("it has joined", lambda: _status(cold).get("tally", {}).get("offsets") == {}, 120, 0.05)
+                    time.sleep(SESSION_S / 2)
+                    before = cpu_s(cold)
+                    recount = self._takeover(topics, owner, cold)
+                    recount_spent = cpu_s(cold) - before
+        self.add(
+            "takeover with a standby after SIGKILL: first order, s beyond the session, median", median(waits), None
+        )
+        self.add("the same, longest", max(waits), 1)
+        self.add("the same, CPU s of the standby from SIGKILL on, median", median(spent), None)
+        self.add("takeover without a standby: first order, s beyond the session", recount, None)
+        self.add("the same, CPU s", recount_spent, None)
+        self.add(
+            "takeover without a standby, CPU s to that of one with", recount_spent / median(spent), 10, at_least=True
+        )
+
+    def _takeover(self, topics: Topics, owner: WorkerProcess, other: WorkerProcess) -> float:
+        """Seconds beyond the session from SIGKILL of the owner until the other has counted a new order."""
+        before = lines_of(owner)
+        with Publisher(self.broker.bootstrap, topics.purchases) as publisher:
+            owner.kill()
+            killed = time.monotonic()
+            publisher.send(b"1", encode_order("1", 1_514_764_800_000, [("1", 1)]), partition=0)
+        time.sleep(SESSION_S - 1)
+        wait_until("it is in", lambda: lines_of(other) > before, 300, 0.02, [other])
+        return time.monotonic() - killed - SESSION_S
 
     def restart(self) -> None:
         """Time from SIGKILL of the only worker, with the grocery state, until it counts a new order."""
@@ -207,25 +265,29 @@ class Bench:
             )
             worker.stop()
 
-    def memory(self, seconds: float = 600) -> None:
-        """Memory of a worker at 500 orders/s over a fixed catalogue, once histories and caches are full."""
-        topics = made_topics(self.broker.bootstrap, "memory", purchases=1, items=1)
+    def soak(self) -> None:
+        """Memory of a worker under a steady load over a fixed catalogue, whose log grows all the time."""
+        topics = made_topics(self.broker.bootstrap, "soak", purchases=1, items=1)
         samples: list[float] = []
-        with self.worker(topics, "memory") as worker, _Load(self.broker, topics, 500, FILLING_ORDERS) as load:
+        with (
+            self.worker(topics, "soak") as worker,
+            Load(self.broker, topics, SOAK_RATE, FILLING_ORDERS) as load,
+        ):
             process = psutil.Process(worker.pid)
             wait_until("the shop is known", lambda: load.sent >= FILLING_ORDERS, timeout_s=600, workers=[worker])
-            deadline = time.monotonic() + seconds
+            deadline = time.monotonic() + self.seconds
             while time.monotonic() < deadline:
                 time.sleep(1)
                 samples.append(process.memory_info().rss / 2**20)
-            self.add("load, orders/s", (load.sent - FILLING_ORDERS) / seconds, None)
+            self.add("load, orders/s", (load.sent - FILLING_ORDERS) / self.seconds, None)
             worker.stop()
-        third, last = (float(np.mean(part)) for part in np.array_split(np.array(samples), 4)[2:])
-        self.add("memory of a worker in the last quarter, MiB", last, None)
-        self.add(f"memory over {seconds:.0f} s, last quarter to third", last / third, 1.05)
+        quarters = [float(np.mean(part)) for part in np.array_split(np.array(samples), 4)]
+        print(f"memory by quarter, MiB: {', '.join(f'{quarter:.0f}' for quarter in quarters)}", file=sys.stderr)
+        self.add("memory of a worker in the last quarter, MiB", quarters[3], None)
+        self.add(f"memory over {self.seconds} s, last quarter to second", quarters[3] / quarters[1], 1.1)
 
 
-class _Load:
+class Load:
     """Sends synthetic orders in the background at a rate, the first `filling` as fast as possible."""
 
     def __init__(self, broker: ApacheKafka, topics: Topics, rate: float, filling: int = 0) -> None:
@@ -238,7 +300,7 @@ class _Load:
         bootstrap, topics, rate, filling = self._arguments
         pace = Pace(1.0)
         with Publisher(bootstrap, topics.purchases) as publisher:
-            for number, order in enumerate(SyntheticShop(seed=4).orders(10_000_000, gap_ms=100)):
+            for number, order in enumerate(SyntheticShop(seed=4, customers=20_000).orders(10_000_000, gap_ms=100)):
                 if self._stopped.is_set():
                     return
                 if number >= filling:
@@ -308,6 +370,12 @@ def _open(worker: WorkerProcess) -> tuple[int, int]:
     return len(ingest), len(tally)
 
 
+def _on_standby(worker: WorkerProcess) -> bool:
+    """Whether a worker has what it does not own on standby, up to date."""
+    status = _status(worker)
+    return all(status.get(stage, {}).get("standby") == {"0": 0} for stage in ("ingest", "tally"))
+
+
 def _offsets(worker: WorkerProcess) -> dict[str, int]:
     status = _status(worker)
     return {
@@ -322,6 +390,12 @@ def lines_of(worker: WorkerProcess) -> int:
     return int(max(_status(worker).get("tally", {}).get("lines", {}).values(), default=0))
 
 
+def cpu_s(worker: WorkerProcess) -> float:
+    """CPU time that a worker has spent, in seconds."""
+    used = psutil.Process(worker.pid).cpu_times()
+    return float(used.user + used.system)
+
+
 def _purchases_offset(worker: WorkerProcess) -> int:
     return int(max(_status(worker).get("ingest", {}).get("offsets", {}).values(), default=0))
 
@@ -334,16 +408,23 @@ def ready(worker: WorkerProcess, stage: str = "tally") -> float:
 
 def main() -> None:
     """Run the benchmarks that the command line names, or all."""
-    names = [name for name in BENCHMARKS if name in sys.argv] or list(BENCHMARKS)
-    seconds = [float(argument) for argument in sys.argv[1:] if argument.isdigit()]
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all without any")
+    options.add_argument("--seconds", type=int, default=600, help="of soak")
+    options.add_argument("--memory", help="what each worker is told to take")
+    given = options.parse_args()
+    unknown = set(given.names) - set(BENCHMARKS)
+    if unknown:
+        options.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(BENCHMARKS)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="alsobought-bench-") as directory:
         broker = ApacheKafka(Path(directory) / "broker")
         with broker:
-            bench = Bench(broker, Path(directory))
-            for name in names:
-                run: Callable[..., None] = getattr(bench, name)
-                run(*seconds if name == "memory" else ())
+            memory = ["--memory", given.memory] if given.memory else []
+            bench = Bench(broker, Path(directory), *memory, seconds=given.seconds)
+            for name in given.names or BENCHMARKS:
+                run: Callable[[], None] = getattr(bench, name)
+                run()
     table(bench.figures)
     print(json.dumps([figure._asdict() for figure in bench.figures]))
 
