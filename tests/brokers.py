@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -94,7 +94,7 @@ class Broker:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory.resolve()
-        self.port = _free_port()
+        self.port = ports.free_port()
         self._process: ChildProcess | None = None
 
     @property
@@ -163,6 +163,15 @@ class Broker:
         raise NotImplementedError
 
 
+class Listener(NamedTuple):
+    """A port of a broker."""
+
+    port: int
+    advertised: int
+    """The port that clients are sent to."""
+    protocol: str = "PLAINTEXT"
+
+
 class ApacheKafka(Broker):
     """Apache Kafka, broker and controller in one JVM.
 
@@ -189,26 +198,36 @@ class ApacheKafka(Broker):
         proxies: Sequence[int] = (),
     ) -> None:
         super().__init__(directory)
-        self._controller_port = _free_port()
+        self._controller_port = ports.free_port()
         self._home = home
         self._jvm_options = jvm_options
-        self.behind = {proxy: _free_port() for proxy in proxies}
+        self.behind = {proxy: ports.free_port() for proxy in proxies}
 
     def __str__(self) -> str:
         return f"Apache Kafka {KAFKA_VERSION}"
 
+    def listeners(self) -> dict[str, Listener]:
+        """Where it listens, by name; between brokers, PLAINTEXT is used."""
+        proxied = {f"PROXY{number}": Listener(port, proxy) for number, (proxy, port) in enumerate(self.behind.items())}
+        return {"PLAINTEXT": Listener(self.port, self.port), **proxied}
+
+    def more_properties(self) -> str:
+        """More of the broker's properties."""
+        return ""
+
     def _command(self) -> list[str]:
         home = self._home or kafka_home()
         data, settings, log4j = (self.directory / name for name in ("data", "server.properties", "log4j2.properties"))
-        names = ["PLAINTEXT", *(f"PROXY{number}" for number in range(len(self.behind)))]
+        listeners = self.listeners()
         settings.write_text(
             SERVER_PROPERTIES.format(
                 controller_port=self._controller_port,
-                listeners=_at(names, [self.port, *self.behind.values()]),
-                advertised=_at(names, [self.port, *self.behind]),
-                protocols=",".join(f"{name}:PLAINTEXT" for name in names),
+                listeners=",".join(f"{name}://127.0.0.1:{one.port}" for name, one in listeners.items()),
+                advertised=",".join(f"{name}://127.0.0.1:{one.advertised}" for name, one in listeners.items()),
+                protocols=",".join(f"{name}:{one.protocol}" for name, one in listeners.items()),
                 data=data,
             )
+            + self.more_properties()
         )
         log4j.write_text(LOG4J_PROPERTIES.format(log=self.directory / "kafka.log"))
         java = ["java", *JVM_OPTIONS, f"-Dlog4j2.configurationFile={log4j}"]
@@ -331,14 +350,6 @@ def _answers(bootstrap: str) -> bool:
         return False
     finally:
         admin.close()
-
-
-def _at(names: Sequence[str], ports: Sequence[int]) -> str:
-    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True))
-
-
-def _free_port() -> int:
-    return ports.free_port()
 
 
 def _run(command: list[str], purpose: str) -> None:

@@ -15,66 +15,81 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.secured_kafka import SecuredKafka
+
 collect_ignore = ["fuzzing/guided.py"]  # needs atheris, which only runs by hand use
 
 SLOW_FILES = {
-    "test_format_rows.py": 90,
-    "test_formats_cut.py": 45,
-    "test_merging.py": 12,
-    "test_formats_damage.py": 6,
-    "test_worker.py": 173,
-    "test_worker_chaos.py": 154,
-    "test_unfenced_worker.py": 118,
-    "test_worker_guards.py": 93,
-    "test_simulation.py": 90,
-    "test_topic_watch.py": 90,
-    "test_faults.py": 70,
-    "test_worker_rules.py": 40,
-    "test_snapshot_schedule.py": 25,
-    "test_placement.py": 60,
-    "test_shared_settings.py": 25,
-    "test_foreign_records.py": 30,
-    "test_recovery.py": 30,
-    "test_damages.py": 60,
-    "test_compressed_records.py": 40,
-    "test_inflation.py": 12,
-    "test_rocks_files.py": 10,
-    "test_worker_page.py": 54,
-    "test_replay_kill.py": 49,
-    "test_export.py": 43,
-    "test_demo.py": 37,
-    "test_readme.py": 34,
-    "test_relatedness.py": 33,
-    "test_embedded.py": 29,
-    "test_brokers.py": 25,
-    "test_retention.py": 25,
-    "test_damaged_state.py": 23,
-    "test_page.py": 22,
-    "test_worker_takeover.py": 21,
-    "test_audit.py": 19,
-    "test_worker_events.py": 15,
-    "test_worker_stages.py": 15,
-    "test_worker_strangers.py": 15,
-    "test_recommend.py": 15,
-    "test_commit_crashes.py": 14,
-    "test_self_tuned.py": 13,
-    "test_prequential.py": 12,
-    "test_packaging.py": 11,
-    "test_order_scoring.py": 11,
+    "test_format_rows.py": 128,
+    "test_export.py": 107,
+    "test_worker.py": 98,
+    "test_readme.py": 88,
+    "test_unfenced_worker.py": 82,
+    "test_worker_guards.py": 82,
+    "test_embedded.py": 75,
+    "test_worker_chaos.py": 67,
+    "test_commit_crashes.py": 67,
+    "test_topic_watch.py": 64,
+    "test_damaged_state.py": 59,
+    "test_recommend.py": 58,
+    "test_replay_kill.py": 57,
+    "test_formats_cut.py": 54,
+    "test_placement.py": 54,
+    "test_standby.py": 52,
+    "test_recovery.py": 51,
+    "test_prequential.py": 50,
+    "test_simulation.py": 49,
+    "test_relatedness.py": 48,
+    "test_audit.py": 46,
+    "test_cli.py": 42,
+    "test_compressed_records.py": 38,
+    "test_worker_page.py": 36,
+    "test_demo.py": 34,
+    "test_retention.py": 32,
+    "test_page.py": 32,
+    "test_shared_settings.py": 31,
+    "test_worker_takeover.py": 31,
+    "test_self_tuned.py": 29,
+    "test_rekey.py": 28,
+    "test_import.py": 80,
+    "test_co_purchases.py": 80,
+    "test_topic_names.py": 25,
+    "test_faults.py": 26,
+    "test_damages.py": 25,
+    "test_foreign_records.py": 17,
+    "test_evaluation_report.py": 15,
+    "test_merging.py": 14,
+    "test_brokers.py": 13,
+    "test_snapshot_schedule.py": 12,
+    "test_worker_strangers.py": 12,
+    "test_worker_rules.py": 11,
+    "test_worker_events.py": 10,
     "test_readme_kafka.py": 10,
-    "test_worker_openapi.py": 8,
-    "test_evaluation_report.py": 5,
-    "test_cli.py": 5,
-    "test_stage_service.py": 4,
-    "test_publish.py": 2,
+    "test_inflation.py": 9,
+    "test_worker_stages.py": 8,
+    "test_packaging.py": 8,
+    "test_order_scoring.py": 8,
+    "test_worker_openapi.py": 7,
+    "test_publish.py": 5,
+    "test_rocks_files.py": 4,
     "test_resending.py": 4,
+    "test_formats_damage.py": 3,
+    "test_stage_service.py": 3,
     "test_worker_answers.py": 45,
     "test_catalogue_feed.py": 13,
     "test_query_commands.py": 4,
     "test_catalogue.py": 2,
+    "test_kafka_config.py": 30,
+    "test_kafka_rights.py": 35,
 }
 """Seconds that files of tests take, measured on two cores; those that start a broker are among them."""
-TIMED_FILES = {"test_worker_answers.py", "test_catalogue_feed.py", "test_query_commands.py", "test_catalogue.py"}
+TIMED_FILES = {
+    "test_kafka_config.py",
+    "test_worker_answers.py",
+    "test_catalogue_feed.py",
+    "test_query_commands.py",
+    "test_catalogue.py",
+}
 """Slow files that assert how soon something happens, within a second or less: they run when nothing else does."""
 
 # the first call of a compiled loop compiles it, and an example may open many stores
@@ -134,3 +149,12 @@ def grocery_state(grocery_log: Path, tmp_path_factory: pytest.TempPathFactory) -
     result = ran("replay", grocery_log, "--state-dir", state_dir)
     assert result.returncode == 0, result.stderr
     return state_dir
+
+
+@pytest.fixture(scope="module")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A broker that asks for TLS, passwords, certificates and rights."""
+    from tests.secured_kafka import SecuredKafka  # noqa: PLC0415 - makes certificates, which few files need
+
+    with SecuredKafka(tmp_path_factory.mktemp("secured")) as broker:
+        yield broker

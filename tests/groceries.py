@@ -14,7 +14,7 @@ from streams.demo.groceries import grocery_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-LINES = 120_000
+LINES = 60_000
 
 
 def write_prefix(path: Path, lines: int = LINES) -> Path:

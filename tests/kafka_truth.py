@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from state.count_rows import EXPOSURES, items_of
 from state.directory import COUNTS, HISTORIES, StateDirectory
+from state.errors import StateDamaged
 from state.journal import SLICES
 from state.settings import CountingSettings
 from streams.engine.documents import related_document
@@ -20,6 +22,7 @@ from streams.engine.scores import Scoring
 from streams.engine.stages import open_counts, open_histories
 from streams.workers.kafka.placement import Placement
 from streams.workers.kafka.purchases import NOT_HELD_REASON, read_orders, rejection_record
+from streams.workers.kafka.sources import original
 from tests.streamed import histories, popularity
 from tests.workers import read_topic
 
@@ -83,9 +86,9 @@ class Truth:
     def grow(self) -> None:
         """Count what was appended to the topic since."""
         begin = {partition: records[-1].offset + 1 for partition, records in self.records.items() if records}
-        for partition, records in enumerate(
-            read_topic(self._broker, self._topics.purchases, committed=True, begin=begin)
-        ):
+        for partition, records in enumerate(read_topic(self._broker, self._topics.log, committed=True, begin=begin)):
+            if self._topics.rekey:
+                records = list(map(original, records))  # noqa: PLW2901 - as a worker reads them
             self.records.setdefault(partition, []).extend(records)
             for first in range(0, len(records), _RECORDS):
                 self._count(partition, records[first : first + _RECORDS])
@@ -129,11 +132,14 @@ class Truth:
 
 
 def newest_histories(states: list[Path], topics: Topics, settings: CountingSettings) -> list[HistoryStore]:
-    """The store of each purchases partition with the greatest offset."""
+    """The store of each purchases partition with the greatest offset; a damaged one is nobody's, or will be missed."""
     best: dict[str, HistoryStore] = {}
     for state in states:
         for path in sorted((state / topics.generation).glob(f"{HISTORIES}-*")):
-            store = open_histories(path, settings)
+            try:
+                store = open_histories(path, settings)
+            except StateDamaged:
+                continue
             other = best.get(path.name)
             if other is None or other.purchases_offset < store.purchases_offset:
                 best[path.name], store = store, other or store
@@ -143,7 +149,7 @@ def newest_histories(states: list[Path], topics: Topics, settings: CountingSetti
 
 
 def newest_counts(states: Iterable[Path], topics: Topics, settings: CountingSettings) -> list[CountStore]:
-    """The store of each item partition with the greatest offset."""
+    """The store of each item partition with the greatest offset; a damaged one is nobody's, or will be missed."""
     chosen = []
     states = list(states)
     for partition in range(settings.item_partitions):
@@ -152,7 +158,8 @@ def newest_counts(states: Iterable[Path], topics: Topics, settings: CountingSett
             with StateDirectory(state, topics.generation) as directory:
                 path = directory.store(COUNTS, partition)
             if (path / "CURRENT").exists():
-                stores.append(open_counts(path, partition, settings))
+                with suppress(StateDamaged):
+                    stores.append(open_counts(path, partition, settings))
         best = max(stores, key=lambda store: store.co_purchases_offset)
         for store in stores:
             if store is not best:

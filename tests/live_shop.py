@@ -72,7 +72,15 @@ def write_stopped_shop(state_dir: Path) -> None:
 
 CATALOGUE = {
     "tea": CatalogueItem(title="Green tea", category="drinks"),
-    "milk": CatalogueItem(title="Whole milk", category="drinks", url="https://shop.example/milk"),
+    "milk": CatalogueItem(
+        title="Whole milk",
+        category="drinks",
+        url="https://shop.example/milk",
+        image="https://shop.example/milk.jpg",
+        price="1.09 EUR",
+        brand="Meadow",
+        attributes={"colour": "white", "size": "1 l"},
+    ),
     "soap": CatalogueItem(title="<img src=x onerror=alert(1)>", category="bath & body"),
     "honey": CatalogueItem(title="Forest honey"),
 }

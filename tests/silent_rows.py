@@ -20,7 +20,18 @@ THREE = HEADER[:3]
 def silent_rows() -> dict[str, Row]:
     """Name -> row."""
     found: dict[str, Row] = {}
-    for group in (_stray_quotes, _events, _missing, _guests, _numbers, _wrapped, _disorder, _encodings, _lists):
+    for group in (
+        _stray_quotes,
+        _events,
+        _statuses,
+        _missing,
+        _guests,
+        _numbers,
+        _wrapped,
+        _disorder,
+        _encodings,
+        _lists,
+    ):
         found |= group()
     return found
 
@@ -132,6 +143,33 @@ def _events() -> dict[str, Row]:
     return found
 
 
+def _statuses() -> dict[str, Row]:
+    """Orders that came to nothing, as shops mark them."""
+    ends = ["delivered", "canceled", "Shipped"]
+    rows = [[*row, end] for row, end in zip((["ann", "tea", "2023-01-01"], *ROWS_OF_BOB), ends, strict=True)]
+    kept = Row({}, "ann 2023-01-01 tea\nbob 2023-01-03 jam", says=("1 lines skipped",))
+    found: dict[str, Row] = {}
+    for column in ("order_status", "Financial Status", "state"):
+        found |= {
+            name: row._replace(confirmed=("--purchases", f"{column}=delivered,Shipped"))
+            for name, row in _in_all(column, rows, [*THREE, column], kept).items()
+            if name.endswith((", a.csv", ".jsonl", ".parquet"))
+        }
+    held = [[*row[:3], end] for row, end in zip(rows, ("held", "cancelled", "complete"), strict=True)]
+    found["statuses that nobody knows"] = Row(
+        {"a.csv": text(rows=held, header=[*THREE, "status"])},
+        kept.orders,
+        answers=("--purchases", "status=held,complete"),
+        asks="which values of status are purchases? It holds held, cancelled, complete",
+    )
+    found["statuses of nothing but orders kept"] = Row(
+        {"a.csv": text(rows=[[*row[:3], "paid"] for row in rows], header=[*THREE, "status"])},
+        "ann 2023-01-01 tea\nbob 2023-01-02 mug\nbob 2023-01-03 jam",
+    )
+    return found
+
+
+ROWS_OF_BOB = (["bob", "mug", "2023-01-02"], ["bob", "jam", "2023-01-03"])
 MISSING = (
     "", "NULL", "null", "(null)", "<null>", "nil", "None", "nan", "NaN", "NaT", "NA", "N/A", "n/a", "<NA>", "#N/A",
     "\\N", "undefined", " Null ", "UNDEFINED",

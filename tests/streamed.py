@@ -76,10 +76,10 @@ def streamed_facts(embedded: Embedded) -> dict[str, Any]:
 def histories(store: HistoryStore) -> dict[str, dict[str, tuple[int, ...]]]:
     """Customers' histories by id."""
     found: dict[str, dict[str, tuple[int, ...]]] = {}
-    for number, customer in enumerate(store.customers.every):
-        items, entries = store.table.history.row(number)
-        if customer and len(items):
-            found[customer] = {
+    ids = dict(store.customers.every())
+    for customer, items, entries in store.histories():
+        if len(items):
+            found[ids[customer]] = {
                 store.items.text(item): (
                     int(entry["seq"]),
                     int(entry["first"]),

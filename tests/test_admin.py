@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -14,7 +15,9 @@ import pytest
 
 from streams.endpoint.answers import NotReady
 from streams.endpoint.handlers import AdminSettings
+from streams.endpoint.local_answers import COLLECTED_S, MOST_COLLECTED
 from streams.endpoint.openapi import describe
+from streams.endpoint.problems import NOT_KNOWN, PROBLEM_TYPES
 from streams.endpoint.routes import ROUTES
 from streams.workers.answering.worker_routes import worker_routes
 from tests.live_shop import HOSTILE_IDS, TOKEN, Shop, open_shop
@@ -75,6 +78,7 @@ def refused(response: Response, status: int, *words: str) -> None:
     problem = response.document
     assert problem["status"] == status
     assert problem.keys() >= {"type", "title", "detail", "instance"}
+    assert HTTPStatus(status) in {kind.status for kind in PROBLEM_TYPES if kind.uri == problem["type"]}
     for word in words:
         assert word in problem["detail"]
 
@@ -99,6 +103,133 @@ def test_a_related_list_has_what_its_scores_are_made_of(shop: Shop) -> None:
     for entry in document["related"]:
         assert entry["bought_together"] > entry["expected"] > 0
         assert entry["score"] > 0
+
+
+def test_a_list_can_be_rendered_without_another_request(shop: Shop) -> None:
+    """A site needs titles, addresses and pictures of what it shows; it names what it needs, and gets no more."""
+    fields = "title,url,image,price,colour"
+    answers = {
+        "related": ask(shop, f"/v1/items/tea/related?fields={fields}"),
+        "recommendations": post(shop, "/v1/recommendations", {"basket": ["tea"], "fields": fields.split(",")}),
+        "bestsellers": ask(shop, f"/v1/bestsellers?fields={fields}"),
+    }
+
+    for name, response in answers.items():
+        (milk,) = [entry for entry in response.document[name] if entry["item_id"] == "milk"]
+        shown = {field: milk[field] for field in ("title", "url", "image", "price", "attributes")}
+        assert shown == {
+            "title": "Whole milk",
+            "url": "https://shop.example/milk",
+            "image": "https://shop.example/milk.jpg",
+            "price": "1.09 EUR",
+            "attributes": {"colour": "white"},
+        }
+        assert "brand" not in milk
+    (plain,) = [entry for entry in ask(shop, "/v1/items/tea/related").document["related"] if entry["item_id"] == "milk"]
+    assert plain.keys() == {"item_id", "title", "score", "bought_together", "expected", "trend"}
+    (sized,) = [
+        entry
+        for entry in ask(shop, "/v1/items/tea/related?fields=size").document["related"]
+        if entry["item_id"] == "milk"
+    ]
+    assert sized["attributes"] == {"size": "1 l"}
+
+
+def test_lists_asked_for_together_are_those_asked_for_alone(shop: Shop) -> None:
+    items = ["tea", "nothing", "honey", *HOSTILE_IDS, "tea"]
+    kind = {"limit": 3, "fields": ["title", "image"]}
+
+    results = post(shop, "/v1/related", {"items": items, **kind}).document["results"]
+
+    assert [result["item_id"] for result in results] == items
+    for item_id, result in zip(items, results, strict=True):
+        alone = ask(shop, f"/v1/items/{quote(item_id, safe='')}/related", limit=3, fields="title,image").document
+        assert result == {"item_id": item_id, "problem" if "status" in alone else "answer": alone}
+    assert [result["problem"]["type"] for result in results if "problem" in result] == [NOT_KNOWN.uri]
+
+
+def test_recommendations_for_several_are_those_for_each(shop: Shop) -> None:
+    customers = ["c2", "nobody", "c3", *HOSTILE_IDS[:4], "c2"]
+    kind = {"limit": 4, "basket": ["soap"], "fields": ["title"]}
+
+    response = post(shop, "/v1/recommendations", {"customers": customers, **kind})
+
+    assert response.headers["Cache-Control"] == "no-store"
+    results = response.document["results"]
+    assert [result["customer_id"] for result in results] == customers
+    for customer_id, result in zip(customers, results, strict=True):
+        alone = post(shop, "/v1/recommendations", {"customer_id": customer_id, **kind}).document
+        assert result == {"customer_id": customer_id, "answer": alone}
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "words"),
+    [
+        ("/v1/related", {"items": []}, "items"),
+        ("/v1/related", {"items": ["tea"] * 201}, "<= 200"),
+        ("/v1/related", {"items": ["tea"], "limit": 51}, "limit"),
+        ("/v1/recommendations", {"customers": ["c"] * 101}, "<= 100"),
+        ("/v1/recommendations", {"customers": ["c1"], "customer_id": "c2"}, "both given"),
+    ],
+)
+def test_too_many_at_once_are_refused(shop: Shop, path: str, document: dict[str, Any], words: str) -> None:
+    refused(post(shop, path, document), 400, words)
+
+
+def test_results_that_have_no_room_say_so_in_their_place(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.endpoint.handlers.LARGEST_RESULTS_BYTES", 3_000)
+
+    results = post(shop, "/v1/related", {"items": ["tea", "milk", "soap", "nothing"], "limit": 10}).document["results"]
+
+    assert "answer" in results[0]
+    assert [result.get("problem", {}).get("type") for result in results[2:]] == [
+        "urn:alsobought:problem:answer",
+        NOT_KNOWN.uri,
+    ]
+
+
+def test_old_paths_are_those_of_the_first_version(shop: Shop) -> None:
+    """Clients that were written before paths had a version go on."""
+    for path in ("/items/tea", "/items/tea/related", "/customers/c2", "/bestsellers", "/search?q=tea", "/quality"):
+        assert ask(shop, path).document == ask(shop, f"/v1{path}").document
+    assert ask(shop, "/v1/health/live").status == 404
+    assert not [path for path in ask(shop, "/openapi.json").document["paths"] if path.startswith("/items")]
+
+
+def test_a_comma_separates_values_and_one_within_a_value_is_encoded(shop: Shop) -> None:
+    name = "a+b;c=d,e"
+    both = f"basket=tea,{quote(name, safe='')}"
+
+    for query in (both, "basket=tea&basket=a%2Bb;c=d%2Ce"):
+        document = ask(shop, f"/v1/customers/nobody/recommendations?{query}").document
+        assert document["known"]
+        assert "ignored" not in document
+
+
+def test_an_answer_has_a_size(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long titles and addresses are: memory of a worker and of its client are bounded."""
+    monkeypatch.setattr("streams.endpoint.handlers.LARGEST_ANSWER_BYTES", 200)
+
+    response = ask(shop, "/v1/items/tea/related")
+
+    refused(response, 400, "fewer entries")
+    assert response.document["type"] == "urn:alsobought:problem:answer"
+    assert ask(shop, "/v1/items/tea/related?limit=1").status == 400
+    assert ask(shop, "/health/live").status == 200
+
+
+def test_problems_are_told_apart_by_their_type(shop: Shop) -> None:
+    """That an item is unknown is an answer; that a path is, is a mistake of the client."""
+    assert ask(shop, "/v1/items/nothing").document["type"] == NOT_KNOWN.uri
+    assert ask(shop, "/v1/nothing").document["type"] == "urn:alsobought:problem:no-route"
+
+
+def test_every_problem_type_has_an_anchor_in_the_documentation() -> None:
+    text = (DOCS / "admin.md").read_text()
+    rows = re.findall(r'^\| <a id="problem-([\w-]+)"></a>`([\w-]+)` \| (\d+) \|', text, re.MULTILINE)
+
+    assert {(name, int(status)) for _, name, status in rows} == {(kind.name, kind.status) for kind in PROBLEM_TYPES}
+    assert all(anchor == name for anchor, name, _ in rows)
 
 
 def test_a_published_list_is_the_fresh_one_when_all_were_published(shop: Shop) -> None:
@@ -223,6 +354,9 @@ def test_ids_may_be_anything(shop: Shop, name: str) -> None:
         ("/items/tea/related", {"limit": [1, 2]}, "limit"),
         ("/items/tea/related", {"fresh": "yes"}, "fresh"),
         ("/items/tea/related", {"frsh": "true"}, "frsh"),
+        ("/items/tea/related", {"fields": ""}, "fields"),
+        ("/items/tea/related", {"fields": "x" * 61}, "fields"),
+        ("/items/tea/related", {"fields": ["title"] * 21}, "fields"),
         ("/items/tea", {"limit": 1}, "limit"),
         ("/customers/c1/recommendations", {"popularity_share": "nan"}, "popularity_share"),
         ("/customers/c1/recommendations", {"repeats_share": 1.5}, "repeats_share"),
@@ -418,7 +552,7 @@ def test_metrics_say_how_the_worker_stands_and_answers(shop: Shop) -> None:
         "state_bytes",
     ):
         assert re.search(rf"^alsobought_{name}(\{{.*\}})? \d", text, re.MULTILINE), name
-    assert 'alsobought_request_seconds_count{route="/items/{item_id}/related",status="200"}' in text
+    assert 'alsobought_request_seconds_count{route="/v1/items/{item_id}/related",status="200"}' in text
 
 
 def test_quality_tells_what_became_of_the_orders_that_were_scored(shop: Shop) -> None:
@@ -482,6 +616,28 @@ def test_events_tell_the_state_every_second_and_the_watched_list_as_it_changes(s
     assert len(shop.answers.changes) == 0, "who leaves is forgotten"
 
 
+def test_watchers_are_told_of_many_orders_together(shop: Shop) -> None:
+    """Writing to all of them at each commit would keep everybody else waiting."""
+    items = [f"item-{number}" for number in range(3 * MOST_COLLECTED)]
+    connection = http.client.HTTPConnection(urlsplit(shop.url).netloc, timeout=10)
+    connection.request("GET", "/events")
+    response = connection.getresponse()
+    begun = time.monotonic()
+    for item_id in items:
+        order = {"customer_id": "many", "timestamp": 1_709_000_000, "item_id": item_id}
+        assert post(shop, "/orders", order, TOKEN).status == 202
+
+    told: list[list[str]] = []
+    while not told or items[-1] not in told[-1]:
+        if response.readline() == b"event: orders\n":
+            told.append([item["item_id"] for item in json.loads(response.readline()[6:])["items"]])
+    connection.close()
+
+    assert len(told) <= 1 + (time.monotonic() - begun) / COLLECTED_S
+    assert max(map(len, told)) <= MOST_COLLECTED
+    assert told[-1] == items[-len(told[-1]) :]
+
+
 def test_nothing_is_kept_of_answers_about_a_person(shop: Shop) -> None:
     for path in ("/customers/c1", "/customers/c1/recommendations", "/search?q=c1"):
         assert ask(shop, path).headers["Cache-Control"] == "no-store"
@@ -503,7 +659,8 @@ def test_every_route_is_in_openapi_and_in_the_documentation(shop: Shop) -> None:
     of_workers = {f"{route.method} {route.path}" for route in worker_routes(cast("Any", None))}
 
     assert described["openapi"] == "3.1.0"
-    assert {f"{method.upper()} {path}" for path, methods in described["paths"].items() for method in methods} == served
+    found = {f"{method.upper()} {path}" for path, methods in described["paths"].items() for method in methods}
+    assert found == served - {"GET /", "GET /page/{file}"}
     documented = set(re.findall(r"^### `((?:GET|POST|DELETE) \S+)`$", (DOCS / "admin.md").read_text(), re.MULTILINE))
     assert documented == served | of_workers
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.reference import commands
+from tests.sources import parsed
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -49,7 +50,7 @@ def _defined(path: Path) -> Module:
     names: set[str] = set()
     members: dict[str, set[str]] = {}
     bases: dict[str, list[str]] = {}
-    for node in ast.parse(path.read_bytes()).body:
+    for node in parsed(path).body:
         names |= _bound(node)
         if isinstance(node, ast.ClassDef):
             bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]

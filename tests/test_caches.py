@@ -14,8 +14,9 @@ import pytest
 
 from streams.catalogue.catalogue import CatalogueItem
 from streams.endpoint.list_entries import ListEntries
-from streams.endpoint.live_assortment import CATEGORIES_IN_MEMORY
-from streams.recommendations.request import RecommendationRequest
+from streams.endpoint.live_assortment import VALUES_IN_MEMORY
+from streams.endpoint.requests import BestsellersRequest, RelatedRequest
+from streams.recommendations.request import ListRequest, RecommendationRequest
 from tests.live_shop import Shop, open_shop
 from tests.test_admin import ask
 
@@ -45,7 +46,7 @@ async def fill(shop: Shop) -> None:
 
 
 def containers(*roots: object) -> Iterator[tuple[str, Any]]:
-    """Every container that can be reached, with the types that lead to it; not those of modules and classes."""
+    """Every container and array that can be reached, with the types that lead to it; not of modules and classes."""
     outside = {id(vars(module)) for module in list(sys.modules.values()) if isinstance(module, ModuleType)}
     seen = set(outside)
     waiting = deque((type(root).__name__, root) for root in roots)
@@ -54,7 +55,7 @@ def containers(*roots: object) -> Iterator[tuple[str, Any]]:
         if id(found) in seen or isinstance(found, ModuleType | type | FrameType | str | bytes | int | float):
             continue
         seen.add(id(found))
-        if isinstance(found, dict | list | set | deque):
+        if isinstance(found, dict | list | set | deque | np.ndarray):
             yield path, found
         following = list(found.__closure__ or ()) if isinstance(found, FunctionType) else gc.get_referents(found)
         waiting.extend((f"{path[-200:]} > {type(one).__name__}", one) for one in following)
@@ -62,15 +63,20 @@ def containers(*roots: object) -> Iterator[tuple[str, Any]]:
 
 def sizes(shop: Shop) -> dict[int, tuple[str, int]]:
     gc.collect()
-    return {id(found): (path, len(found)) for path, found in containers(shop.answers, shop.app)}
+    found_in = containers(shop.answers, shop.app)
+    return {id(found): (path, len(found)) for path, found in found_in if not isinstance(found, np.ndarray)}
+
+
+def bestsellers_of(days: int, category: str) -> BestsellersRequest:
+    return BestsellersRequest(days=days, category=category, limit=1)
 
 
 async def storm(shop: Shop) -> None:
     """Ask about values of which no two are alike."""
     for number in range(MADE_UP):
-        await shop.answers.bestsellers(1 + number % 60, f"made up {number}", 1)
+        await shop.answers.bestsellers(bestsellers_of(1 + number % 60, f"made up {number}"))
     for number in range(CATEGORIES):
-        await shop.answers.bestsellers(14, f"c{number}", 1)
+        await shop.answers.bestsellers(bestsellers_of(14, f"c{number}"))
     for number in range(2 * MOST_GROWTH):
         request = RecommendationRequest(customer_id=f"nobody {number}", category=f"none {number}", limit=1)
         await shop.answers.recommendations(request)
@@ -78,7 +84,10 @@ async def storm(shop: Shop) -> None:
         await shop.answers.search(f"product {number}", 1)
     for limit in range(1, 51):
         for item_id in ("tea", "milk", "soap", *(f"odd{number}" for number in range(7))):
-            await shop.answers.related(item_id, limit, fresh=False)
+            await shop.answers.related(item_id, RelatedRequest(limit=limit))
+            await shop.answers.related(
+                item_id, RelatedRequest(where=(f"colour:{limit}",), fields=(f"made up {limit}",))
+            )
 
 
 def test_no_container_grows_with_what_is_asked(shop: Shop) -> None:
@@ -103,9 +112,9 @@ def test_no_container_grows_with_what_is_asked(shop: Shop) -> None:
 
 async def storm_once(shop: Shop) -> None:
     """One question of each kind, so that what is made once is there."""
-    await shop.answers.bestsellers(14, "c1", 1)
+    await shop.answers.bestsellers(bestsellers_of(14, "c1"))
     await shop.answers.search("product", 1)
-    await shop.answers.related("tea", 50, fresh=False)
+    await shop.answers.related("tea", RelatedRequest())
 
 
 def test_the_walk_finds_a_cache_that_is_not_bounded(shop: Shop) -> None:
@@ -122,12 +131,12 @@ def test_the_walk_finds_a_cache_that_is_not_bounded(shop: Shop) -> None:
 def test_categories_that_exist_are_kept_for_a_while(shop: Shop) -> None:
     live = shop.answers._open_items.home().answers.live
     for number in range(CATEGORIES):
-        admitted = live.admitted(f"c{number}")
+        admitted = live.chosen(ListRequest(category=f"c{number}")).admitted
         assert admitted.sum() == ITEMS // CATEGORIES
-        assert all(admitted[live.number(item)] for item in shop.catalogue.categories[f"c{number}"])
+        assert all(admitted[live.number(item)] for item in shop.catalogue.having["category"][f"c{number}"])
 
-    assert len(live._categories) == CATEGORIES_IN_MEMORY
-    assert not live.admitted("made up").any()
+    assert len(live._valued) == VALUES_IN_MEMORY
+    assert not live.chosen(ListRequest(category="made up")).admitted.any()
 
 
 def test_lists_as_json_are_kept_up_to_a_size(shop: Shop) -> None:
@@ -137,11 +146,14 @@ def test_lists_as_json_are_kept_up_to_a_size(shop: Shop) -> None:
     numbers = [view.answers.names[item_id] for item_id in ("tea", "milk", "soap", "odd1")]
     for number in numbers:
         for limit in range(1, 51):
-            entries.make(number, view.published.get(number), limit)
-            sized = sum(400 + memoryview(one.document).nbytes for by in entries._cached.values() for one in by.values())
+            request = RelatedRequest(limit=limit)
+            entries.keep(number, request, entries.of_admitted(number, view.published.get(number), request))
+            sized = sum(
+                1000 + memoryview(one.document).nbytes for by in entries._cached.values() for one in by.values()
+            )
             assert entries._cached_bytes == sized <= 300_000
-    assert entries.cached(numbers[0], 50) is None
-    assert entries.cached(numbers[-1], 50) is not None
+    assert entries.cached(numbers[0], RelatedRequest(limit=50)) is None
+    assert entries.cached(numbers[-1], RelatedRequest(limit=50)) is not None
     entries.forget(numbers[-1])
     entries.forget_all()
     assert entries._cached_bytes == 0
@@ -151,14 +163,14 @@ def test_availability_follows_the_catalogue(shop: Shop) -> None:
     """Also within a category whose numbers are kept."""
     live = shop.answers._open_items.home().answers.live
     number = live.number("p7")
-    assert live.admitted("c7")[number]
+    assert live.chosen(ListRequest(category="c7")).admitted[number]
 
     async def put(*, available: bool) -> None:
         shop.catalogue.put("p7", CatalogueItem(category="c7", available=available))
 
     shop.run(put(available=False))
-    assert not live.admitted("c7")[number]
-    assert not live.admitted(None)[number]
+    assert not live.chosen(ListRequest(category="c7")).admitted[number]
+    assert not live.chosen(ListRequest()).admitted[number]
     shop.run(put(available=True))
-    assert live.admitted("c7")[number]
-    assert np.flatnonzero(live.admitted("c7")).size == ITEMS // CATEGORIES
+    assert live.chosen(ListRequest(category="c7")).admitted[number]
+    assert np.flatnonzero(live.chosen(ListRequest(category="c7")).admitted).size == ITEMS // CATEGORIES

@@ -105,15 +105,17 @@ def test_indices_follow_every_change(changes: list[tuple[str, CatalogueItem | No
     catalogue = Catalogue()
     wanted: dict[str, CatalogueItem] = {}
     for item_id, item in changes:
+        ids, ids_version = set(wanted), catalogue.ids_version
         catalogue.put(item_id, item)
         wanted.pop(item_id, None)
         if item is not None:
             wanted[item_id] = item
 
+        assert (catalogue.ids_version == ids_version) == (wanted.keys() == ids)
         assert catalogue.items == wanted
         assert catalogue.unavailable == {key for key, value in wanted.items() if not value.available}
         categories = {value.category for value in wanted.values()} - {None}
-        assert catalogue.categories == {
+        assert catalogue.having.get("category", {}) == {
             name: {key for key, value in wanted.items() if value.category == name} for name in categories
         }
 
@@ -132,7 +134,7 @@ def test_a_written_catalogue_survives_and_is_followed_by_readers(tmp_path: Path)
 
     path = tmp_path / "items.csv"
     path.write_text("item_id,title\ntea,Tea\nmilk,Milk\nbad\u0007,\n,x\n")
-    filled = fill(tmp_path, path, {})
+    filled = fill(tmp_path, read_catalogue(path))
     assert (filled.items, filled.rejected, filled.first) == (3, 1, [("line 5", "item_id is missing")])
     assert follower.changed()
     follower.refresh()

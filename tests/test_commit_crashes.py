@@ -72,8 +72,8 @@ class Crashes:
         def crashing_write(rocks: Rocks, batch: WriteBatch) -> None:
             self.step(lambda: write(rocks, batch))
 
-        def recording_open(rocks: Rocks, path: Path, *, read_only: bool = False) -> None:
-            opened(rocks, path, read_only=read_only)
+        def recording_open(rocks: Rocks, path: Path, **options: Any) -> None:  # noqa: ANN401 - those of Rocks
+            opened(rocks, path, **options)
             self._opened.append(rocks)
 
         monkeypatch.setattr(Rocks, "write", crashing_write)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -47,7 +48,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 def connected(shop: Shop, source: str = "127.0.0.1") -> socket.socket:
     """A connection from an address of this machine."""
-    return socket.create_connection(shop.address, timeout=10, source_address=(source, 0))
+    connection = socket.create_connection(shop.address, timeout=10, source_address=(source, 0))
+    time.sleep(0.003)  # eight wait to be accepted; what comes before that happens tries again in a second
+    return connection
 
 
 def closed_after_s(connection: socket.socket) -> float:
@@ -117,6 +120,20 @@ def test_many_idle_connections_do_not_keep_anybody_out(shop: Shop) -> None:
             stack.enter_context(connected(shop, f"127.0.0.{2 + number % 4}"))
         for _ in range(20):
             assert ask(shop, "/items/tea/related").status == 200
+
+
+def test_who_has_asked_keeps_the_connection_beside_those_who_never_do(tmp_path: Path) -> None:
+    """It would otherwise be the one that has waited longest, for a flood is always fresh."""
+    asking = b"GET /items/tea HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    patient = replace(LIMITS, waiting_s=20.0)  # a flood may take longer than a second
+    with open_shop(tmp_path, limits=patient) as shop, ExitStack() as stack:
+        kept = stack.enter_context(connected(shop, "127.0.0.2"))
+        kept.sendall(asking)
+        assert kept.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        for number in range(4 * OF_CLIENT):
+            stack.enter_context(connected(shop, f"127.0.0.{2 + number % 4}"))
+        kept.sendall(asking)
+        assert kept.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
 def test_a_client_has_half_of_the_places(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -16,6 +17,7 @@ from state.count_rows import (
     bucket_of,
     bundle_key,
     bundles_of,
+    by_slice,
     decode,
     encode,
     items_of,
@@ -25,6 +27,7 @@ from state.count_rows import (
     row_keys_of,
     slice_of,
 )
+from state.journal import SLICES
 from tests.batch_definition import bucket, representative
 
 ITEMS = st.integers(0, 5000) | st.integers(0, (1 << 31) - 1)
@@ -119,3 +122,17 @@ def test_buckets_are_those_of_the_definition(exposure: int) -> None:
     assert number == bucket(exposure)
     assert stands_for == representative(number)
     assert abs(stands_for - exposure) <= (0 if exposure <= EXACT_EXPOSURES else exposure / 16)
+
+
+@given(st.lists(st.tuples(ITEMS, NEIGHBOURS, st.booleans())))
+def test_keys_are_grouped_by_slice(moves: list[tuple[int, int, bool]]) -> None:
+    items = np.array([item for item, _, _ in moves], np.int64)
+    lows = np.array([other << 1 | sign for _, other, sign in moves], np.uint64)
+    signed = row_keys_of(items) << np.uint64(33) | lows
+
+    grouped, bounds = by_slice(signed)
+
+    assert len(bounds) == SLICES + 1
+    for number, (begin, end) in enumerate(itertools.pairwise(bounds)):
+        assert grouped[begin:end].tolist() == signed[slice_of(items) == number].tolist()
+    assert bounds[-1] == len(signed)

@@ -98,6 +98,27 @@ def test_a_damaged_parquet_file_gives_the_orders_before_the_damage(tmp_path: Pat
     assert rows == list(range(299))
 
 
+def test_row_groups_that_are_counted_are_not_decoded_again(tmp_path: Path) -> None:
+    """Whoever goes on has looked at all of the file before; here the first row group cannot be read any more."""
+    path = tmp_path / "orders.parquet"
+    lines = [line("ann", f"item {row}", str(row)) for row in range(500)]
+    table = pa.table({field: [each[field] for each in lines] for field in FIELDS})
+    pq.write_table(table, path, row_group_size=100, use_dictionary=False, write_page_checksum=True)
+    begin = pq.read_metadata(path).row_group(0).column(0).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[begin + 60 : begin + 90] = bytes(30)
+    path.write_bytes(data)
+
+    for start in (100, 130, 450, 499, 500):
+        rows: list[int] = []
+        deliver(open_log(path, start_row=start), rows)
+        assert rows == list(range(start, 500))
+    with pytest.raises(LogError, match="is damaged or cut short at row 0"):
+        list(open_log(path, start_row=99))
+    with pytest.raises(LogError, match="has 500 rows, too few to go on from row 501"):
+        list(open_log(path, start_row=501))
+
+
 def test_a_line_without_end_is_an_error_and_not_the_end_of_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from state.columns import pack, pack_ids, unpack
 from state.settings import CountingSettings
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from state.count_store import CountStore
+    from streams.engine.deltas import DeltasRecord
 
     Columns = list[np.ndarray[Any, Any]]
     Change = Callable[[Columns], None]
@@ -44,7 +46,8 @@ COUNTED = 2
 def records_of(directory: Path) -> list[bytes]:
     with closing(open_histories(directory / "histories", SETTINGS)) as histories:
         parts = [(0, COUNTED), (COUNTED, len(LOG))]
-        return [count_orders(histories, 0, as_orders(LOG[begin:end], begin), end)[1] for begin, end in parts]
+        made = [count_orders(histories, 0, as_orders(LOG[begin:end], begin), end)[1] for begin, end in parts]
+        return [record.packed for records in made for record in records]
 
 
 def head(place: int, value: int) -> Change:
@@ -134,8 +137,8 @@ def ids(*names: str) -> Change:
         (entry(PURCHASE_ITEM, 0, 77), "item number without an id"),
         (entry(ITEM, 0, 1), "twice"),
         (entry(SEQ, 1, 0), "do not rise"),
-        (entry(SEQ, 0, -5), "do not rise"),
-        (entry(SEQ, 4, 1 << 33), "do not rise"),
+        (entry(SEQ, 0, -5), "a seq is impossible"),
+        (entry(SEQ, 4, 1 << 33), "a seq is impossible"),
         (entry(SEQ, -1, 90), "farther than the pair window"),
         (entry(EXPOSURE, 0, -3), "an exposure is impossible"),
         (entry(EXPOSURE, 0, 9), "an exposure is impossible"),
@@ -176,11 +179,46 @@ def test_every_record_of_stage_a_is_possible(tmp_path_factory: pytest.TempPathFa
     ):
         for begin in range(0, len(log), 3):
             stretch = log[begin : begin + 3]
-            _, record, _ = count_orders(histories, 0, as_orders(stretch, begin), begin + len(stretch))
+            _, [(_, _, _, record)], _ = count_orders(histories, 0, as_orders(stretch, begin), begin + len(stretch))
 
             count_deltas(counts, [record])
 
             assert pack_deltas(unpack_deltas(record)) == record
+
+
+@given(logs(max_size=12), st.integers(1, 700), st.data())
+@settings(max_examples=100)
+def test_deltas_count_the_same_however_they_are_cut(
+    tmp_path_factory: pytest.TempPathFactory, log: list[Order], most_bytes: int, data: st.DataObject
+) -> None:
+    directory = tmp_path_factory.mktemp("state")
+    rejected_at = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=5)))  # at the end, behind all orders
+    made: list[list[DeltasRecord]] = []
+    for most in (None, most_bytes):
+        with closing(open_histories(directory / f"histories {most}", SETTINGS)) as store:
+            orders = as_orders(log, 0)
+            args = (store, 0, orders, len(log) + 1, len(rejected_at))
+            made.append(count_orders(*args, rejected_at=rejected_at, most_bytes=most)[1])
+            assert [deltas for _, deltas in store.outbox()] == [record.packed for record in made[-1]]
+            store.acknowledge([1])
+            assert list(store.outbox()) == []
+    whole, cut = made
+
+    found = []
+    for number, records in enumerate(made):
+        with closing(open_counts(directory / f"counts {number}", 0, SETTINGS)) as counts:
+            for record in records:
+                count_deltas(counts, [record.packed])
+            found.append(facts_of(counts))
+
+    assert len(whole) == 1
+    assert found[1] == found[0]
+    assert [record.begin for record in cut] == [0, *(record.end for record in cut[:-1])]
+    assert cut[-1].end == len(log) + 1
+    for record in cut:
+        assert len(record.packed) <= most_bytes or record.end - record.begin == 1 or record is cut[-1]
+        deltas = unpack_deltas(record.packed)
+        assert (deltas.begin, deltas.end, deltas.rejected) == record[:3]
 
 
 def test_items_numbered_differently_than_before_are_an_error(tmp_path: Path) -> None:

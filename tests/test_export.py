@@ -18,7 +18,7 @@ from tests.commands import COMMAND, INTERRUPTED, output_of, refused
 if TYPE_CHECKING:
     from pathlib import Path
 
-LINES = 20_000
+LINES = 10_000
 
 
 @pytest.fixture(scope="module", name="logs")

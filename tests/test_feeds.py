@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
+from state.catalogue_store import CatalogueStore
 from streams.catalogue.catalogue import CatalogueError, decode_item, encode_item, from_fields
 from streams.catalogue.files import read_catalogue
-from tests.commands import output_of
+from streams.catalogue.stored import directory_of
+from tests.commands import called, output_of, refused
 from tests.log_kinds import workbook
 
 if TYPE_CHECKING:
@@ -16,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def read(path: Path, content: str | bytes) -> dict[str, tuple[str | None, str | None, bool]]:
-    """Title, category and availability by item id; no row may be rejected."""
+    """Title, category, and whether it can be had, by item id; no row may be rejected."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     rows = list(read_catalogue(path))
     assert [row.reason for row in rows if row.reason] == []
-    return {row.item_id: (row.item.title, row.item.category, row.item.available) for row in rows}
+    return {row.item_id: (row.item.title, row.item.category, row.item.available and row.item.in_stock) for row in rows}
 
 
 def test_a_feed_for_google_merchant_center_is_read(tmp_path: Path) -> None:
@@ -128,7 +131,9 @@ def test_tables_of_other_kinds_are_read_by_their_content(tmp_path: Path) -> None
     ],
 )
 def test_availability_is_known_in_all_usual_words(value: object, available: bool) -> None:
-    assert from_fields({"item_id": "7", "available": value})[1].available is available
+    _, item = from_fields({"item_id": "7", "available": value})
+
+    assert (item.available and item.in_stock) is available
 
 
 def test_a_word_that_is_not_known_is_rejected() -> None:
@@ -150,7 +155,7 @@ def test_an_item_that_a_complete_feed_lacks_is_hidden_and_no_longer_recommended(
     feed.write_text("item_id,title\ntea,Tea\njam,Jam\n")
     output = output_of("catalogue", feed, "--complete", "--state-dir", state)
 
-    assert "1 items hidden that it no longer has" in output
+    assert "1 items hidden that are no longer sold" in output
     recommended = output_of("recommend", "c9", "--state-dir", state).lower()
     assert "jam" in recommended
     assert "mug" not in recommended
@@ -163,9 +168,112 @@ def test_a_complete_feed_with_rejected_rows_hides_nothing(tmp_path: Path) -> Non
 
     feed = tmp_path / "items.csv"
     feed.write_text("item_id,title\ntea,Tea\nmug,Mug\n")
-    stored.fill(tmp_path, feed, {})
+    stored.fill(tmp_path, read_catalogue(feed))
     feed.write_text("item_id,title,available\ntea,Tea,yes\nmug,Mug,perhaps\n")
 
-    filled = stored.fill(tmp_path, feed, {}, complete=True)
+    filled = stored.fill(tmp_path, read_catalogue(feed), complete=True)
 
     assert (filled.rejected, filled.hidden) == (1, 0)
+
+
+def known(state_dir: Path) -> dict[str, tuple[str | None, str | None]]:
+    """Title and category by item."""
+    store = CatalogueStore(directory_of(state_dir))
+    items = {item_id: decode_item(record) for item_id, record in store.every().items() if record is not None}
+    store.close()
+    return {item_id: (item.title, item.category) for item_id, item in items.items()}
+
+
+def test_a_catalogue_is_read_from_wherever_logs_are(tmp_path: Path) -> None:
+    """Directories whose names are columns, patterns, pipes and archives."""
+    parts = tmp_path / "parts"
+    for category, title in (("drinks", "Tea"), ("bath", "Soap")):
+        (parts / f"category={category}").mkdir(parents=True)
+        (parts / f"category={category}" / "items.csv").write_text(f"item_id,title\n{title.lower()},{title}\n")
+    (parts / "_SUCCESS").touch()
+    with zipfile.ZipFile(tmp_path / "feeds.zip", "w") as archive:
+        archive.writestr("old.csv", "item_id,title\nmug,Cup\n")
+        archive.writestr("new.csv", "item_id,title\nmug,Mug\n")
+
+    def fill(*arguments: str | Path, stdin: bytes | None = None) -> str:
+        result = called("catalogue", *arguments, "--state-dir", tmp_path / "state", stdin=stdin)
+        assert result.exit_code == 0, result.stderr
+        return result.stdout
+
+    assert "2 items in the catalogue, 0 rows rejected" in fill(parts)
+    assert known(tmp_path / "state") == {"tea": ("Tea", "drinks"), "soap": ("Soap", "bath")}
+    fill("-", stdin=b"item_id;title\njam;Jam\n")
+    assert "name one, --member NAME" in refused("catalogue", tmp_path / "feeds.zip", "--state-dir", tmp_path / "state")
+    fill(tmp_path / "feeds.zip", "--member", "new.csv")
+    assert known(tmp_path / "state").keys() == {"tea", "soap", "jam", "mug"}
+    assert known(tmp_path / "state")["mug"] == ("Mug", None)
+    told = fill(f"{parts}/**/items.csv", "--complete")
+    assert "2 items hidden that are no longer sold" in told
+
+
+def test_files_of_a_catalogue_are_looked_at_before_the_first_is_used(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    one.write_text("item_id,title\ntea,Tea\n,x\n")
+    other.write_text("sku,title\nmug,Mug\n")
+
+    error = refused("catalogue", one, other, "--state-dir", tmp_path)
+
+    assert "other.csv has no column 'item_id'" in error
+    assert not directory_of(tmp_path).exists()
+    other.write_text("item_id,title\n,Mug\n")
+    result = called("catalogue", one, other, "--state-dir", tmp_path)
+    assert result.exit_code == 1
+    assert f"{one} line 3: item_id is missing" in result.stderr
+    assert f"{other} line 2: item_id is missing" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("id,title,link,availability,color\nT1,Tea,https://x.org/t,in stock, Green \n", {}),
+        ("Handle,Title,Vendor,color,Variant SKU,Variant Price\ntea,Tea,Leaf,Green,T0,4\ntea,,,,T1,4\n", {}),
+        ("ID,Type,SKU,Name,Published,In stock?,Parent,color\n1,variable,T,,1,,,Green\n2,variation,T1,,1,1,T,\n", {}),
+        ("item_id,title,Farbe\nT1,Tea,Green\n", {"color": "Farbe"}),
+        ('{"item_id": "T1", "title": "Tea", "color": "Green"}\n', {}),
+    ],
+)
+def test_columns_that_are_asked_for_are_kept_as_attributes(
+    tmp_path: Path, content: str, columns: dict[str, str]
+) -> None:
+    """Also those of feeds, where a variant leaves out what its product has."""
+    path = tmp_path / ("products.jsonl" if content.startswith("{") else "products.csv")
+    path.write_text(content)
+
+    row = list(read_catalogue(path, columns, attributes=["color"]))[-1]
+
+    assert (row.item_id, row.item.attributes) == ("T1", {"color": "Green"})
+    assert decode_item(encode_item(row.item)) == row.item
+    assert "color" not in encode_item(list(read_catalogue(path))[-1].item).decode()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("price", "a field of every item"),
+        ("a:b", "none of them a colon"),
+        (",".join(f"a{number}" for number in range(17)), "17 attributes are named, more than 16"),
+        ("size", "has no column 'size' for size"),
+    ],
+)
+def test_attributes_that_cannot_be_kept_are_refused(tmp_path: Path, names: str, message: str) -> None:
+    path = tmp_path / "products.csv"
+    path.write_text("item_id,title\nT1,Tea\n")
+
+    assert message in refused("catalogue", path, "--state-dir", tmp_path / "state", "--attributes", names)
+
+
+def test_values_of_attributes_have_a_length(tmp_path: Path) -> None:
+    path = tmp_path / "products.csv"
+    path.write_text(f"item_id,colour\nT1,{'x' * 201}\nT2,green\n")
+
+    bad, good = read_catalogue(path, attributes=["colour"])
+
+    assert bad.reason == "attribute colour has 201 characters, more than 200"
+    assert good.item.attributes == {"colour": "green"}
+    with pytest.raises(CatalogueError, match="17 attributes"):
+        decode_item(encode_item(good.item.__class__(attributes={f"a{number}": "x" for number in range(17)})))

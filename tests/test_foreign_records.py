@@ -35,6 +35,8 @@ NO_DELTAS: list[tuple[bytes | None, dict[str, bytes]]] = [
     (None, {}),
     (b"", {"source": b"0"}),
     (b"junk", {"source": b"zero", "begin": b"0", "end": b"1"}),
+    (b"junk", {"source": b"0", "begin": b"0", "end": b"1", "part": b"0", "parts": b"0"}),
+    (b"junk", {"source": b"0", "begin": b"0", "end": b"1", "part": b"3", "parts": b"3"}),
 ]
 
 

@@ -47,12 +47,18 @@ def test_options_for_a_file_of_which_no_line_is_whole_are_no_traceback(name: str
         assert replayed(name, [content[:size]], options).facts["lines"] <= 1
 
 
-@pytest.mark.parametrize("text", [f"[{RECORD}, {RECORD}", f"[{RECORD},", "[", f"[{RECORD}]["])
-def test_an_array_without_its_end_is_cut_short(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "orders.json"
-    path.write_text(text)
+PRETTY = json.dumps({**json.loads(RECORD), "discount": float("nan")}, indent=1)
+CUT = [PRETTY[:place] for place in range(1, len(PRETTY), 9)] + ["[", f"[{PRETTY},"]
 
-    with pytest.raises(LogError, match="ends within its array: it is cut short"):
+
+@pytest.mark.parametrize("before", ["", f"{PRETTY}\n", f"[{PRETTY}, ", f"[{RECORD}]\n"])
+@pytest.mark.parametrize("text", CUT)
+def test_documents_and_arrays_without_their_end_are_cut_short(tmp_path: Path, before: str, text: str) -> None:
+    """Such a file may be written to its end yet, which one that is not JSON never is."""
+    path = tmp_path / "orders.json"
+    path.write_text(before + text)
+
+    with pytest.raises(LogError, match=r"orders\.json ends within a JSON document or array: it is cut short"):
         list(open_log(path, LogFormat("json")))
 
 

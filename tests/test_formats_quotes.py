@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,6 +118,52 @@ def test_lines_that_are_records_are_so_when_they_are_divided_one_by_one(pieces: 
         divided = records.divide(data, last=True)
         assert divided.end == data.count(b"\n")
         assert [fault for _, fault, _ in divided.faulty if "quote" in fault] == []
+
+
+PIECES = [
+    '"',
+    '""',
+    "\\",
+    ",",
+    "\n",
+    "\r",
+    "\r\n",
+    "a",
+    '\\"',
+    '"a"',
+    ',"',
+    '",',
+    '"\n',
+    "a,2017-01-01",
+    '"a\nb",2017-01-01\n',
+    "#",
+]
+
+
+@pytest.mark.parametrize("escape", ["", "\\"])
+@pytest.mark.parametrize("comment", [None, re.compile(b"#.*")])
+@given(pieces=st.lists(st.sampled_from(PIECES), max_size=14), whole=st.booleans(), last=st.booleans())
+def test_records_divided_at_once_are_those_of_lines_one_by_one(
+    comment: re.Pattern[bytes] | None, pieces: list[str], escape: str, *, whole: bool, last: bool
+) -> None:
+    data = ("".join(pieces) + "\n" * whole).encode()
+    records = CsvRecords(["customer_id", "timestamp"], LogFormat(escape=escape), no_rows=comment)
+
+    at_once = records._divide_at_once(data, last=last)
+
+    assert at_once in (None, records._divide_one_by_one(data, last=last))
+
+
+def test_line_ends_and_quotes_in_any_cell_are_divided_at_once() -> None:
+    records = CsvRecords(["customer_id", "timestamp"], LogFormat())
+    lines = [b'"a\r\n,""b"" ",2017-01-01\r\n', b"\r\n", b'"a",\r\n', b'a,"\n2017-01-01\n"\n', b'"more",2,3\n', b'b,"20']
+
+    divided = records._divide_at_once(b"".join(lines), last=False)
+
+    assert divided is not None
+    assert (divided.good, divided.rows) == ([lines[0], lines[2], lines[3]], [0, 2, 3])
+    assert divided.faulty == [(4, "the line has 3 fields, the header 2", '"more",2,3')]
+    assert (divided.end, divided.rest) == (5, lines[5])
 
 
 @pytest.mark.parametrize("separator", [",", ";"])

@@ -71,7 +71,8 @@ def test_a_log_gives_the_same_bytes_in_every_format(family: str, rows: list[Row]
     found = counted(WRITERS[family](rows, chance))
 
     assert found.facts == expected.facts
-    assert [reason for _, reason, _ in found.rejected] == [reason for _, reason, _ in expected.rejected]
+    # lines of one nested record stand at one place, in no order
+    assert sorted(reason for _, reason, _ in found.rejected) == sorted(reason for _, reason, _ in expected.rejected)
     assert found.export == expected.export
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import parsed
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("producers", "state", "streams", "evaluation", "benchmarks")
 PROSE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/**/*.md", "streams/endpoint/page/**/*.js")
@@ -65,7 +67,7 @@ RETIRED_PHRASES = {
 def names_of(path: Path) -> set[str]:
     """Every name that a file uses: of functions, classes, arguments, variables and attributes."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(parsed(path)):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 found.add(name)

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from producers.log_format import LogFormat
 from producers.logs.plain_json import JsonLinesLog
+from producers.logs.reading import open_log
 from producers.logs.record_columns import record_columns
 from producers.logs.survey import survey
 from producers.logs.tables.json_columns import MOST_BRACKETS, json_columns
 from producers.logs.tables.record_table import RecordTable
 from producers.logs.tables.records import Paths, decode
-from producers.wire import OrderDecoder
+from producers.wire import OrderDecoder, without_nan
+from tests.written_logs import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,7 @@ PATHS = ("who.name", "at.$date", "rows[].sku", "rows[].parts[].n")
 scalars = (
     st.none() | st.text(max_size=3) | st.integers(-5, 5) | st.sampled_from([0.5, 7.0, 2.0**53, float("nan"), True])
 )
+odd_texts = st.sampled_from(["NaN", '"NaN', "-Infinity", '\\\\"', "\\\\", "In"])
 parts = st.lists(st.none() | st.fixed_dictionaries({}, optional={"n": scalars}), max_size=2)
 rows = st.lists(st.none() | st.fixed_dictionaries({}, optional={"sku": scalars, "parts": parts}), max_size=3)
 records = st.fixed_dictionaries(
@@ -119,7 +122,9 @@ def test_lines_that_a_decoder_reads_are_read_at_once() -> None:
     assert batch.column("a").to_pylist() == [decode(line).value["a"] for line in lines.split(b"\r\n")]
 
 
-@given(st.lists(st.fixed_dictionaries({"item_id": scalars, "customer_id": scalars, "noise": scalars}), min_size=1))
+@given(
+    st.lists(st.fixed_dictionaries(dict.fromkeys(("item_id", "customer_id", "noise"), scalars | odd_texts)), min_size=1)
+)
 def test_records_with_nan_are_read_as_each_alone(found: list[Any]) -> None:
     structure = OrderDecoder().structure
     lines = [json.dumps(record).encode() for record in found]
@@ -132,6 +137,32 @@ def test_records_with_nan_are_read_as_each_alone(found: list[Any]) -> None:
         column = together.lines["item_id"]
         shown = [value.decode() if isinstance(value, bytes) else value for value in column.to_pylist()]
         assert [None if value is None else str(value) for value in shown] == names
+
+
+def test_only_records_whose_text_holds_nan_or_escapes_are_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One title with an escaped quote in it must not slow down all records of its block."""
+    alone: list[bytes] = []
+
+    def written_again(record: bytes) -> bytes:
+        alone.append(record)
+        return without_nan(record)
+
+    monkeypatch.setattr("producers.logs.record_columns.without_nan", written_again)
+    lines = [
+        b'{"customer_id": "a", "item_id": NaN}',
+        b'{"customer_id": "NaN", "item_id": NaN}',
+        b'{"customer_id": "b\\"", "item_id": "tea"}',
+        b'{"customer_id": "c\\"", "item_id": -Infinity}',
+        b'{"customer_id": "In", "item_id": "Na"}',
+        b'{"customer_id": "d", "item_id": Infinity}',
+    ]
+
+    found = record_columns(lines, OrderDecoder().structure)
+
+    assert found is not None
+    assert found.head["customer_id"].to_pylist() == [b"a", b"NaN", b'b"', b'c"', b"In", b"d"]
+    assert found.lines["item_id"].to_pylist() == [None, None, b"tea", None, b"Na", None]
+    assert [lines.index(one) for one in alone] == [1, 3, 4]
 
 
 def test_nan_does_not_excuse_what_else_is_no_json() -> None:
@@ -147,6 +178,16 @@ def test_nan_within_text_stays() -> None:
 
     assert found is not None
     assert found.head["customer_id"].to_pylist() == [b"NaN, -Infinity"]
+
+
+@pytest.mark.parametrize("name", ["timesta\0mp", 'the "time"', "C:\\time"])
+def test_a_field_may_have_any_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(json.dumps({"customer_id": "ann", "item_id": "tea", name: "2023-01-01"}) + "\n")
+
+    orders, refusals = read_log(open_log(path, LogFormat(container="jsonl", columns={"timestamp": (name,)})))
+
+    assert ([order[0] for order in orders], refusals) == (["ann"], [])
 
 
 @pytest.mark.parametrize("spoilt", [b"", b'{"customer_id": []}\n'])

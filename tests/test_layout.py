@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import parsed
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("producers", "state", "streams", "evaluation")
 FILES = sorted(
@@ -76,15 +78,10 @@ def room_of(module: str) -> str:
     return max((room for room in ROOMS if f"{module}.".startswith(f"{room}.")), key=len)
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_bytes())
-
-
 def imported(path: Path) -> set[str]:
     """Modules that a file imports anywhere, also for the type checker only, as `package.module`."""
     names = set()
-    for node in ast.walk(tree(path)):
+    for node in ast.walk(parsed(ROOT / path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -192,7 +189,7 @@ def test_a_function_fits_a_screen() -> None:
     found = {
         f"{path}: {node.name}, {length} lines"
         for path in FILES
-        for node in ast.walk(tree(path))
+        for node in ast.walk(parsed(ROOT / path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (length := _body_lines(node)) > MOST_LINES
         and not any(ast.unparse(decorator).startswith("compiled") for decorator in node.decorator_list)

@@ -94,3 +94,19 @@ def test_a_slow_watcher_loses_the_oldest_changes_and_nobody_waits() -> None:
     assert len(found) == 64
     assert found[-1] == Change("end", None, {})
     assert all(change.item_id in ("tea", None) for change in found)
+
+
+def test_a_change_is_encoded_once_for_all_watchers() -> None:
+    """Two hundred may watch, and orders come five hundred a second."""
+
+    async def watch() -> list[bytes]:
+        changes = Changes()
+        watchers = [changes.watch(None) for _ in range(3)]
+        changes.notify(Change("orders", None, {"items": []}))
+        received = [await watcher.next(0.01) for watcher in watchers]
+        return [change.event for change in received if change is not None]
+
+    first, *others = asyncio.run(watch())
+
+    assert first == b'event: orders\ndata: {"items":[]}\n\n'
+    assert [event is first for event in others] == [True, True]

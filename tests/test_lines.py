@@ -348,3 +348,14 @@ def test_values_between_spaces_are_read_in_columns_as_alone(rows: list[tuple[Val
     }  # fmt: skip
 
     assert all_at_once(columns) == one_by_one(columns)
+
+
+def test_quantities_of_events_that_are_no_purchases_are_no_fractions() -> None:
+    """A replay says how many quantities were fractions; these were never counted."""
+    reader = FieldReader(LogFormat(purchases=("order",)))
+    columns = {"customer_id": ["ann"] * 3, "item_id": ["tea"] * 3, "timestamp": ["2023-01-01"] * 3}
+    lines = pa.RecordBatch.from_pydict(columns | {"type": ["view", "order", "view"], "quantity": ["1.5", "2.5", "1.5"]})
+
+    orders, rejected = read_lines(lines, np.arange(3), reader)
+
+    assert (len(orders), rejected, reader.fractions, reader.events) == (1, [], 1, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -91,7 +92,10 @@ def test_a_log_divided_in_any_way_gives_the_bytes_of_the_whole(rows: list[Row], 
         divided = counted(second, [paths])
         paths = [Path(shutil.copy(path, third / path.name)) for path in chance.sample(paths, len(paths))]
         stops = [1, 2, 1]
-        resumed = counted(third, [paths] * 4, commit_lines=1, stops=stops)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("producers.logs.sorting.GROUP_ROWS", 2)  # as if each file were large
+            patch.setattr("producers.logs.merging.ROWS_SORTED_AT_ONCE", 3)
+            resumed = counted(third, [paths] * 4, commit_lines=1, stops=stops)
 
     assert divided == whole
     assert resumed == whole
@@ -155,6 +159,21 @@ def test_the_same_file_twice_counts_once(tmp_path: Path) -> None:
     facts, _, _ = counted(tmp_path, [[tmp_path / "a.csv", tmp_path / "b.csv"]])
 
     assert facts["lines"] == 3
+
+
+def test_more_files_may_overlap_than_a_process_has_open_by_default(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.csv" for number in range(60)]
+    for number, path in enumerate(paths):
+        lines = [line("ann", f"item {number}", f"2023-01-0{day}") for day in (1, 9)]
+        path.write_text(HEADER + "".join(lines))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (sum(1 for _ in Path("/proc/self/fd").iterdir()) + 40, hard))
+    try:
+        facts, _, _ = counted(tmp_path, [paths])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert facts["lines"] == 120
 
 
 NESTED = [

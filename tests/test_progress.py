@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pytest
 
 ROOT = Path(__file__).parent.parent
-GENERATE = [sys.executable, "-m", "streams.commands.kafka", "generate", "--orders", "60", "--rate", "60", "--out"]
+GENERATE = [sys.executable, "-m", "streams.commands.generate", "--orders", "60", "--rate", "60", "--out"]
 
 
 def test_a_log_gets_an_occasional_line(capsys: pytest.CaptureFixture[str]) -> None:

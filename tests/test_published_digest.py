@@ -82,3 +82,14 @@ def test_lists_published_before_the_worker_started_are_read_from_the_store() -> 
 def test_an_item_whose_list_was_never_published_differs_even_if_its_list_is_empty() -> None:
     """Readers must be able to tell an item without related items from an unknown one."""
     assert PublishedDigests(nothing).differing(ITEMS, lists_of([], []), 0.0).tolist() == [0, 1]
+
+
+def test_items_of_other_partitions_take_little() -> None:
+    """Every partition numbers all items, and has the lists of its own."""
+    digests = PublishedDigests(nothing)
+    items = np.arange(0, 400_000, 400, dtype=np.uint32)
+    digests.record(items, lists_of(*[[1.0]] * len(items)), np.arange(len(items)))
+
+    arrays = [array for array in vars(digests).values() if isinstance(array, np.ndarray)]
+    assert sum(array.nbytes for array in arrays) < 4 * 1.5 * 400_000 + 1.5 * 420 * len(items)
+    assert digests.differing(items, lists_of(*[[1.0]] * len(items)), 0.0).tolist() == []

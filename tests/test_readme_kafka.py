@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers import ApacheKafka, Broker, _free_port
+from streams.demo.ports import free_port
+from tests.brokers import ApacheKafka, Broker
 from tests.commands import COMMAND
 from tests.workers import PATIENCE_S
 
@@ -34,7 +35,7 @@ def test_the_commands_of_the_readme_work_one_after_another(broker: Broker, tmp_p
         pytest.skip("workers write in transactions, which takes Apache Kafka")
     (tmp_path / "orders.csv").write_text("customer_id,item_id,timestamp\nann,tea,2025-01-01\nann,milk,2025-01-02\n")
     (tmp_path / "products.csv").write_text("item_id,title\ntea,Tea\n")
-    environment = os.environ | {"ALSOBOUGHT_ADMIN": f"127.0.0.1:{_free_port()}"}
+    environment = os.environ | {"ALSOBOUGHT_ADMIN": f"127.0.0.1:{free_port()}"}
     background = []
     try:
         for line in commands():

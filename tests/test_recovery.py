@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 import shutil
@@ -11,11 +12,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from state.directory import StateDirectory
 from state.errors import StateDamaged
+from state.history_store import _row_key
 from state.recovery import ASIDE, MOST_ASIDE, marking_damage, open_or_recover, stores_aside
 from state.related_store import RelatedStore
+from state.rocks import WriteBatch
 from state.settings import CountingSettings
+from streams.endpoint.customers import held_items
 from streams.engine.stages import open_counts, open_histories
+from streams.workers.answering.local_customers import LocalCustomers
+from streams.workers.history_stores import HistoryStores
+from streams.workers.ingest import Ingest
+from streams.workers.kafka.placement import Placement
+from streams.workers.kafka.stage_service import Membership
+from streams.workers.settings import WorkerSettings
 from tests.commands import output_of
 from tests.damaged_files import cut, empty, garble, remove
 from tests.kafka_truth import Truth, differences
@@ -147,6 +158,40 @@ def test_a_disk_that_damages_store_after_store_needs_help(healthy: Path, tmp_pat
 
     assert len(stores_aside(tmp_path)) == MOST_ASIDE
     assert path.exists()
+
+
+def test_damage_that_a_question_finds_ends_the_worker_and_is_replaced_at_the_next_start(
+    healthy: Path, tmp_path: Path
+) -> None:
+    """Rows of customers who do not order are read by nobody else, and each question about them would fail."""
+    shutil.copytree(healthy / "histories-0", tmp_path / "live" / "histories-0")
+    settings = WorkerSettings("no broker", tmp_path)
+
+    async def ask_for_a_damaged_row(directory: StateDirectory) -> None:
+        ingest = Ingest(settings, directory, SETTINGS)
+        partition = await ingest.open_standby(0)
+        ingest._partitions[0] = partition
+        customer = partition.store.customers["customer 3"]
+        batch = WriteBatch(raw_mode=True)
+        batch.put(_row_key(customer), b"cut off")
+        partition.store._rocks.write(batch)
+        partition.store.table.changed[:] = False
+        partition.store._residents.evict(0)
+        customers = LocalCustomers(ingest, Membership(serving={0}), Placement(1))
+
+        await ingest.work({}, {})
+        with pytest.raises(StateDamaged, match="is cut off"):
+            async with customers.histories("customer 3") as store:
+                held_items(store, "customer 3")
+        with pytest.raises(StateDamaged, match="is cut off"):
+            await ingest.work({}, {})
+        await ingest.close(0)
+
+    with StateDirectory(tmp_path, "live") as directory:
+        asyncio.run(ask_for_a_damaged_row(directory))
+        with closing(HistoryStores(directory, SETTINGS, {}, None).open(0)) as store:
+            assert store.purchases_offset == 0
+    assert [each.name for each in stores_aside(tmp_path / "live")] == ["histories-0-1"]
 
 
 def supervised(worker: WorkerProcess, lines: int) -> None:

@@ -41,7 +41,7 @@ def assert_equal_states(one: Embedded, other: Embedded) -> None:
     assert one.settled
     assert histories(one.histories) == histories(other.histories)
     for counts, right in zip(one.counts, other.counts, strict=True):
-        assert counts.names.every == right.names.every
+        assert list(counts.names.every) == list(right.names.every)
         assert popularity(counts) == popularity(right)
         for number in range(SLICES):
             rows, right_rows = counts.slice_rows(number), right.slice_rows(number)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from producers.publish import Publisher
 from producers.wire import encode_order
 from streams.workers.kafka.purchases import rejection_record
+from streams.workers.kafka.reading import read_now
 from tests.commands import called, output_of
 from tests.test_rejects import GOOD, HEAD, repair
 from tests.workers import made_topics, read_topic
@@ -99,3 +100,16 @@ def test_rejected_records_are_sent_again_once(broker: Broker) -> None:
     assert "0 rejected records sent" in again.stderr
     assert "0 rejected records sent" in other_generation.stderr
     assert len(on_topic(broker, topics)) == 2 + 4
+
+
+def test_what_was_fetched_is_not_formatted() -> None:
+    """Formatting records of 25 megabytes took half a minute, each time; see `read_now`."""
+
+    class Record:
+        def __repr__(self) -> str:
+            raise AssertionError("the record is formatted")
+
+    async def fetched() -> list[Record]:
+        return [Record()]
+
+    assert len(read_now(fetched())) == 1

@@ -187,5 +187,5 @@ def test_an_earlier_version_refuses_the_states_of_this_one(state: Path) -> None:
     """It knows logs by other names, would not find them, and would count them again."""
     for store in ("histories-0", "counts-0"):
         rocks = Rocks(state / store, read_only=True)
-        assert json.loads(rocks.get(b"msettings") or b"")["format"] == 2
+        assert json.loads(rocks.get(b"msettings") or b"")["format"] == 3
         rocks.close()

@@ -10,6 +10,7 @@ import pytest
 
 from streams.workers.cluster.peers import INTERNAL
 from streams.workers.kafka.topics import Topics
+from tests.sources import parsed
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "security.md").read_text()
@@ -21,7 +22,7 @@ def names_in(path: Path) -> set[str]:
     """Names of the tests in a file."""
     return {
         node.name
-        for node in ast.walk(ast.parse(path.read_bytes()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     }
 
@@ -44,7 +45,7 @@ def test_every_row_names_a_test() -> None:
 
 def test_every_topic_and_route_of_workers_is_listed() -> None:
     """Lists that stay in Kafka are read as well, to compare with what would be published."""
-    for topic in (Topics().purchases, "co-purchases", "related-items", Topics().items):
+    for topic in (Topics().purchases, Topics(rekey=True).log, "co-purchases", "related-items", Topics().items):
         assert f"`{topic}`" in PAGE, topic
     for route in ("/search", "/events", "/snapshot", INTERNAL):
         assert f"`{route}`" in PAGE, route

@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 
 from streams.endpoint.answers import NotKnown
 from streams.endpoint.bodies import read_body
-from streams.endpoint.problems import Problem
+from streams.endpoint.problems import NOT_KNOWN, Problem
 from streams.endpoint.serving import SERVER_OPTIONS
 from streams.workers.answering.authentication import authenticated_workers
 from streams.workers.cluster import peers
@@ -69,7 +69,7 @@ async def echo(request: web.Request) -> web.StreamResponse:
 
 
 async def unknown(_: web.Request) -> web.StreamResponse:
-    return Problem(HTTPStatus.NOT_FOUND, "no such item").response("/")
+    return Problem(HTTPStatus.NOT_FOUND, "no such item", kind=NOT_KNOWN).response("/")
 
 
 async def unchanged(_: web.Request) -> web.StreamResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from streams.workers.ingest import Ingest
     from streams.workers.kafka.reading import TopicReader
+    from tests.simulation.broker import Broker
 
 SECONDS = 60 if os.environ.get("CI") else 10
 ENOUGH_SEEDS = 60
@@ -59,6 +61,37 @@ async def _nothing(_: Ingest, reader: TopicReader, number: int, purchases_offset
     """Believe that stage B has nothing."""
     del reader, number, purchases_offset
     return 0
+
+
+async def _none_copied(*_: object) -> int:
+    """Believe that nothing was copied."""
+    return 0
+
+
+def _same_epoch(broker: Broker, name: str) -> int:
+    """Fence nobody."""
+    return broker._epochs.setdefault(name, 0)
+
+
+MISTAKES: dict[str, dict[str, Callable[..., Any]]] = {
+    "copies are not looked for": {"streams.workers.copier.Copier._find": _none_copied},
+    "nobody is fenced": {
+        "tests.simulation.broker.Broker.fence": _same_epoch,
+        "tests.simulation.broker.Broker.check": lambda *_: None,
+    },
+    "the outbox is not sent again": {"streams.workers.ingest.undelivered": lambda *_: []},
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_guard_that_is_missing_is_noticed(mistake: str) -> None:
+    """Also the rarest of them, within as many seeds as are run in a second or two."""
+    with ExitStack() as patches:
+        for target, replacement in MISTAKES[mistake].items():
+            patches.enter_context(patch(target, replacement))
+        _, _, wrong = some_runs(0, ENOUGH_SEEDS)
+
+    assert "Wrong" in wrong
 
 
 @pytest.mark.parametrize("belief", [_own_offset, _nothing])

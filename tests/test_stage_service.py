@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from aiokafka import TopicPartition
+from kafka import KafkaAdminClient
 
+from producers.publish import Publisher
+from streams.workers.kafka.errors import LogLost
 from streams.workers.kafka.stage_service import Membership, StageService, Turn
 from tests.workers import PATIENCE_S, made_topics
 
@@ -115,6 +119,36 @@ def test_partitions_that_moved_to_other_workers_are_closed(kafka: Broker) -> Non
                 assign(service, *left)
                 await stage.turns_with(left, 2)
                 assert stage.opened == left
+
+    asyncio.run(lose())
+
+
+@pytest.mark.parametrize(
+    ("offset", "message"),
+    [
+        (5, "partition 0 begins at offset 10, the state of tally ends at 5: the records between were deleted"),
+        (30, "partition 0 ends at offset 20, the state of tally ends at 30: this is not the topic that was counted"),
+    ],
+)
+def test_a_position_outside_the_log_ends_the_stage_with_where_the_log_is(
+    kafka: Broker, offset: int, message: str
+) -> None:
+    """Retention may pass a worker while it is paused, and a topic that was made again be shorter."""
+
+    async def lose() -> None:
+        async with joined(kafka, f"outside-{offset}") as (stage, service):
+            place = TopicPartition(stage.topic, 0)
+            with Publisher(kafka.bootstrap, stage.topic) as publisher:
+                for _ in range(20):
+                    publisher.send(b"", b"", partition=0)
+            with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
+                admin.delete_records({place: 10})
+            service._consumer.seek(place, offset)
+            async with asyncio.timeout(PATIENCE_S):
+                while service.crash_reason is None:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.05)
+            assert isinstance(service.crash_reason, LogLost)
+            assert message in str(service.crash_reason)
 
     asyncio.run(lose())
 

@@ -234,7 +234,7 @@ def test_state_of_earlier_versions_adopts_the_topics(kafka: Broker, tmp_path: Pa
         assert MADE_AGAIN in last_words(worker)
 
 
-TOPICS = Topics()
+TOPICS = Topics(rekey=True)
 BEFORE = {role: LogIdentity(role, 2) for role in TOPICS.names()}
 
 
@@ -242,6 +242,8 @@ BEFORE = {role: LogIdentity(role, 2) for role in TOPICS.names()}
     ("role", "now", "message"),
     [
         ("purchases", LogIdentity("other", 2), "another topic purchases"),
+        ("source", LogIdentity("other", 2), "delete the copy as well"),
+        ("source", LogIdentity("source", 3), None),  # its copy has as many as before
         ("co-purchases", LogIdentity("co-purchases", 3), "topic co-purchases with 2 partitions, it has 3"),
         ("related-items", LogIdentity("other", 2), "start this worker again, and it publishes all of them"),
         ("related-items", LogIdentity("related-items", 3), "has 3 partitions now, it had 2"),
@@ -269,10 +271,10 @@ def test_a_topic_that_is_back_in_time_was_never_missed() -> None:
 
     for begin in (0.0, 2 * MISSING_FOR_S):
         watch.compare(without, begin)
-        assert watch.missing == ["purchases"]
+        assert watch.missing == [TOPICS.log]
         watch.compare(without, begin + MISSING_FOR_S - 1)
         watch.compare(BEFORE, begin + MISSING_FOR_S)
         assert watch.missing == []
     watch.compare(without, 0.0)
-    with pytest.raises(TopicsUnfit, match="no topic purchases for 20 s"):
+    with pytest.raises(TopicsUnfit, match="no topic purchases-by-customer for 20 s"):
         watch.compare(without, MISSING_FOR_S + 1)

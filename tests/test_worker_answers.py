@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 import time
@@ -16,9 +17,10 @@ from state.settings import CountingSettings
 from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.answers import FORWARDED_BY
 from streams.endpoint.embedded_answers import EmbeddedAnswers
+from streams.endpoint.requests import BestsellersRequest, RelatedListsRequest, RelatedRequest
 from streams.engine.embedded import Embedded
 from streams.engine.scores import Scoring
-from streams.recommendations.request import RecommendationRequest
+from streams.recommendations.request import RecommendationRequest, RecommendationsRequest
 from streams.workers.answering.local_customers import LocalCustomers
 from streams.workers.answering.local_items import LocalItems
 from streams.workers.answering.worker_answers import WorkerAnswers
@@ -89,7 +91,7 @@ def test_each_worker_has_some_of_the_partitions_and_knows_who_has_the_others(sho
 def test_items_are_what_one_process_says_of_them(shop: LiveShop, whole: EmbeddedAnswers) -> None:
     for item_id in ITEMS:
         expected = meant(asyncio.run(whole.item(item_id)))
-        listed = asyncio.run(whole.related(item_id, 50, fresh=False))
+        listed = asyncio.run(whole.related(item_id, RelatedRequest()))
         for worker in shop.two:
             assert said(ask(worker, of_item(item_id))) == expected
             assert said(ask(worker, of_item(item_id, "related"))) == meant(listed.document)
@@ -107,7 +109,7 @@ def test_customers_are_what_one_process_says_of_them(shop: LiveShop, whole: Embe
 def test_what_is_about_no_partition_is_the_same_at_each(shop: LiveShop, whole: EmbeddedAnswers) -> None:
     request = RecommendationRequest(limit=20, basket=("tea", "odd1", "never heard of"), exclude=("soap",))
     of_c3 = msgspec.structs.replace(request, customer_id="c3")
-    best = meant(asyncio.run(whole.bestsellers(7, None, 5)))
+    best = meant(asyncio.run(whole.bestsellers(BestsellersRequest(days=7, limit=5))))
     basket = meant(asyncio.run(whole.recommendations(request)))
     known = meant(asyncio.run(whole.recommendations(of_c3)))
     found = meant(asyncio.run(whole.search("c3", 12)))
@@ -118,6 +120,74 @@ def test_what_is_about_no_partition_is_the_same_at_each(shop: LiveShop, whole: E
         assert said(post(worker, "/recommendations", {**BASKET, "customer_id": "c3"})) == known
         assert said(ask(worker, "/search", q="c3")) == found
         assert found["customers"] == ["c3"]
+
+
+def without_worker(value: Any) -> Any:  # noqa: ANN401 - any part of an answer
+    """The same, whoever answered."""
+    if isinstance(value, dict):
+        return {name: without_worker(part) for name, part in value.items() if name != "worker"}
+    return [without_worker(part) for part in value] if isinstance(value, list) else value
+
+
+def test_lists_asked_for_together_are_those_asked_for_alone_at_each(shop: LiveShop, whole: EmbeddedAnswers) -> None:
+    """Whichever worker has them, and each other worker is asked once."""
+    items = [*ITEMS, "nothing", ITEMS[0]]
+    request = RelatedListsRequest(items=tuple(items), limit=5)
+    expected = [json.loads(msgspec.json.encode(one)) for one in asyncio.run(whole.related_lists(request))]
+    for worker, other in (shop.two, shop.two[::-1]):
+        before = requests_of(other, "/v1/related")
+        results = post(worker, "/v1/related", {"items": items, "limit": 5}).document["results"]
+        assert without_worker(results) == without_worker(expected)
+        assert {result["answer"]["worker"] for result in results if "answer" in result} == {
+            worker.admin for worker in shop.two
+        }
+        assert requests_of(other, "/v1/related") == before + 1
+
+
+def test_recommendations_for_several_are_those_for_each_at_each(shop: LiveShop, whole: EmbeddedAnswers) -> None:
+    customers = [*CUSTOMERS, "nobody", CUSTOMERS[0]]
+    request = RecommendationsRequest(customers=tuple(customers), limit=5, exclude=("soap",))
+    expected = [json.loads(msgspec.json.encode(one)) for one in asyncio.run(whole.recommendations_of(request))]
+    body = {"customers": customers, "limit": 5, "exclude": ["soap"]}
+    for worker, other in (shop.two, shop.two[::-1]):
+        before = requests_of(other, "/v1/recommendations")
+        results = post(worker, "/v1/recommendations", body).document["results"]
+        assert without_worker(results) == without_worker(expected)
+        assert requests_of(other, "/v1/recommendations") == before + 1
+
+
+@pytest.mark.parametrize(
+    "kind", [{"offset": 2, "limit": 3}, {"where_not": ["a,b:c", "d:e"]}, {"in_stock": False}, {"where": ["price:..2"]}]
+)
+def test_filters_and_pages_travel_to_the_owner(shop: LiveShop, whole: EmbeddedAnswers, kind: dict[str, Any]) -> None:
+    query: dict[str, Any] = {
+        name: str(value).lower() if isinstance(value, bool) else value for name, value in kind.items()
+    }
+    request = msgspec.convert(kind, RelatedRequest, strict=False)
+    for item_id in ("tea", "milk", "soap"):
+        listed = meant(asyncio.run(whole.related(item_id, request)).document)
+        assert ("where" in kind) == (listed["related"] == [])
+        for worker in shop.two:
+            assert said(ask(worker, of_item(item_id, "related"), **query)) == listed
+
+
+def requests_of(worker: WorkerProcess, route: str) -> int:
+    """How many requests of a route a worker has answered."""
+    text = ask(worker, "/metrics").body.decode()
+    counts = re.findall(rf'alsobought_request_seconds_count{{route="{route}",status="200"}} (\S+)', text)
+    return int(float(counts[0])) if counts else 0
+
+
+def test_what_is_handed_on_in_vain_is_reported_in_its_place(shop: LiveShop) -> None:
+    """A forwarded request is answered as far as it can be, and not handed on again."""
+    headers = {FORWARDED_BY: "another", "Content-Type": "application/json"}
+    body = json.dumps({"items": ITEMS, "limit": 1}).encode()
+    for worker in shop.two:
+        results = ask(worker, "/v1/related", "POST", body, headers).document["results"]
+        assert {result["answer"]["worker"] for result in results if "answer" in result} == {worker.admin}
+        missing = [result["problem"]["status"] for result in results if "problem" in result]
+        assert 0 < len(missing) < len(ITEMS)
+        assert set(missing) == {503}
 
 
 @pytest.mark.parametrize("name", HOSTILE_IDS)
@@ -209,7 +279,7 @@ def test_metrics_say_how_a_worker_stands(shop: LiveShop) -> None:
 def test_a_worker_describes_its_own_routes_too(shop: LiveShop) -> None:
     described = ask(shop.workers[0], "/openapi.json").document
 
-    assert {"/status", "/snapshot", "/items/{item_id}"} <= described["paths"].keys()
+    assert {"/status", "/snapshot", "/v1/items/{item_id}"} <= described["paths"].keys()
     assert "adminToken" in described["paths"]["/snapshot"]["post"]["security"][0]
     assert not [path for path in described["paths"] if path.startswith("/internal")]
     assert ask(shop.workers[0], "/router").status == 404, "Faust's own routes are not served"
@@ -356,8 +426,37 @@ def test_stages_may_run_apart(kafka: Broker, tmp_path: Path, whole: EmbeddedAnsw
                     asyncio.run(whole.recommendations(RecommendationRequest(customer_id=customer_id, limit=20)))
                 )
                 assert said(ask(worker, of_customer(customer_id, "recommendations"), limit=20)) == chosen
-            assert said(ask(worker, "/bestsellers")) == meant(asyncio.run(whole.bestsellers(14, None, 20)))
+            assert said(ask(worker, "/bestsellers")) == meant(asyncio.run(whole.bestsellers(BestsellersRequest())))
             assert said(ask(worker, "/search", q="c3")) == meant(asyncio.run(whole.search("c3", 12)))
+            several = RecommendationsRequest(customers=("c3", "c6", "nobody"), limit=20)
+            each = json.loads(msgspec.json.encode(asyncio.run(whole.recommendations_of(several))))
+            results = post(worker, "/v1/recommendations", {"customers": several.customers, "limit": 20})
+            assert without_worker(results.document["results"]) == without_worker(each)
             assert ask(worker, of_item("tea")).status == 200
             assert ask(worker, of_customer("c3")).status == 200
             assert said(post(worker, "/recommendations", BASKET))["known"]
+
+
+def test_workers_ask_each_other_without_the_token(kafka: Broker, tmp_path: Path) -> None:
+    """They sign what they ask; whoever cannot is a reader, also at /internal/."""
+    reader, origin = "only-to-read", "https://shop.example"
+    as_reader = {"Authorization": f"Bearer {reader}"}
+    options = ("--read-token", reader, "--cors-origin", origin)
+    with live_shop(kafka.bootstrap, "readers", tmp_path, more=options) as shop:
+        for worker in shop.two:
+            body = json.dumps({"items": ["tea", "milk", "soap", "odd1", "odd2", "odd3"]}).encode()
+            headers = {**as_reader, "Content-Type": "application/json", "Origin": origin, "Accept-Encoding": "gzip"}
+            response = ask(worker, "/v1/related", "POST", body, headers)
+            results = json.loads(gzip.decompress(response.body))["results"]
+            assert {result["answer"]["worker"] for result in results} == {one.admin for one in shop.two}
+            assert response.headers["Access-Control-Allow-Origin"] == origin
+            assert ask(worker, "/v1/partitions", headers=as_reader).document["partitions"]
+            for customer_id in ("c1", "c2", "c3", "c4"):
+                path = f"/v1/customers/{customer_id}/recommendations"
+                assert ask(worker, path, headers=as_reader).document["known"]
+                assert ask(worker, path).status == 401
+            assert ask(worker, "/status").status == 401
+            assert ask(worker, "/health/ready").status == 200
+            assert post(worker, "/v1/recommendations", {"basket": ["tea"]}).status == 401
+            forged = {"Alsobought-Forwarded-By": "another", "Alsobought-Signature": "0.0"}
+            assert ask(worker, "/v1/items/tea", headers=forged).status == 401

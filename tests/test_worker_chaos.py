@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from producers.orders import Orders
 
-LINES = 200_000
-KILLS = 12
+LINES = 80_000
+KILLS = 8
 SESSION_MS = 3_000
 CALM_SESSION_MS = 20_000  # so that a busy machine does not look like one more failure
-PAUSE_S = 0.45  # after every 200 orders, so that there is always something to disturb: 50 s
+PAUSE_S = 0.8  # after every 200 orders, so that there is always something to disturb: 30 s
 REPEATED = 0.05
 BAD = [b"not JSON", b'{"customer_id":"1","timestamp":"2017-13-01","item_id":"x"}', b'{"timestamp":1}']
 

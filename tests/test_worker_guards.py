@@ -23,7 +23,7 @@ ORDERS = 600
 REST_S = 1.5  # three times the --idle-ms of the tests
 
 
-def survive(kafka: Broker, directory: Path, faults: str) -> None:
+def survive(kafka: Broker, directory: Path, faults: str, deaths: int = DEATHS) -> None:
     """Let a worker die at the steps that `faults` names, then finish; compare with the truth."""
     topics = made_topics(kafka.bootstrap, f"guards-{faults.replace(',', '-')}", purchases=1)
     with Publisher(kafka.bootstrap, topics.purchases) as publisher:
@@ -33,7 +33,7 @@ def survive(kafka: Broker, directory: Path, faults: str) -> None:
             publisher.send(order.customer_id.encode(), record, partition=0)
     truth = Truth(kafka.bootstrap, topics, directory / "truth")
     worker = WorkerProcess(kafka.bootstrap, topics, directory / "worker", "--commit-lines", "50", faults=faults)
-    for _ in range(DEATHS):
+    for _ in range(deaths):
         with worker:
             died = "it has died, or done everything before it could"
             wait_until(died, lambda: not worker.running or at_rest(worker), workers=[worker])
@@ -89,5 +89,6 @@ def test_repeated_deltas_are_dropped(kafka: Broker, tmp_path: Path) -> None:
 )
 def test_the_comparison_fails_without_any_one_of_the_guards(kafka: Broker, tmp_path: Path, off: str) -> None:
     """The offset in the batch; dropping repeats; reading the topic for what was delivered."""
+    # once: a second death may leave a store that is behind what was delivered, which is then rebuilt, and exact
     with pytest.raises(AssertionError, match=r"differ|has counted purchases partition"):
-        survive(kafka, tmp_path, off)
+        survive(kafka, tmp_path, off, deaths=1)

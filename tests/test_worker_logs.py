@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import gc
 import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka.errors import ProducerFenced
 
 from streams.endpoint import admin, serving
 from streams.workers import tally
 from streams.workers.worker_logs import set_up_logs
+from tests.sources import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +41,7 @@ def named_otherwise(path: Path) -> list[str]:
     """Loggers at the top level of a module that are not named after it."""
     return [
         f"{path.relative_to(ROOT)}: {ast.unparse(statement)}"
-        for statement in ast.parse(path.read_bytes()).body
+        for statement in parsed(path).body
         if isinstance(statement, ast.Assign) and "getLogger" in ast.unparse(statement.value)
         if ast.unparse(statement.value) != "logging.getLogger(__name__)"
     ]
@@ -61,3 +65,19 @@ def test_a_worker_shows_what_its_modules_report(module: object, capsys: pytest.C
     record = json.loads(line)
     assert record["message"] == "partition 3"
     assert record["logger"] == module.__name__  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("error", "lines"), [(ProducerFenced(), 0), (ValueError("ours"), 1)], ids=["client", "ours"])
+def test_errors_that_the_kafka_client_keeps_for_itself_are_no_news(
+    error: Exception, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each fenced producer would end in four tracebacks, beside the line that says what happened."""
+    set_up_logs(as_json=True)
+
+    async def abandon() -> None:
+        asyncio.get_running_loop().create_future().set_exception(error)
+        gc.collect()
+
+    asyncio.run(abandon())
+
+    assert len(capsys.readouterr().err.splitlines()) == lines

@@ -15,13 +15,13 @@ from producers.publish import Publisher
 from state.directory import StateDirectory
 from state.settings import CountingSettings
 from streams.workers.ingest import Ingest
-from streams.workers.kafka.producers import TRANSACTION_TIMEOUT_MS
+from streams.workers.kafka.producers import OutgoingRecord
 from streams.workers.settings import WorkerSettings
 from streams.workers.tally import Tally
 from tests.kafka_truth import Truth, differences
 from tests.workers import (
-    PATIENCE_S,
     WorkerProcess,
+    leave_transaction_open,
     made_topics,
     published_lists,
     read_topic,
@@ -52,18 +52,9 @@ def _sockets_of_the_dead() -> Iterator[None]:
 
 def die_in_a_transaction(kafka: Broker, topics: Topics, partition: int) -> None:
     """Leave what the owner of a purchases partition leaves when it is killed while it sends deltas."""
-    producer = KafkaProducer(
-        bootstrap_servers=kafka.bootstrap,
-        transactional_id=f"{topics.group('ingest')}-{partition}",
-        # longer than the test waits: the broker must not end the transaction
-        transaction_timeout_ms=int(PATIENCE_S * 1000) + TRANSACTION_TIMEOUT_MS,
-    )
-    producer.init_transactions()
-    producer.begin_transaction()
-    headers = [("source", str(partition).encode()), ("begin", b"0"), ("end", b"1")]
-    producer.send(topics.co_purchases, value=b"never to be read", headers=headers, partition=0).get(timeout=30)
-    producer._sender.force_close()  # a clean close would abort it
-    producer.close(timeout=0)
+    headers = (("source", str(partition).encode()), ("begin", b"0"), ("end", b"1"))
+    deltas = OutgoingRecord(topics.co_purchases, 0, None, b"never to be read", headers)
+    leave_transaction_open(kafka, f"{topics.group('ingest')}-{partition}", [deltas])
 
 
 async def count_beside_a_dying(kafka: Broker, topics: Topics, directory: Path) -> None:

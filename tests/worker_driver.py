@@ -14,11 +14,13 @@ import random
 import signal
 import sys
 import time
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from state.history_store import HistoryStore
@@ -28,9 +30,9 @@ from state.store import Store
 from streams.commands.kafka import main
 from streams.engine import stages
 from streams.engine.deltas import unpack_deltas
-from streams.workers import commit_records, ingest, tally, warm_up, worker
+from streams.workers import commit_records, ingest, standby, tally, warm_up, worker
 from streams.workers.kafka import producers
-from streams.workers.kafka.co_purchases import DeltaHeaders
+from streams.workers.kafka.co_purchases import PART, DeltaHeaders, read_headers
 from streams.workers.kafka.producers import FencedProducer, send_in_batches
 
 if TYPE_CHECKING:
@@ -79,9 +81,9 @@ def chaos() -> None:
     RelatedStore.write = dying(RelatedStore.write, OFTEN, before=True)  # type: ignore[method-assign]
     write = FencedProducer.write
 
-    async def taken(self: FencedProducer, records: Sequence[OutgoingRecord]) -> Any:  # noqa: ANN401
+    async def taken(self: FencedProducer, *arguments: Any) -> Any:  # noqa: ANN401
         _perhaps_die(OFTEN)
-        return await write(self, records)
+        return await write(self, *arguments)
 
     FencedProducer.write = taken  # type: ignore[assignment, method-assign]
     setattr(tally, "count_deltas", dying(stages.count_deltas, OFTEN))  # noqa: B010 - a private import of the module
@@ -118,6 +120,30 @@ def die_at(step: str) -> None:
         setattr(owner, attribute, dying(taken, SOON, before=when == "before"))
 
 
+def die_while_copying(step: str) -> None:
+    """Die `before-offset` or `after-offset` is part of a transaction with copies, or `after-commit` of one."""
+    send, write = AIOKafkaProducer.send_offsets_to_transaction, FencedProducer.write
+    copying = ContextVar("copying", default=False)
+
+    def die(now: str) -> None:
+        if now == step and copying.get():
+            _perhaps_die(SOON)
+
+    async def sent(*arguments: Any) -> None:  # noqa: ANN401
+        die("before-offset")
+        await send(*arguments)
+        die("after-offset")
+
+    async def written(self: FencedProducer, records: Sequence[OutgoingRecord], *progress: Any) -> Any:  # noqa: ANN401
+        copying.set(bool(records and progress))  # the first one of a partition has an offset only
+        ends = await write(self, records, *progress)
+        die("after-commit")
+        return ends
+
+    AIOKafkaProducer.send_offsets_to_transaction = sent
+    FencedProducer.write = written  # type: ignore[assignment, method-assign]
+
+
 def die_before_acknowledging() -> None:
     """Die when deltas are acknowledged, before the outbox entry is deleted."""
     # at the first time: all that was committed meanwhile is sent together, so there may be no second
@@ -141,6 +167,31 @@ def die_within_a_write() -> None:
         return await send(producer, records)
 
     setattr(producers, "send_in_batches", taken)  # noqa: B010
+
+
+def die_between_parts() -> None:
+    """Die when only the first parts of deltas have arrived that are larger than a record."""
+    send = send_in_batches
+
+    async def taken(producer: Any, records: Iterable[OutgoingRecord]) -> Any:  # noqa: ANN401
+        records = list(records)
+        later = [place for place, record in enumerate(records) if dict(record.headers).get(PART, b"0") != b"0"]
+        if MORTAL and later:
+            await send(producer, records[: random.choice(later)])  # noqa: S311
+            _perhaps_die(1.0)
+        return await send(producer, records)
+
+    setattr(producers, "send_in_batches", taken)  # noqa: B010
+
+
+def trust_the_first_part() -> None:
+    """Assume that deltas are delivered once their first part is."""
+
+    def read(record: Any) -> DeltaHeaders | None:  # noqa: ANN401
+        headers = read_headers(record)
+        return headers and headers._replace(part=0, parts=1)
+
+    setattr(ingest, "read_headers", read)  # noqa: B010
 
 
 def trust_the_first_partition() -> None:
@@ -210,6 +261,17 @@ def trust_the_store() -> None:
     ingest.Ingest._find_delivered_offset = taken  # type: ignore[method-assign]
 
 
+def stand_still() -> None:
+    """Keep standbys as they are once all of them have been up to date."""
+    follow = standby.Standbys._follow_all
+
+    async def taken(self: standby.Standbys[Any], reader: Any) -> None:  # noqa: ANN401
+        if not self.lag:
+            await follow(self, reader)
+
+    standby.Standbys._follow_all = taken  # type: ignore[method-assign]
+
+
 def two_days_ahead() -> None:
     """Have a clock that is two days ahead, for everything that asks for the time of day."""
     ahead_s = 2 * 86_400
@@ -243,10 +305,15 @@ def other_rules() -> None:
     setattr(worker, "CountingSettings", partial(CountingSettings, rules=RULES + 1))  # noqa: B010
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Run the command of this process's arguments, with the faults that the first of them names."""
     for fault in sys.argv.pop(1).split(","):
         if fault != "none":
-            setattr(warm_up, "warm_up", lambda _: None)  # noqa: B010 - its commits must not fail
+            setattr(warm_up, "warm_up", lambda *_: None)  # noqa: B010 - its commits must not fail
             name, *argument = fault.split(":")
             globals()[name](*argument)
     main()
+
+
+if __name__ == "__main__":
+    run()

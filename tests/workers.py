@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 import urllib.error
@@ -15,26 +16,32 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from producers.publish import Publisher
 from producers.synthetic import SyntheticShop
+from streams.demo.ports import free_port
+from streams.workers.kafka.producers import TRANSACTION_TIMEOUT_MS
 from streams.workers.kafka.topics import Partitions, Topics, create_topics
-from tests.brokers import _free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from multiprocessing.process import BaseProcess
 
+    from streams.workers.kafka.producers import OutgoingRecord
     from tests.brokers import Broker
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 180.0  # the machine of CI may be several times slower, and shared
 _TAIL_LINES = 30
+_DRIVER = "tests.worker_driver"
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["__main__", _DRIVER])  # importing it takes 2 s, which is paid once
 
 
-def made_topics(broker: str, prefix: str, purchases: int = 2, items: int = 2) -> Topics:
+def made_topics(broker: str, prefix: str, purchases: int = 2, items: int = 2, *, rekey: bool = False) -> Topics:
     """Create topics for one test."""
-    topics = Topics(prefix=f"{prefix}-")
+    topics = Topics(prefix=f"{prefix}-", rekey=rekey)
     create_topics(broker, topics, Partitions(purchases, items))
     return topics
 
@@ -46,6 +53,23 @@ def send_orders(broker: Broker, topics: Topics, first: int, last: int, shop: Syn
         for order in islice(orders, first, None):
             key = order.customer_id.encode()
             publisher.send(key, order.encode(), partition=publisher.partition_of(key))
+
+
+def leave_transaction_open(broker: Broker, transactional_id: str, records: Iterable[OutgoingRecord]) -> None:
+    """Leave what a worker leaves that is killed while it writes; it stays open for longer than a test waits."""
+    producer = KafkaProducer(
+        bootstrap_servers=broker.bootstrap,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=int(PATIENCE_S * 1000) + TRANSACTION_TIMEOUT_MS,
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    for record in records:
+        producer.send(
+            record.topic, key=record.key, value=record.value, headers=list(record.headers), partition=record.partition
+        ).get(timeout=30)
+    producer._sender.force_close()  # a clean close would abort it
+    producer.close(timeout=0)
 
 
 def wait_until(
@@ -97,19 +121,20 @@ class WorkerProcess:
         directory.mkdir(parents=True, exist_ok=True)
         self.state = directory / "state"
         self.log = directory / "log.txt"
-        self.admin = f"127.0.0.1:{_free_port()}"
+        self.admin = f"127.0.0.1:{free_port()}"
         self.faults = faults
         self.code = code
         self.options = ["--broker", broker, "--state-dir", str(self.state), "--admin", self.admin, "--idle-ms", "500"]
-        self.options += ["--topic-prefix", topics.prefix, "--generation", topics.generation]
+        self.options += ["--generation", topics.generation]
+        self.options += topics.options
         # a killed worker keeps its partitions for a session: a short session makes short tests
         self.options += ["--session-timeout-ms", "1500", *options]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: BaseProcess | None = None
         self._watched = False
 
     def __str__(self) -> str:
         """Its status and the end of its log."""
-        ended = None if self._process is None else self._process.poll()
+        ended = None if self._process is None else self._process.exitcode
         how = f"status {json.dumps(self.status())}" if self.running else f"ended with exit code {ended}"
         log = self.log.read_text(errors="replace") if self.log.exists() else ""
         return f"worker in {self.log.parent}: {how}; its log ends:\n" + "\n".join(log.splitlines()[-_TAIL_LINES:])
@@ -118,34 +143,33 @@ class WorkerProcess:
         """Start it; return before it is ready."""
         assert self._watched, "a worker is started in a with block, which also kills it"
         assert not self.running
-        command = [sys.executable, "-m", "tests.worker_driver", self.faults, "worker", *self.options]
-        with self.log.open("ab") as log:
-            # a process group of its own, so that Ctrl-C reaches the tests first
-            self._process = subprocess.Popen(
-                command, cwd=self.code, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
-            )
+        arguments = [self.faults, "worker", *self.options]
+        self._process = _FORKS.Process(target=_run, args=(self.code, arguments, self.log, dict(os.environ)))
+        self._process.start()
 
     @property
     def pid(self) -> int:
         """Its process id."""
         assert self._process is not None
+        assert self._process.pid is not None
         return self._process.pid
 
     @property
     def running(self) -> bool:
         """Whether it has not ended."""
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.exitcode is None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it runs."""
-        if self._process is not None and self.running:
-            self._process.send_signal(number)
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):  # it ends by itself at this moment
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """SIGKILL, and wait."""
         self.signal(signal.SIGKILL)
         if self._process is not None:
-            self._process.wait()
+            self._process.join()
 
     def stop(self) -> int:
         """SIGTERM, and wait; return the exit code."""
@@ -156,15 +180,17 @@ class WorkerProcess:
     def wait(self) -> int:
         """Wait until it has ended; return the exit code."""
         assert self._process is not None
-        try:
-            return self._process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"after {PATIENCE_S:.0f} s it has not ended: {self}") from None
+        self._process.join(PATIENCE_S)
+        assert self._process.exitcode is not None, f"after {PATIENCE_S:.0f} s it has not ended: {self}"
+        return self._process.exitcode
 
     def status(self) -> dict[str, Any] | None:
         """The document of /status; None if it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://{self.admin}/status", timeout=5) as answer:
+            token = dict(zip(self.options, self.options[1:], strict=False)).get("--read-token", "")
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            request = urllib.request.Request(f"http://{self.admin}/status", headers=headers)
+            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
                 status: dict[str, Any] = json.load(answer)
                 return status
         except (urllib.error.URLError, OSError):
@@ -178,6 +204,23 @@ class WorkerProcess:
     def __exit__(self, *_: object) -> None:
         self._watched = False
         self.kill()
+
+
+def _run(code: Path, arguments: list[str], log: Path, environment: dict[str, str]) -> None:
+    """Be a worker, in a process that was forked for it."""
+    os.setsid()  # a process group of its own, so that Ctrl-C reaches the tests first
+    os.chdir(code)
+    os.environ.clear()
+    os.environ.update(environment)
+    with log.open("ab") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    if code != ROOT:
+        os.execv(sys.executable, [sys.executable, "-m", _DRIVER, *arguments])  # noqa: S606
+    from tests.worker_driver import run  # noqa: PLC0415 - it loads a worker, which only this process is
+
+    sys.argv = [_DRIVER, *arguments]
+    run()
 
 
 def is_current(workers: Sequence[WorkerProcess], lines: int, items: int) -> bool:

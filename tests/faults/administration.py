@@ -36,10 +36,16 @@ def catalogue_again(world: World) -> str:
 
 
 def refused(world: World, change: Callable[[], None], message: str) -> str:
-    """Change something, and expect every worker to end, now and when it is started again, having counted nothing."""
+    """Change something, and expect every worker to end, now and when it is started again, having counted nothing.
+
+    A worker without partitions may hold nothing, and may then begin with the topics as they are: it does not take part.
+    """
     before = sum(map(len, read_topic(world.broker.bootstrap, world.topics.co_purchases)))
+    workers, world.wanted = [worker for worker in world.wanted if world.counts(worker)], []
+    for worker in world.workers:
+        if worker not in workers:
+            worker.kill()
     change()
-    workers, world.wanted = world.wanted, []
     for advice in ("--generation", message):  # while it runs, it may find the records missing before the topic
         for worker in workers:
             if not worker.running:

@@ -190,11 +190,10 @@ def disk_full(world: World) -> str:
         shutil.copytree(kept, victim.state, dirs_exist_ok=True)
         world.want(victim)
         world.pause(world.chance.uniform(3, 6))
-        with (victim.state / "ballast").open("wb") as ballast:
+        with (victim.state / "ballast").open("wb", buffering=0) as ballast:  # else closing it would write, and fail
             try:
                 while True:
                     ballast.write(bytes(1 << 14))
-                    ballast.flush()
             except OSError:
                 world.pause(world.chance.uniform(1, 4))
         (victim.state / "ballast").unlink()

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
+from state.settings import RULES
+from streams.engine.scores import DEFAULT_SCORE
+from streams.workers.kafka.assignment import assignor
 from tests.faults.registry import NothingDone, fault
 from tests.faults.world import SESSION_MS, limited, unlimited
 from tests.worker_driver import STEPS
@@ -141,13 +143,15 @@ def rebalance_storm(world: World) -> str:
 
 
 def _stranger(world: World, stage: str) -> AIOKafkaConsumer:
+    """A member that the workers' group takes, as it has what they must have alike."""
     topic = world.topics.purchases if stage == "ingest" else world.topics.co_purchases
+    shared: dict[str, object] = {"validation rules": RULES} | ({} if stage == "ingest" else {"--score": DEFAULT_SCORE})
     return AIOKafkaConsumer(
         topic,
         bootstrap_servers=world.broker.bootstrap,
         group_id=world.topics.group(stage),
         enable_auto_commit=False,
-        partition_assignment_strategy=[StickyPartitionAssignor],
+        partition_assignment_strategy=[assignor(topic, shared, dict)],
         session_timeout_ms=SESSION_MS,
         heartbeat_interval_ms=300,
     )

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from random import Random
 from typing import TYPE_CHECKING, Self
 
+from state.memory import LEAST_BYTES, shown
 from state.recovery import ASIDE
 from streams.workers.kafka.placement import Placement
 from tests.brokers import ApacheKafka
@@ -89,7 +90,9 @@ class World:
         self.chance = Random(seed)
         self.topics = made_topics(self.broker.bootstrap, name, PURCHASES, ITEM_PARTITIONS)
         self.workers = [
-            WorkerProcess(f"127.0.0.1:{proxy.port}", self.topics, directory / f"worker{number}", *_options(directory))
+            WorkerProcess(
+                f"127.0.0.1:{proxy.port}", self.topics, directory / f"worker{number}", *_options(directory, number)
+            )
             for number, proxy in enumerate(site.proxies)
         ]
         self.at_first = workers or self.chance.randint(2, 3)
@@ -262,11 +265,13 @@ def unlimited(worker: WorkerProcess, limit: int) -> None:
     resource.prlimit(worker.pid, limit, (hard, hard))
 
 
-def _options(directory: Path) -> list[str]:
+def _options(directory: Path, number: int) -> list[str]:
+    """Options of a worker; every other one keeps standbys, and every third has as little memory as there may be."""
     options = {
         "--partitioner": "murmur2",
         "--session-timeout-ms": SESSION_MS,
         "--admin-token": TOKEN,
         "--snapshot-root": directory / "snapshots",
+        **({} if number % 3 else {"--memory": shown(LEAST_BYTES)}),
     }
-    return [str(part) for pair in options.items() for part in pair]
+    return [str(part) for pair in options.items() for part in pair] + ["--standby"] * (number % 2)

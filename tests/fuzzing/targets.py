@@ -27,10 +27,11 @@ from producers.fields import FieldReader
 from producers.logs.reading import open_log
 from producers.orders import EARLIEST_MS, ERASE, LARGEST_ORDER_LINES, LARGEST_QUANTITY, LONGEST_ID_BYTES
 from producers.timestamps import LATEST_MS
-from producers.wire import OrderDecoder
+from producers.wire import OrderDecoder, customer_of
 from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_ids
 from state.count_rows import EXPOSURES, bucket_of
 from state.errors import StateDamaged
+from state.history_rows import StoredRows, packed_rows
 from state.related_store import RelatedStore
 from state.settings import CountingSettings
 from streams.catalogue.catalogue import CatalogueError, CatalogueItem, check_item, check_item_id
@@ -108,11 +109,13 @@ def check_columns_of_orders(orders: Orders) -> None:
 
 
 def check_wire(data: bytes) -> None:
-    """Records, one a line: each is an order, rejected, in part perhaps, or skipped."""
+    """Records, one a line: each is an order, whose customer is told, rejected, in part perhaps, or skipped."""
     records = data.split(b"\n")
     orders, flat, rejected = OrderDecoder().decode(records, range(len(records)), FieldReader())
     check_columns_of_orders(orders)
     assert len(flat) == len(orders)
+    for position, customer in zip((orders.after - 1).tolist(), orders.customer.tolist(), strict=True):
+        assert customer_of(records[position], FieldReader()) == orders.customers[customer]
     whole = [rejection.position for rejection in rejected if not rejection.partial]
     assert len({*whole, *(orders.after - 1).tolist()}) == len(whole) + len(orders)
     assert all(rejection.reason and rejection.record.encode() is not None for rejection in rejected)
@@ -189,7 +192,7 @@ def records_of_log(parts: list[int]) -> list[bytes]:
     shutil.rmtree(directory, ignore_errors=True)
     with contextlib.closing(open_histories(directory, SETTINGS)) as histories:
         return [
-            count_orders(histories, 0, as_orders(LOG[begin:end], begin), end)[1]
+            count_orders(histories, 0, as_orders(LOG[begin:end], begin), end)[1][0].packed
             for begin, end in zip([0, *parts], parts, strict=False)
         ]
 
@@ -301,16 +304,11 @@ def _histories() -> HistoryStore:
 
 def check_history(data: bytes) -> None:
     """A customer's row."""
-    store = _histories()
     try:
-        store._load_row(0, data)
-        store.table.check(len(store.items))
+        table = StoredRows(Path("histories-0"), np.array([0], np.uint32), [data]).table(len(_histories().items))
     except StateDamaged:
         return
-    finally:
-        good = store._packed_row(0)
-        store.table.history.put(0, *[column[:0] for column in store.table.history.row(0)])
-    assert good == data
+    assert packed_rows(table, np.array([0])) == [data]
 
 
 def check_journal(data: bytes) -> None:
@@ -376,7 +374,8 @@ def check_message(data: bytes) -> None:
                     assert np.isfinite(answer.columns()).all()
             case _:
                 question = decode_recommendations_question(body)
-                _used(question.held)
+                for visit in question.visits:
+                    _used(visit.held)
 
 
 def _used(held: Any) -> None:  # noqa: ANN401

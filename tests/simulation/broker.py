@@ -12,6 +12,9 @@ from aiokafka.errors import ProducerFenced
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from aiokafka import TopicPartition
+    from aiokafka.structs import OffsetAndMetadata
+
     from streams.workers.kafka.producers import OutgoingRecord
 
 TRANSACTION_TIMEOUT_S = 30.0
@@ -38,7 +41,10 @@ class Transaction:
     name: str
     epoch: int
     begun: float
-    partitions: set[tuple[str, int]] = field(default_factory=set)
+    partitions: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Those that it wrote to, with the offset of its first record."""
+    offsets: dict[tuple[str, TopicPartition], OffsetAndMetadata] = field(default_factory=dict)
+    """Of consumer groups, which are committed with it."""
     state: str = "open"
 
 
@@ -59,6 +65,9 @@ class Broker:
 
     Args:
         topics: partitions of each.
+
+    Attributes:
+        offsets: of consumer groups, as far as transactions have committed them.
     """
 
     def __init__(self, topics: dict[str, int]) -> None:
@@ -66,6 +75,7 @@ class Broker:
             (topic, number): [] for topic, count in topics.items() for number in range(count)
         }
         self.topics = topics
+        self.offsets: dict[tuple[str, TopicPartition], OffsetAndMetadata] = {}
         self._epochs: dict[str, int] = {}
         self._open: dict[str, Transaction] = {}
         self._waiting: list[asyncio.Future[None]] = []
@@ -94,7 +104,7 @@ class Broker:
         stored = LogRecord(*place, offset, record.key, record.value, record.headers, APPENDED_MS)
         entries.append(Entry(stored, transaction))
         if transaction is not None:
-            transaction.partitions.add(place)
+            transaction.partitions.setdefault(place, offset)
         self._tell()
         return offset
 
@@ -146,6 +156,8 @@ class Broker:
         transaction = self._open.pop(name, None)
         if transaction is not None:
             transaction.state = state
+            if state == "committed":
+                self.offsets |= transaction.offsets
             for place in sorted(transaction.partitions):
                 self.partitions[place].append(Entry(None, transaction))
             self._tell()
@@ -155,12 +167,11 @@ class Broker:
     def end(self, topic: str, partition: int, *, committed: bool) -> int:
         """The offset up to which a partition can be read."""
         self.expire()
-        entries = self.partitions[topic, partition]
+        place = topic, partition
+        end = len(self.partitions[place])
         if committed:
-            for offset, entry in enumerate(entries):
-                if entry.transaction is not None and entry.transaction.state == "open":
-                    return offset
-        return len(entries)
+            end = min([end, *(each.partitions.get(place, end) for each in self._open.values())])
+        return end
 
     def read(self, topic: str, partition: int, begin: int, end: int, *, committed: bool) -> list[LogRecord]:
         """The records of a range of offsets, without markers and, if `committed`, without aborted ones."""

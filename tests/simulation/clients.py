@@ -14,6 +14,8 @@ from tests.simulation.process import current
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aiokafka.structs import OffsetAndMetadata
+
     from tests.simulation.broker import LogRecord, Transaction
 
 HEARTBEAT_S = 0.5
@@ -78,6 +80,15 @@ class SimulatedProducer:
         if process.faults.happens("the answer to a commit is lost"):
             raise KafkaConnectionError
 
+    async def send_offsets_to_transaction(self, offsets: dict[TopicPartition, OffsetAndMetadata], group: str) -> None:
+        process, transaction = self._process, self._transaction
+        assert transaction is not None
+        await process.step()
+        process.broker.check(transaction.name, transaction.epoch)
+        if process.faults.happens("offsets are not committed"):
+            raise KafkaConnectionError
+        transaction.offsets |= {(group, place): offset for place, offset in offsets.items()}
+
     def create_batch(self) -> _Batch:
         return _Batch()
 
@@ -99,6 +110,11 @@ class SimulatedProducer:
     async def _acknowledged(self, written: _Written) -> _Written:
         await self._process.step()
         return written
+
+
+def committed_offset(_broker: str, group: str, topic: str, partition: int) -> OffsetAndMetadata | None:
+    """`streams.workers.kafka.copies.committed_offset`."""
+    return current().broker.offsets.get((group, TopicPartition(topic, partition)))
 
 
 class SimulatedConsumer:
@@ -176,6 +192,9 @@ class SimulatedConsumer:
     def assign(self, places: list[TopicPartition]) -> None:
         self._assigned = set(places)
         self._paused, self._positions, self._ends = set(), {}, {}
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self._assigned)
 
     def seek(self, place: TopicPartition, offset: int) -> None:
         self._check(place)

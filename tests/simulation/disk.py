@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,9 +48,17 @@ class Store:
         self.entries: dict[bytes, bytes] = {}
         self.undo: deque[dict[bytes, bytes | None]] = deque(maxlen=UNSYNCED_BATCHES)
         self.opened_by: int | None = None
+        self._keys: list[bytes] | None = None
+
+    def between(self, first: bytes, end: bytes) -> list[tuple[bytes, bytes]]:
+        if self._keys is None:
+            self._keys = sorted(self.entries)
+        keys = self._keys[bisect_left(self._keys, first) : bisect_left(self._keys, end)]
+        return [(key, self.entries[key]) for key in keys]
 
     def write(self, batch: Batch) -> None:
         before: dict[bytes, bytes | None] = {}
+        self._keys = None
         for key, value in batch.changes:
             before.setdefault(key, self.entries.get(key))
             if value is None:
@@ -59,6 +68,7 @@ class Store:
         self.undo.append(before)
 
     def lose(self, batches: int) -> None:
+        self._keys = None
         for _ in range(min(batches, len(self.undo))):
             for key, value in self.undo.pop().items():
                 if value is None:
@@ -107,10 +117,10 @@ class SimulatedRocks:
         return [self._store.entries.get(key) for key in keys]
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        yield from sorted((key, value) for key, value in self._store.entries.items() if key.startswith(prefix))
+        return self.between(prefix, prefix[:-1] + bytes([prefix[-1] + 1]))
 
     def between(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        yield from sorted((key, value) for key, value in self._store.entries.items() if first <= key < end)
+        return iter(self._store.between(first, end))
 
     def write(self, batch: Batch) -> None:
         if self._incarnation != self._machine.incarnation:

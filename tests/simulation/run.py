@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 from tests.simulation.checks import check, until_exact
-from tests.simulation.clients import SimulatedConsumer, SimulatedProducer
+from tests.simulation.clients import SimulatedConsumer, SimulatedProducer, committed_offset
 from tests.simulation.disk import Batch, SimulatedRocks
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.process import current, to_thread
@@ -83,6 +83,7 @@ def _replacements(loop: SimulatedLoop) -> dict[str, Any]:
         "streams.workers.kafka.producers.AIOKafkaProducer": SimulatedProducer,
         "streams.workers.kafka.reading.BoundedConsumer": SimulatedConsumer,
         "streams.workers.kafka.stage_service.BoundedConsumer": SimulatedConsumer,
+        "streams.workers.copier.committed_offset": committed_offset,
         "streams.workers.publishing.refresh.SHARDS": 64,  # the fewest: sweeping takes most of a quiet run's time
         "streams.workers.publishing.list_publisher.SHARDS": 64,
         "state.store.Rocks": lambda path, **_: SimulatedRocks(path, current().computer),

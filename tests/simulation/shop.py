@@ -24,28 +24,23 @@ class Shop:
     Args:
         random: the source of chance.
         partitions: of the topic.
-
-    Attributes:
-        meant: the order of each valid record, by partition, in the order in which they were made.
-        invalid: values of the records that are none.
+        keyed: whether each customer's orders are in one partition.
     """
 
-    def __init__(self, random: Random, partitions: int) -> None:
-        self.meant: list[list[Order]] = [[] for _ in range(partitions)]
-        self.invalid: list[bytes] = []
+    def __init__(self, random: Random, partitions: int, *, keyed: bool) -> None:
+        self._keyed = keyed
         self._random = random
         self._partitions = partitions
         self._orders: dict[str, list[Order]] = {customer: [] for customer in CUSTOMERS}
         self._clock = BEGIN_MS
 
-    def record(self, topic: str) -> OutgoingRecord:
-        """The next record."""
+    def record(self, topic: str) -> tuple[OutgoingRecord, Order | None]:
+        """The next record, and the order that it means; None: it is invalid."""
         random = self._random
         if random.random() < 0.05:
-            value = random.choice(_INVALID)
-            self.invalid.append(value)
-            return OutgoingRecord(topic, random.randrange(self._partitions), None, value)
-        self._clock += random.choice((0, 1, DAY_MS, random.randrange(3 * DAY_MS), random.randrange(45 * DAY_MS)))
+            return OutgoingRecord(topic, random.randrange(self._partitions), None, random.choice(_INVALID)), None
+        if random.random() < 0.3:
+            self._clock += random.choice((1, DAY_MS, random.randrange(3 * DAY_MS), random.randrange(45 * DAY_MS)))
         number = random.randrange(len(CUSTOMERS))
         before = self._orders[CUSTOMERS[number]]
         step = Step(
@@ -60,9 +55,9 @@ class Shop:
         order = as_order(step, self._clock, before)
         before.append(order)
         key = order.customer_id.encode()
-        partition = customer_partition(key, self._partitions)
-        self.meant[partition].append(order)
-        return OutgoingRecord(topic, partition, key, encoded(order))
+        anywhere = random.randrange(self._partitions)
+        partition = customer_partition(key, self._partitions) if self._keyed else anywhere
+        return OutgoingRecord(topic, partition, key if self._keyed else None, encoded(order)), order
 
 
 def encoded(order: Order) -> bytes:
