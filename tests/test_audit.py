@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from state.count_rows import EXPOSURES, bundle_key, bundles_of, decode, encode, 
 from state.rocks import Rocks, WriteBatch
 from state.settings import CountingSettings
 from streams.engine.embedded import Embedded, open_to_read, open_to_write
+from streams.offline import audit as audits
 from streams.offline.audit import Findings, audit
 from tests.commands import called, output_of
 from tests.log_strategies import ITEMS, as_orders, logs
@@ -56,11 +58,17 @@ def _state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @settings(max_examples=30)
-@given(log=logs(), window=st.sampled_from([0, 1, 3, 100]), partitions=st.integers(1, 3))
-def test_a_healthy_state_has_no_difference(log: list[Order], window: int, partitions: int) -> None:
-    """Nobody keeps running an audit that reports false differences."""
+@given(
+    log=logs(), window=st.sampled_from([0, 1, 3, 100]), partitions=st.integers(1, 3), at_once=st.sampled_from([1, 1000])
+)
+def test_a_healthy_state_has_no_difference(log: list[Order], window: int, partitions: int, at_once: int) -> None:
+    """Nobody keeps running an audit that reports false differences, nor one that takes as much memory as histories."""
     log = [spread_order(ITEMS), *log]
-    with tempfile.TemporaryDirectory() as directory:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        mock.patch.object(audits, "_ENTRIES_AT_ONCE", at_once),
+        mock.patch.object(audits, "_PAIRS_AT_ONCE", at_once),
+    ):
         embedded = Embedded(Path(directory), CountingSettings(window, partitions))
         embedded.count(as_orders(log[: len(log) // 2]), len(log) // 2)
         embedded.count(as_orders(log[len(log) // 2 :], len(log) // 2), len(log))
