@@ -7,6 +7,8 @@ itself shifted, expectations by the textbook formula, lists by sorting all neigh
 from __future__ import annotations
 
 import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +23,7 @@ from streams.engine.epochs import EPOCH_DAYS, EPOCH_MS, epoch_of
 from streams.engine.scores import DEFAULT_SCORE, Scoring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 _SHOWN = 20
 _LIST = 50
 _ENTRIES_AT_ONCE = 1 << 20
-_PAIRS_AT_ONCE = 16_000_000
+_PAIRS_AT_ONCE = 8_000_000
+_MOST_THREADS = 4  # each takes some 300 MB
 _BUCKETS = bucket_exposures(500)
 _NOTHING = np.zeros(0, np.uint64), np.zeros(0, np.int64)
 
@@ -70,11 +73,19 @@ class Findings:
         if len(self.differences) < _SHOWN:
             self.differences.append(text)
 
+    def add(self, others: Findings) -> None:
+        """Add what was compared elsewhere."""
+        for kind, compared in others.compared.items():
+            self.compared[kind] += compared
+        self.count += others.count
+        self.differences += others.differences[: _SHOWN - len(self.differences)]
+
 
 def audit(embedded: Embedded, findings: Findings) -> Iterator[float]:
     """Recount everything and compare; yields the fraction done.
 
-    Histories are read some at a time, once for every few slices; a state whose histories fit is read once.
+    Histories are read some at a time, once for every few slices; a state whose histories fit is read once. A thread for
+    each processor compares some slices.
     """
     window = embedded.settings.pair_window
     partitions = len(embedded.counts)
@@ -83,17 +94,35 @@ def audit(embedded: Embedded, findings: Findings) -> Iterator[float]:
         read = partial(iter, few) if len(few) < 2 else partial(_histories, embedded.histories, counts)
         pairs = _compare_holders(counts, read(), window, findings)
         lists_current = related.score == DEFAULT_SCORE and related.exact_as_of == counts.purchases_offset_sum
-        view = _Popularity(counts)
         at_once = max(SLICES * _PAIRS_AT_ONCE // max(pairs, 1), 1)
-        for first in range(0, SLICES, at_once):
-            slices = range(first, min(first + at_once, SLICES))
-            recounted = _recounted(counts, read(), window, slices)
-            for number in slices:
-                rows = _of_slice(recounted, number)
-                _compare_rows(counts, counts.slice_rows(number), rows, findings)
-                if lists_current:
-                    _compare_lists(counts, related, view, number, rows, findings)
-                yield (place + (number + 1) / SLICES) / partitions
+        groups = [range(first, min(first + at_once, SLICES)) for first in range(0, SLICES, at_once)]
+        compare = partial(_compare_slices, counts, related if lists_current else None, read, window)
+        executor = ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _MOST_THREADS))
+        try:
+            for slices, found in zip(groups, executor.map(compare, groups), strict=True):
+                findings.add(found)
+                yield (place + slices.stop / SLICES) / partitions
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _compare_slices(
+    counts: CountStore,
+    related: RelatedStore | None,
+    read: Callable[[], Iterator[Histories]],
+    window: int,
+    slices: range,
+) -> Findings:
+    """Recount some slices and compare their counts, and their lists if these are current."""
+    findings = Findings()
+    recounted = _recounted(counts, read(), window, slices)
+    view = _Popularity(counts) if related else None
+    for number in slices:
+        rows = _of_slice(recounted, number)
+        _compare_rows(counts, counts.slice_rows(number), rows, findings)
+        if related and view:
+            _compare_lists(counts, related, view, number, rows, findings)
+    return findings
 
 
 def _histories(store: HistoryStore, counts: CountStore) -> Iterator[Histories]:
@@ -283,10 +312,9 @@ def _compare_lists(
     for item in known[slice_of(known) == number].tolist():
         findings.compared["related lists"] += 1
         stored = related.get(item)
-        name = counts.names.text(item)
         text = "missing" if stored is None else _list_difference(stored, view, ranked.of(item))
         if text:
-            findings.differ(f"related list of {name!r}: {text}")
+            findings.differ(f"related list of {counts.names.text(item)!r}: {text}")
 
 
 class _Popularity:
@@ -401,8 +429,10 @@ def _mass(score: npt.NDArray[np.float64], of_item: npt.NDArray[np.int64]) -> npt
     mass = np.zeros(len(of_item) - 1)
     for item in range(len(mass)):
         scores = score[of_item[item] : of_item[item + 1]]
-        for best in np.sort(scores[scores > 0])[::-1][:_LIST]:
-            mass[item] += best
+        scores = scores[scores > 0]
+        if len(scores) > _LIST:
+            scores = np.partition(scores, len(scores) - _LIST)[-_LIST:]
+        mass[item] = scores.sum()
     return mass
 
 
@@ -426,13 +456,14 @@ def _chance_to_buy(
     total = np.zeros(len(chance))
     bought = np.zeros(len(chance))  # 1 - (1 - p)^purchases, one purchase at a time, so that nothing cancels out
     for item in range(len(of_item) - 1):
-        first, last = of_item[item], of_item[item + 1]
+        here = slice(of_item[item], of_item[item + 1])
+        p, enough, sums = chance[here], bought[here], total[here]
         purchases = 0
         for bucket in range(of_buckets[0, item], of_buckets[1, item]):
             while purchases < exposures[bucket]:
-                for pair in range(first, last):
-                    bought[pair] += chance[pair] * (1 - bought[pair])
+                for pair in range(len(p)):
+                    enough[pair] += p[pair] * (1 - enough[pair])
                 purchases += 1
-            for pair in range(first, last):
-                total[pair] += buyers[bucket] * bought[pair]
+            for pair in range(len(p)):
+                sums[pair] += buyers[bucket] * enough[pair]
     return total
