@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 IMAGE_LOCK = ROOT / "requirements.image.lock"
 EXTRAS = ("test", "bench")
-IMAGE_EXTRAS = ("evaluation", "formats", "msk")
+IMAGE_EXTRAS = ("evaluation", "formats", "msk", "registry")
 HEADER = """\
 # Dependencies of {purpose} (the extras {extras}), Python {python}, with hashes. Written by .ci/lock.py; do not edit.
 # compiled from dependencies {digest}

@@ -10,6 +10,8 @@
     ├── BrokerUnavailable    no broker answers
     │   └── BrokerRefuses    a broker answers, but does not let us in
     ├── KafkaConfigInvalid   what is said about reaching the broker cannot be
+    ├── RegistryError        a schema registry does not answer, or not with a schema that records can be read by
+    │   └── UnknownSchema    it has no schema of a record's id
     └── PublishingFailed     the broker did not accept a record
 
 Messages name the place, what was found, what was expected, and what to do.
@@ -46,6 +48,30 @@ class BrokerRefuses(BrokerUnavailable):
 
 class KafkaConfigInvalid(ProducerError):
     """What is said about reaching the broker cannot be: a property, a certificate file, a token provider."""
+
+
+class RegistryError(ProducerError):
+    """A schema registry does not answer, or not with a schema that records can be read by."""
+
+
+class UnknownSchema(RegistryError):
+    """A schema registry has no schema of a record's id.
+
+    Args:
+        number: the id.
+        url: of the registry, without credentials.
+
+    Attributes:
+        index: of the record, among those that were to be read.
+    """
+
+    def __init__(self, number: int, url: str) -> None:
+        own = "; Apicurio's own serializers write other ids, unless they are told to write Confluent's"
+        super().__init__(
+            f"schema {number} is not known to the schema registry at {url}{'' if number else own}. Is it the registry "
+            "that the producers use? --reject-unknown-schemas rejects such records and goes on"
+        )
+        self.index = 0
 
 
 class PublishingFailed(ProducerError):

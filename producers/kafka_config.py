@@ -41,6 +41,11 @@ _ALIASES = {  # librdkafka's names
     "sasl.oauthbearer.client.secret": "sasl.oauthbearer.client.credentials.client.secret",
     "metadata.broker.list": "bootstrap.servers",
 }
+_REGISTRY_TLS = (
+    *("truststore.location", "truststore.type", "truststore.certificates", "truststore.password"),
+    *("keystore.location", "keystore.type", "keystore.certificate.chain", "keystore.key", "keystore.password"),
+    *("key.location", "key.password", "endpoint.identification.algorithm"),
+)
 _KNOWN = {
     "bootstrap.servers",
     "client.id",
@@ -69,6 +74,14 @@ _KNOWN = {
     "ssl.key.location",
     "ssl.key.password",
     "ssl.endpoint.identification.algorithm",
+    # of a schema registry, which `import` asks
+    "schema.registry.url",
+    "schema.registry.basic.auth.user.info",
+    *(f"schema.registry.ssl.{name}" for name in _REGISTRY_TLS),
+    "basic.auth.credentials.source",
+    "basic.auth.user.info",
+    "bearer.auth.credentials.source",
+    "bearer.auth.token",
     *_ALIASES,
 }
 _DECIDED_HERE = {
@@ -79,7 +92,6 @@ _DECIDED_HERE = {
     *("key.serializer", "value.serializer", "key.deserializer", "value.deserializer", "client.dns.lookup"),
     *("retry.backoff.ms", "reconnect.backoff.ms", "metadata.max.age.ms", "ssl.protocol", "ssl.enabled.protocols"),
     *("partition.assignment.strategy", "max.in.flight.requests.per.connection", "connections.max.idle.ms"),
-    *("schema.registry.url", "basic.auth.credentials.source", "basic.auth.user.info"),
 }
 """Properties that files of other clients hold and that have no effect here."""
 
@@ -102,12 +114,14 @@ class SecuredBroker(str):  # noqa: SLOT000 - subclass of str with attributes
         options: of both clients, besides the address.
         token: what OAUTHBEARER shows; None for other mechanisms.
         rack: where we are; a consumer reads from the nearest replica.
+        properties: all that was said, for what else belongs to the cluster, such as a schema registry.
         file: the properties file, for messages.
     """
 
     options: Mapping[str, Any]
     token: Token | None
     rack: str | None
+    properties: Mapping[str, str]
     file: Path | None = None
 
     def __str__(self) -> str:
@@ -194,6 +208,7 @@ def secured(broker: str | None, config: KafkaConfig | None) -> str:
     except KafkaConfigInvalid as error:
         raise KafkaConfigInvalid(f"{config.source}: {error}") from None
     answer.rack = config.properties.get("client.rack")
+    answer.properties = config.properties
     return answer
 
 
@@ -207,7 +222,7 @@ def _access(found: Mapping[str, str]) -> tuple[dict[str, Any], Token | None]:
     if "client.id" in found:
         options["client_id"] = found["client.id"]
     if protocol.endswith("SSL"):
-        options["ssl_context"] = _ssl_context(found)
+        options["ssl_context"] = ssl_context(found)
     return options, _authenticate(found, protocol, options) if protocol.startswith("SASL") else None
 
 
@@ -268,8 +283,12 @@ def jaas_options(text: str) -> dict[str, str]:
     }
 
 
-def _ssl_context(found: Mapping[str, str]) -> ssl.SSLContext:
-    """How a broker's certificate is checked, and which one is shown to it."""
+def ssl_context(found: Mapping[str, str]) -> ssl.SSLContext:
+    """How a server's certificate is checked, and which one is shown to it, by the properties that begin with ssl.
+
+    Raises:
+        KafkaConfigInvalid: a file cannot be used.
+    """
     trusted = found.get("ssl.truststore.location")
     if trusted is not None:
         _check_pem("truststore", trusted, found)

@@ -79,6 +79,10 @@ class LogFormat:
         trailing_separator: whether every row ends with a separator that begins no field.
         columns: field -> its columns, or dotted paths (`properties.products[].id`) in nested data. More than one are
             joined with a space (a day and a time). A field that is not here has the column of its own name, if any.
+        unwrap: paths in nested data of which the first where there is an object is the record, such as the row in a
+            change event; what is around it is found below `envelope`. With "[]" behind it, each element of a list.
+        skip_if: paths in nested data where something stands if a record is no order, such as cancelled_at. False, 0,
+            null and "" are nothing.
         constants: columns that have one value in every row and are not in the file, such as those that its directories
             name (year=2023); None is missing.
         timestamp_format: a name of `NAMED_NOTATIONS`, or a pattern for strptime, which has a percent sign. "iso" is
@@ -120,6 +124,8 @@ class LogFormat:
     footers: tuple[str, ...] = ()
     trailing_separator: bool = False
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unwrap: tuple[str, ...] = ()
+    skip_if: tuple[str, ...] = ()
     constants: dict[str, str | None] = field(default_factory=dict)
     timestamp_format: str = "iso"
     timezone: str = "UTC"

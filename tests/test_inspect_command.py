@@ -76,3 +76,13 @@ def test_a_written_profile_reads_files_that_are_alike(tmp_path: Path) -> None:
     assert f"profile written to {profile}" in output_of("inspect", log, "--write", profile)
 
     assert held_after(["replay", str(log), "--profile", str(profile)], tmp_path / "state") == expected(LINES)
+
+
+def test_columns_that_are_given_beside_a_profile_are_part_of_the_command(tmp_path: Path) -> None:
+    """Without them the command would read another column, and count other items."""
+    log = tmp_path / EXPORTS["shopify"].name
+    log.write_text(EXPORTS["shopify"].content)
+
+    command = inspected(log, "--profile", "shopify", "--columns", "item_id=Lineitem name")["command"]
+
+    assert command == ["replay", str(log), "--profile", "shopify", "--columns", "item_id=Lineitem name"]

@@ -34,6 +34,7 @@ WORKER_ROOMS = {KAFKA, PUBLISHING, CLUSTER, WORKERS, STATUS, ANSWERING}
 ROOMS: dict[str, set[str]] = {
     "producers": set(),
     "producers.logs": {"producers"},
+    "producers.records": {"producers", "producers.logs"},
     "producers.publish": {"producers", "producers.logs"},
     "state": set(),
     ENGINE: set(),
@@ -56,7 +57,7 @@ ROOMS: dict[str, set[str]] = {
 }
 """Which rooms each room may import; producers and state, which import nothing of ours, are open to all others."""
 
-OPEN = {"producers", "producers.logs", "producers.publish", "state"}
+OPEN = {"producers", "producers.logs", "producers.records", "producers.publish", "state"}
 
 MOST_LINES = 70
 FEWEST_LINES = 60

@@ -12,6 +12,8 @@ from producers.log_format import LogFormat
 from producers.logs.inspection.inspection import inspect
 from producers.logs.inspection.preview import preview
 from producers.logs.inspection.profiles import load_profile, profiles
+from streams.commands.format_options import format_settings
+from tests.vendor_records import KINDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -301,9 +303,36 @@ EXPORTS = {
     ),
 }
 
+RECORDS = {name: kind for name, kind in KINDS.items() if name not in EXPORTS}
+"""Kinds that topics hold; a file of such records is read alike."""
+
 
 def test_every_profile_has_a_small_file() -> None:
-    assert set(EXPORTS) == set(profiles())
+    assert {*EXPORTS, *RECORDS} == set(profiles())
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_profile_of_records_reads_files_of_them(name: str, tmp_path: Path) -> None:
+    kind = RECORDS[name]
+    log = tmp_path / "records.jsonl"
+    log.write_text(_json_lines(*kind.records))
+    settings, profile = format_settings({"profile": name, "columns": kind.columns, "purchases": kind.purchases})
+
+    found = inspect(log, settings, profile)
+
+    assert found.question is None
+    assert found.log_format is not None
+    shown = [*preview(log, found.log_format)]
+    assert [line for line in shown if "rejected" in line] == []
+    assert [tuple(line.values()) for line in shown] == kind.lines
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_file_of_records_is_known_by_what_it_holds(name: str, tmp_path: Path) -> None:
+    log = tmp_path / "records.jsonl"
+    log.write_text(_json_lines(*RECORDS[name].records))
+
+    assert inspect(log).profile == name
 
 
 @pytest.mark.parametrize("name", EXPORTS)

@@ -9,26 +9,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.errors import LogError
+from producers.errors import LogError, OrderError
+from producers.log_format import LogFormat
 from producers.logs.columns import parse_columns
-from producers.logs.record_mapping import RecordMapping
 from producers.orders import ERASE, PURCHASE, RETURN
+from producers.records.decoding import JsonDecoder
+from producers.records.mapping import RecordMapping, RecordReader
 from producers.wire import decode_orders
 
 NESTED = "customer_id=buyer.id,timestamp=placed.$date,order_id=number,item_id=cart[].sku,quantity=cart[].n,type=kind"
 
 
-def orders_of(columns: str, *records: Any) -> tuple[list[Any], list[str]]:  # noqa: ANN401
+def reader_of(columns: str, **settings: Any) -> RecordReader:  # noqa: ANN401 - attributes of LogFormat
+    paths = {field: (path,) for field, path in parse_columns(columns).items()}
+    typed = paths.pop("type", None) != ("",) if paths.get("type") == ("",) else True
+    log_format = LogFormat.from_settings({"columns": paths, "typed": typed, **settings})
+    return RecordReader(JsonDecoder(), RecordMapping(log_format))
+
+
+def orders_of(columns: str, *records: Any, **settings: Any) -> tuple[list[Any], list[str]]:  # noqa: ANN401
     """Customer, kind and lines of each valid order, and the reasons of the others."""
-    mapping = RecordMapping(parse_columns(columns))
     values = [record if isinstance(record, bytes) else msgspec.json.encode(record) for record in records]
-    orders, rejected = decode_orders(mapping.orders(values), range(len(values)))
+    made = reader_of(columns, **settings).read(values)
+    read = [order for each in made if not isinstance(each, OrderError) for order in each]
+    orders, rejected = decode_orders(read, range(len(read)))
+    unread = [str(each) for each in made if isinstance(each, OrderError)]
     found = []
     for number in range(len(orders)):
         lines = range(orders.start[number], orders.start[number + 1])
         items = [(orders.items[orders.item[line]], int(orders.quantity[line])) for line in lines]
         found.append((orders.customers[orders.customer[number]], int(orders.kind[number]), items))
-    return found, [each.reason for each in rejected]
+    return found, unread + [each.reason for each in rejected]
 
 
 def record(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -104,7 +115,7 @@ def test_lists_within_lists_are_the_lines_of_one_order() -> None:
 )
 def test_paths_that_no_order_can_have_are_refused(columns: str, why: str) -> None:
     with pytest.raises(LogError, match=why):
-        RecordMapping(parse_columns(columns))
+        reader_of(columns)
 
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)

@@ -74,7 +74,7 @@ class Record(NamedTuple):
 
 
 def copy(record: Record) -> Any:  # noqa: ANN401
-    [made] = Copies("purchases", "the topic's id", "copy", PARTITIONS).of([record])
+    [made], _ = Copies("purchases", "the topic's id", "copy", PARTITIONS).of([record])
     return made
 
 

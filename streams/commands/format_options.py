@@ -66,6 +66,20 @@ NAMES = (
     "as_it_stands", "count_last_line",
 )  # fmt: skip
 
+RECORD_NAMES = (
+    "columns", "profile", "timestamp_format", "timezone", "start", "purchases", "returns", "negative_is_return",
+    "quantity_units", "missing", "guest", "exclude_items",
+)  # fmt: skip
+"""Those that say what a record means, wherever it is."""
+
+
+def record_options(command: F) -> F:
+    """Add those options to a command that say what a record means; it takes them as arguments `RECORD_NAMES`."""
+    for name, option in reversed([*zip(NAMES, _OPTIONS, strict=True)]):
+        if name in RECORD_NAMES:
+            command = option(command)
+    return command
+
 
 def format_options(command: F) -> F:
     """Add the options to a command, which takes them as keyword arguments `NAMES`."""
@@ -75,13 +89,14 @@ def format_options(command: F) -> F:
 
 
 def format_settings(options: dict[str, Any]) -> tuple[dict[str, Any], Profile | None]:
-    """What the options say: attributes of `LogFormat` by name, and a profile.
+    """What the options say: attributes of `LogFormat` by name, and a profile. Those that are left out say nothing.
 
     Raises:
         LogError: an option is not as it should be.
     """
     from producers.logs.inspection.profiles import load_profile
 
+    options = dict.fromkeys(NAMES) | options
     columns = {field: (column,) for field, column in parse_columns(options["columns"]).items()}
     settings: dict[str, Any] = {
         name: options[name] for name in ("encoding", "member", "timestamp_format", "timezone", "start") if options[name]

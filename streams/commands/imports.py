@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from producers.logs.columns import parse_columns
 from producers.partitioning import PARTITIONERS
 from streams.commands.broker_options import broker_options
+from streams.commands.format_options import record_options
+from streams.commands.record_options import wire_options
 from streams.commands.topic_options import topic_options
 
 if TYPE_CHECKING:
@@ -23,11 +24,8 @@ INTERRUPTED = 130
 @click.argument("source", metavar="TOPIC")
 @broker_options("The Kafka broker.", required=True)
 @topic_options()
-@click.option(
-    "--columns",
-    metavar="FIELD=PATH,...",
-    help="Fields that records have elsewhere, as in customer_id=buyer.id,item_id=cart[].sku.",
-)
+@wire_options
+@record_options
 @click.option(
     "--partitioner",
     default="auto",
@@ -51,7 +49,6 @@ def import_(
     source: str,
     broker: str,
     topics: Topics,
-    columns: str | None,
     partitioner: str,
     group: str | None,
     until_end: bool,
@@ -60,14 +57,21 @@ def import_(
     broker_timeout: float,
     as_json: bool,
     log_json: bool,
+    **options: Any,  # noqa: ANN401 - those of `wire_options` and `record_options`
 ) -> None:
     """Import TOPIC, a topic of orders of yours, to purchases: each record once, in its customer's partition.
 
-    Records are orders in JSON, with any key; TOPIC may expire. It goes on from where it stopped, and follows TOPIC
-    until SIGTERM or Ctrl-C. What is no order is imported too: workers reject it, and say where in TOPIC it stands.
-    Several imports of a TOPIC share its partitions.
+    Records are orders in JSON, or what --orders, --profile and the options behind them say; they may have any key, and
+    TOPIC may expire. It goes on from where it stopped, and follows TOPIC until SIGTERM or Ctrl-C. What is no order is
+    imported too: workers reject it, and say where in TOPIC it stands. Several imports of a TOPIC share its partitions.
+
+    \b
+      alsobought inspect --topic shop.orders --broker HOST:PORT    # prints the command that reads it
+      alsobought import shop.orders --broker HOST:PORT --profile shopify-webhook
+      alsobought import shop.orders --broker HOST:PORT --orders avro --schema-registry http://registry:8081
     """
     from streams.commands.expected_errors import errors_as_messages
+    from streams.commands.record_options import record_reader
     from streams.workers.importing import ImportSettings, run_import
     from streams.workers.worker_logs import set_up_logs
 
@@ -80,7 +84,7 @@ def import_(
                 topics,
                 group or topics.import_group(source),
                 partitioner,
-                parse_columns(columns),
+                record_reader(broker, options),
                 until_end,
                 commit_interval_ms,
                 session_timeout_ms,
@@ -90,7 +94,8 @@ def import_(
     if as_json:
         click.echo(json.dumps(done._asdict()))
     else:
-        click.echo(f"{done.records:,} records imported from {done.topic} to {topics.purchases}")
+        skipped = f", {done.skipped:,} skipped" if done.skipped else ""
+        click.echo(f"{done.records:,} records imported from {done.topic} to {topics.purchases}{skipped}")
     if until_end and not done.complete:
         click.echo("stopped; the same command goes on from there", err=True)
         sys.exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""The command that looks at a log and prints the command that reads it."""
+"""The command that looks at a log, or at a topic, and prints the command that reads it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streams.commands.broker_options import broker_options
 from streams.commands.format_options import NAMES, format_options, format_settings
 from streams.commands.located import brought
+from streams.commands.record_options import wire_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,17 +29,22 @@ PREVIEW_LINES = 20
 
 
 @click.command()
-@click.argument("logs", nargs=-1, required=True, metavar="FILE...")
+@click.argument("logs", nargs=-1, metavar="FILE...")
 @format_options
+@broker_options("Where a topic is to be looked at.", required=False)
+@click.option("--topic", metavar="NAME", help="A topic to look at, in place of files.")
+@wire_options
 @click.option("--write", metavar="FILE.toml", type=click.Path(dir_okay=False, path_type=Path), help="Write a profile.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def inspect(
     logs: tuple[str, ...],
+    broker: str | None,
+    topic: str | None,
     write: Path | None,
     as_json: bool,
-    **options: Any,  # noqa: ANN401 - those of `format_options`
+    **options: Any,  # noqa: ANN401 - those of `format_options` and `wire_options`
 ) -> None:
-    """Look at purchase logs: what they are, how they would be read, and the command that reads them.
+    """Look at purchase logs, or at a topic: what they are, how they would be read, and the command that reads them.
 
     Tells encoding, separator, header and columns; what each column is taken for, and why; how dates are written; shares
     of missing and repeated lines, the busiest customer, and whether the log is in order; and the first lines as they
@@ -51,16 +58,23 @@ def inspect(
       alsobought inspect export.xlsx --json
       alsobought inspect orders.csv --write orders.toml
       alsobought replay orders.csv --profile orders.toml --state-dir state
+      alsobought inspect --broker HOST:PORT --topic shop.orders
     """
+    if bool(logs) == bool(topic) or bool(broker) != bool(topic):
+        raise click.UsageError("name files, or --broker and --topic")
     settings, profile = format_settings(options)
     found, documents = [], []
+    if broker and topic:
+        one, document = _topic(broker, topic, settings, profile, options)
+        found.append(one)
+        documents.append(document)
     for log in logs:
         with brought([log]) as (files, _):
             one = _look(files, settings, profile)
             found.append(one)
             documents.append(_document(one, files, log, options))
     if write is not None:
-        _write(found, write)
+        _write(found, write, topic or found[0].path.name)
     if as_json:
         click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2, ensure_ascii=False))
     else:
@@ -79,6 +93,40 @@ def _given(options: dict[str, Any], found: Sequence[str]) -> list[str]:
         if options[name] and option not in ("--columns", "--profile", *found):
             arguments += [option] if options[name] is True else [option, options[name]]
     return arguments
+
+
+def _topic(
+    broker: str, topic: str, settings: dict[str, Any], profile: Profile | None, options: dict[str, Any]
+) -> tuple[Inspection, dict[str, Any]]:
+    """What is found in some records of a topic, and the same for scripts.
+
+    Raises:
+        LogError, RegistryError, BrokerUnavailable: it cannot be looked at.
+    """
+    from producers.logs.log_file import spoken_of
+    from streams.commands.expected_errors import errors_as_messages
+    from streams.commands.inspect_topic import topic_log
+
+    with errors_as_messages(), topic_log(broker, topic, options) as log, spoken_of([log.file]):
+        # records of several partitions are in no order, and need none
+        found = _look([log.file], {**settings, "order": "as-it-stands"}, profile)
+        found.what, found.warnings, found.complete = log.what, log.warnings + found.warnings, log.complete
+        document = _document(found, [log.file], str(log.file.path), options)
+        if document["command"] is not None:
+            document["command"] = [*log.command, *_of_records(found.options), *_given(options, found.options)]
+    return found, document
+
+
+def _of_records(options: list[str]) -> list[str]:
+    """The options without columns that are where orders have them."""
+    from producers.logs.columns import parse_columns
+
+    if "--columns" not in options:
+        return options
+    place = options.index("--columns")
+    columns = parse_columns(options[place + 1])
+    kept = [f"{field}={path}" for field, path in columns.items() if path != f"lines[].{field}"]
+    return [*options[:place], *(["--columns", ",".join(kept)] if kept else []), *options[place + 2 :]]
 
 
 def _look(files: list[LogFile], settings: dict[str, Any], profile: Profile | None) -> Inspection:
@@ -182,11 +230,12 @@ def _report(found: Inspection, document: dict[str, Any]) -> str:
         lines += [f"  {_line(line)}" for line in document["lines"]]
     lines += [""] * bool(document["warnings"]) + [f"note: {text}" for text in document["warnings"]]
     if not found.complete:
-        lines += ["", "only samples were looked at: replay checks every line"]
+        lines += ["", "only samples were looked at: every line is checked when it is read"]
     if document["question"] is not None:
         lines += ["", f"only you can tell: {document['question']}"]
     else:
-        command = shlex.join(["alsobought", *document["command"], "--state-dir", "state"])
+        words = ["alsobought", *document["command"]]
+        command = shlex.join([*words, "--state-dir", "state"] if document["command"][0] == "replay" else words)
         lines += ["", "read it with:", f"  {command}"]
     return "\n".join(lines)
 
@@ -199,10 +248,10 @@ def _line(line: dict[str, Any]) -> str:
     return f"{line['timestamp']}  {line['customer_id']}{kind}: {line['quantity']} x {line['item_id']}{order}"
 
 
-def _write(found: list[Inspection], path: Path) -> None:
+def _write(found: list[Inspection], path: Path, looked_at: str) -> None:
     formats = {one.log_format.to_json() for one in found if one.log_format is not None}
     if len(formats) != 1 or any(one.log_format is None for one in found):
         raise click.UsageError("--write takes files that are all read alike, and leave no question open")
     log_format = found[0].log_format
     assert log_format is not None
-    path.write_text(f"# made by: alsobought inspect {found[0].path.name}\n{log_format.to_toml()}")
+    path.write_text(f"# made by: alsobought inspect {looked_at}\n{log_format.to_toml()}")

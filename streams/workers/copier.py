@@ -2,7 +2,8 @@
 
 A turn copies what has arrived in each partition of the topic in one transaction, with the offset after it. Whoever
 opens a partition fences previous owners, and goes on at the offset of the last transaction that was committed. If the
-group's offset is gone or somebody has set it, the copies tell up to where they go: there is one for each record.
+group's offset is gone or somebody has set it, the copies tell up to where they go: there is one for each record, or
+several, and none for one that is passed over, which makes no difference when it is read again.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class Copier:
 
     Attributes:
         records: copied since the start.
+        skipped: passed over since the start, since they are no orders.
         waiting: how many more records wait, by open partition that was read.
     """
 
@@ -81,7 +83,7 @@ class Copier:
     ) -> None:
         self.name = name
         self.topic = copies.source
-        self.records = 0
+        self.records = self.skipped = 0
         self._copies = copies
         self._group = group
         self._broker = broker
@@ -193,9 +195,10 @@ class Copier:
             return
         made = await asyncio.to_thread(self._copies.of, fresh)
         end = fresh[-1].offset + 1
-        await copying.producer.write(made, self._progress(number, end))
+        await copying.producer.write(made.records, self._progress(number, end))
         copying.offset = end
-        self.records += len(fresh)
+        self.records += len(fresh) - made.skipped
+        self.skipped += made.skipped
 
     def _progress(self, number: int, offset: int) -> Progress:
         place = TopicPartition(self.topic, number)

@@ -11,24 +11,29 @@ import asyncio
 import logging
 import signal
 import time
+from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from producers.logs.record_mapping import RecordMapping
+from producers.errors import LogError, OrderError
+from producers.orders import Rejection
 from producers.partitioning import PARTITIONERS
+from producers.wire import decode_orders
 from streams.workers.copier import Advice, Copier
 from streams.workers.kafka.copies import PARTITIONER, Copies
 from streams.workers.kafka.errors import TopicsUnfit
 from streams.workers.kafka.placement import AUTO, elect
 from streams.workers.kafka.reading import TopicReader
 from streams.workers.kafka.stage_service import Membership, StageService
+from streams.workers.kafka.topic_sample import sampled
 from streams.workers.kafka.topic_watch import IMPORT_ADVICE, TopicWatch
 from streams.workers.kafka.topics import check_import
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from producers.records.mapping import RecordReader
     from state.log_identity import LogIdentity
     from streams.workers.kafka.topics import Topics
 
@@ -36,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.1
 REPORT_EVERY_S = 10.0
+SAMPLE_RECORDS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class ImportSettings:
         topics: names of our topics; orders are written to `purchases`.
         group: the consumer group; another one imports the topic once more.
         partitioner: by which customers are placed in `purchases`, a key of `PARTITIONERS`, or AUTO: as they are there.
-        columns: field -> path of those that records have elsewhere; none: they are orders as on `purchases`.
+        reader: what reads records as orders; None: they are orders as on `purchases`.
         until_end: whether to stop at the end that the topic has at the start.
         commit_interval_ms: records wait at most this long for others to be written with.
         session_timeout_ms: an import that is silent for this long loses its partitions.
@@ -60,7 +66,7 @@ class ImportSettings:
     topics: Topics
     group: str
     partitioner: str = AUTO
-    columns: Mapping[str, str] = field(default_factory=dict)
+    reader: RecordReader | None = None
     until_end: bool = False
     commit_interval_ms: int = 100
     session_timeout_ms: int = 6_000
@@ -74,6 +80,8 @@ class ImportSummary(NamedTuple):
     group: str
     records: int
     """That it has written, invalid ones included."""
+    skipped: int
+    """That it has passed over: events that are no purchases, changes of rows."""
     offsets: Mapping[int, int]
     """Up to which each partition that it had at the end is imported."""
     complete: bool
@@ -120,6 +128,7 @@ class _Import:
         settings = self._settings
         async with TopicReader(settings.broker) as reader:
             partitioner = await self._partitioner(reader)
+            await self._check_sample(reader)
             ends = {
                 number: (await reader.bounds(settings.source, number))[1] for number in range(self._source.partitions)
             }
@@ -170,6 +179,33 @@ class _Import:
             )
         return chosen
 
+    async def _check_sample(self, reader: TopicReader) -> None:
+        """Check that records can be read as we are told: else all would be rejected, or skipped, one by one.
+
+        Raises:
+            LogError: none of some is an order.
+            RegistryError: a schema is not to be had.
+        """
+        settings = self._settings
+        if settings.reader is None:
+            return
+        records = await sampled(reader, settings.source, self._source.partitions, SAMPLE_RECORDS)
+        made = await asyncio.to_thread(settings.reader.read, [record.value for record in records])
+        orders = [order for each in made if not isinstance(each, OrderError) for order in each]
+        counted, rejected = decode_orders(orders, range(len(orders)))
+        if len(counted) or not records:
+            return
+        rejected += [Rejection(0, str(each), "") for each in made if isinstance(each, OrderError)]
+        if not rejected:
+            logger.warning("import: none of %d records of topic %s is a purchase", len(records), settings.source)
+            return
+        reasons = Counter(rejection.reason for rejection in rejected).most_common(3)
+        raise LogError(
+            f"none of {len(records)} records of topic {settings.source} is an order, read so: "
+            f"{'; '.join(f'{reason} ({count})' for reason, count in reasons)}. What they are is printed by: alsobought "
+            f"inspect --topic {settings.source}"
+        )
+
     def _copier(self, partitioner: str) -> Copier:
         settings = self._settings
         return Copier(
@@ -181,7 +217,7 @@ class _Import:
                 self._purchases.partitions,
                 partitioner,
                 settings.group,
-                RecordMapping(settings.columns) if settings.columns else None,
+                settings.reader,
             ),
             self._purchases.log_id,
             group=settings.group,
@@ -212,7 +248,12 @@ class _Import:
                 logger.info("import: %d records, %.0f a second, %d wait", copier.records, rate, waiting)
                 reported, records = now, copier.records
         return ImportSummary(
-            self._settings.source, self._settings.group, copier.records, dict(sorted(copier.copied.items())), complete
+            self._settings.source,
+            self._settings.group,
+            copier.records,
+            copier.skipped,
+            dict(sorted(copier.copied.items())),
+            complete,
         )
 
     def _is_complete(self, copier: Copier, ends: Mapping[int, int]) -> bool:

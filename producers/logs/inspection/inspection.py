@@ -63,24 +63,22 @@ def inspect(
         found.profile = profile.name
         settings = merged(profile, settings)
     try:
-        sample = take_sample(path, settings)
+        sample = _sampled(found, settings)
     except Undecided as question:
         found.question = str(question)
         return found
     found.what, found.complete = sample.what, sample.complete
     found.assumed += sample.assumed
-    found.rows = len(next(iter(sample.cells.values()), []))
-    if not sample.cells or not found.rows:
-        raise NoRows(path, list(sample.cells))
     constants = settings.get("constants", {})
-    sample.cells |= {name: [value] * found.rows for name, value in constants.items() if name not in sample.cells}
     if profile is None and "columns" not in settings:
-        profile = matching_profile(list(sample.cells))
+        profile = matching_profile(sample.names or list(sample.cells))
         if profile is not None:
             found.profile = profile.name
             found.assumed.append(f"it looks like {profile.title}")
             found.unconfirmed = True
             settings = merged(profile, settings)
+            if sample.names:  # which of its lists has the lines, and what is around a record, is known now
+                sample = _sampled(found, settings)
     if profile is not None:
         found.options = ["--profile", profile.name]
     wanted = {name: _paths(paths, sample.cells) for name, paths in settings.get("columns", {}).items()}
@@ -102,7 +100,9 @@ def inspect(
     ask_for_year(found, roles.columns.get("timestamp", ()), undated)
     decided = _decisions(found, sample, roles, settings)
     found.columns = _described(sample, roles)
-    _set_options(found, roles, decided, settings)
+    of_profile = {} if profile is None else profile.settings.get("columns", {})
+    implied = {name for name, paths in of_profile.items() if settings["columns"].get(name) == paths}
+    _set_options(found, roles, settings, implied)
     if found.question is None and not roles.missing and not found.notations:
         unwrapped = {
             name: tuple(sample.wrapped.get(path, path) for path in paths) for name, paths in roles.columns.items()
@@ -115,6 +115,21 @@ def inspect(
         found.log_format = with_settings(LogFormat(), attributes)
         check_order(found, sample, roles, settings)
     return found
+
+
+def _sampled(found: Inspection, settings: Mapping[str, Any]) -> Sample:
+    """Some rows of the log, with the columns that have one value in all of them.
+
+    Raises:
+        NoRows: there are none.
+    """
+    sample = take_sample(found.path, settings)
+    found.rows = len(next(iter(sample.cells.values()), []))
+    if not sample.cells or not found.rows:
+        raise NoRows(found.path, list(sample.cells))
+    constants = settings.get("constants", {})
+    sample.cells |= {name: [value] * found.rows for name, value in constants.items() if name not in sample.cells}
+    return sample
 
 
 def _paths(paths: Sequence[str], cells: Mapping[str, object]) -> tuple[str, ...]:
@@ -133,9 +148,15 @@ def _decisions(found: Inspection, sample: Sample, roles: Roles, settings: Mappin
     return decided
 
 
-def _set_options(found: Inspection, roles: Roles, decided: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """The options of the command, and whether they must be confirmed."""
-    del decided
+def _set_options(found: Inspection, roles: Roles, settings: Mapping[str, Any], implied: set[str]) -> None:
+    """The options of the command, and whether they must be confirmed.
+
+    Args:
+        found: where they go.
+        roles: the columns.
+        settings: attributes that are given, by a profile or otherwise.
+        implied: fields whose columns the profile says.
+    """
     typeless = "type=" in found.options or settings.get("typed") is False
     found.options = [option for option in found.options if option != "type="]
     given = settings.get("columns", {})
@@ -143,9 +164,7 @@ def _set_options(found: Inspection, roles: Roles, decided: Mapping[str, Any], se
     mapped = {
         name: paths
         for name, paths in roles.columns.items()
-        if paths != (name,)
-        and not (name == "type" and "--purchases" in found.options)
-        and not (profiled and name in given)
+        if paths != (name,) and not (name == "type" and "--purchases" in found.options) and name not in implied
     }
     pairs = [f"{name}={'+'.join(mapped[name])}" for name in FIELDS if name in mapped]
     if typeless:

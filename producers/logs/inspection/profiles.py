@@ -23,13 +23,13 @@ class Profile:
     Attributes:
         name: of the profile, or its file.
         title: what it reads, in a few words.
-        header: columns by which such a log is known; empty: by nothing.
+        headers: columns by which such a log is known, one or more sets of them; empty: by nothing.
         settings: attributes of `LogFormat` that it sets. What it leaves out is looked for in the log.
     """
 
     name: str
     title: str
-    header: tuple[str, ...]
+    headers: tuple[tuple[str, ...], ...]
     settings: dict[str, Any]
 
 
@@ -63,11 +63,12 @@ def matching_profile(columns: Sequence[str]) -> Profile | None:
     """The profile whose header is among the columns of a log, the one with the longest if there are several."""
     names = {column.strip().lower() for column in columns}
     matched = [
-        profile
+        (len(header), profile)
         for profile in profiles().values()
-        if profile.header and {name.lower() for name in profile.header} <= names
+        for header in profile.headers
+        if {name.lower() for name in header} <= names
     ]
-    return max(matched, key=lambda profile: len(profile.header), default=None)
+    return max(matched, key=lambda match: match[0], default=(0, None))[1]
 
 
 def merged(profile: Profile, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,4 +89,6 @@ def _profile(name: str, text: str) -> Profile:
     except LogError as error:
         raise LogError(f"{name} is no profile: {error}") from None
     settings["columns"] = {field: tuple(paths) for field, paths in settings.get("columns", {}).items()}
-    return Profile(name, about.get("title", name), tuple(about.get("header", ())), settings)
+    header = about.get("header", [])
+    headers = header if any(isinstance(part, list) for part in header) else [header] * bool(header)
+    return Profile(name, about.get("title", name), tuple(map(tuple, headers)), settings)

@@ -22,7 +22,7 @@ from producers.logs.sources import READ_ERRORS, Source, compression_of, members
 from producers.logs.tables.arrow_table import ArrowTable
 from producers.logs.tables.opening import open_table
 from producers.logs.tables.record_table import RecordTable
-from producers.logs.tables.records import Paths, as_cell, decode
+from producers.logs.tables.records import FIRST, Paths, as_cell, decode
 from producers.logs.tables.sheet_table import Sheet, line_of
 from producers.values import as_text as text_of
 
@@ -47,6 +47,7 @@ class Sample:
         complete: whether these are all rows.
         times: columns that hold times by their type.
         wrapped: paths into MongoDB's wrappings, by column.
+        names: its columns, and paths into lists that hold no order lines.
     """
 
     cells: dict[str, list[str | None]]
@@ -56,6 +57,7 @@ class Sample:
     complete: bool = True
     times: set[str] = field(default_factory=set)
     wrapped: dict[str, str] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
 
 
 def take_sample(path: Path, settings: Mapping[str, Any]) -> Sample:
@@ -98,7 +100,7 @@ def take_sample(path: Path, settings: Mapping[str, Any]) -> Sample:
     if container in ("parquet", "arrow", "orc"):
         return _arrow(path, container)
     if container == "avro":
-        return _records(path, {"container": "avro", **packed}, "Avro")
+        return _records(path, {"container": "avro", **packed}, "Avro", settings)
     text = sample_text(path, compression, member, settings.get("encoding"))
     packed |= {"encoding": text.encoding, "line_end": text.line_end}
     said = [] if compression == "none" else [f"it is packed with {compression}" + (f" ({member})" if member else "")]
@@ -107,7 +109,7 @@ def take_sample(path: Path, settings: Mapping[str, Any]) -> Sample:
     container = settings.get("container") or _text_container(path, text.head)
     if container in ("jsonl", "json"):
         kind = "JSON lines" if container == "jsonl" else "JSON"
-        found = _records(path, {"container": container, **packed}, kind, complete=text.whole)
+        found = _records(path, {"container": container, **packed}, kind, settings, complete=text.whole)
         found.assumed = said
         return found
     return _delimited(text.head, text.later, packed, said, settings, complete=text.whole)
@@ -199,19 +201,31 @@ def _delimited(
     return Sample(cells, attributes, what, said + dialect.said, complete and len(rows) == len(dialect.rows))
 
 
-def _records(path: Path, attributes: dict[str, Any], what: str, *, complete: bool = True) -> Sample:
-    table = open_table(path, LogFormat(**attributes))
+def _records(
+    path: Path, attributes: dict[str, Any], what: str, settings: Mapping[str, Any], *, complete: bool = True
+) -> Sample:
+    attributes |= {name: settings[name] for name in ("unwrap", "skip_if") if name in settings}
+    table = open_table(path, LogFormat.from_settings(attributes))
     assert isinstance(table, RecordTable)  # noqa: S101 - for the type checker
     records = list(islice(table.values(), RECORDS + 1))
-    paths = _one_list([name for name in table.names if name and name not in table.wrapped.values()])
+    names = [name for name in table.names if name and name not in table.wrapped.values()]
+    named = [path for paths in settings.get("columns", {}).values() for path in paths]
+    firsts = [path for path in named if FIRST in path and path.replace(FIRST, "[]") in names]
+    paths = [*_one_list(names, next((path for path in named if "[]" in path), None)), *firsts]
     explode = Paths(paths)
     columns = explode.rows(records[:RECORDS]).columns
     cells = {name: as_text(column).to_pylist() for name, column in zip(paths, columns, strict=True)}
-    return Sample(cells, attributes, what, [], complete and len(records) <= RECORDS, wrapped=table.wrapped)
+    whole = complete and len(records) <= RECORDS
+    return Sample(cells, attributes, what, [], whole, wrapped=table.wrapped, names=names)
 
 
-def _one_list(paths: Sequence[str]) -> list[str]:
-    """The paths that go into one list, the one that seems to hold order lines, and those beside it."""
+def _one_list(paths: Sequence[str], named: str | None) -> list[str]:
+    """The paths that go into one list, and those beside it.
+
+    Args:
+        paths: all.
+        named: one into the list that holds order lines; None: it is the one that seems to.
+    """
     lists = {path.rpartition("[]")[0] for path in paths}
     if len(lists) < 2:
         return list(paths)
@@ -221,7 +235,7 @@ def _one_list(paths: Sequence[str]) -> list[str]:
         items = any(plain_name(path.rpartition(".")[2]) in NAMES["item_id"] for path in inside)
         return items and bool(prefix), len(prefix)
 
-    chosen = max(lists, key=rank)
+    chosen = max(lists, key=rank) if named is None else named.rpartition("[]")[0]
     return [path for path in paths if (head := path.rpartition("[]")[0]) == "" or f"{chosen}[]".startswith(f"{head}[]")]
 
 

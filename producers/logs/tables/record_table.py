@@ -9,14 +9,15 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from producers.errors import LogError
+from producers.errors import LogError, OrderError
 from producers.logs.sources import READ_ERRORS, Source
 from producers.logs.tables.arrow_table import exploded
 from producers.logs.tables.encoded_text import TextOfAnyEncoding
 from producers.logs.tables.json_columns import json_columns
 from producers.logs.tables.json_stream import documents
-from producers.logs.tables.records import Document, Paths, as_column, decode, leaves, wrapping_path
+from producers.logs.tables.records import FIRST, Document, Paths, as_column, decode, leaves, wrapping_path
 from producers.logs.tables.table import TableBatch
+from producers.logs.tables.unwrapping import Unwrapping
 from producers.orders import Rejection
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class RecordTable:
         self._path = path
         self._format = log_format
         self._source = Source(path, log_format.compression, log_format.member)
+        self._unwrapping = Unwrapping(log_format.unwrap, log_format.skip_if)
         self._deep = False
         self.unfinished = False
         """Whether a last line was left, after reading, that may not be whole yet."""
@@ -50,7 +52,9 @@ class RecordTable:
             if isinstance(record, dict):
                 wrapped = (wrapping_path(name, value) for name, value in record.items())
                 self.wrapped |= {path.partition(".")[0]: path for path in wrapped if path}
-        self.names = [*found, *self.wrapped.values()]
+        named = [path for paths in log_format.columns.values() for path in paths if FIRST in path]
+        firsts = [path for path in named if path.replace(FIRST, "[]") in found]
+        self.names = [*found, *self.wrapped.values(), *firsts]
 
     @property
     def fraction(self) -> float:
@@ -59,7 +63,7 @@ class RecordTable:
 
     def place(self, position: int) -> str:
         """The line, from 1, or the record, from 0."""
-        flat = self._format.container == "jsonl" and not self._deep
+        flat = self._format.container == "jsonl" and not self._deep and not self._unwrapping.divides
         return f"line {position + 1:,}" if flat else f"order or record {position:,}"
 
     def batches(self, columns: Sequence[str]) -> Iterator[TableBatch]:
@@ -97,6 +101,19 @@ class RecordTable:
 
     def _groups(self, paths: Paths | None = None) -> Iterator[_Group]:
         """The records, some at a time; those of lines as columns where these are quickly read."""
+        if not self._unwrapping:
+            yield from self._documents(paths)
+            return
+        divides, end = self._unwrapping.divides, 0
+        for some in self._documents(None):
+            found = _unwrapped(some, self._unwrapping)
+            if divides:  # each record is an order: they are numbered, and not their lines
+                found = _renumbered(found, end)
+                end = found.end
+            yield found
+
+    def _documents(self, paths: Paths | None) -> Iterator[_Group]:
+        """What the file holds, some at a time; lines as columns where these are quickly read."""
         try:
             with self._source.open() as stream:
                 match self._format.container:
@@ -161,6 +178,32 @@ class _Group(NamedTuple):
     """The line or number behind them all."""
     columns: pa.RecordBatch | None = None
     """The fields of the records, instead of these."""
+
+
+def _unwrapped(some: _Group, unwrapping: Unwrapping) -> _Group:
+    """The records in some documents; those that are of another kind are at fault."""
+    documents: list[Any] = []
+    places: list[int] = []
+    faults = list(some.faults)
+    for place, document in zip(some.places.tolist(), some.documents, strict=True):
+        try:
+            records = unwrapping.records(document)
+        except OrderError as error:
+            faults.append((place, Document(None, str(error), msgspec.json.encode(document, enc_hook=str).decode())))
+        else:
+            documents += records
+            places += [place] * len(records)
+    return _Group(documents, np.array(places, np.int64), sorted(faults, key=lambda fault: fault[0]), some.end)
+
+
+def _renumbered(some: _Group, begin: int) -> _Group:
+    """The same records and faults, each with a number of its own, in the order in which they stand."""
+    of = [*some.places.tolist(), *(place for place, _ in some.faults)]
+    number = np.empty(len(of), np.int64)
+    number[np.argsort(of, kind="stable")] = np.arange(begin, begin + len(of))
+    count = len(some.documents)
+    faults = [(place, fault) for place, (_, fault) in zip(number[count:].tolist(), some.faults, strict=True)]
+    return _Group(some.documents, number[:count], faults, begin + len(of))
 
 
 def _exploded(records: pa.RecordBatch, columns: Sequence[str], begin: int) -> TableBatch:

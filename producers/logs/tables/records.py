@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from producers.arrays import Whole
 
 
+FIRST = "[0]"
+"""In a path, the first element of a list."""
+
+
 class Rows(NamedTuple):
     """Rows of records."""
 
@@ -35,7 +39,7 @@ class Paths:
     """Dotted paths into records, of which those with "[]" go into one list, or lists within its elements.
 
     Args:
-        paths: such as customer.id, lines[].sku, tags[].
+        paths: such as customer.id, lines[].sku, tags[], contexts[0].id.
 
     Raises:
         LogError: they go into two lists beside each other.
@@ -46,17 +50,16 @@ class Paths:
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
-        lists = max(([piece.split(".") for piece in path.split("[]")[:-1]] for path in paths), key=len, default=[])
-        self._lists = [[key for key in keys if key] for keys in lists]
+        self._lists = max(([*map(keys_of, path.split("[]")[:-1])] for path in paths), key=len, default=[])
         self._columns: list[tuple[int, list[str]]] = []
         self.keys: list[list[str]] = []
         """Those of each path, one below the other, with "[]" for the elements of a list."""
         for path in paths:
             *before, last = path.split("[]")
-            keys = [[key for key in piece.split(".") if key] for piece in before]
+            keys = [*map(keys_of, before)]
             if keys != self._lists[: len(keys)]:
                 raise LogError(f"the paths {', '.join(paths)} go into different lists; one list holds an order's lines")
-            self._columns.append((len(keys), [key for key in last.split(".") if key]))
+            self._columns.append((len(keys), keys_of(last)))
             self.keys.append([key for piece in keys for key in (*piece, "[]")] + self._columns[-1][1])
 
     @property
@@ -83,10 +86,38 @@ class Paths:
         return Rows(columns, parents)
 
 
+def keys_of(path: str) -> list[str]:
+    """The keys of a path that goes into no list, or to the first element of one.
+
+    >>> keys_of("customer.id"), keys_of("contexts[0].id")
+    (['customer', 'id'], ['contexts', '[0]', 'id'])
+    """
+    return [key for key in path.replace(FIRST, f".{FIRST}").split(".") if key]
+
+
+def dug(value: Any, keys: Sequence[str]) -> Any:  # noqa: ANN401
+    """What stands below some keys of one record; None where nothing is.
+
+    >>> dug({"contexts": [{"id": 7}]}, keys_of("contexts[0].id"))
+    7
+    """
+    for key in keys:
+        if type(value) is dict:
+            value = value.get(key)
+        elif key == FIRST and type(value) is list and value:
+            value = value[0]
+        else:
+            return None
+    return value
+
+
 def _dug(records: list[Any], keys: Sequence[str]) -> list[Any]:
     """What stands below some keys, one within the other; None where nothing is."""
     for key in keys:
-        records = [record.get(key) if type(record) is dict else None for record in records]
+        if key == FIRST:
+            records = [record[0] if type(record) is list and record else None for record in records]
+        else:
+            records = [record.get(key) if type(record) is dict else None for record in records]
     return records
 
 

@@ -3,7 +3,8 @@
 Producers that key orders otherwise than by customer spread a customer over partitions. Each record of `purchases`, or
 of a topic that is imported to it, is copied to the partition of its customer; one without a customer that can be told
 to the partition of its own number. Its value stays as it is, so whoever reads the copy counts or rejects what it would
-have counted or rejected there.
+have counted or rejected there. Records that are no orders of ours are read as such first; what cannot be read is copied
+all the same, with a header that says why, and rejected by whoever reads the copy.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
 from producers.connection import quieten_client
+from producers.errors import OrderError, RegistryError, UnknownSchema
 from producers.fields import FieldReader
 from producers.kafka_config import client_options
 from producers.partitioning import PARTITIONERS
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from kafka.structs import OffsetAndMetadata
 
-    from producers.logs.record_mapping import RecordMapping
+    from producers.records.mapping import RecordReader
     from streams.workers.kafka.reading import TopicReader
 
 PARTITIONER = "murmur2"
@@ -43,6 +45,14 @@ _OWN_BYTES = 1 << 10
 _CUSTOMERS = 1 << 16
 
 _reader = FieldReader()
+
+
+class Copied(NamedTuple):
+    """The copies of some records."""
+
+    records: list[OutgoingRecord]
+    skipped: int
+    """How many have no copy, since they are no orders."""
 
 
 class Copies(NamedTuple):
@@ -60,30 +70,31 @@ class Copies(NamedTuple):
     """By which customers are placed there, a key of `PARTITIONERS`."""
     importer: str | None = None
     """By which imported records are known, of whatever topic; None: they are the copy of `purchases`."""
-    mapping: RecordMapping | None = None
-    """What rewrites records as orders; None: they are orders."""
+    reader: RecordReader | None = None
+    """What reads records as orders; None: they are orders."""
 
-    def of(self, records: Sequence[Any]) -> list[OutgoingRecord]:
-        """The copy of each of some records of a partition, in the order of their offsets."""
-        return [self._copy(record) for record in self._orders(records)]
+    def of(self, records: Sequence[Any]) -> Copied:
+        """The copies of some records of a partition, in the order of their offsets.
 
-    def _orders(self, records: Sequence[Any]) -> Sequence[Any]:
-        """The records, those that are small enough for orders rewritten as such."""
-        if self.mapping is None:
-            return records
-        small = [record for record in records if too_large(record) is None]
-        values = dict(
-            zip(
-                [record.offset for record in small],
-                self.mapping.orders([record.value or b"" for record in small]),
-                strict=True,
-            )
-        )
-        return [
-            Original(each.partition, each.offset, each.timestamp, each.key, value, each.headers, None)
-            for each in records
-            for value in (values.get(each.offset, each.value),)
-        ]
+        Raises:
+            RegistryError: they cannot be read, whatever they hold.
+        """
+        if self.reader is None:
+            return Copied([self._copy(record) for record in records], 0)
+        orders = self._orders(records, self.reader)
+        return Copied([self._copy(order) for some in orders for order in some], orders.count([]))
+
+    def _orders(self, records: Sequence[Any], reader: RecordReader) -> list[list[Any]]:
+        """For each record what it is as an order, or several; what is none or too large for one stays as it is."""
+        large = {record.offset for record in records if too_large(record) is not None}
+        small = [record for record in records if record.offset not in large]
+        try:
+            read = iter(reader.read([record.value for record in small]))
+        except UnknownSchema as error:
+            first = small[error.index]
+            place = f"record {first.offset} of topic {self.source} partition {first.partition}"
+            raise RegistryError(f"{place}: {error}") from None
+        return [[each] if each.offset in large else _as_orders(each, next(read)) for each in records]
 
     def source_of(self, record: Any) -> Source | None:  # noqa: ANN401
         """Where the record stands of which another is our copy; None: it is none."""
@@ -105,7 +116,8 @@ class Copies(NamedTuple):
             headers, value = ((CUT, msgspec.json.encode(cut)),), value[:KEPT_BYTES]
         header_bytes = sum(len(name.encode()) + len(of or b"") + _HEADER_BYTES for name, of in headers)
         if header_bytes + len(key or b"") + len(value or b"") > RECORD_BYTES - _OWN_BYTES:
-            headers = ()  # a record that was compressed may have more than the copy takes
+            # a record that was compressed may have more than the copy takes
+            headers = tuple(header for header in headers if header[0] == CUT)
         return OutgoingRecord(self.target, partition, key, value, (*headers, self._header(record)))
 
     def _header(self, record: Any) -> tuple[str, bytes]:  # noqa: ANN401
@@ -113,6 +125,18 @@ class Copies(NamedTuple):
         if self.importer is None:
             return SOURCE, msgspec.json.encode(source)
         return IMPORTED, msgspec.json.encode(Imported(self.importer, self.source, source))
+
+
+def _as_orders(record: Any, orders: list[bytes] | OrderError) -> list[Original]:  # noqa: ANN401
+    """A record with the orders in it as its value; or as it is, with a header that says why it is none."""
+    headers = tuple(record.headers)
+    if isinstance(orders, OrderError):
+        orders, reason = [record.value], str(orders)
+        headers = ((CUT, msgspec.json.encode(Cut(reason, len(record.value), None, 1))), *headers)
+    return [
+        Original(record.partition, record.offset, record.timestamp, record.key, order, headers, None)
+        for order in orders
+    ]
 
 
 @lru_cache(_CUSTOMERS)
