@@ -29,7 +29,9 @@ from producers.kafka_config import KafkaConfig, secured
 from producers.log_format import LogFormat
 from producers.records.decoding import FORMATS, ConfluentDecoder
 from producers.records.mapping import RecordMapping, RecordReader
+from producers.records.protobuf import ProtobufDecoder
 from producers.records.registry import Schema, SchemaRegistry, registry_access
+from streams.commands.record_options import record_reader
 from tests.registries import Registry, guarded
 
 if TYPE_CHECKING:
@@ -167,6 +169,43 @@ def test_orders_of_our_own_shape_need_no_more_than_the_format(registry: Registry
     assert [json.loads(each) for each in made] == [value]
 
 
+def test_change_events_in_avro_are_read_by_the_profile_of_those_in_json(registry: Registry) -> None:
+    """Debezium writes them so with Confluent's AvroConverter: the row is a member of a union."""
+    row = {
+        "type": "record",
+        "name": "Value",
+        "fields": [
+            {"name": "purchaser", "type": "int"},
+            {"name": "product_id", "type": "int"},
+            {"name": "quantity", "type": {"type": "int", "connect.default": 1}, "default": 1},
+            {"name": "created_at", "type": {"type": "long", "connect.name": "io.debezium.time.MicroTimestamp"}},
+        ],
+        "connect.name": "shop.order_lines.Value",
+    }
+    fields = [("before", ["null", row]), ("after", ["null", "Value"]), ("op", "string"), ("ts_ms", ["null", "long"])]
+    schema = {"type": "record", "name": "Envelope", "fields": [{"name": name, "type": kind} for name, kind in fields]}
+    number = registry.register("changes-value", schema)
+    line = {"purchaser": 1003, "product_id": 109, "quantity": 2, "created_at": 1_559_033_904_863_000}
+    events = [
+        {"before": None, "after": line, "op": "c", "ts_ms": 1},
+        {"before": line, "after": line | {"quantity": 3}, "op": "u", "ts_ms": 2},
+        {"before": line, "after": None, "op": "d", "ts_ms": 3},
+    ]
+    options = {"orders": "avro", "schema_registry": registry.url, "reject_unknown_schemas": False}
+    columns = "customer_id=purchaser,item_id=product_id,timestamp=created_at"
+    reader = record_reader("nowhere:1", options | {"profile": "debezium", "columns": columns})
+    assert reader is not None
+
+    made = reader.read([framed(number, avro(schema, event)) for event in events])
+
+    [order] = [each for orders in made if isinstance(orders, list) for each in orders]
+    assert json.loads(order) == {
+        "customer_id": 1003,
+        "timestamp": 1_559_033_904_863_000,
+        "lines": [{"item_id": 109, "quantity": 2}],
+    }
+
+
 def test_json_schema_is_json_behind_an_id(registry: Registry) -> None:
     number = registry.register("json-value", {"type": "object", "properties": {"buyer": {"type": "string"}}}, "JSON")
 
@@ -287,6 +326,23 @@ def test_an_unknown_schema_is_an_error_unless_it_is_to_be_rejected(registry: Reg
     found = decoder(registry.url, "avro", reject_unknown=True).decode(values)
     assert isinstance(found[0], dict)
     assert str(found[1]).startswith("schema 987654 is not known")
+
+
+def test_a_schema_that_is_none_is_named(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry checks what is registered, unless it is told not to; this one has lost what another imports."""
+    lost = 'syntax = "proto3"; import "lost.proto"; message Order { Lost lost = 1; }'
+    for text, reason in (
+        (lost, r"lost\.proto: File not found"),
+        ('syntax = "proto3"; message {', "cannot be compiled: its text:1:28"),
+    ):
+        with pytest.raises(RegistryError, match=reason):
+            ProtobufDecoder(text, {})
+    with pytest.raises(RegistryError, match=r"it imports '\.\./x', which is no name of a file"):
+        ProtobufDecoder(lost, {"../x": PROTO_LINE})
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    number = registry.register("none-value", PROTO_LINE, "PROTOBUF")
+    with pytest.raises(RegistryError, match=f"schema {number} of the registry at http.*: it cannot be compiled"):
+        decoder(registry.url, "protobuf").decode([framed(number, b"\x00")])
 
 
 def test_a_schema_of_another_kind_says_which_format_to_name(registry: Registry) -> None:

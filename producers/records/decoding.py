@@ -113,10 +113,11 @@ def _reader_of(schema: Schema, registry: SchemaRegistry) -> Callable[[bytes], An
         if schema.kind == AVRO:
             return _avro_reader(schema, registry)
         from producers.records.protobuf import ProtobufDecoder  # noqa: PLC0415 - an extra
+
+        imported = {name: each.text for name, each in _imported(schema, registry)}
+        return ProtobufDecoder(schema.text, imported).decode
     except ImportError as error:
         raise RegistryError(f"{schema.kind} takes a package more ({error.name}): {_EXTRA}") from None
-    imported = {name: each.text for name, each in _imported(schema, registry)}
-    return ProtobufDecoder(schema.text, imported).decode
 
 
 def _imported(schema: Schema, registry: SchemaRegistry, within: tuple[str, ...] = ()) -> Iterator[tuple[str, Schema]]:

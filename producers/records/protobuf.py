@@ -218,15 +218,20 @@ def _compiled_texts(texts: Mapping[str, str]) -> Sequence[FileDescriptorProto]:
             (Path(directory) / path).write_text(text)
         result = Path(directory) / "descriptors"
         command = [sys.executable, "-I", "-m", "grpc_tools.protoc", f"-I{directory}", "--include_imports"]
-        done = subprocess.run(  # noqa: S603 - our own interpreter
-            [*command, f"--descriptor_set_out={result}", _MAIN],
-            capture_output=True,
-            text=True,
-            timeout=_COMPILES_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - our own interpreter
+                [*command, f"--descriptor_set_out={result}", _MAIN],
+                capture_output=True,
+                text=True,
+                timeout=_COMPILES_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise RegistryError(f"it is not compiled within {_COMPILES_S} s") from None
+        if "No module named" in done.stderr:
+            raise ImportError(name="grpcio-tools")
         if done.returncode:
-            why = " ".join(done.stderr.replace(_MAIN, "its text").split())[:300]
+            why = " ".join(done.stderr.replace(f"{directory}/", "").replace(_MAIN, "its text").split())[:300]
             raise RegistryError(f"it cannot be compiled: {why}")
         return list(FileDescriptorSet.FromString(result.read_bytes()).file)
 

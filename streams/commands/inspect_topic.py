@@ -111,8 +111,11 @@ def _decoder(
         orders = next((name for name, title in FORMATS.items() if title == kind), None)
     if orders in (None, JSON):
         return JSON, JsonDecoder(), []
-    registry_words = ["--schema-registry", options["schema_registry"]] if options["schema_registry"] else []
-    return orders, record_decoder(broker, {**options, "orders": orders}), ["--orders", orders, *registry_words]
+    words = ["--orders", orders]
+    if options["schema_registry"]:  # shown without the password that it may have
+        words += ["--schema-registry", registry_access(options["schema_registry"], broker).url]
+    # a schema that is not known is one of the things that are found
+    return orders, record_decoder(broker, {**options, "orders": orders, "reject_unknown_schemas": True}), words
 
 
 def _is_framed(value: bytes) -> bool:
