@@ -25,6 +25,7 @@ from streams.demo.groceries import GROCERY_COLUMNS, grocery_file
 from streams.engine.embedded import Embedded
 from streams.engine.ranker import Ranker
 from streams.engine.scores import Scoring
+from streams.offline.audit import Findings, audit
 from streams.offline.export import export
 from streams.offline.replay import Progress, replay
 
@@ -167,15 +168,44 @@ def open_state(directory: Path) -> dict[str, Any]:
     return {"seconds": seconds, "lines": lines}
 
 
+def audited(directory: Path) -> dict[str, Any]:
+    """Everything recounted from the histories, lists included."""
+    embedded = Embedded(directory)
+    for _ in embedded.publish():
+        pass
+    findings = Findings()
+    started, spent = time.perf_counter(), time.process_time()
+    for _ in audit(embedded, findings):
+        pass
+    seconds, cpu = time.perf_counter() - started, time.process_time() - spent
+    embedded.close()
+    return {"seconds": seconds, "cpu": cpu, "differences": findings.count, "peak": peak_mib()}
+
+
 def shop(directory: Path) -> dict[str, Any]:
     """A web shop: 10 million lines, 1 million customers, 100,000 items, Zipf popularity."""
+    return _shop(directory, 10_000_000, 1_000_000, 100_000)
+
+
+def small_shop(directory: Path) -> dict[str, Any]:
+    """One of as many items, with a tenth of the lines and customers."""
+    return _shop(directory, 1_000_000, 100_000, 100_000)
+
+
+def wide_shop(directory: Path) -> dict[str, Any]:
+    """That one with ten times the items."""
+    return _shop(directory, 1_000_000, 100_000, 1_000_000)
+
+
+def _shop(directory: Path, size: int, customers: int, items: int) -> dict[str, Any]:
+    """Count the orders of a shop."""
     embedded = Embedded(directory)
     commits = []
     lines = 0
     started = time.perf_counter()
     waited = 0.0
     generating = time.perf_counter()
-    for begin, orders in _shop_orders(10_000_000, 1_000_000, 100_000):
+    for begin, orders in _shop_orders(size, customers, items):
         waited += time.perf_counter() - generating
         first = 0
         while first < len(orders):
@@ -226,7 +256,9 @@ def _shop_orders(lines: int, customers: int, items: int) -> Iterator[tuple[int, 
 
 
 if __name__ == "__main__":
-    tasks = {task.__name__: task for task in (warm, replay_grocery, whole, peer, lists, shop)}
+    tasks = {
+        task.__name__: task for task in (warm, replay_grocery, whole, peer, lists, audited, shop, small_shop, wide_shop)
+    }
     tasks["open"] = open_state
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     found = tasks[sys.argv[1]](Path(sys.argv[2]))
