@@ -118,6 +118,31 @@ def unpack_ids(record: bytes) -> list[str]:
     return ids
 
 
+def unpack_encoded(record: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    r"""The n ids of `pack_ids` in UTF-8: (bytes,) all of them, and their (n + 1,) boundaries; without an object an id.
+
+    >>> blob, ends = unpack_encoded(pack_ids(["tea", "milk"]))
+    >>> blob.tobytes(), ends.tolist()
+    (b'teamilk', [0, 3, 7])
+
+    Raises:
+        StateDamaged: as of `unpack_ids`.
+    """
+    if not record or record.startswith(_WITH_LENGTHS):
+        texts = [text.encode() for text in unpack_ids(record)]
+        return np.frombuffer(b"".join(texts), np.uint8), np.cumsum([0, *map(len, texts)])
+    try:
+        record.decode()
+    except UnicodeDecodeError as error:
+        raise StateDamaged(f"a record of ids is garbled: {error}") from None
+    blob = np.frombuffer(record, np.uint8)
+    ends = np.append(np.flatnonzero(blob == 0), len(blob))  # of each id, with the NULs of those before it
+    ends = np.append(0, ends - np.arange(len(ends)))
+    if (np.diff(ends) == 0).any():
+        raise StateDamaged("a record of ids is garbled: an id is empty")
+    return blob[blob != 0], ends
+
+
 def join_records(records: Sequence[bytes]) -> bytes:
     """One record of several.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_ids
+from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_encoded
 from state.count_rows import (
     EXPOSURES,
     Addends,
@@ -181,15 +181,21 @@ class CountStore(Store):
         return int(self._totals[3])
 
     def _load(self) -> None:
-        ids: list[str] = []
+        blobs, sizes, stored = [], [], 0
         for key, record in self._rocks.scan(b"n"):
-            if _NAMES.unpack(key)[1] != len(ids):
-                raise StateDamaged(f"{self.path}: item ids from number {len(ids)} on are missing")
-            ids += unpack_ids(record)
-        self._number(ids)  # at once: a dictionary that grows is indexed again
-        if len(self.names) != len(ids):
+            if _NAMES.unpack(key)[1] != stored:
+                raise StateDamaged(f"{self.path}: item ids from number {stored} on are missing")
+            blob, ends = unpack_encoded(record)
+            blobs.append(blob)
+            sizes.append(np.diff(ends))
+            stored += len(ends) - 1
+        if stored:
+            ends = np.append(0, np.cumsum(np.concatenate(sizes)))
+            self.names.number_encoded(np.concatenate(blobs), ends)  # at once: a table that grows is indexed again
+            self._own(0)
+        if len(self.names) != stored:
             raise StateDamaged(f"{self.path}: an item id has two numbers")
-        self._stored_names = len(ids)
+        self._stored_names = stored
         tables: dict[int, list[npt.NDArray[np.uint32]]] = {}
         for key, record in self._rocks.scan(b"t"):
             _, source, first = _NUMBERS.unpack(key)
@@ -197,7 +203,7 @@ class CountStore(Store):
             if first != known:
                 raise StateDamaged(f"{self.path}: item numbers of partition {source} from {known} on are missing")
             (table,) = unpack(record, [np.uint32])
-            if table.max(initial=0) >= max(len(ids), 1):
+            if table.max(initial=0) >= max(stored, 1):
                 raise StateDamaged(f"{self.path}: an item number of partition {source} has no id")
             tables.setdefault(source, []).append(table)
             self._stored_numbers[source] = known + len(table)
@@ -260,14 +266,18 @@ class CountStore(Store):
     def _number(self, ids: Sequence[str]) -> npt.NDArray[np.uint32]:
         known = len(self.names)
         numbers = self.names.number(ids)
+        self._own(known)
+        return numbers
+
+    def _own(self, known: int) -> None:
+        """Have columns for the items from number `known` on."""
         if len(self.names) > len(self.owned):
             size = -(-len(self.names) * 3 // 2 // 1024) * 1024
             self.owned = np.concatenate([self.owned, np.zeros(size - len(self.owned), np.bool_)])
         new = range(known, len(self.names))
-        texts = ids if len(new) == len(ids) else self.names.texts(new)
-        self.owned[known : len(self.names)] = [self._owns(text) for text in texts]
+        everything = self.settings.item_partitions == 1
+        self.owned[known : len(self.names)] = everything or [self._owns(text) for text in self.names.texts(new)]
         self.popularity.grow_to(len(self.names))
-        return numbers
 
     def commit(self, records: Sequence[bytes], changes: Sequence[CountChange]) -> None:
         """Count `changes`, and write them together with the offsets after them.

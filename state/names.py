@@ -90,7 +90,10 @@ class Names:
 
     def number(self, texts: Sequence[str]) -> Numbers:
         """(n,) numbers of n strings; new strings get the next numbers."""
-        blob, ends = _encoded(texts)
+        return self.number_encoded(*_encoded(texts))
+
+    def number_encoded(self, blob: Bytes, ends: Ends) -> Numbers:
+        """`number` of n strings in UTF-8: (bytes,) all of them, and their (n + 1,) boundaries."""
         numbers = self._find(blob, ends)
         new = np.flatnonzero(numbers == NOWHERE)
         if len(new):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_ids
+from state.columns import join_records, pack, pack_ids, split_records, unpack, unpack_encoded, unpack_ids
 from state.errors import StateDamaged
 
 KINDS: st.SearchStrategy[Any] = st.sampled_from([np.uint8, np.uint32, np.uint64, np.int8, np.int64])
@@ -87,6 +88,26 @@ def test_a_garbled_head_is_unpacked_or_damaged(given_columns: list[np.ndarray[An
 @given(IDS)
 def test_ids_are_unpacked_unchanged(ids: list[str]) -> None:
     assert unpack_ids(pack_ids(ids)) == ids
+
+
+@given(IDS | st.lists(st.text(st.characters(codec="utf-8"), max_size=8)))
+def test_encoded_ids_are_those_unpacked(ids: list[str]) -> None:
+    blob, ends = unpack_encoded(pack_ids(ids))
+
+    assert [blob[begin:end].tobytes().decode() for begin, end in itertools.pairwise(ends.tolist())] == ids
+
+
+@given(st.binary(max_size=12))
+def test_what_is_damaged_is_damaged_for_both(record: bytes) -> None:
+    try:
+        ids = unpack_ids(record)
+    except StateDamaged:
+        with pytest.raises(StateDamaged):
+            unpack_encoded(record)
+    else:
+        blob, ends = unpack_encoded(record)
+        assert blob.tobytes().decode() == "".join(ids)
+        assert len(ends) - 1 == len(ids)
 
 
 def test_ids_that_are_not_utf8_are_damaged() -> None:

@@ -102,7 +102,7 @@ def open_counts(
     """Open the counts of an item partition as of its last commit."""
 
     def owns(item_id: str) -> bool:
-        return settings.item_partitions == 1 or item_partition(item_id, settings.item_partitions) == partition
+        return item_partition(item_id, settings.item_partitions) == partition
 
     store = CountStore(path, partition, settings, owns, read_only=read_only, memory=memory)
     with store.closed_on_error():
