@@ -6,6 +6,7 @@ written in the narrowest type that holds the column, so that small numbers take 
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -118,29 +119,37 @@ def unpack_ids(record: bytes) -> list[str]:
     return ids
 
 
-def unpack_encoded(record: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    r"""The n ids of `pack_ids` in UTF-8: (bytes,) all of them, and their (n + 1,) boundaries; without an object an id.
+def unpack_encoded(
+    records: Sequence[bytes],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    r"""The n ids of several records of `pack_ids` in UTF-8, without an object an id.
 
-    >>> blob, ends = unpack_encoded(pack_ids(["tea", "milk"]))
-    >>> blob.tobytes(), ends.tolist()
-    (b'teamilk', [0, 3, 7])
+    Returns:
+        (bytes,) all of them, their (n + 1,) boundaries, and (records,) how many each record has.
+
+    >>> blob, ends, counts = unpack_encoded([pack_ids(["tea", "milk"]), pack_ids(["rye"])])
+    >>> blob.tobytes(), ends.tolist(), counts.tolist()
+    (b'teamilkrye', [0, 3, 7, 10], [2, 1])
 
     Raises:
         StateDamaged: as of `unpack_ids`.
     """
-    if not record or record.startswith(_WITH_LENGTHS):
-        texts = [text.encode() for text in unpack_ids(record)]
-        return np.frombuffer(b"".join(texts), np.uint8), np.cumsum([0, *map(len, texts)])
+    if not records or not all(records) or any(record.startswith(_WITH_LENGTHS) for record in records):
+        found = [[text.encode() for text in unpack_ids(record)] for record in records]
+        texts = list(itertools.chain.from_iterable(found))
+        blob = np.frombuffer(b"".join(texts), np.uint8)
+        return blob, np.cumsum([0, *map(len, texts)]), np.array([len(ids) for ids in found], np.int64)
     try:
-        record.decode()
+        for record in records:
+            record.decode()
     except UnicodeDecodeError as error:
         raise StateDamaged(f"a record of ids is garbled: {error}") from None
-    blob = np.frombuffer(record, np.uint8)
+    blob = np.frombuffer(b"\0".join(records), np.uint8)
     ends = np.append(np.flatnonzero(blob == 0), len(blob))  # of each id, with the NULs of those before it
     ends = np.append(0, ends - np.arange(len(ends)))
     if (np.diff(ends) == 0).any():
         raise StateDamaged("a record of ids is garbled: an id is empty")
-    return blob[blob != 0], ends
+    return blob[blob != 0], ends, np.array([record.count(b"\0") + 1 for record in records], np.int64)
 
 
 def join_records(records: Sequence[bytes]) -> bytes:

@@ -181,20 +181,19 @@ class CountStore(Store):
         return int(self._totals[3])
 
     def _load(self) -> None:
-        blobs, sizes, stored = [], [], 0
+        firsts, records = [], []
         for key, record in self._rocks.scan(b"n"):
-            if _NAMES.unpack(key)[1] != stored:
-                raise StateDamaged(f"{self.path}: item ids from number {stored} on are missing")
-            blob, ends = unpack_encoded(record)
-            blobs.append(blob)
-            sizes.append(np.diff(ends))
-            stored += len(ends) - 1
-        if stored:
-            ends = np.append(0, np.cumsum(np.concatenate(sizes)))
-            self.names.number_encoded(np.concatenate(blobs), ends)  # at once: a table that grows is indexed again
-            self._own(0)
+            firsts.append(_NAMES.unpack(key)[1])
+            records.append(record)
+        blob, ends, counts = unpack_encoded(records)
+        missing = np.flatnonzero(firsts != np.cumsum(counts) - counts)
+        if len(missing):
+            raise StateDamaged(f"{self.path}: item ids before number {firsts[missing[0]]} are missing")
+        stored = len(ends) - 1
+        self.names.number_encoded(blob, ends)  # at once: a table that grows is indexed again
         if len(self.names) != stored:
             raise StateDamaged(f"{self.path}: an item id has two numbers")
+        self._own(0)
         self._stored_names = stored
         tables: dict[int, list[npt.NDArray[np.uint32]]] = {}
         for key, record in self._rocks.scan(b"t"):

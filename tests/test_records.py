@@ -90,24 +90,26 @@ def test_ids_are_unpacked_unchanged(ids: list[str]) -> None:
     assert unpack_ids(pack_ids(ids)) == ids
 
 
-@given(IDS | st.lists(st.text(st.characters(codec="utf-8"), max_size=8)))
-def test_encoded_ids_are_those_unpacked(ids: list[str]) -> None:
-    blob, ends = unpack_encoded(pack_ids(ids))
+@given(st.lists(IDS | st.lists(st.text(st.characters(codec="utf-8"), max_size=8)), max_size=4))
+def test_encoded_ids_are_those_unpacked(records: list[list[str]]) -> None:
+    blob, ends, counts = unpack_encoded([pack_ids(ids) for ids in records])
 
-    assert [blob[begin:end].tobytes().decode() for begin, end in itertools.pairwise(ends.tolist())] == ids
+    texts = [blob[begin:end].tobytes().decode() for begin, end in itertools.pairwise(ends.tolist())]
+    assert texts == [text for ids in records for text in ids]
+    assert counts.tolist() == [len(ids) for ids in records]
 
 
-@given(st.binary(max_size=12))
-def test_what_is_damaged_is_damaged_for_both(record: bytes) -> None:
+@given(st.lists(st.binary(max_size=12), max_size=3))
+def test_what_is_damaged_is_damaged_for_both(records: list[bytes]) -> None:
+    """Opening reads ids without making strings of them, and must notice as much."""
     try:
-        ids = unpack_ids(record)
+        ids = [text for record in records for text in unpack_ids(record)]
     except StateDamaged:
         with pytest.raises(StateDamaged):
-            unpack_encoded(record)
+            unpack_encoded(records)
     else:
-        blob, ends = unpack_encoded(record)
-        assert blob.tobytes().decode() == "".join(ids)
-        assert len(ends) - 1 == len(ids)
+        blob, ends, _ = unpack_encoded(records)
+        assert [blob[begin:end].tobytes().decode() for begin, end in itertools.pairwise(ends.tolist())] == ids
 
 
 def test_ids_that_are_not_utf8_are_damaged() -> None:
