@@ -14,7 +14,6 @@ import argparse
 import io
 import itertools
 import json
-import struct
 import subprocess
 import sys
 import tempfile
@@ -33,8 +32,8 @@ from kafka.admin import NewTopic
 from benchmarks.figures import Figure, table
 from streams.demo.groceries import grocery_file
 from tests.brokers import ApacheKafka
-from tests.registries import Registry
-from tests.test_import_formats import SCHEMAS, encoded, framed
+from tests.registries import Registry, framed
+from tests.test_import_formats import SCHEMAS, encoded
 from tests.vendor_records import SEGMENT, SHOPIFY, debezium
 from tests.workers import ROOT, made_topics
 
@@ -101,10 +100,9 @@ def written(kind: str, orders: Iterable[Order], registry: Registry) -> Iterator[
     for count, order in enumerate(orders):
         lines = len(order["lines"])
         if kind == "avro":
-            stream = io.BytesIO(b"\0" + struct.pack(">I", number))
-            stream.seek(0, io.SEEK_END)
+            stream = io.BytesIO()
             fastavro.schemaless_writer(stream, parsed, order)
-            yield stream.getvalue(), lines
+            yield framed(number, stream.getvalue()), lines
         elif kind in SCHEMAS:
             yield framed(number, encoded(kind, order)), lines
         elif kind == "debezium":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.registries import Registry
     from tests.secured_kafka import SecuredKafka
 
 collect_ignore = ["fuzzing/guided.py"]  # needs atheris, which only runs by hand use
@@ -137,6 +140,17 @@ def kafka(broker: Broker) -> Broker:
     if not isinstance(broker, ApacheKafka):
         pytest.skip("workers write in transactions, which needs Apache Kafka")
     return broker
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A schema registry for the whole session: tests register subjects of their own."""
+    from tests.registries import Registry  # noqa: PLC0415 - few files need it
+
+    if not all(map(shutil.which, ("java", "mvn"))) and os.environ.get("CI") != "true":
+        pytest.skip("a schema registry takes Java and Maven")
+    with Registry(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
 
 
 @pytest.fixture(scope="session")

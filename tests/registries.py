@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import struct
 import subprocess
 import tarfile
 import tempfile
@@ -79,6 +80,11 @@ class Registry:
         )
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
             return int(json.loads(response.read())["id"])
+
+
+def framed(number: int, payload: bytes) -> bytes:
+    """A record as Confluent's serializers write it: a payload behind the id of its schema."""
+    return b"\0" + struct.pack(">I", number) + payload
 
 
 @functools.cache

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import signal
-import struct
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,12 @@ import pytest
 
 from streams.workers.kafka.sources import imported_from
 from tests.kafka_truth import Truth
-from tests.registries import Registry, guarded
+from tests.registries import Registry, framed, guarded
 from tests.test_import import imported, made_source, send, shop
 from tests.vendor_records import CREATED, DELETED, GA4_EVENTS, SHOPIFY, UPDATED
 from tests.workers import made_topics, read_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from streams.workers.kafka.topics import Topics
@@ -56,16 +54,6 @@ SCHEMAS: dict[str, tuple[Any, str]] = {
     "json-schema": ({"type": "object", "properties": {"customer_id": {"type": "string"}}}, "JSON"),
     "protobuf": (PROTOBUF, "PROTOBUF"),
 }
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with Registry(tmp_path_factory.mktemp("registry")) as registry:
-        yield registry
-
-
-def framed(number: int, payload: bytes) -> bytes:
-    return b"\0" + struct.pack(">I", number) + payload
 
 
 def encoded(format_: str, order: dict[str, Any]) -> bytes:

@@ -11,25 +11,17 @@ import msgspec
 import pytest
 
 from tests.commands import called, output_of, ran
-from tests.registries import Registry
+from tests.registries import Registry, framed
 from tests.test_import import made_source, send, shop
-from tests.test_import_formats import SCHEMAS, encoded, framed, purchases
+from tests.test_import_formats import SCHEMAS, encoded, purchases
 from tests.vendor_records import KINDS
 from tests.workers import made_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from streams.workers.kafka.topics import Topics
     from tests.brokers import Broker
 
 FORMATS = Path(__file__).parent.parent / "docs" / "formats.md"
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with Registry(tmp_path_factory.mktemp("registry")) as registry:
-        yield registry
 
 
 def topic_of(kafka: Broker, name: str, *records: bytes | None) -> tuple[Topics, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +13,14 @@ from hypothesis import strategies as st
 from producers.errors import LogError, OrderError
 from producers.log_format import LogFormat
 from producers.logs.columns import parse_columns
+from producers.logs.inspection.preview import preview
 from producers.orders import ERASE, PURCHASE, RETURN
 from producers.records.decoding import JsonDecoder
 from producers.records.mapping import RecordMapping, RecordReader
 from producers.wire import decode_orders
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NESTED = "customer_id=buyer.id,timestamp=placed.$date,order_id=number,item_id=cart[].sku,quantity=cart[].n,type=kind"
 
@@ -104,6 +109,81 @@ def test_lists_within_lists_are_the_lines_of_one_order() -> None:
     order = {"customer_id": "ann", "timestamp": 1_700_000_000, "parcels": parcels}
 
     assert orders_of("item_id=parcels[].lines[].sku", order)[0] == [("ann", PURCHASE, [("a", 1), ("b", 1), ("c", 1)])]
+
+
+ROWS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+    "returns": (
+        {"negative_is_return": True},
+        [{"n": 2}, {"n": -1}, {"n": "-3"}, {"n": 0}, {"n": "x"}, {"n": None}],
+    ),
+    "units": ({"quantity_units": ("pcs",), "decimal_mark": ","}, [{"n": "2 pcs"}, {"n": "3,0"}, {"n": "pcs"}]),
+    "no items": ({"excluded_items": ("POST", "FEE-*")}, [{"sku": "POST"}, {"sku": "FEE-7"}, {"sku": "tea"}]),
+    "guests": ({"guests": "order", "missing": ("0",)}, [{"who": 0}, {"who": None, "no": "7"}, {"who": "0", "no": 0}]),
+    "kinds": (
+        {"purchases": ("sale",), "returns": ("credit",)},
+        [{"type": "SALE"}, {"type": "credit"}, {"type": "view"}, {"type": None}, {}],
+    ),
+    "days first": ({"timestamp_format": "day-first"}, [{"at": "5.1.2024 10:11"}, {"at": "2024-01-05"}, {"at": None}]),
+    "microseconds": (
+        {"timestamp_format": "us"},
+        [{"at": 1_704_449_472_000_000}, {"at": "1704449472000000"}, {"at": "x"}],
+    ),
+    "zone": (
+        {"timezone": "Europe/Berlin"},
+        [{"at": "2024-01-05T10:11:12"}, {"at": "2024-01-05T10:11:12Z"}, {"at": 1.7e9}],
+    ),
+    "a day and a time": (
+        {"columns": {"timestamp": ("day", "clock")}},
+        [{"day": "2024-01-05", "clock": "10:11"}, {"day": "2024-01-05T00:00:00", "clock": "10:11"}],
+    ),
+    "numbers": ({"number_columns": ("customer_id",)}, [{"who": "17.0"}, {"who": 17.0}, {"who": 17}]),
+}
+"""By what a format says: its attributes, and what is particular to each of some records."""
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_format_means_for_records_what_it_means_for_a_file_of_them(name: str, tmp_path: Path) -> None:
+    settings, particulars = ROWS[name]
+    columns = {
+        "customer_id": ("who",),
+        "item_id": ("sku",),
+        "quantity": ("n",),
+        "order_id": ("no",),
+        "timestamp": ("at",),
+    }
+    settings = settings | {"columns": columns | settings.get("columns", {})}
+    plain = {"who": "ann", "sku": "tea", "no": 1, "n": 1, "at": 1_704_449_472} | (
+        {"at": "5.1.2024"} if name == "days first" else {"at": 1_704_449_472_000_000} if name == "microseconds" else {}
+    )
+    records = [msgspec.json.encode(plain | particular) for particular in particulars]
+    log = tmp_path / "records.jsonl"
+    log.write_bytes(b"".join(record + b"\n" for record in records))
+
+    made = RecordReader(JsonDecoder(), RecordMapping(LogFormat.from_settings(settings))).read(records)
+    [*lines] = preview(log, LogFormat.from_settings({**settings, "container": "jsonl"}))
+
+    read = [order for each in made if not isinstance(each, OrderError) for order in each]
+    orders, rejected = decode_orders(read, range(len(read)))
+    found = [
+        (
+            orders.customers[customer],
+            orders.items[item],
+            time,
+            int(quantity),
+            "return" if kind == RETURN else "purchase",
+        )
+        for customer, item, time, quantity, kind in zip(
+            orders.customer, orders.item, orders.time.tolist(), orders.quantity, orders.kind, strict=True
+        )
+    ]
+    expected = [
+        (*list(line.values())[:2], np.datetime64(line["timestamp"][:-1], "ms").astype(int), *list(line.values())[3:])
+        for line in lines
+        if "rejected" not in line
+    ]
+    assert found == expected
+    unread = sum(isinstance(each, OrderError) for each in made)
+    assert len(rejected) + unread == sum("rejected" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import io
 import json
 import socket
 import ssl
-import struct
 import subprocess
 import sys
 import time
@@ -32,10 +31,9 @@ from producers.records.mapping import RecordMapping, RecordReader
 from producers.records.protobuf import ProtobufDecoder
 from producers.records.registry import Schema, SchemaRegistry, registry_access
 from streams.commands.record_options import record_reader
-from tests.registries import Registry, guarded
+from tests.registries import Registry, framed, guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 AVRO_LINE = {
@@ -95,18 +93,8 @@ MAPPED = LogFormat(
 )
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with Registry(tmp_path_factory.mktemp("registry")) as registry:
-        yield registry
-
-
 def decoder(url: str, orders: str, **options: bool) -> ConfluentDecoder:
     return ConfluentDecoder(FORMATS[orders], SchemaRegistry(registry_access(url, "nowhere:1")), **options)
-
-
-def framed(number: int, payload: bytes) -> bytes:
-    return b"\0" + struct.pack(">I", number) + payload
 
 
 def avro(schema: Any, value: object) -> bytes:  # noqa: ANN401
