@@ -211,7 +211,8 @@ def test_what_cannot_be_read_at_all_is_an_error_that_names_it(
     avro = ("--orders", "avro", "--schema-registry")
 
     log = refused(kafka, topics, source, *avro, registry.url)
-    assert f"schema 987654 is not known to the schema registry at {registry.url}" in log
+    place = f"record 0 of topic {source} partition 1"
+    assert f"{place}: schema 987654 is not known to the schema registry at {registry.url}" in log
     assert "the schema registry at http://127.0.0.1:1 does not answer" in refused(
         kafka, topics, source, *avro, "http://127.0.0.1:1"
     )
@@ -224,6 +225,8 @@ def test_what_cannot_be_read_at_all_is_an_error_that_names_it(
         code, _, log = imported(kafka, topics, source, *avro, url, "--reject-unknown-schemas")
         assert code == 0, log
     assert len(purchases(kafka, topics)) == 2
+    # what was rejected does not stand in the way for ever
+    assert imported(kafka, topics, source, *avro, registry.url)[0] == 0
 
 
 def test_a_schema_that_becomes_unknown_stops_an_import_at_its_record(kafka: Broker, registry: Registry) -> None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from producers.errors import LogError, OrderError
+from producers.errors import LogError, OrderError, UnknownSchema
 from producers.orders import Rejection
 from producers.partitioning import PARTITIONERS
 from producers.wire import decode_orders
@@ -190,7 +190,10 @@ class _Import:
         if settings.reader is None:
             return
         records = await sampled(reader, settings.source, self._source.partitions, SAMPLE_RECORDS)
-        made = await asyncio.to_thread(settings.reader.read, [record.value for record in records])
+        try:
+            made = await asyncio.to_thread(settings.reader.read, [record.value for record in records])
+        except UnknownSchema:
+            return  # of a record that may be imported already: the import stops at it if it is not
         orders = [order for each in made if not isinstance(each, OrderError) for order in each]
         counted, rejected = decode_orders(orders, range(len(orders)))
         if len(counted) or not records:
