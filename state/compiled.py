@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
+from numba.core import event
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from state.compiling import compiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +45,26 @@ def _with_safe_cache(dispatcher: Any, loop: F) -> F:  # noqa: ANN401 - numba has
         index.__class__ = _Index
         index._source_stamp = (index._source_stamp, _sources(Path(loop.__code__.co_filename).parent))  # noqa: SLF001
     return cast("F", dispatcher)
+
+
+def is_cached(loop: object) -> bool:
+    """Whether a compiled loop is on disk, so that no process on this machine compiles it again."""
+    cache = getattr(loop, "_cache", None)
+    index: Any = cache._cache_file if isinstance(cache, FunctionCache) else None  # noqa: SLF001 - likewise
+    return index is None or bool(index._load_index())  # noqa: SLF001
+
+
+class _Listener(event.Listener):
+    """Hears of each loop that is compiled rather than loaded."""
+
+    def on_start(self, _: event.Event) -> None:
+        compiling.begin()
+
+    def on_end(self, _: event.Event) -> None:
+        compiling.end()
+
+
+event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]
 
 
 class _Index(IndexDataCacheFile):

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from producers.errors import ProducerError
+from state.compiling import compiling
 from state.errors import StateError
 
 USAGE, INTERRUPTED = 2, 130
@@ -18,6 +19,7 @@ USAGE, INTERRUPTED = 2, 130
 _COMMANDS = {
     "replay": ("replay",),
     "inspect": ("inspect",),
+    "prepare": ("prepare",),
     "state": ("related", "customer", "erase", "erasures", "export", "audit"),
     "demo": ("demo",),
     "kafka": ("topics", "worker", "rejected", "snapshot"),
@@ -75,6 +77,7 @@ def main() -> None:
 
     \b
       alsobought demo                                    a year of real grocery purchases
-      alsobought replay orders.csv --state-dir state     count a purchase log
-      alsobought related ITEM --state-dir state          what is bought together with an item
+      alsobought replay orders.csv --state-dir shop      count a purchase log
+      alsobought related ITEM --state-dir shop           what is bought together with an item
     """
+    compiling.on_first = lambda words: click.echo(words, err=True)

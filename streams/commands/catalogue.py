@@ -61,9 +61,9 @@ def catalogue(
 
     \b
       alsobought catalogue products.csv --broker 127.0.0.1:9092 --columns item_id=sku,title=name
-      alsobought catalogue products_export.csv --complete --state-dir state
-      alsobought catalogue 'feeds/*.tsv' https://shop.example/feed.tsv --state-dir state
-      alsobought catalogue --state-dir state --unavailable 1082185
+      alsobought catalogue products_export.csv --complete --state-dir shop
+      alsobought catalogue 'feeds/*.tsv' https://shop.example/feed.tsv --state-dir shop
+      alsobought catalogue --state-dir shop --unavailable 1082185
     """
     from streams.catalogue.catalogue import FIELDS, CatalogueError
     from streams.catalogue.files import check_attributes, read_catalogues

@@ -57,7 +57,7 @@ def inspect(
       alsobought inspect orders.csv
       alsobought inspect export.xlsx --json
       alsobought inspect orders.csv --write orders.toml
-      alsobought replay orders.csv --profile orders.toml --state-dir state
+      alsobought replay orders.csv --profile orders.toml --state-dir shop
       alsobought inspect --broker HOST:PORT --topic shop.orders
     """
     if bool(logs) == bool(topic) or bool(broker) != bool(topic):

@@ -17,6 +17,7 @@ from streams.commands.broker_options import broker_options, broker_words
 from streams.commands.format_options import format_options, format_settings
 from streams.commands.located import FetchDisplay, brought
 from streams.commands.memory_option import memory_option
+from streams.commands.prepare import compile_first
 from streams.commands.rejects import retry_into, retry_onto, tell_reasons
 from streams.commands.topic_options import topic_options
 
@@ -125,11 +126,11 @@ def replay(
     figure; --score-one-in 1 --score-seeds 100 takes longer, for one that is neither noisy nor too low.
 
     \b
-      alsobought replay orders.csv --state-dir state
-      alsobought replay january.parquet february.parquet --state-dir state \\
+      alsobought replay orders.csv --state-dir shop
+      alsobought replay january.parquet february.parquet --state-dir shop \\
           --columns customer_id=household_id,item_id=product_id,timestamp=transaction_timestamp
-      alsobought replay 'orders/year=2023/*.parquet' --state-dir state
-      zcat orders.csv.gz | alsobought replay - --state-dir state
+      alsobought replay 'orders/year=2023/*.parquet' --state-dir shop
+      zcat orders.csv.gz | alsobought replay - --state-dir shop
       alsobought replay orders.csv --broker 127.0.0.1:9092 --speed 60
     """
     from state.settings import CountingSettings
@@ -237,6 +238,7 @@ def _count(
     from streams.quality.prequential import Prequential
     from streams.quality.rates import quality_lines
 
+    compile_first()
     embedded = Embedded(state_dir, settings, memory=Memory(memory))
     prequential = None
     if sample is not None:

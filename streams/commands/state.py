@@ -100,8 +100,8 @@ def related(
     Exit code 1 if the item was never bought.
 
     \b
-      alsobought related 1082185 --state-dir state
-      alsobought related 1082185 --state-dir state --score lift --half-life 60 --json
+      alsobought related 1082185 --state-dir shop
+      alsobought related 1082185 --state-dir shop --score lift --half-life 60 --json
     """
     from streams.commands.query_tables import print_related
 
@@ -225,7 +225,7 @@ def erasures(state_dir: Path) -> None:
     A line each, as JSON: a keyed digest of the customer's id, its key, and up to when orders are erased.
 
     \b
-      alsobought erasures --state-dir state > erasures.jsonl
+      alsobought erasures --state-dir shop > erasures.jsonl
       alsobought replay orders.csv --state-dir other --erasures erasures.jsonl
     """
     import msgspec

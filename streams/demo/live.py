@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from producers.publish import Publisher
+from state.compiling import WORDS
 from streams.catalogue.catalogue import encode_item
 from streams.demo.child_process import ChildProcess
 from streams.demo.embedded_broker import EmbeddedBroker
@@ -40,8 +41,6 @@ PARTITIONS = Partitions(purchases=1, items=1)
 LISTS_PER_SECOND = 500
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.5
-_PATIENCE_S = 8.0  # joining the consumer groups takes three seconds
-_COUNTING_LINES = 10_000  # after so many lines, the loops are compiled
 
 
 class DemoFailed(Exception):
@@ -109,7 +108,7 @@ def _run(
         send_items(publisher, [(item_id, encode_item(item)) for item_id, item in items.items()])
     say(f"catalogue: {len(items):,} products")
     children = {"broker": broker.process, "worker": worker}
-    _wait_for_page(address, children)
+    _wait_until_ready(address, children, say)
     say(f"page: http://{address}   (Ctrl-C ends everything)")
 
     if settings.lines is not None:
@@ -118,7 +117,6 @@ def _run(
         sending = Sending(broker.address, topics.purchases, log, GROCERY_COLUMNS, settings.speed)
         stack.callback(sending.stop)
     replayed = time.monotonic()
-    _wait_for_counting(sending, address, children, say)
     _watch_counting(sending, address, children, _rows(log))
     counted = time.monotonic()
     say(f"{sending.lines:,} lines of {sending.orders:,} orders counted in {counted - replayed:.0f} s")
@@ -132,7 +130,8 @@ def _run(
 
 @contextmanager
 def _worker(broker: str, address: str, directory: Path, memory: MemoryBudget | None) -> Iterator[ChildProcess]:
-    command = [sys.executable, "-m", "streams.commands.kafka", "worker"]
+    # -P: a folder of the user's that is called like a package of ours is not taken for it
+    command = [sys.executable, "-P", "-m", "streams.commands.kafka", "worker"]
     command += ["--broker", broker, "--state-dir", str(directory / "state"), "--admin", address]
     command += ["--no-fencing", "--lists-per-second", str(LISTS_PER_SECOND)]
     if memory is not None:
@@ -163,37 +162,35 @@ def _rows(log: Path) -> int:
     return int(pq.read_metadata(log).num_rows)
 
 
-def _wait_for_page(address: str, children: dict[str, ChildProcess]) -> None:
+def _wait_until_ready(address: str, children: dict[str, ChildProcess], say: Callable[[str], None]) -> None:
+    """Return once the page can answer; say what it waits for if that takes long."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            urllib.request.urlopen(f"http://{address}/", timeout=5).close()
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            _check(children)
-            if time.monotonic() > deadline:
-                said = children["worker"].last_words()
-                raise DemoFailed(
-                    f"no page at {address} after {START_TIMEOUT_S:g} s; the worker says:\n{said}"
-                ) from None
-            time.sleep(0.1)
-        else:
-            return
-
-
-def _wait_for_counting(
-    sending: Sending, address: str, children: dict[str, ChildProcess], say: Callable[[str], None]
-) -> None:
-    """Return once the worker counts at full speed."""
-    deadline = time.monotonic() + _PATIENCE_S
-    warned = False
-    while not sending.ended and _counted(_status(address)) < _COUNTING_LINES:
-        if time.monotonic() > deadline and not warned:
-            warned = True
-            say("compiling the counting loops, the first time only: about half a minute")
+    said = False
+    while (missing := _missing(address)) is not None:
+        if WORDS in missing:
+            deadline = time.monotonic() + START_TIMEOUT_S  # however slow the machine is
+            if not said:
+                say(WORDS)
+            said = True
         _check(children)
-        time.sleep(_POLL_S)
+        if time.monotonic() > deadline:
+            raise DemoFailed(
+                f"no page at {address} after {START_TIMEOUT_S:g} s: {missing}; the worker says:\n"
+                f"{children['worker'].last_words()}"
+            )
+        time.sleep(0.1)
+
+
+def _missing(address: str) -> str | None:
+    """What the worker waits for; None: it can answer."""
+    try:
+        urllib.request.urlopen(f"http://{address}/health/ready", timeout=5).close()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode(errors="replace")
+    except OSError as error:
+        return f"it does not answer: {error}"
+    return None
 
 
 def _watch_counting(sending: Sending, address: str, children: dict[str, ChildProcess], rows: int) -> None:

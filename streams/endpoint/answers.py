@@ -146,10 +146,12 @@ class Answers(Protocol):
     Attributes:
         worker: name of this process; every answer contains it.
         writable: whether orders and erasures can be appended to the log here.
+        standing: whether it is `live`, `following` what another process counts, or `stopped`.
         changes: delivers live changes to watchers.
     """
 
     worker: str
+    standing: str
     writable: bool
     changes: Changes
 
@@ -185,6 +187,9 @@ class Answers(Protocol):
 
     async def order(self, customer_id: str, record: bytes) -> Document:
         """Append an order of a customer, which has been validated, to the log. Raises NotWritable."""
+
+    def refused(self, record: bytes, reason: str) -> None:
+        """An order was sent that cannot be counted."""
 
     def status(self) -> Status:
         """The status of this process."""

@@ -68,14 +68,16 @@ def _status(answers: Answers) -> Change:
         status = answers.status()
         known = None if before is None else before.document
         lines = known["lines"] if isinstance(known, dict) else status.lines
-        return Change("status", None, status_document(status, lines, seconds))
+        state = answers.standing if answers.ready() is None else "starting"
+        return Change("status", None, status_document(status, state, lines, seconds))
 
     return answers.changes.latest("status", STATUS_EVERY_S, make)
 
 
-def status_document(status: Status, lines_before: int, seconds: float) -> dict[str, Any]:
-    """The status, and the rate of order lines since there were fewer, `seconds` ago."""
+def status_document(status: Status, state: str, lines_before: int, seconds: float) -> dict[str, Any]:
+    """The status, what a process with it does, and the rate of order lines since there were fewer, `seconds` ago."""
     return {
+        "state": state,
         "lines": status.lines,
         "lines_per_second": round((status.lines - lines_before) / max(seconds, 0.001), 1),
         "lag": status.lag,

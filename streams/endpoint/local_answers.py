@@ -62,6 +62,7 @@ class LocalAnswers:
     Attributes:
         worker: name of this process; every answer contains it.
         writable: whether orders and erasures can be appended to the log here.
+        standing: as `Answers` says.
         changes: delivers live changes to watchers.
     """
 
@@ -76,6 +77,7 @@ class LocalAnswers:
     ) -> None:
         self.worker = worker
         self.writable = append is not None
+        self.standing = "live"
         self.changes = Changes()
         self._catalogue = catalogue
         self._open_items = items
@@ -170,6 +172,9 @@ class LocalAnswers:
         if self._append is None:
             raise NotWritable(READS_ONLY)
         return {**await self._append(customer_id, record), "worker": self.worker}
+
+    def refused(self, record: bytes, reason: str) -> None:
+        """Nothing is kept here of an order that was refused: who sent it knows."""
 
     def _newest_ms(self) -> int:
         """Event time of the newest purchase that is known here; -1 if there is none."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from state.compiled import compiled, compiled_nogil
+from state.compiled import compiled, compiled_nogil, is_cached
 from streams.engine.neighbourhood import Neighbourhood, add_rows, read_exposures
 from streams.engine.relatedness import LANES, expect, score_of, shown_expected
 from streams.engine.scores import DIFFERENCE
@@ -229,6 +229,11 @@ def _rank(
             _blend(scratch, filled, holders, factors, weight, candidates, end, totals, components, facts)
             listed = _sort(facts, scratch.neighbours, totals, candidates, end, scores, best)
         _fill(lists, row, listed, scores, best, scratch, filled, holders, components, facts)
+
+
+def is_compiled() -> bool:
+    """Whether the loops that rank are compiled on this machine."""
+    return is_cached(_rank)
 
 
 # A lower bound of E gives an upper bound of a score. It takes a few operations for a neighbour, instead of a power for

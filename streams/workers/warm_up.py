@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import subprocess
+import sys
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +18,17 @@ from mode import Service
 from producers.fields import FieldReader
 from producers.synthetic import SyntheticShop
 from producers.wire import OrderDecoder
+from state.compiling import compiling
 from state.key_sorting import sort_keys
 from streams.engine.embedded import Embedded
+from streams.engine.ranker import Ranker
+from streams.engine.ranking import is_compiled
+from streams.engine.scores import Scoring
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
+    from producers.orders import Orders
     from state.memory import Memory
 
 logger = logging.getLogger(__name__)
@@ -44,6 +52,7 @@ class WarmUp(Service):
 
     async def on_start(self) -> None:
         """Warm up, while the web server answers."""
+        compiling.on_first = logger.info
         await asyncio.to_thread(warm_up, self._directory, self._memory)
 
 
@@ -54,15 +63,51 @@ def warm_up(directory: Path, memory: Memory | None = None) -> None:
     compiled when its first orders arrive would miss heartbeats meanwhile, and lose its partitions.
     """
     begun = time.monotonic()
-    records = [order.encode() for order in SyntheticShop(seed=0).orders(_ORDERS)]
-    orders = OrderDecoder().decode(records, list(range(_ORDERS)), FieldReader()).orders
     shutil.rmtree(directory, ignore_errors=True)
-    with closing(Embedded(directory, memory=memory)) as embedded:
-        embedded.count(orders, _ORDERS)
+    with (
+        compiling.every_loop(),
+        _ranking_compiled(directory) as wait,
+        closing(Embedded(directory, memory=memory)) as embedded,
+    ):
+        embedded.count(*synthetic_orders())
+        sort_keys([np.zeros(1 << 10, np.uint64)])  # so few orders have few keys, which need no compiled sort
+        wait()
         for _ in embedded.publish():
             pass
-    sort_keys([np.zeros(1 << 10, np.uint64)])  # so few orders have few keys, which need no compiled sort
     shutil.rmtree(directory, ignore_errors=True)
     took = time.monotonic() - begun
     if took > _WORTH_LOGGING_S:
         logger.info("loaded the compiled loops in %.0f s; the first time on a machine they are compiled", took)
+
+
+def synthetic_orders() -> tuple[Orders, int]:
+    """A few orders, and the log position behind them."""
+    records = [order.encode() for order in SyntheticShop(seed=0).orders(_ORDERS)]
+    return OrderDecoder().decode(records, list(range(_ORDERS)), FieldReader()).orders, _ORDERS
+
+
+@contextmanager
+def _ranking_compiled(directory: Path) -> Iterator[Callable[[], object]]:
+    """Have another process compile the loops that rank, meanwhile, if they are not cached; yield what waits for it.
+
+    They are the larger half, and nothing else can use a second core: numba compiles one loop at a time.
+    """
+    if is_compiled():
+        yield lambda: None
+        return
+    script = "import sys; from streams.workers.warm_up import compile_ranking; compile_ranking(sys.argv[1])"
+    path = directory.with_name(f"{directory.name}-ranking")
+    with subprocess.Popen([sys.executable, "-P", "-c", script, path], stderr=subprocess.DEVNULL) as process:  # noqa: S603
+        try:
+            yield process.wait  # if it failed, the loops are compiled here
+        finally:
+            process.kill()
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def compile_ranking(directory: str) -> None:
+    """Compile the loops that rank: the list of an item of which nothing is counted."""
+    with closing(Embedded(Path(directory))) as embedded:
+        (counts,) = embedded.counts
+        counts.names.number(["nothing"])
+        Ranker(counts, Scoring()).lists(np.zeros(1, np.uint32))

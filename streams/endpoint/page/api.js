@@ -11,19 +11,65 @@ export function keepToken(token) {
 export function request(parts, query = {}, options = {}) {
   const path = ["v1", ...parts].map((part) => `/${encodeURIComponent(part)}`).join("");
   const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== "")).toString();
-  const token = sessionStorage.getItem(TOKEN);
-  const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
-  return fetch(text ? `${path}?${text}` : path, { headers, ...options });
+  return get(text ? `${path}?${text}` : path, options);
 }
 
-export async function ask(parts, query = {}) {
+function get(path, options = {}) {
+  const token = sessionStorage.getItem(TOKEN);
+  const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
+  return fetch(path, { headers, ...options });
+}
+
+// The answer, or an error, which says in `waits` whether the worker is only not ready.
+export async function askOnce(parts, query = {}, options = {}) {
   let response;
   try {
-    response = await request(parts, query);
+    response = await request(parts, query, options);
   } catch {
-    throw Object.assign(new Error("The worker does not answer. Is it running?"), { status: 0 });
+    throw Object.assign(new Error("The worker does not answer."), { status: 0, waits: true });
   }
   const document = await response.json().catch(() => ({}));
-  if (!response.ok) throw Object.assign(new Error(document.detail ?? response.statusText), { status: response.status });
-  return document;
+  if (response.ok) return document;
+  throw Object.assign(new Error(document.detail ?? response.statusText), { status: response.status, waits: response.status === 503 });
+}
+
+const AGAIN_MS = 1000;
+let tell = () => {};
+let view = new AbortController();
+
+// Calls `listener` with what is missing each time that a question has to be asked again.
+export function onWaiting(listener) {
+  tell = listener;
+}
+
+// Drops the questions of the view that is left.
+export function leaveView() {
+  view.abort();
+  view = new AbortController();
+}
+
+// The answer, asked for again until the worker is ready, or the view is left.
+export async function ask(parts, query = {}) {
+  const { signal } = view;
+  for (;;) {
+    try {
+      return await askOnce(parts, query, { signal });
+    } catch (error) {
+      if (!signal.aborted && !error.waits) throw error;
+      if (!signal.aborted) tell(await missing(error));
+    }
+    if (signal.aborted) return new Promise(() => {});
+    await new Promise((resume) => setTimeout(resume, AGAIN_MS));
+  }
+}
+
+// What the worker waits for.
+async function missing(error) {
+  try {
+    const response = await get("/health/ready");
+    const document = await response.json();
+    return response.ok ? error.message : document.detail;
+  } catch {
+    return error.message;
+  }
 }

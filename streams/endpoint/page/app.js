@@ -1,7 +1,8 @@
 // The page: the fragment of its address selects the view.
 
+import { leaveView, onWaiting } from "./api.js";
 import { customer } from "./customer.js";
-import { h, problem } from "./elements.js";
+import { h, notYet, problem } from "./elements.js";
 import { home } from "./home.js";
 import { item } from "./item.js";
 import { watch } from "./live.js";
@@ -24,6 +25,7 @@ async function show() {
   const number = ++turn;
   leave?.();
   leave = null;
+  leaveView();
   const [, kind, encoded] = location.hash.match(/^#\/(items|customers)\/(.+)$/) ?? [];
   const name = encoded === undefined ? undefined : decoded(encoded);
   const holder = h("div", { class: "view" });
@@ -63,5 +65,7 @@ theme.addEventListener("click", () => {
   setTheme(names[(names.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % names.length]);
 });
 setTheme(document.documentElement.dataset.theme ?? "auto");
+// A view that is there stays while one of its questions waits.
+onWaiting((missing) => { if (view.getAttribute("aria-busy")) view.replaceChildren(notYet(missing)); });
 addEventListener("hashchange", show);
 show();

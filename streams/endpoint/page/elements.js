@@ -58,6 +58,11 @@ export function bars(values, label) {
     })));
 }
 
+// In place of a view that waits for the worker.
+export function notYet(missing) {
+  return h("div", { class: "card empty", role: "status" }, h("h1", {}, "Not ready yet"), h("p", {}, missing), h("p", { class: "hint" }, "The page goes on by itself."));
+}
+
 export function problem(error) {
   if (error.status === 401) return askForToken();
   return h("div", { class: "card empty" }, h("h2", {}, error.status === 404 ? "Not found" : "Something went wrong"), h("p", {}, error.message));

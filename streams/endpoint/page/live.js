@@ -25,7 +25,7 @@ async function follow(itemId, signal) {
       if (response.ok) await read(response.body.pipeThrough(new TextDecoderStream()).getReader());
     } catch { /* the connection broke */ }
     if (signal.aborted) return;
-    connected(false);
+    standing("reconnecting");
     await new Promise((resume) => setTimeout(resume, AGAIN_MS));
   }
 }
@@ -69,7 +69,7 @@ function figure(name, label, extra) {
 }
 
 strip.append(
-  h("div", { class: "figure state" }, h("span", { class: "label" }, "worker"), h("span", { class: "value" }, dot, word)),
+  h("div", { class: "figure state" }, h("span", { class: "label" }, "state"), h("span", { class: "value" }, dot, word)),
   figure("rate", "lines / s", svg("svg", { class: "spark", viewBox: "0 0 60 18", preserveAspectRatio: "none", "aria-hidden": "true" }, area, line)),
   figure("lag", "waiting"),
   figure("age", "freshness"),
@@ -79,13 +79,15 @@ strip.append(
   figure("partitions", "partitions"),
 );
 
-function connected(yes) {
-  dot.classList.toggle("on", yes);
-  word.textContent = yes ? "live" : "reconnecting";
+const LAMPS = { live: "on", following: "on", stopped: "off" }; // gold for all others
+
+function standing(text) {
+  dot.className = `dot ${LAMPS[text] ?? ""}`;
+  word.textContent = text;
 }
 
 function show(status) {
-  connected(true);
+  standing(status.state);
   rates.push(status.lines_per_second);
   rates.shift();
   figures.rate.textContent = short(status.lines_per_second);

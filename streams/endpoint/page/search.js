@@ -1,6 +1,6 @@
 // The search box: finds items by title or id, and the customer with exactly that id, while you type.
 
-import { ask } from "./api.js";
+import { askOnce } from "./api.js";
 import { count, customerLink, h, itemLink } from "./elements.js";
 
 const input = document.getElementById("search");
@@ -40,7 +40,7 @@ async function find() {
   if (!text) return open(false);
   let found;
   try {
-    found = await ask(["search"], { q: text.slice(0, 150), limit: 12 });
+    found = await askOnce(["search"], { q: text.slice(0, 150), limit: 12 });
   } catch (error) {
     found = { items: [], customers: [], reason: error.message };
   }

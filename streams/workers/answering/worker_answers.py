@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from state.compiling import compiling
 from streams.endpoint.answers import NotKnown, NotReady, PartitionNotLocal, RelatedListAnswer, forwarded
 from streams.endpoint.bodies import LARGEST_BODY_BYTES
 from streams.endpoint.changes import Change
@@ -227,7 +228,7 @@ class WorkerAnswers(LocalAnswers):
     def ready(self) -> str | None:
         """None once every partition assigned to this worker can answer; else what is missing."""
         if not self._worker_status.joined:
-            return "no partition has been assigned to this worker yet"
+            return f"starting, {compiling.words or 'no partition has been assigned to this worker yet'}"
         if topics := self._worker_status.missing_topics():
             return f"there is no topic {', '.join(topics)} any more"
         missing = [*self._customers.missing(), *self._items.missing()]
