@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 from typing import TYPE_CHECKING, Self
 
-from state.errors import StateLocked
+from state.errors import StateError, StateLocked
 from state.private_files import private_directory
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 HISTORIES, COUNTS, RELATED = KINDS = ("histories", "counts", "related")
+LOCK = "worker.lock"
+"""In the directory of a generation, of the worker that has it."""
 
 
 class StateDirectory:
@@ -29,7 +31,7 @@ class StateDirectory:
     def __init__(self, root: Path, generation: str) -> None:
         self.path = root / generation
         private_directory(self.path)
-        self._lock = (self.path / "worker.lock").open("ab")
+        self._lock = (self.path / LOCK).open("ab")
 
     def lock(self) -> None:
         """Lock the directory until `close` or the end of the process, however it ends.
@@ -43,6 +45,25 @@ class StateDirectory:
             raise StateLocked(
                 f"{self.path} is in use by another worker; stop it, or give this one a --state-dir of its own"
             ) from None
+
+    @staticmethod
+    def check_not_a_worker_s(path: Path) -> None:
+        """Check that a directory is not that of a worker, or of one that is stopped.
+
+        Raises:
+            StateError: it holds the generations of a worker, or is one that a worker has.
+        """
+        generations = sorted(lock.parent for lock in path.glob(f"*/{LOCK}"))
+        advice = "ask the worker: --url http://HOST:PORT, of its --admin, instead of --state-dir"
+        if generations:
+            raise StateError(f"{path} is the directory of a worker: {advice}. If it is stopped, name {generations[0]}")
+        try:
+            with (path / LOCK).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            raise StateError(f"{path} is in use by a worker: {advice}") from None
 
     def store(self, kind: str, partition: int) -> Path:
         """The path of a partition's store of one of KINDS, whether it exists or not."""

@@ -32,9 +32,10 @@ __all__ = ["Rocks", "WriteBatch"]
 _WRITE_BUFFER_BYTES = 32 * MIB
 _OPEN_FILES = 256
 """Of a store, 8 GB of state; RocksDB opens others as they are read."""
+_ALL_FILES = -1
 
 
-def _options(memory: Memory) -> Options:
+def _options(memory: Memory, files: int) -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_compression_type(DBCompressionType.lz4())
@@ -42,7 +43,7 @@ def _options(memory: Memory) -> Options:
     options.set_max_write_buffer_number(3)
     options.set_write_buffer_manager(memory.write_buffers)
     options.set_target_file_size_base(_WRITE_BUFFER_BYTES)
-    options.set_max_open_files(_OPEN_FILES)
+    options.set_max_open_files(files)
     # journal records are deleted soon after they are written: at four files, many are gone before they are compacted
     options.set_level_zero_file_num_compaction_trigger(4)
     options.set_max_background_jobs(2)
@@ -92,6 +93,9 @@ def _translated(path: Path) -> Iterator[None]:
 class Rocks:
     """One RocksDB directory with raw byte keys, opened by its one writer or for reading only.
 
+    A reader sees the directory as it was when it was opened, whatever the writer does meanwhile: it holds every file
+    that there was, unless there are very many.
+
     A written batch survives SIGKILL. After a power cut the last batches may be missing, but never part of one, and none
     before one that is there.
 
@@ -114,11 +118,13 @@ class Rocks:
         if missing is not None:
             raise StateDamaged(_advice(path, missing))
         self._memory = memory or default_memory()
+        few = sum(1 for _ in path.glob("*.sst")) <= _OPEN_FILES
+        self._files = _ALL_FILES if read_only and few else _OPEN_FILES
         with _translated(path):
             self._db = self._opened(AccessType.read_only() if read_only else AccessType.read_write())
 
     def _opened(self, access: AccessType) -> Rdict:
-        return Rdict(str(self.path), _options(self._memory), access_type=access)
+        return Rdict(str(self.path), _options(self._memory, self._files), access_type=access)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None."""

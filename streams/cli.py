@@ -16,6 +16,7 @@ from state.errors import StateError
 USAGE, INTERRUPTED = 2, 130
 """Exit codes: a usage or input error; interrupted by Ctrl-C. 1 means that the answer is no."""
 
+_PREFIX = "ALSOBOUGHT_"
 _COMMANDS = {
     "replay": ("replay",),
     "inspect": ("inspect",),
@@ -25,13 +26,28 @@ _COMMANDS = {
     "kafka": ("topics", "worker", "rejected", "snapshot"),
     "imports": ("import",),
     "generate": ("generate",),
-    "query": ("recommend", "bestsellers", "quality", "serve"),
+    "query": ("recommend", "bestsellers", "quality"),
+    "serving": ("serve",),
     "catalogue": ("catalogue",),
 }
 """Module of streams.commands -> its commands. A module is imported when one of its commands is."""
 
 _MODULES = {name: f"streams.commands.{module}" for module, names in _COMMANDS.items() for name in names}
 _MODULES["evaluate"] = "evaluation.commands"
+
+
+def _name_variables(command: click.Command) -> None:
+    """Have each option of a command take its value from the environment: that of `--state-dir` is ALSOBOUGHT_STATE_DIR.
+
+    Options that name variables themselves keep these.
+    """
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.envvar is None:
+            name = next(option for option in parameter.opts if option.startswith("--"))
+            parameter.envvar = _PREFIX + name.removeprefix("--").replace("-", "_").upper()
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _name_variables(each)
 
 
 class _Commands(click.Group):
@@ -44,6 +60,7 @@ class _Commands(click.Group):
         if cmd_name in _MODULES:
             name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
             command: click.Command = getattr(importlib.import_module(_MODULES[cmd_name]), name)
+            _name_variables(command)
             return command
         return super().get_command(ctx, cmd_name)
 

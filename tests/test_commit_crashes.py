@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rocksdict import DbClosedError
 
 from state import count_store, history_store
-from state.rocks import Rocks
 from state.settings import CountingSettings
 from streams.engine.embedded import Embedded
 from streams.offline.rejects import RejectsFile
 from streams.offline.replay import replay
 from streams.offline.retrying import retry
 from tests.batch_definition import DAY_MS, Line, Order, batch
+from tests.crashes import Crash, Crashes
 from tests.log_strategies import BEGIN_MS, ITEMS, as_orders, logs
 from tests.streamed import facts, spread_order, streamed_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from producers.logs.reading import Log
     from producers.orders import Rejection
-    from state.rocks import WriteBatch
 
 COUNTING = CountingSettings(pair_window=3, item_partitions=2)
 ALONE = CountingSettings(pair_window=3)
@@ -50,52 +47,6 @@ LOG = [
     order("bob", 75, "eggs flour apple"),
     order("cat", 75, "eggs", None, "return"),
 ]
-
-
-class Crash(Exception):
-    """The process dies here."""
-
-
-class Crashes:
-    """Makes the process die before or after a given write, and counts writes.
-
-    What the process had open is released, as at its end, and nothing more is written.
-    """
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.steps = 0
-        self._at: int | None = None
-        self._after = False
-        self._opened: list[Rocks] = []
-        write, opened = Rocks.write, Rocks.__init__
-
-        def crashing_write(rocks: Rocks, batch: WriteBatch) -> None:
-            self.step(lambda: write(rocks, batch))
-
-        def recording_open(rocks: Rocks, path: Path, **options: Any) -> None:  # noqa: ANN401 - those of Rocks
-            opened(rocks, path, **options)
-            self._opened.append(rocks)
-
-        monkeypatch.setattr(Rocks, "write", crashing_write)
-        monkeypatch.setattr(Rocks, "__init__", recording_open)
-
-    def step(self, action: Callable[[], object]) -> None:
-        self.steps += 1
-        if self.steps == self._at and not self._after:
-            raise Crash
-        action()
-        if self.steps == self._at:
-            raise Crash
-
-    def arm(self, at: int, *, after: bool) -> None:
-        """Crash at step `at` from now, counted from 1."""
-        self.steps, self._at, self._after = 0, at, after
-
-    def let_go(self) -> None:
-        for rocks in self._opened:
-            with suppress(DbClosedError):  # a crash while a state is opened closes the stores opened so far
-                rocks._db.close()
-        self._opened.clear()
 
 
 @pytest.fixture(name="crashes")

@@ -20,9 +20,9 @@ from state.rocks import WriteBatch
 from state.settings import CountingSettings
 from streams.engine.stages import count_orders, open_histories
 from tests.batch_definition import Order, batch
+from tests.crashes import Crash, Crashes
 from tests.log_strategies import BEGIN_MS, ITEMS, as_orders, logs
 from tests.streamed import facts, histories, spread_order
-from tests.test_commit_crashes import Crash, Crashes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

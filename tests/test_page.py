@@ -154,3 +154,14 @@ def test_what_is_not_there_is_said(shop: Shop, browser: Page) -> None:
 
     browser.locator("#search").fill("nothing of the kind")
     browser.locator("#found .none").wait_for()
+
+
+def test_the_lamp_is_lit_while_orders_are_counted_only(
+    shop: Shop, browser: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for standing, lamp in (("live", "on"), ("following", "on"), ("stopped", "off")):
+        monkeypatch.setattr(shop.answers, "standing", standing)
+        browser.goto("about:blank")
+        browser.goto(shop.url)
+        browser.locator(f".dot.{lamp}").wait_for()
+        assert browser.locator(".state .value").inner_text() == standing

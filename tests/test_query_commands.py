@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
 import socket
-import subprocess
 import time
-import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,8 +18,8 @@ from state.catalogue_store import CatalogueStore
 from streams.catalogue.catalogue import encode_item
 from streams.catalogue.stored import set_available
 from streams.cli import main
-from tests.commands import COMMAND
 from tests.live_shop import CATALOGUE, Shop, open_shop, write_stopped_shop
+from tests.served import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,18 +201,10 @@ def test_the_catalogue_is_filled_and_items_are_hidden(state_dir: Path, tmp_path:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_state_is_served_until_one_stops_it(state_dir: Path, number: signal.Signals) -> None:
     """An item hidden by another process disappears within a second; a signal stops the server cleanly."""
-    command = [COMMAND, "serve", "--state-dir", str(state_dir), "--admin", "127.0.0.1:0"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-    ) as server:
-        assert server.stdout is not None
-        found = re.search(r"http://\S+/", server.stdout.readline())
-        assert found
-        url = found.group()
+    with serving(state_dir) as server:
 
         def shown() -> bool:
-            with urllib.request.urlopen(f"{url}bestsellers", timeout=10) as response:  # noqa: S310 - our own
-                return "soap" in [entry["item_id"] for entry in json.load(response)["bestsellers"]]
+            return "soap" in [entry["item_id"] for entry in server.document("bestsellers")["bestsellers"]]
 
         def within_a_second(wanted: bool) -> bool:
             deadline = time.monotonic() + 1
@@ -223,13 +212,9 @@ def test_a_stopped_state_is_served_until_one_stops_it(state_dir: Path, number: s
                 time.sleep(0.02)
             return shown() is wanted
 
-        try:
-            assert shown()
-            run("catalogue", "--state-dir", state_dir, "--unavailable", "soap")
-            assert within_a_second(wanted=False)
-            run("catalogue", "--state-dir", state_dir, "--available", "soap")
-            assert within_a_second(wanted=True)
-        finally:
-            server.send_signal(number)
-        assert server.wait(10) == 0
-        assert "stopped" in server.stdout.read()
+        assert shown()
+        run("catalogue", "--state-dir", state_dir, "--unavailable", "soap")
+        assert within_a_second(wanted=False)
+        run("catalogue", "--state-dir", state_dir, "--available", "soap")
+        assert within_a_second(wanted=True)
+        server.stopped(number)

@@ -119,8 +119,8 @@ def test_whoever_was_killed_lost_nothing(tmp_path: Path, seed: int) -> None:
         "from tests.test_rocks_files import Rocks, write\n"
         "path, seed = Path(sys.argv[1]), int(sys.argv[2])\n"
         "options = state.rocks._options\n"
-        "def small(memory):\n"
-        "    made = options(memory)\n"
+        "def small(*given):\n"
+        "    made = options(*given)\n"
         "    made.set_write_buffer_size(100_000)\n"
         "    return made\n"
         "state.rocks._options = small\n"
@@ -155,3 +155,23 @@ def test_what_cannot_be_read_is_left_to_rocksdb(tmp_path: Path) -> None:
         missing_writes(path)
     manifest.unlink()
     assert missing_writes(path) is None
+
+
+def test_a_reader_keeps_what_the_writer_merges_and_deletes(tmp_path: Path) -> None:
+    """A server that reads beside a replay would meet files that are gone, and call the state damaged."""
+    writer = Rocks(tmp_path)
+    for number in range(40):
+        write(writer, number)
+    writer.compact()
+    reader = Rocks(tmp_path, read_only=True)
+    before = set(tmp_path.glob("*.sst"))
+    for number in range(40, 80):
+        write(writer, number)
+    writer.compact()
+    assert not before & set(tmp_path.glob("*.sst"))
+
+    assert reader.get(b"last") == b"39"
+    assert len(list(reader.scan(b"w"))) == 40
+    reader.verify()
+    reader.close()
+    writer.close()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from state.catalogue_store import CatalogueStore, stamp
-from streams.catalogue.catalogue import decode_item
+from streams.catalogue.catalogue import decode_item, encode_item
 from streams.catalogue.files import begun, filled, shown_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from streams.catalogue.catalogue import Catalogue
+    from streams.catalogue.catalogue import Catalogue, CatalogueItem
     from streams.catalogue.files import CatalogueRow, Filled
 
 
@@ -38,6 +38,19 @@ def fill(
     store = CatalogueStore(directory_of(state_dir))
     try:
         return filled(rows, store.write, on_row, store.every if complete else None)
+    finally:
+        store.close()
+
+
+def put(state_dir: Path, items: Mapping[str, CatalogueItem]) -> None:
+    """Put items, by their ids, into the catalogue of a state directory.
+
+    Raises:
+        StateError: the catalogue cannot be written.
+    """
+    store = CatalogueStore(directory_of(state_dir))
+    try:
+        store.write([(item_id, encode_item(item)) for item_id, item in items.items()])
     finally:
         store.close()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from streams.commands.environment import drop_contradicted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +33,11 @@ def broker_options(purpose: str, *, required: bool) -> Callable[[Callable[..., T
             help="A Java client's properties file, for TLS and passwords; ALSOBOUGHT_KAFKA_... variables do the same.",
         )
         @functools.wraps(command)
-        def called(*arguments: object, broker: str | None, kafka_config: Path | None, **options: object) -> T:
+        def called(*arguments: object, **options: Any) -> T:  # noqa: ANN401 - those of the command
+            if not required:
+                drop_contradicted(options, "state_dir", "broker")
+                drop_contradicted(options, "state_dir", "kafka_config")
+            broker, kafka_config = options.pop("broker"), options.pop("kafka_config")
             wanted = required or broker is not None or kafka_config is not None
             return command(*arguments, broker=_reached(broker, kafka_config) if wanted else None, **options)
 

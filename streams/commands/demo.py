@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streams.commands.environment import only_in_environment
 from streams.commands.memory_option import memory_option
-from streams.demo.groceries import GROCERY_COLUMNS, grocery_file, grocery_titles
+from streams.commands.prepare import compile_first
+from streams.demo.groceries import GROCERY_COLUMNS, grocery_file, grocery_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,11 +63,14 @@ def demo(
       alsobought demo --no-broker --state-dir grocery
     """
     if no_broker:
+        lines, port = (
+            None if only_in_environment(name) else value for name, value in (("lines", lines), ("port", port))
+        )
         if lines is not None or port is not None:
             raise click.UsageError("--lines and --port are options of the live demo: omit --no-broker")
         _count(state_dir, memory)
         return
-    if state_dir is not None:
+    if state_dir is not None and not only_in_environment("state_dir"):
         raise click.UsageError("the live demo keeps nothing: --state-dir goes with --no-broker")
     from streams.commands.expected_errors import errors_as_messages
     from streams.commands.kafka import times_real
@@ -83,11 +88,13 @@ def _count(state_dir: Path | None, memory: MemoryBudget | None) -> None:
     """Count without a broker, and show what belongs together."""
     from producers.logs.columns import as_settings
     from state.memory import Memory
+    from streams.catalogue import stored as stored_catalogue
     from streams.engine.embedded import Embedded
     from streams.offline.replay import Progress, replay
     from streams.progress import ProgressDisplay
 
     log = grocery_file("transactions.parquet")
+    compile_first()
     with ExitStack() as stack:
         keep = state_dir
         if state_dir is None:
@@ -115,7 +122,9 @@ def _count(state_dir: Path | None, memory: MemoryBudget | None) -> None:
                 lists += written
                 display.update(lists / len(embedded.counts[0].names), lists)
         listed = time.monotonic() - started - counted
-        _show_products(embedded, grocery_titles())
+        items = grocery_items()
+        stored_catalogue.put(state_dir, items)
+        _show_products(embedded, {item_id: item.title or "" for item_id, item in items.items()})
         if progress.lines:
             click.echo(
                 f"{progress.lines:,} order lines in {counted:.1f} s ({progress.lines / counted:,.0f}/s), "
@@ -164,6 +173,7 @@ def _show_next(state_dir: Path | None, log: Path) -> None:
     name = state_dir or Path("grocery")
     click.echo(f"  alsobought related 1082185 --state-dir {name}")
     click.echo(f"  alsobought customer 900 --state-dir {name}")
+    click.echo(f"  alsobought serve --state-dir {name}")
     click.echo(f"  alsobought export --state-dir {name} --out related.parquet")
     click.echo(f"  alsobought audit --state-dir {name}")
     click.echo(f"  alsobought replay {log} --state-dir {name} --columns {columns}")

@@ -1,4 +1,4 @@
-"""Commands that query a stopped state (--state-dir) or a running worker (--url), and `serve`, which serves a state.
+"""Commands that query a stopped state (--state-dir) or a running worker (--url).
 
 Both answer the same document. Options follow from the types of the endpoint's requests.
 """
@@ -6,6 +6,7 @@ Both answer the same document. Options follow from the types of the endpoint's r
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import sys
 from pathlib import Path
@@ -14,21 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from streams.commands.memory_option import memory_option
-from streams.commands.serving_options import (
-    admin_option,
-    allow_host_option,
-    cors_origin_option,
-    listening_address,
-    read_token_option,
-)
+from streams.commands.environment import drop_contradicted
 from streams.endpoint.requests import BestsellersRequest, parameters_of
 from streams.recommendations.request import BadCondition, RecommendationRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from state.memory import MemoryBudget
     from streams.catalogue.catalogue import Catalogue
     from streams.endpoint.answer_documents import Document
     from streams.endpoint.embedded_answers import EmbeddedAnswers
@@ -60,7 +53,13 @@ def source_options(command: Any) -> Any:  # noqa: ANN401 - a decorator
         callback=_keep_token,
         help="Its --read-token, if it has one; better set as ALSOBOUGHT_READ_TOKEN.",
     )
-    return state_dir(url(token(command)))
+
+    @functools.wraps(command)
+    def called(*arguments: object, **options: Any) -> Any:  # noqa: ANN401
+        drop_contradicted(options, "state_dir", "url")
+        return command(*arguments, **options)
+
+    return state_dir(url(token(called)))
 
 
 def _keep_token(context: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -217,7 +216,7 @@ def recommend(customer: str, state_dir: Path | None, url: str | None, as_json: b
     gets the bestsellers of two weeks. Exit code 1 if nothing can be recommended.
 
     \b
-      alsobought recommend 2070 --state-dir state
+      alsobought recommend 2070 --state-dir shop
       alsobought recommend 2070 --url http://127.0.0.1:6066 --category PASTA --json
     """
     from streams.commands.query_tables import print_recommendations
@@ -249,7 +248,7 @@ def bestsellers(state_dir: Path | None, url: str | None, as_json: bool, **fields
     Exit code 1 if nothing was bought in these days.
 
     \b
-      alsobought bestsellers --state-dir state
+      alsobought bestsellers --state-dir shop
       alsobought bestsellers --url http://127.0.0.1:6066 --days 7 --json
     """
     from streams.commands.query_tables import print_bestsellers
@@ -282,7 +281,7 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
     them. Exit code 1 if no order was scored.
 
     \b
-      alsobought quality --state-dir state
+      alsobought quality --state-dir shop
       alsobought quality --url http://127.0.0.1:6066 --json
     """
     from streams.quality.rates import hit_counts_of, quality_entries, quality_lines
@@ -301,46 +300,3 @@ def quality(state_dir: Path | None, url: str | None, as_json: bool) -> None:
         click.echo(json.dumps(document, ensure_ascii=False))
         return
     click.echo("\n".join(quality_lines(hit_counts_of(document))))
-
-
-@click.command()
-@click.option(
-    "--state-dir",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory of the counted state.",
-)
-@admin_option
-@allow_host_option
-@cors_origin_option
-@read_token_option
-@memory_option
-def serve(
-    state_dir: Path,
-    admin: str,
-    hosts: tuple[str, ...],
-    origins: tuple[str, ...],
-    read_token: str | None,
-    memory: MemoryBudget | None,
-) -> None:
-    """Serve a stopped state without Kafka: the admin endpoint and its page, read-only.
-
-    \b
-      alsobought serve --state-dir state
-      alsobought serve --state-dir state --admin 0.0.0.0:6066 --allow-host shop.example
-    """
-    from state.memory import Memory
-    from streams.endpoint.handlers import AdminSettings
-    from streams.endpoint.serving import CannotListen, serve_state
-    from streams.engine.embedded import open_to_read
-
-    settings = AdminSettings(hosts=hosts, read_token=read_token, origins=origins)
-    embedded = open_to_read(state_dir, Memory(memory))
-    try:
-        asyncio.run(serve_state(embedded, state_dir, listening_address(admin), settings, click.echo))
-    except CannotListen as error:
-        raise _InputError(str(error)) from error
-    except KeyboardInterrupt:
-        click.echo("stopped")
-    finally:
-        embedded.close()

@@ -46,8 +46,3 @@ def grocery_items() -> dict[str, CatalogueItem]:
         )
         for number, kind, size, category in rows
     }
-
-
-def grocery_titles() -> dict[str, str]:
-    """Product id -> its title."""
-    return {item_id: item.title or "" for item_id, item in grocery_items().items()}

@@ -204,6 +204,7 @@ async def order(context: RequestContext) -> web.StreamResponse:
     latest_ms = time.time_ns() // 1_000_000 + DAY_MS  # as when it is counted
     decoded = OrderDecoder().decode([body], [0], FieldReader(latest_ms=latest_ms))
     if decoded.rejected:
+        context.answers.refused(body, decoded.rejected[0].reason)
         raise Problem(HTTPStatus.BAD_REQUEST, f"the order cannot be counted: {decoded.rejected[0].reason}")
     (customer_id,) = decoded.orders.customers
     return private(await context.answers.order(customer_id, body), HTTPStatus.ACCEPTED)

@@ -39,7 +39,7 @@ class ItemPartitionView:
         worker: name of this process.
         scoring: what ranks the lists.
         exclusive: gives access to counts that another thread changes. None if only this event loop changes them:
-            lists that were never published, and assortments, are then computed when asked for.
+            assortments, and lists that are not published as of the counts, are then computed when asked for.
         room: published lists to keep in memory.
 
     Attributes:
@@ -90,9 +90,9 @@ class ItemPartitionView:
         return self._listed_as_published(item_id, number, entries)
 
     def _listed_as_published(self, item_id: str, number: int, entries: Entries) -> RelatedListAnswer:
-        """The document of published entries; `exact` if every published list of its partition is exact."""
+        """The document of published entries; `exact` if every list of its partition is that of the counts."""
         counts, related, _ = self._store_of(number)
-        exact = related.exact_as_of == counts.purchases_offset_sum
+        exact = self._exclusive is None or related.exact_as_of == counts.purchases_offset_sum
         return self.answers.listed(item_id, number, entries, exact=exact)
 
     def _published_entries(self, number: int, request: RelatedRequest) -> Entries | None:
@@ -144,7 +144,9 @@ class ItemPartitionView:
         return stored is not None
 
     def _read_published(self, number: int) -> StoredList | None:
-        _, related, fresh = self._store_of(number)
+        counts, related, fresh = self._store_of(number)
+        if self._exclusive is None and related.exact_as_of != counts.purchases_offset_sum:
+            return fresh.list_of(number)
         stored = related.get(number)
         return fresh.list_of(number) if stored is None and self._exclusive is None else stored
 

@@ -6,7 +6,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from producers.partitioning import item_partition
+from state.commit_turns import CommitTurns
+from state.directory import StateDirectory
 from state.errors import StateDamaged, StateError
+from state.private_files import keep_private
 from state.related_store import RelatedStore, StoredList
 from state.rocks import Rocks
 from state.settings import CountingSettings, stored_settings
@@ -34,7 +37,7 @@ class Embedded:
     Args:
         state_dir: holds a directory for each partition's store; they are created if missing.
         settings: the counting settings; by default those of an existing state.
-        read_only: open without locking, for queries; the state must exist.
+        read_only: open without locking, for queries, between two commits of who has it open; the state must exist.
         memory: what its stores may take together; None: the default.
 
     Attributes:
@@ -58,7 +61,11 @@ class Embedded:
         self.settings = settings
         self.counts: list[CountStore] = []
         self.related: list[RelatedStore] = []
-        with ExitStack() as opened:  # if one cannot be opened, the others are closed
+        if not read_only:
+            keep_private()
+            state_dir.mkdir(parents=True, exist_ok=True)
+        self._turns = CommitTurns(state_dir, create=not read_only)
+        with self._turns.turn(), ExitStack() as opened:  # if one cannot be opened, the others are closed
             self.histories = open_histories(state_dir / "histories-0", settings, read_only=read_only, memory=memory)
             opened.callback(self.histories.close)
             for number in range(settings.item_partitions):
@@ -101,10 +108,13 @@ class Embedded:
         Returns:
             Log positions of the returned lines whose item was not held.
         """
-        commit, deltas, not_held = count_orders(self.histories, 0, orders, end, rejected, documents, on_refused, scorer)
-        for counts in self.counts:
-            count_deltas(counts, [record.packed for record in deltas])
-        self.histories.acknowledge([commit])
+        with self._turns.turn():
+            commit, deltas, not_held = count_orders(
+                self.histories, 0, orders, end, rejected, documents, on_refused, scorer
+            )
+            for counts in self.counts:
+                count_deltas(counts, [record.packed for record in deltas])
+            self.histories.acknowledge([commit])
         return not_held
 
     def _count_outbox(self) -> None:
@@ -167,7 +177,12 @@ def publish_lists(counts: CountStore, related: RelatedStore, scoring: Scoring = 
 
 
 def settings_of(state_dir: Path) -> CountingSettings | None:
-    """The counting settings of a state directory, or None if it holds no state."""
+    """The counting settings of a state directory, or None if it holds no state.
+
+    Raises:
+        StateError: it is that of a worker, or cannot be read.
+    """
+    StateDirectory.check_not_a_worker_s(state_dir)
     path = state_dir / "histories-0"
     if not (path / "CURRENT").exists():
         return None

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from producers.logs.reading import Log
     from producers.orders import Rejection
 
+POSTED = "POST /orders"
+"""In place of a log, of orders that were refused when they were sent: they are in no log."""
 _BEGIN = b'{"file":'
 """What a line of a rejects file begins with."""
 

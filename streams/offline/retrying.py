@@ -30,7 +30,7 @@ from producers.wire import OrderDecoder
 from streams.offline.erasures import Erasures
 from streams.offline.known_logs import known_rows
 from streams.offline.reject_reasons import NOT_HELD_REASON
-from streams.offline.rejects import Reject, RejectsFile, decoded, reject_id
+from streams.offline.rejects import POSTED, Reject, RejectsFile, decoded, reject_id
 from streams.offline.windows import commits
 
 if TYPE_CHECKING:
@@ -387,6 +387,8 @@ def _unfit(documents: Mapping[str, bytes]) -> Callable[[Reject], str]:
             return "is of an erased customer"
         if RETRIED + reject.id in documents:
             return "was counted before"
+        if reject.log == POSTED:
+            return ""
         if reject.log not in rows:
             return f"is of {reject.file}, which this state has not counted"
         if reject.row >= rows[reject.log]:
