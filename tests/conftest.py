@@ -49,6 +49,7 @@ SLOW_FILES = {
     "test_worker_page.py": 36,
     "test_demo.py": 80,
     "test_serving.py": 60,
+    "test_deployment.py": 15,
     "test_order_log.py": 20,
     "test_retention.py": 32,
     "test_page.py": 32,

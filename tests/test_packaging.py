@@ -54,6 +54,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
+            (source / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, source / name)
     offline = ["--quiet", "--no-index", "--no-deps", "--disable-pip-version-check"]
     build: list[str | Path] = ["wheel", *offline, "--no-build-isolation", "--wheel-dir", directory, source]
@@ -74,6 +75,14 @@ def test_the_image_has_every_package_that_is_distributed() -> None:
     packages = {pattern.rstrip("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
 
     assert packages <= set(copied())
+
+
+def test_what_is_sent_to_the_builder_is_what_is_copied() -> None:
+    """A state, a virtual environment or a .git beside the code is neither sent nor copied by accident."""
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+
+    assert lines[0] == "*"
+    assert sorted(line[1:] for line in lines if line.startswith("!")) == sorted(copied())
 
 
 def test_the_image_has_what_its_commands_need() -> None:

@@ -67,7 +67,7 @@ def add_routes(
         settings: settings of the endpoint.
         routes: the routes to serve and describe.
     """
-    metrics = Metrics(answers.status)
+    metrics = Metrics(answers.status, settings.version)
     description = msgspec.json.encode(describe(routes, settings.version))
     writers = TokenGuard(settings.token)
     readers = None if settings.read_token is None else TokenGuard(settings.read_token, option="--read-token")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -23,14 +24,20 @@ _LATENCIES_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
 class Metrics:
-    """The content of /metrics: the status of the process, and the latency of its answers.
+    """The content of /metrics: the status of the process, what it takes, and the latency of its answers.
 
     Args:
         status: returns the current status; called at each scrape.
+        version: of this software.
     """
 
-    def __init__(self, status: Callable[[], Status]) -> None:
+    def __init__(self, status: Callable[[], Status], version: str = "0") -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        built = Gauge(
+            "alsobought_build_info", "1, of the software that runs", ["version", "python"], registry=self._registry
+        )
+        built.labels(version, platform.python_version()).set(1)
         self._latency = Histogram(
             "alsobought_request_seconds",
             "Time to answer a request",
