@@ -175,6 +175,33 @@ def bucket_exposures(buckets: int) -> npt.NDArray[np.int64]:
     return np.concatenate([np.arange(min(buckets, 257)), (low + high) // 2])
 
 
+def within(keys: Keys, bounds: Keys) -> Keys:
+    """Those of rising keys that are in one of some ranges.
+
+    Args:
+        keys: (k,) keys.
+        bounds: (2 n,) where each range begins and ends; the end is not in it. They rise.
+
+    >>> within(np.array([1, 4, 5, 9], np.uint64), np.array([0, 2, 5, 9], np.uint64)).tolist()
+    [1, 5]
+    """
+    found = np.empty_like(keys)
+    return found[: _within(keys, bounds, found)]
+
+
+@compiled
+def _within(keys: Keys, bounds: Keys, found: Keys) -> int:
+    count = 0
+    at = 0
+    for number in range(0, len(bounds), 2):
+        at += np.searchsorted(keys[at:], bounds[number])
+        while at < len(keys) and keys[at] < bounds[number + 1]:
+            found[count] = keys[at]
+            count += 1
+            at += 1
+    return count
+
+
 def net(signed: Keys) -> tuple[Keys, Counts]:
     """The distinct keys, without sign bit, of sorted signed keys, and the sum of the signs of each; zeros are dropped.
 

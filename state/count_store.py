@@ -24,6 +24,7 @@ from state.count_rows import (
     parse_bundle_key,
     slice_of,
     slice_of_row_keys,
+    within,
 )
 from state.errors import StateDamaged
 from state.journal import SLICES, Journal
@@ -450,10 +451,8 @@ class CountStore(Store):
         for epoch in [*self.epochs(), EXPOSURES]:
             keys_of_items = []
             for number, (first, end) in items_by_slice:
-                for keys in self._waiting.runs(epoch, number):
-                    bounds = keys.searchsorted(key_bounds[2 * first : 2 * end]).tolist()
-                    pairs = zip(bounds[::2], bounds[1::2], strict=True)
-                    keys_of_items += [keys[begin:stop] for begin, stop in pairs if begin < stop]
+                bounds = key_bounds[2 * first : 2 * end]
+                keys_of_items += [within(keys, bounds) for keys in self._waiting.runs(epoch, number)]
             stored.append(self._stored(epoch, bundles))
             waiting.append(sort_keys(keys_of_items))
         return _addends(row_keys, stored, waiting)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,17 @@ _STRIDE = SLICES * BUNDLE
 _TYPES = (np.uint8, np.uint16, np.uint32, np.int64)
 
 
+class PopularityChange(NamedTuple):
+    """Where counts of a popularity table changed."""
+
+    items: npt.NDArray[np.int64]
+    """(k,) rising."""
+    epochs: list[int]
+    """In which holders or purchases changed."""
+    days: list[int]
+    """On which purchases changed."""
+
+
 class PopularityTable:
     """Integer popularity of all items, in columns that grow as items appear and have zeros to spare.
 
@@ -49,6 +60,7 @@ class PopularityTable:
         self.days = [self._zeros() for _ in range(DAYS)]
         self.newest_day = -1
         self._changed: dict[tuple[bytes, int], int] = {}  # kind of record and its epoch or day -> last commit
+        self._item_changed = np.zeros(self._size, np.int64)  # by item: last commit that changed one of its counts
         self._stored_days: list[set[int]] = [set() for _ in range(SLICES)]  # by slice
 
     def _zeros(self) -> Column:
@@ -63,6 +75,7 @@ class PopularityTable:
             for epoch, column in table.items():
                 table[epoch] = _extended(column, self._size)
         self.days = [_extended(column, self._size) for column in self.days]
+        self._item_changed = np.pad(self._item_changed, (0, self._size - len(self._item_changed)))
 
     def advance(self, day: int) -> None:
         """Make `day` the newest if it is later, and zero the columns of the new days, which hold expired days."""
@@ -85,6 +98,14 @@ class PopularityTable:
             purchases += self.purchases[epoch]
         return holders, purchases
 
+    def totals_of(self, items: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(k,) holders and (k,) purchases over all epochs of (k,) items."""
+        holders, purchases = np.zeros(len(items), np.int64), np.zeros(len(items), np.int64)
+        for epoch, column in self.holders.items():
+            holders += column[items]
+            purchases += self.purchases[epoch][items]
+        return holders, purchases
+
     def add_holders(
         self, commit: int, items: npt.NDArray[Any], epochs: npt.NDArray[np.int64], change: npt.NDArray[np.int64]
     ) -> None:
@@ -93,6 +114,7 @@ class PopularityTable:
         Raises:
             StateDamaged: an item would have fewer than no holders.
         """
+        self._item_changed[items] = commit
         for epoch in np.unique(epochs).tolist():
             mask = epochs == epoch
             self.holders[epoch] = _sum(self.epoch(epoch)[0], items[mask], change[mask])
@@ -102,6 +124,7 @@ class PopularityTable:
         self, commit: int, items: npt.NDArray[Any], days: npt.NDArray[np.int64], epochs: npt.NDArray[np.int64]
     ) -> None:
         """Add a purchase of each of `items` on `days`, which are in `epochs`; each (k,)."""
+        self._item_changed[items] = commit
         ones = np.ones(len(items), np.int64)
         for epoch in np.unique(epochs).tolist():
             mask = epochs == epoch
@@ -112,6 +135,15 @@ class PopularityTable:
                 mask = days == day
                 self.days[day % DAYS] = _sum(self.days[day % DAYS], items[mask], ones[mask])
                 self._changed[_DAY, day] = commit
+
+    def changed(self, since: int) -> PopularityChange:
+        """What changed after commit `since`, which is not before the table was loaded."""
+        columns = [(kind, when) for (kind, when), commit in self._changed.items() if commit > since]
+        return PopularityChange(
+            items=np.flatnonzero(self._item_changed > since),
+            epochs=[when for kind, when in columns if kind == _EPOCH],
+            days=[when for kind, when in columns if kind == _DAY],
+        )
 
     def write_slice(self, batch: WriteBatch, number: int, since: int) -> None:
         """Put what changed in slice `number` after commit `since` into `batch`, and delete the slice's expired days."""

@@ -14,9 +14,11 @@ from state.popularity_table import DAYS
 from streams.engine.epochs import EPOCH_DAYS, epoch_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import numpy.typing as npt
 
-    from state.popularity_table import Column, PopularityTable
+    from state.popularity_table import Column, PopularityChange, PopularityTable
 
     Floats = npt.NDArray[np.float64]
 
@@ -48,19 +50,62 @@ def epoch_weights(epochs: list[int], newest_day: int, half_life_days: float | No
     return weights
 
 
-def weighted_share(columns: dict[int, Column], weights: Floats, items: int) -> Floats:
-    """(items,) each item's share of the weighted sum of `columns`.
+class WeightedShare:
+    """Each item's share of the weighted sum of some columns, kept up to date with what changes in them.
 
     Args:
         columns: epoch or day -> (items or more,) counts.
         weights: weight of each column, by rising epoch or day.
         items: how many items there are.
+
+    >>> columns = {3: np.array([1, 0]), 4: np.array([0, 2])}
+    >>> share = WeightedShare(columns, np.array([0.5, 1.0]), 2)
+    >>> share.of_items().tolist()
+    [0.2, 0.8]
+    >>> columns[4][0] = 3
+    >>> share.update(columns, [4], np.array([0]), 2)
+    >>> (11 * share.of_items()).tolist()
+    [7.0, 4.0]
     """
-    share = np.zeros(items)
-    total = 0.0
-    for weight, (_, column) in zip(weights.tolist(), sorted(columns.items()), strict=True):
-        total += weight * _add_weighted(share, column, weight)
-    return share / total if total > 0 else share
+
+    def __init__(self, columns: Mapping[int, Column], weights: Floats, items: int) -> None:
+        self._weights = dict(zip(sorted(columns), weights.tolist(), strict=True))
+        self._sums = np.zeros(items)
+        self._totals = {
+            when: _add_weighted(self._sums, columns[when], weight) for when, weight in self._weights.items()
+        }
+
+    def update(
+        self, columns: Mapping[int, Column], changed: Iterable[int], items: npt.NDArray[np.int64], known: int
+    ) -> None:
+        """Sum again, in the same order, what changed.
+
+        Args:
+            columns: the same epochs or days as before.
+            changed: those of which a count changed.
+            items: (k,) those of which a count changed.
+            known: how many items there are.
+        """
+        if known > len(self._sums):
+            self._sums = np.pad(self._sums, (0, known - len(self._sums)))
+        sums = np.zeros(len(items))
+        for when, weight in self._weights.items():
+            sums += weight * columns[when][items]
+        self._sums[items] = sums
+        for when in changed:
+            self._totals[when] = int(columns[when].sum(dtype=np.int64))
+
+    def of_items(self) -> Floats:
+        """(items,) the shares."""
+        total = 0.0
+        for when, weight in self._weights.items():
+            total += weight * self._totals[when]
+        return self._sums / total if total > 0 else self._sums.copy()
+
+
+def weighted_share(columns: dict[int, Column], weights: Floats, items: int) -> Floats:
+    """(items,) each item's share of the weighted sum of `columns`; the arguments are those of `WeightedShare`."""
+    return WeightedShare(columns, weights, items).of_items()
 
 
 @compiled
@@ -76,10 +121,19 @@ def _add_weighted(share: Floats, column: Column, weight: float) -> int:
 
 def decayed_share(table: PopularityTable, items: int, half_life_days: float) -> Floats:
     """(items,) each item's share of the purchases of the last DAYS days, halved for every `half_life_days` of age."""
+    days = _days(table)
+    return weighted_share(days, _day_weights(days, half_life_days), items)
+
+
+def _days(table: PopularityTable) -> dict[int, Column]:
+    """The purchases of each of the last DAYS days."""
     first = max(table.newest_day - DAYS + 1, 0)
-    days = {day: table.days[day % DAYS] for day in range(first, table.newest_day + 1)}
-    weights = 0.5 ** ((table.newest_day - np.array(list(days), np.float64)) / half_life_days)
-    return weighted_share(days, weights, items)
+    return {day: table.days[day % DAYS] for day in range(first, table.newest_day + 1)}
+
+
+def _day_weights(days: dict[int, Column], half_life_days: float) -> Floats:
+    weights: Floats = 0.5 ** ((max(days, default=0) - np.array(list(days), np.float64)) / half_life_days)
+    return weights
 
 
 def recent_share(table: PopularityTable, items: int) -> Floats:
@@ -104,7 +158,61 @@ def popularity(table: PopularityTable, items: int, half_life_days: float | None,
     """
     weights = epoch_weights(sorted(table.holders), table.newest_day, half_life_days)
     chance = weighted_share(table.holders, weights, items)
-    if recent is None:
-        return Popularity(chance, np.ones(items))
-    share = weighted_share(table.purchases, weights, items)
-    return Popularity(chance, (recent + _RECENT_SMOOTHING) / (share + _SHARE_SMOOTHING))
+    share = None if recent is None else weighted_share(table.purchases, weights, items)
+    return Popularity(chance, _trend(items, recent, share))
+
+
+def _trend(items: int, recent: Floats | None, share: Floats | None) -> Floats:
+    """(items,) trends; both shares, or none if every trend is 1."""
+    if recent is None or share is None:
+        return np.ones(items)
+    return (recent + _RECENT_SMOOTHING) / (share + _SHARE_SMOOTHING)
+
+
+class LivePopularity:
+    """Popularity of all items under some half-lives, kept up to date with a table by what commits change in it.
+
+    It is the same to the bit as that of a new one.
+
+    Args:
+        table: the counts.
+        items: how many items there are.
+        half_lives_days: of the epochs' weights; None: every weight is 1.
+        trend: whether trends are not all 1.
+    """
+
+    def __init__(self, table: PopularityTable, items: int, half_lives_days: list[float | None], *, trend: bool) -> None:
+        self._half_lives_days = half_lives_days
+        self._trend = trend
+        self._sum_all(table, items)
+
+    def _sum_all(self, table: PopularityTable, items: int) -> None:
+        self._newest_day, self._epochs = table.newest_day, sorted(table.holders)
+        weights = [epoch_weights(self._epochs, table.newest_day, half_life) for half_life in self._half_lives_days]
+        self._holders = [WeightedShare(table.holders, of_epochs, items) for of_epochs in weights]
+        if self._trend:
+            self._purchases = [WeightedShare(table.purchases, of_epochs, items) for of_epochs in weights]
+            days = _days(table)
+            self._recent = WeightedShare(days, _day_weights(days, TREND_HALF_LIFE_DAYS), items)
+
+    def update(self, table: PopularityTable, change: PopularityChange, items: int) -> None:
+        """Sum again what changed: a few items, or all when another day or epoch has begun."""
+        if table.newest_day != self._newest_day or sorted(table.holders) != self._epochs:
+            self._sum_all(table, items)
+            return
+        for share in self._holders:
+            share.update(table.holders, change.epochs, change.items, items)
+        if self._trend:
+            for share in self._purchases:
+                share.update(table.purchases, change.epochs, change.items, items)
+            self._recent.update(_days(table), change.days, change.items, items)
+
+    def chance_and_trend(self) -> Floats:
+        """(items, 2 half-lives) P and trend under each half-life, adjacent."""
+        recent = self._recent.of_items() if self._trend else None
+        columns = []
+        for number, holders in enumerate(self._holders):
+            chance = holders.of_items()
+            share = None if recent is None else self._purchases[number].of_items()
+            columns += [chance, _trend(len(chance), recent, share)]
+        return np.stack(columns, axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from state.count_rows import BUNDLE, bucket_exposures, items_of, row_keys_of, slice_of
 from state.journal import SLICES
-from streams.engine.popularity import epoch_weights, popularity, recent_share
+from streams.engine.popularity import LivePopularity, epoch_weights
 from streams.engine.ranking import NO_WEIGHT, Components, ItemFacts, RelatedLists, rank
 
 if TYPE_CHECKING:
@@ -29,30 +29,48 @@ class Ranker:
     """Ranks the neighbours of a partition's items as of the store's last commit.
 
     Args:
-        store: the counts. Later commits change the rows, but not the popularity read here: create another Ranker then.
+        store: the counts. Later commits change the rows, but not the popularity read here: call `update` then, or
+            create another Ranker.
         scoring: the score, half-life and trend to rank by.
     """
 
     def __init__(self, store: CountStore, scoring: Scoring) -> None:
         self._store = store
-        table, known = store.popularity, len(store.names)
-        self._epochs = store.epochs()
-        recent = recent_share(table, known) if scoring.trend else None
+        self._scoring = scoring
         half_lives = [half_life for _, half_life in scoring.components]
-        views = [popularity(table, known, half_life, recent) for half_life in half_lives]
-        self._components = Components(
-            kind=np.array([kind for kind, _ in scoring.components]),
-            needs_expected=scoring.needs_expected,
-            weight=np.stack([epoch_weights(self._epochs, table.newest_day, half_life) for half_life in half_lives]),
-            chance_and_trend=np.stack([column for view in views for column in view], axis=1),
-        )
+        table, known = store.popularity, len(store.names)
+        self._commit = store.journal.commit
+        self._popularity = LivePopularity(table, known, half_lives, trend=scoring.trend)
         holders, purchases = table.totals()
-        self._facts = ItemFacts(
-            holders[:known],
-            purchases[:known],
-            *store.names.encoded(),
-            customers=store.holding,
+        self._holders, self._purchases = holders[:known], purchases[:known]
+        self._look()
+
+    def update(self) -> None:
+        """Rank as of the store's last commit from now on; reads only what changed since."""
+        if self._commit == self._store.journal.commit:
+            return
+        table, known = self._store.popularity, len(self._store.names)
+        change = table.changed(self._commit)
+        self._commit = self._store.journal.commit
+        self._popularity.update(table, change, known)
+        more = (0, known - len(self._holders))
+        self._holders, self._purchases = np.pad(self._holders, more), np.pad(self._purchases, more)
+        self._holders[change.items], self._purchases[change.items] = table.totals_of(change.items)
+        self._look()
+
+    def _look(self) -> None:
+        """Have everything that loops need in the form that they need."""
+        store = self._store
+        components = self._scoring.components
+        self._components = Components(
+            kind=np.array([kind for kind, _ in components]),
+            needs_expected=self._scoring.needs_expected,
+            weight=np.stack(
+                [epoch_weights(store.epochs(), store.popularity.newest_day, half_life) for _, half_life in components]
+            ),
+            chance_and_trend=self._popularity.chance_and_trend(),
         )
+        self._facts = ItemFacts(self._holders, self._purchases, *store.names.encoded(), customers=store.holding)
 
     def lists(self, items: npt.NDArray[Any], weight: Floats = NO_WEIGHT) -> tuple[npt.NDArray[np.uint32], RelatedLists]:
         """(n,) some of the partition's items, sorted in the order of storage, and their lists.

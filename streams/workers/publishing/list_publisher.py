@@ -136,7 +136,7 @@ class ListPublisher:
             self._queue.is_current(counts.journal.commit)
         self._digests = PublishedDigests(related.get_many)
         self._producer: Producer | None = None
-        self._ranker: Ranker | None = None  # of the last commit; None: not needed since
+        self._ranker: Ranker | None = None  # None: not needed yet
         self._sending: asyncio.Task[None] | None = None
         self._list_time_credit_s = 0.0  # time for lists that counting has earned
         self._counted_at = 0.0
@@ -282,7 +282,6 @@ class ListPublisher:
         """
         self._counted_at = time.monotonic()
         self._queue.changed(bought, self._counts.journal.commit, self._counted_at)
-        self._ranker = None
         self._list_time_credit_s += took_s * self._settings.time_fraction
 
     async def refresh(self, *, busy: bool) -> float:
@@ -338,6 +337,7 @@ class ListPublisher:
         """Rank items, or a shard of all of them; return the lists to publish, and their records. Runs in a thread."""
         if self._ranker is None:
             self._ranker = Ranker(self._counts, self._scoring)
+        self._ranker.update()
         wanted = items if shard is None else self._ranker.shard(shard, SHARDS)
         if not len(wanted):  # of a small catalogue most shards
             return [], []
