@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,34 @@ def test_every_check_of_ci_is_a_hook() -> None:
 
 
 def test_ci_runs_every_test_once() -> None:
-    assert re.findall(r"^\.venv/bin/pytest.*-m (.+)$", RUN, re.MULTILINE) == ['"not timed"', "timed"]
+    assert re.findall(r"^tests .*-m (.+)$", RUN, re.MULTILINE) == ['"not timed"', "timed"]
+
+
+@pytest.mark.parametrize(
+    ("fails", "passes"),
+    [("never", True), ("once", True), ("always", False), ("at import", False), ("six times", False)],
+)
+def test_only_what_fails_once_beside_others_is_run_again(tmp_path: Path, fails: str, passes: bool) -> None:
+    """With the function of .ci/run, which must not let a fault through."""
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    (tmp_path / "test_it.py").write_text(f"""
+import pathlib
+assert {fails!r} != "at import"
+for number in range(6 if {fails!r} == "six times" else 1):
+    def check(number=number):
+        seen = pathlib.Path(f"seen{{number}}")
+        again = seen.exists()
+        seen.touch()
+        assert {fails!r} == "never" or {fails!r} != "always" and again
+    globals()[f"test_{{number}}"] = check
+""")
+    (function,) = re.findall(r"^tests\(\) \{.*?^\}$", RUN, re.MULTILINE | re.DOTALL)
+    script = f"set -euo pipefail\n{function}\ntests -n 2 -q\necho done"
+
+    run = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (run.returncode == 0) == run.stdout.endswith("done\n") == passes, run.stdout + run.stderr
+    assert ("each is run alone now:\ntest_it.py::test_0" in run.stdout) == (fails in {"once", "always"})
 
 
 @pytest.mark.parametrize(

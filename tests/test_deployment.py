@@ -9,6 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import helm_python as helm
+import kubernetes_validate
+import promql_parser
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,10 +26,6 @@ from tests.served import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-helm: Any = pytest.importorskip("helm_python", reason="the chart is rendered by helm-python-sdk")
-kubernetes_validate: Any = pytest.importorskip("kubernetes_validate", reason="it has the schemas of Kubernetes")
-promql_parser: Any = pytest.importorskip("promql_parser", reason="it reads queries")
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "deploy" / "helm" / "alsobought"
