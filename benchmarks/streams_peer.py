@@ -19,11 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 import pyarrow.parquet as pq
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
 
 from benchmarks.figures import Figure, table
 from benchmarks.kafka import cpu_s, lines_of, ready
@@ -110,6 +113,8 @@ def counted_by_us(broker: ApacheKafka, log: Path, directory: Path) -> tuple[Coun
 def counted_by_peer(broker: ApacheKafka, log: Path, directory: Path) -> tuple[Counted, int]:
     """What Kafka Streams does, and how many lines the log has."""
     topics, lines = published(broker, log, "peer")
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap)) as admin:
+        admin.create_topics([NewTopic(f"{topics.purchases}-changes", 1, 1)])
     jars = f"{PEER / 'target' / 'classes'}:{PEER / 'target' / 'dependency'}/*"
     command = ["java", "-cp", jars, "peer.CoPurchases", broker.bootstrap, topics.purchases, topics.related_items]
     with subprocess.Popen([*command, str(directory / "peer")], stdout=subprocess.PIPE, text=True) as process:

@@ -2,20 +2,23 @@ package peer;
 
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
+import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler;
 import org.apache.kafka.streams.state.Stores;
 
 /**
  * Item-to-item co-purchases as one would build them with Kafka Streams: exactly once, state in RocksDB.
  *
- * <p>Histories by customer send a record for each item of a new pair through a repartition topic to counts by item, one
+ * <p>Histories by customer send a record for each item of a new pair through a topic of changes to counts by item, one
  * RocksDB entry a pair. Lists of the items that changed are ranked and published a few times a second.
  *
- * <p>Arguments: broker, topic of purchases, topic of related items, directory of the state. Each second it prints a line
+ * <p>Arguments: broker, topic of purchases, topic of related items, directory of the state. The topic of changes, which is
+ * that of purchases and "-changes", is there already. Each second it prints a line
  * of JSON: the order lines read, changes sent, changes counted, items waiting for their list, lists published.
  */
 public final class CoPurchases {
@@ -54,6 +57,11 @@ public final class CoPurchases {
     topology.addSink("related", arguments[2], Serdes.String().serializer(), Serdes.String().serializer(), "counts");
 
     KafkaStreams streams = new KafkaStreams(topology, settings(arguments[0], arguments[1], arguments[3]));
+    streams.setUncaughtExceptionHandler(
+        error -> {
+          error.printStackTrace();
+          return StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse.SHUTDOWN_CLIENT;
+        });
     CountDownLatch ended = new CountDownLatch(1);
     Runtime.getRuntime().addShutdownHook(new Thread(() -> { streams.close(); ended.countDown(); }));
     streams.start();
@@ -61,7 +69,7 @@ public final class CoPurchases {
       System.out.printf(
           "{\"lines\": %d, \"sent\": %d, \"counted\": %d, \"waiting\": %d, \"published\": %d}%n",
           LINES.get(), SENT.get(), COUNTED.get(), WAITING.get(), PUBLISHED.get());
-    } while (!ended.await(1, java.util.concurrent.TimeUnit.SECONDS));
+    } while (streams.state() != KafkaStreams.State.ERROR && !ended.await(1, TimeUnit.SECONDS));
   }
 
   private static Properties settings(String broker, String name, String directory) {
