@@ -86,7 +86,7 @@ def counted_facts(embedded: Embedded) -> dict[str, Any]:
     return {name: value for name, value in streamed_facts(embedded).items() if name not in TWICE}
 
 
-def replayed_anew(path: Path) -> dict[str, Any]:
+def replayed_again(path: Path) -> dict[str, Any]:
     """What another state has once it has counted the files of the log."""
     other = Embedded(path / "other")
     replay(
@@ -114,7 +114,7 @@ def test_the_state_is_that_of_a_replay_of_the_log(tmp_path: Path, together: int)
         sent(opened.log, LOG[first : first + together])
 
     assert counted_facts(opened.embedded) == expected()
-    assert streamed_facts(opened.embedded) == replayed_anew(tmp_path)
+    assert streamed_facts(opened.embedded) == replayed_again(tmp_path)
     opened.close()
 
 
@@ -130,7 +130,7 @@ def test_a_log_that_is_closed_and_opened_again_is_known(tmp_path: Path) -> None:
     opened = Opened(tmp_path)
     assert counted_facts(opened.embedded) == expected()
     assert len(list((tmp_path / "orders").glob("*.jsonl"))) > 1
-    assert streamed_facts(opened.embedded) == replayed_anew(tmp_path)
+    assert streamed_facts(opened.embedded) == replayed_again(tmp_path)
     opened.close()
 
 
@@ -172,7 +172,7 @@ def test_a_crash_at_any_step_loses_and_repeats_nothing(
         crashes.arm(0, after=False)
         assert opened is not None
         assert counted_facts(opened.embedded) == expected(), step
-        assert streamed_facts(opened.embedded) == replayed_anew(path), step
+        assert streamed_facts(opened.embedded) == replayed_again(path), step
         opened.log.close()
         crashes.let_go()
     assert step > 30, "five times two halves of a record, a sync and the writes of a commit"

@@ -191,7 +191,7 @@ class RecordMapping:
         return [order | {"lines": kept}] * bool(kept) + [order | kind | {"lines": returned}]
 
     def _read_times(self, found: list[list[dict[str, Any]] | OrderError]) -> None:
-        """Turn times, whatever notation they have, into milliseconds; those that are none reject their record."""
+        """Turn times of any notation into milliseconds; a record with one that cannot be read is rejected."""
         places = [
             (number, order)
             for number, orders in enumerate(found)

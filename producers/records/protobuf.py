@@ -73,7 +73,7 @@ class ProtobufDecoder:
         """The message behind a schema id.
 
         Raises:
-            OrderError: it is none of this schema.
+            OrderError: it does not match this schema.
         """
         path, begin = _indexes(payload)
         kind, descriptor = self._types.get(path) or self._type(path)

@@ -96,7 +96,8 @@ def audit(embedded: Embedded, findings: Findings) -> Iterator[float]:
         lists_current = related.score == DEFAULT_SCORE and related.exact_as_of == counts.purchases_offset_sum
         at_once = max(SLICES * _PAIRS_AT_ONCE // max(pairs, 1), 1)
         groups = [range(first, min(first + at_once, SLICES)) for first in range(0, SLICES, at_once)]
-        compare = partial(_compare_slices, counts, related if lists_current else None, read, window)
+        view = _Popularity(counts) if lists_current else None
+        compare = partial(_compare_slices, counts, related, view, read, window)
         executor = ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _MOST_THREADS))
         try:
             for slices, found in zip(groups, executor.map(compare, groups), strict=True):
@@ -108,19 +109,19 @@ def audit(embedded: Embedded, findings: Findings) -> Iterator[float]:
 
 def _compare_slices(
     counts: CountStore,
-    related: RelatedStore | None,
+    related: RelatedStore,
+    view: _Popularity | None,
     read: Callable[[], Iterator[Histories]],
     window: int,
     slices: range,
 ) -> Findings:
-    """Recount some slices and compare their counts, and their lists if these are current."""
+    """Recount some slices and compare their counts, and their lists if there is a view to rank them by."""
     findings = Findings()
     recounted = _recounted(counts, read(), window, slices)
-    view = _Popularity(counts) if related else None
     for number in slices:
         rows = _of_slice(recounted, number)
         _compare_rows(counts, counts.slice_rows(number), rows, findings)
-        if related and view:
+        if view:
             _compare_lists(counts, related, view, number, rows, findings)
     return findings
 
