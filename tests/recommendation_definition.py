@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.batch_definition import DAY_MS, Line, Order, batch, day_of, decayed_share, related
@@ -65,8 +66,9 @@ def recommendations(
     keep_held: bool = False,
     popularity_share: float = 0.4,
     repeats_share: float = 0.0,
+    groups: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Recommended]:
-    """The best `limit` items, without `hidden`; with `only`, of these; `unbought` ones come last."""
+    """The best `limit` items, without `hidden`; with `only`, of these; `unbought` ones come last; one of each group."""
     history = state.histories.get(customer_id, {})
     seeds = seeds_of(history, basket)
     universe = set(state.purchases) | set(unbought)
@@ -74,7 +76,9 @@ def recommendations(
         universe &= set(only)
     universe -= set(hidden)
     if not keep_held and repeats_share == 0:
-        universe -= set(history) | set(basket)
+        owned = set(history) | set(basket)
+        universe -= owned
+        universe -= {item for item in groups if groups[item] in {groups.get(other) for other in owned}}
     because: dict[str, dict[str, float]] = defaultdict(dict)
     if not seeds:
         for item, share in recent_shares(state).items():
@@ -93,7 +97,13 @@ def recommendations(
         for item in universe
     ]
     entries.sort(key=lambda entry: (-entry.score, -state.purchases[entry.item_id], entry.item_id))
-    return entries[:limit]
+    return distinct(entries, groups)[:limit]
+
+
+def distinct(entries: Sequence[Recommended], groups: Mapping[str, str]) -> list[Recommended]:
+    """Entries without those of whose group there is an earlier one."""
+    best = {groups[entry.item_id]: entry for entry in reversed(entries) if entry.item_id in groups}
+    return [entry for entry in entries if entry.item_id not in groups or best[groups[entry.item_id]] is entry]
 
 
 def list_shares(state: State, seeds: Mapping[str, float]) -> dict[tuple[str, str], float]:

@@ -19,7 +19,14 @@ from streams.catalogue.files import CatalogueRow, read_catalogue
 from streams.catalogue.stored import StoredCatalogue, directory_of, fill, set_available
 
 texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
-catalogue_items = st.builds(CatalogueItem, title=texts, category=texts, available=st.booleans())
+catalogue_items = st.builds(
+    CatalogueItem,
+    title=texts,
+    category=texts,
+    available=st.booleans(),
+    in_stock=st.booleans(),
+    group_id=st.sampled_from([None, "", "g", "h"]),
+)
 
 
 def rows(path: Path, **columns: str) -> list[CatalogueRow]:
@@ -114,6 +121,16 @@ def test_indices_follow_every_change(changes: list[tuple[str, CatalogueItem | No
         assert (catalogue.ids_version == ids_version) == (wanted.keys() == ids)
         assert catalogue.items == wanted
         assert catalogue.unavailable == {key for key, value in wanted.items() if not value.available}
+        stocked = {value.group_id for value in wanted.values() if value.available and value.in_stock} - {None, ""}
+        assert catalogue.sold_out == {
+            key
+            for key, value in wanted.items()
+            if value.available and not value.in_stock and value.group_id not in stocked
+        }
+        for key in "abc":
+            group = wanted[key].group_id if key in wanted else None
+            siblings = {other for other, value in wanted.items() if group and value.group_id == group}
+            assert set(catalogue.siblings(key)) == siblings
         categories = {value.category for value in wanted.values()} - {None}
         assert catalogue.having.get("category", {}) == {
             name: {key for key, value in wanted.items() if value.category == name} for name in categories

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hypothesis import example, given
@@ -12,7 +13,10 @@ from state.related_store import StoredList
 from streams.endpoint.changes import Change, Changes
 from streams.endpoint.published import PublishedLists
 from streams.recommendations.assortment import Assortment
-from streams.recommendations.leaders import leaders
+from streams.recommendations.leaders import distinct_leaders, leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 scores = st.sampled_from([0.0, 0.5, 1.0, 2.0])
 
@@ -29,19 +33,48 @@ def test_the_best_few_are_those_of_a_full_sort(rows: list[tuple[float, int]], co
     assert found == sorted(items.tolist(), key=lambda at: (-score[at], -purchases[at], ids[at]))[:count]
 
 
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=3000), st.integers(1, 20), st.randoms(use_true_random=False))
-def test_the_front_fills_up_like_a_full_sort(popularity: list[int], count: int, random: object) -> None:
+@given(
+    rows=st.lists(st.tuples(scores, st.sampled_from(["", "a", "b", "c"])), max_size=30),
+    count=st.integers(0, 12),
+)
+def test_of_each_group_there_is_the_best(rows: list[tuple[float, str]], count: int) -> None:
+    """However many of a group are among the best: others take their places."""
+    score, items = np.array([row[0] for row in rows]), np.arange(len(rows))
+    groups = {number: group for number, (_, group) in enumerate(rows) if group}
+    ids = [f"{number * 7 % 31}" for number in range(len(rows))]
+
+    found = distinct_leaders(items, score, np.zeros(len(rows), np.int64), ids, count, groups.get).tolist()
+
+    ranked = sorted(items.tolist(), key=lambda at: (-score[at], ids[at]))
+    assert found == distinct(ranked, groups)[:count]
+
+
+def distinct(numbers: list[int], groups: Mapping[int, str]) -> list[int]:
+    """Those of which no earlier one has the same group."""
+    best_of = {groups[number]: number for number in reversed(numbers) if number in groups}
+    return [number for number in numbers if number not in groups or best_of[groups[number]] == number]
+
+
+@given(
+    popularity=st.lists(st.integers(0, 3), min_size=1, max_size=3000),
+    count=st.integers(1, 20),
+    random=st.randoms(use_true_random=False),
+    grouped=st.booleans(),
+)
+def test_the_front_fills_up_like_a_full_sort(popularity: list[int], count: int, random: object, grouped: bool) -> None:
     """A front of 1,024 items avoids a full sort; if too few of them are admitted, all items are searched."""
     size = len(popularity)
     values = np.array(popularity, np.float64)
     zeros = np.zeros(size, np.int64)
     ids = [f"{number:05}" for number in range(size)]
-    assortment = Assortment(ids, size, values, zeros, zeros, np.ones(size, np.bool_))
+    groups = {number: f"{number % 5}" for number in range(0, size, 2)} if grouped else {}
+    assortment = Assortment(ids, size, values, zeros, zeros, np.ones(size, np.bool_), groups.get)
     admitted = np.arange(size) % 997 < 3 if hash(random) % 2 else np.ones(size, np.bool_)
 
     found = assortment.fillers("popularity", admitted, count).tolist()
 
-    assert found == sorted(np.flatnonzero(admitted).tolist(), key=lambda at: (-values[at], ids[at]))[:count]
+    ranked = sorted(np.flatnonzero(admitted).tolist(), key=lambda at: (-values[at], ids[at]))
+    assert found == distinct(ranked, groups)[:count]
 
 
 @example([("get", 3), ("get", 2), ("seeds", 0), ("seeds", 3)])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 thorough = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CATALOGUE_ONLY = ("zucchini", "aubergine")
 some_items = st.lists(st.sampled_from(ITEMS), max_size=3, unique=True)
+groupings = st.dictionaries(st.sampled_from([*ITEMS, *CATALOGUE_ONLY]), st.sampled_from("gh"), max_size=6)
 shares = st.sampled_from([0.0, 0.2, 0.4, 1.0])
 
 
@@ -98,6 +99,7 @@ def agree(found: list[dict[str, Any]], wanted: list[Recommended], everything: li
     repeats=st.sampled_from([0.0, 0.0, 0.6, 1.0]),
     partitions=st.integers(1, 2),
     publish=st.booleans(),
+    groups=groupings,
 )
 def test_recommendations_are_those_of_the_definition(
     log: list[Order],
@@ -113,15 +115,19 @@ def test_recommendations_are_those_of_the_definition(
     repeats: float,
     partitions: int,
     publish: bool,
+    groups: dict[str, str],
 ) -> None:
     """The merge is compiled, and filled up from a front of popular items; neither may change the result."""
     state = batch(log, 100)
     named = {line.item_id for order in log if order.type != "erase" for line in order.lines}
     catalogue = Catalogue(dict.fromkeys(CATALOGUE_ONLY, CatalogueItem()) if in_catalogue else {})
-    for item in set(unavailable) | set(category or ()):
+    groups = {item: group for item, group in groups.items() if in_catalogue or item not in CATALOGUE_ONLY}
+    for item in set(unavailable) | set(category or ()) | groups.keys():
         if in_catalogue or item not in CATALOGUE_ONLY:
             shown = CatalogueItem(
-                category="here" if item in (category or ()) else None, available=item not in unavailable
+                category="here" if item in (category or ()) else None,
+                available=item not in unavailable,
+                group_id=groups.get(item),
             )
             catalogue.put(item, shown)
     seeds = [item for item in basket if item in named]
@@ -144,6 +150,7 @@ def test_recommendations_are_those_of_the_definition(
         "keep_held": keep_held,
         "popularity_share": popularity,
         "repeats_share": repeats,
+        "groups": groups,
     }
     if not state.purchases:
         return
@@ -152,7 +159,7 @@ def test_recommendations_are_those_of_the_definition(
 
     found = document["recommendations"]
     everything = recommendations(state, customer, 1000, **terms)
-    agree(found, everything[:limit], everything)
+    agree(found, everything[:limit], recommendations(state, customer, 1000, **{**terms, "groups": {}}))
     assert len(found) == min(limit, len(everything))
     ids = {entry["item_id"] for entry in found}
     assert not ids & {*exclude, *unavailable}
@@ -186,13 +193,15 @@ def _bought_since(state: State, day: int, items: Collection[str]) -> dict[str, i
 
 
 @thorough
-@given(log=logs(min_size=1), days=st.integers(1, 60), hidden=some_items, limit=st.integers(1, 9))
+@given(log=logs(min_size=1), days=st.integers(1, 60), hidden=some_items, limit=st.integers(1, 9), groups=groupings)
 def test_bestsellers_are_counted_over_the_days_before_the_newest_purchase(
-    log: list[Order], days: int, hidden: list[str], limit: int
+    log: list[Order], days: int, hidden: list[str], limit: int, groups: dict[str, str]
 ) -> None:
     """Event time counts, not the clock: a replayed year has its own last two weeks."""
     state = batch(log, 100)
-    catalogue = Catalogue({item: CatalogueItem(available=False) for item in hidden})
+    catalogue = Catalogue(
+        {item: CatalogueItem(available=item not in hidden, group_id=groups.get(item)) for item in {*hidden, *groups}}
+    )
     if state.newest is None:
         reject()  # a log may hold but returns of what nobody bought
     shown = {item: n for item, n in state.purchases.items() if n > 0 and item not in hidden}
@@ -203,6 +212,8 @@ def test_bestsellers_are_counted_over_the_days_before_the_newest_purchase(
     document = answered(log, lambda answers: answers.bestsellers(BestsellersRequest(days=days, limit=limit)), catalogue)
 
     ranked = sorted(wanted.items(), key=lambda entry: (-entry[1], -state.purchases[entry[0]], entry[0]))
+    best = {groups[item]: item for item, _ in reversed(ranked) if item in groups}
+    ranked = [(item, n) for item, n in ranked if item not in groups or best[groups[item]] == item]
     assert [(entry["item_id"], entry["purchases"]) for entry in document["bestsellers"]] == ranked[:limit]
     assert ("widened_to_days" in document) == (bool(wanted) and not recently)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,9 +26,9 @@ LONGEST_NAME = 60
 """Characters of an attribute's name."""
 LONGEST_VALUE = 200
 """Characters of an attribute's value."""
-FIELDS = ("item_id", "title", "category", "available", "url", "image", "price", "brand")
+FIELDS = ("item_id", "title", "category", "available", "url", "image", "price", "brand", "group_id")
 """Of a row of a catalogue file. No attribute has such a name."""
-SHOWN_FIELDS = ("title", "url", "image", "category", "price", "brand")
+SHOWN_FIELDS = ("title", "url", "image", "category", "price", "brand", "group_id")
 """What lists may show of an item, besides its attributes."""
 _SIGNS = frozenset(":^,")  # separate the parts of conditions, and names
 _SOLD_OUT = frozenset("outofstock soldout ausverkauft epuise agotado".split())  # noqa: SIM905
@@ -65,6 +66,13 @@ class CatalogueItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Whether it can be had now; available items that are sold out are shown to whoever asks for them."""
     attributes: dict[str, str] = {}
     """Whatever else the shop wants shown or filtered by, such as colour: value by name."""
+    group_id: str | None = None
+    """Of the product that it is a variant of, so that lists show one variant; none if it is empty."""
+
+    @property
+    def obtainable(self) -> bool:
+        """Whether it may be shown and is in stock itself, whatever other variants are."""
+        return self.available and self.in_stock
 
 
 UNKNOWN = CatalogueItem()
@@ -99,7 +107,7 @@ def check_item(item: CatalogueItem) -> None:
     Traceback (most recent call last):
     streams.catalogue.catalogue.CatalogueError: url is 'javascript:alert(1)', not an http or https address
     """
-    for part in ("title", "category", "price", "brand"):
+    for part in ("title", "category", "price", "brand", "group_id"):
         text = getattr(item, part)
         if text is not None and not _is_unicode(text):
             raise CatalogueError(f"{part} holds half of a surrogate pair, which is no character")
@@ -176,7 +184,7 @@ class Catalogue:
     Attributes:
         items: what is known, by item id.
         unavailable: ids of the items that may not be shown.
-        sold_out: ids of those that may be shown, and are not in stock.
+        sold_out: ids of those that may be shown, and of whose group none is in stock.
         having: field or attribute -> value -> ids of the items that have it.
         prices: item id -> amount, of those whose price can be read.
         version: grows with every change.
@@ -195,6 +203,7 @@ class Catalogue:
         self.sold_out: set[str] = set()
         self.having: dict[str, dict[str, set[str]]] = {}
         self.prices: dict[str, float] = {}
+        self._obtainable: Counter[str] = Counter()  # items by group
         self.version = self.ids_version = self.prices_version = 0
         for item_id, item in (items or {}).items():
             self.put(item_id, item)
@@ -214,20 +223,47 @@ class Catalogue:
         self.sold_out.discard(item_id)
         self.version += 1
         after = UNKNOWN if item is None else item
+        if item is not None:
+            self.items[item_id] = item
+            for field, value in _indexed(item):
+                self.having.setdefault(field, {}).setdefault(value, set()).add(item_id)
+        self._count_obtainable(before, after)
         if before.price != after.price:
             self.prices_version += 1
             self.prices.pop(item_id, None)
             if after.price is not None and (amount := amount_of(after.price)) is not None:
                 self.prices[item_id] = amount
-        if item is None:
-            return
-        self.items[item_id] = item
-        for field, value in _indexed(item):
-            self.having.setdefault(field, {}).setdefault(value, set()).add(item_id)
-        if not item.available:
+        if not after.available:
             self.unavailable.add(item_id)
-        elif not item.in_stock:
+        elif not after.in_stock and not self._obtainable[after.group_id or ""]:
             self.sold_out.add(item_id)
+
+    def _count_obtainable(self, before: CatalogueItem, after: CatalogueItem) -> None:
+        """Have the sold out members of a group shown as long as another one is in stock."""
+        for item, step in ((after, 1), (before, -1)):  # in this order, so that a change of anything else is none here
+            if not item.group_id or not item.obtainable:
+                continue
+            self._obtainable[item.group_id] += step
+            members = self.having.get("group_id", {}).get(item.group_id, ())
+            if step > 0 and self._obtainable[item.group_id] == 1:
+                self.sold_out.difference_update(members)
+            elif not self._obtainable[item.group_id]:
+                del self._obtainable[item.group_id]
+                self.sold_out.update(other for other in members if self.items[other].available)
+
+    def group_of(self, item_id: str) -> str | None:
+        """The group of an item, if it has one."""
+        return self.get(item_id).group_id or None
+
+    def siblings(self, item_id: str) -> tuple[str, ...]:
+        """Ids of the items of an item's group, itself included; none if it has no group. Any thread may ask."""
+        group = self.group_of(item_id)
+        return () if group is None else tuple(self.having.get("group_id", {}).get(group, ()))
+
+    @property
+    def grouped(self) -> bool:
+        """Whether any item has a group."""
+        return "group_id" in self.having
 
     def hidden(self, item_id: str, *, in_stock: bool = True) -> bool:
         """Whether an item may not be shown, or is sold out where only what is in stock is to be shown."""
@@ -252,6 +288,8 @@ def _indexed(item: CatalogueItem) -> Iterator[tuple[str, str]]:
         yield "category", item.category
     if item.brand is not None:
         yield "brand", item.brand
+    if item.group_id:
+        yield "group_id", item.group_id
     yield from item.attributes.items()
 
 
@@ -282,6 +320,7 @@ def from_fields(fields: dict[str, object]) -> tuple[str, CatalogueItem]:
         image=_text(fields.get("image")),
         price=_text(fields.get("price")),
         brand=_text(fields.get("brand")),
+        group_id=_text(fields.get("group_id")),
         attributes={
             name: text for name, value in fields.items() if name not in FIELDS and (text := _text(value)) is not None
         },

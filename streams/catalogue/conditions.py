@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     """(condition) whether it holds for each of n items."""
 
 LARGEST_BOOST = 1000.0
+_FILTERED = ("category", "brand", "group_id", "price", "in_stock")
 _UNFILTERED = frozenset(("item_id", "title", "url", "image", "available"))
 
 
@@ -25,7 +26,7 @@ class Condition(NamedTuple):
     """A condition on one field of an item, or on one of its attributes."""
 
     field: str
-    """`category`, `brand`, `price`, `in_stock`, or the name of an attribute."""
+    """`category`, `brand`, `group_id`, `price`, `in_stock`, or the name of an attribute."""
     value: str
     low: float = -math.inf
     """Lowest price."""
@@ -48,7 +49,7 @@ def condition_of(text: str) -> Condition:
     if not (field and colon and value):
         raise ValueError(f"{text[:80]!r} is not FIELD:VALUE, as in brand:Acme")
     if field in _UNFILTERED:
-        raise ValueError(f"{text[:80]!r}: items are found by category, brand, price, in_stock and attributes only")
+        raise ValueError(f"{text[:80]!r}: items are found by {', '.join(_FILTERED)} and attributes only")
     if field == "in_stock" and value not in ("true", "false"):
         raise ValueError(f"{text[:80]!r} is neither in_stock:true nor in_stock:false")
     if field != "price":

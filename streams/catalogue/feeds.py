@@ -23,7 +23,7 @@ class Feed:
         header: columns by which it is known.
         columns: those that are read, as far as a file has them.
         items: makes rows of the feed rows of items: item_id, title, category, available, url, image, price, brand,
-            and the columns that it is given as attributes, by the name of each.
+            group_id, and the columns that it is given as attributes, by the name of each.
     """
 
     name: str
@@ -66,6 +66,7 @@ def _merchant(rows: Iterable[Row], attributes: Attributes) -> Iterator[Row]:
             "image": cells.get("image_link"),
             "price": cells.get("price"),
             "brand": cells.get("brand"),
+            "group_id": cells.get("item_group_id"),
             **_valued(attributes, cells, {}),
         }
         yield place, fields, fraction
@@ -94,6 +95,7 @@ def _shopify(rows: Iterable[Row], attributes: Attributes) -> Iterator[Row]:
             "image": _text(cells, "Variant Image") or _text(product, "Image Src") or None,
             "price": _text(cells, "Variant Price") or None,
             "brand": _text(product, "Vendor") or None,
+            "group_id": _text(cells, "Handle") or None,
             **_valued(attributes, cells, product),
         }
         yield place, fields, fraction
@@ -115,9 +117,11 @@ def _woocommerce(rows: Iterable[Row], attributes: Attributes) -> Iterator[Row]:
         if isinstance(cells, str):
             yield place, cells, fraction
             continue
-        parent = parents.get(_text(cells, "Parent"), {})
+        named = _text(cells, "Parent")
+        parent = parents.get(named, {}) if named else {}
         if _text(cells, "Type").startswith("variable"):
-            parents[f"id:{_text(cells, 'ID')}"] = parents[_text(cells, "SKU")] = cells
+            parents[f"id:{_text(cells, 'ID')}"] = parents[_text(cells, "SKU")] = parent = cells
+        group = _text(parent, "SKU") or _text(parent, "ID") or named.removeprefix("id:")
         published = _text(cells, "Published") == "1" and _text(parent, "Published") in ("", "1")
         stocked = _text(cells, "In stock?") != "0" or _text(cells, "Backorders allowed?") in ("1", "notify")
         categories = _text(cells, "Categories") or _text(parent, "Categories")
@@ -129,6 +133,7 @@ def _woocommerce(rows: Iterable[Row], attributes: Attributes) -> Iterator[Row]:
             "image": _first(_text(cells, "Images") or _text(parent, "Images")),
             "price": _text(cells, "Sale price") or _text(cells, "Regular price") or None,
             "brand": _text(cells, "Brands") or _text(parent, "Brands") or None,
+            "group_id": group or None,
             **_valued(attributes, cells, parent),
         }
         yield place, fields, fraction
@@ -148,6 +153,7 @@ FEEDS: tuple[Feed, ...] = (
             "google_product_category",
             "price",
             "brand",
+            "item_group_id",
         ),
         _merchant,
     ),

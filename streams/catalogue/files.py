@@ -95,8 +95,8 @@ def read_catalogue(
     Args:
         path: a table of any kind that `producers.logs.inspection` knows.
         columns: field or attribute -> column, where the column has another name. Fields are item_id and, if there,
-            title, category, available, url, image, price, brand. Unless a column is named for one of them, a feed of
-            `streams.catalogue.feeds` is known by its header.
+            title, category, available, url, image, price, brand, group_id. Unless a column is named for one of them, a
+            feed of `streams.catalogue.feeds` is known by its header.
         member: of a zip archive or workbook.
         keys: columns that have one value in every row.
         attributes: names of further columns that are kept, at most `MOST_ATTRIBUTES`.

@@ -54,10 +54,10 @@ def catalogue(
 
     FILE is a table of any kind that `alsobought inspect` knows, a directory of such files, a pattern in quotes, - for
     standard input, or an address: https, s3, gs, abfs. Its columns are item_id and, if it has them, title, category,
-    available, url, image, price and brand; or it is a feed for Google Merchant Center or a product export of Shopify
-    or WooCommerce, known by its header. Other columns are kept if --attributes names them. A row replaces what was
-    known of its item. Workers, or `alsobought serve`, follow within a second. Exit code 1 if rows were rejected; then
-    --complete hides nothing.
+    available, url, image, price, brand and group_id, of which lists show one item; or it is a feed for Google Merchant
+    Center or a product export of Shopify or WooCommerce, known by its header. Other columns are kept if --attributes
+    names them. A row replaces what was known of its item. Workers, or `alsobought serve`, follow within a second. Exit
+    code 1 if rows were rejected; then --complete hides nothing.
 
     \b
       alsobought catalogue products.csv --broker 127.0.0.1:9092 --columns item_id=sku,title=name

@@ -74,7 +74,7 @@ def item_facts(item_id: str, catalogue: Catalogue) -> dict[str, Any]:
     item = catalogue.get(item_id)
     facts = {**titled(item_id, catalogue), "category": item.category, "available": not catalogue.hidden(item_id)}
     facts |= {"url": item.url, "image": item.image, "price": item.price, "brand": item.brand}
-    return facts | {"attributes": item.attributes, "in_stock": item.in_stock}
+    return facts | {"attributes": item.attributes, "in_stock": item.in_stock, "group_id": item.group_id}
 
 
 def related_entries(

@@ -172,7 +172,10 @@ class ItemAnswers:
         admitted[[number for number in excluded if number is not None]] = False
         if not (request.keep_held or request.repeats_share > 0):
             owned = np.concatenate([visitor.held.item, np.array(visitor.basket, np.int64)])
-            admitted[owned[owned < assortment.bought]] = False
+            owned = owned[owned < assortment.bought]
+            admitted[owned] = False
+            if assortment.groups is not None:
+                admitted[self.live.variants_of(self.names.texts(owned.tolist()))] = False
         blend = Blend(request.popularity_share, request.repeats_share)
         recommendations = recommend(
             visitor.held,

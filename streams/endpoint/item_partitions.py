@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import numpy as np
+
 from producers.partitioning import item_partition
 from streams.endpoint.item_answers import ItemAnswers
 from streams.endpoint.published import LISTS_IN_MEMORY, FreshLists, PublishedLists
 from streams.endpoint.requests import LONGEST_LIST, RelatedRequest
+from streams.recommendations.leaders import first_of_groups
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    import numpy.typing as npt
 
     from state.count_store import CountStore
     from state.related_store import RelatedStore, StoredList
     from streams.catalogue.catalogue import Catalogue
     from streams.endpoint.answers import RelatedListAnswer
     from streams.endpoint.list_entries import Entries
+    from streams.engine.relatedness import Floats
     from streams.engine.scores import Scoring
+    from streams.recommendations.leaders import GroupOf
 
 T = TypeVar("T")
 
@@ -108,9 +115,40 @@ class ItemPartitionView:
     async def _computed_entries(self, number: int, request: RelatedRequest) -> Entries:
         """The entries of the list of all items that are admitted, computed now."""
         weight = self.answers.live.chosen_bought(request).weight
+        lists = self.answers.entries
+        groups = lists.groups
         _, __, fresh_lists = self._store_of(number)
-        stored = await self.exclusively(lambda: fresh_lists.list_of(number, weight))
-        return self.answers.entries.of_chosen(number, stored, request, whole=len(stored.item) < LONGEST_LIST)
+
+        def compute() -> StoredList:
+            if groups is None:
+                return fresh_lists.list_of(number, weight)
+            return self._list_of_groups(number, fresh_lists, weight, groups)
+
+        stored = await self.exclusively(compute)
+        return lists.of_chosen(number, stored, request, whole=len(stored.item) < LONGEST_LIST)
+
+    def _list_of_groups(self, number: int, fresh_lists: FreshLists, weight: Floats, groups: GroupOf) -> StoredList:
+        """A list with the best item of each group, and none of the item's own group.
+
+        Siblings of what is listed leave it until there are none. What takes their places scores less than what stays.
+
+        Args:
+            number: of the item.
+            fresh_lists: make its list.
+            weight: of items, as of `Ranker.lists`; changed.
+            groups: the group of an item number.
+        """
+        siblings = self.answers.entries.siblings
+        weight[_below(len(weight), siblings([number]))] = 0.0
+        while True:
+            stored = fresh_lists.list_of(number, weight)
+            places = first_of_groups(stored.item, len(stored.item), groups)
+            if len(places) == len(stored.item) or len(stored.item) < LONGEST_LIST:
+                return stored.taken(np.array(places, np.int64))
+            listed = stored.item[places].astype(np.int64)
+            stays = weight[listed]
+            weight[_below(len(weight), siblings(listed.tolist()))] = 0.0
+            weight[listed] = stays
 
     async def count_recent(self, days: int) -> None:
         """Count the purchases of the last days, for bestsellers."""
@@ -154,6 +192,10 @@ class ItemPartitionView:
         if len(self._stores) == 1:
             return self._stores[0]
         return self._stores[item_partition(self.answers.names.text(number), len(self._stores))]
+
+
+def _below(size: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return numbers[numbers < size]
 
 
 class OpenItems(Protocol):

@@ -8,19 +8,25 @@ import msgspec
 import numpy as np
 import xxhash
 
+from state.names import NOWHERE
 from streams.catalogue.conditions import boosts_of
 from streams.endpoint.answer_documents import related_entries
 from streams.endpoint.requests import LONGEST_LIST
+from streams.recommendations.leaders import first_of_groups
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy.typing as npt
 
     from state.names import Names
     from state.related_store import StoredList
     from streams.catalogue.catalogue import Catalogue
-    from streams.catalogue.conditions import Condition, Floats, Mask
+    from streams.catalogue.conditions import Condition, Mask
     from streams.endpoint.requests import RelatedRequest
+    from streams.recommendations.leaders import GroupOf
 
+    Indices = npt.NDArray[np.int64]
     Kind = tuple[object, ...]
     """What is cached of a list: the part of a request that its entries depend on."""
 
@@ -91,21 +97,17 @@ class ListEntries:
             return self.of_admitted(number, stored, request)
         if request.boost:
             return None
-        places = self._admitted(stored, request)[0]
-        if len(places) < min(request.offset + request.limit, LONGEST_LIST):
+        admitted = self._admitted(number, stored, request)
+        if len(admitted.item) < min(request.offset + request.limit, LONGEST_LIST):
             return None
-        return self.of_chosen(number, stored.taken(places), request, whole=False)
+        return self.of_chosen(number, admitted, request, whole=False)
 
     def of_admitted(self, number: int, stored: StoredList, request: RelatedRequest) -> Entries:
         """The entries of a list, those of items that are admitted."""
-        places, boost = self._admitted(stored, request)
-        if boost is not None:
-            stored = stored._replace(score=stored.score * boost)
-            places = places[np.argsort(-stored.score[places], kind="stable")]
-        return self.of_chosen(number, stored.taken(places), request, whole=True)
+        return self.of_chosen(number, self._admitted(number, stored, request), request, whole=True)
 
-    def _admitted(self, stored: StoredList, request: RelatedRequest) -> tuple[npt.NDArray[np.int64], Floats | None]:
-        """The places of the entries that are admitted, and what multiplies the score of each entry."""
+    def _admitted(self, number: int, stored: StoredList, request: RelatedRequest) -> StoredList:
+        """The entries that are admitted, the best of each group, by their scores as they are boosted."""
         item_ids = self._names.texts(stored.item.tolist())
         hidden = self._catalogue.hidden
         shown = np.array([not hidden(item_id, in_stock=request.in_stock) for item_id in item_ids], np.bool_)
@@ -113,7 +115,33 @@ class ListEntries:
         def test(condition: Condition) -> Mask:
             return np.array([self._catalogue.holds(condition, item_id) for item_id in item_ids], np.bool_)
 
-        return np.flatnonzero(request.admitted(shown, test)), boosts_of(request.boost, test, len(item_ids))
+        places = np.flatnonzero(request.admitted(shown, test))
+        boost = boosts_of(request.boost, test, len(item_ids))
+        if boost is not None:
+            stored = stored._replace(score=stored.score * boost)
+            places = places[np.argsort(-stored.score[places], kind="stable")]
+        if self._catalogue.grouped:
+            group_of, own = self._catalogue.group_of, self._catalogue.group_of(self._names.text(number))
+            of_item = {item: group_of(item_id) for item, item_id in zip(stored.item.tolist(), item_ids, strict=True)}
+            others = [own is None or of_item[item] != own for item in stored.item[places].tolist()]
+            places = places[np.array(others, np.bool_)]
+            places = places[first_of_groups(stored.item[places], len(places), of_item.get)]
+        return stored.taken(places)
+
+    @property
+    def groups(self) -> GroupOf | None:
+        """The group of an item number, of which lists show one item; None: no item has one."""
+        if not self._catalogue.grouped:
+            return None
+        group_of, text = self._catalogue.group_of, self._names.text
+        return lambda number: group_of(text(number))
+
+    def siblings(self, numbers: Iterable[int]) -> Indices:
+        """Numbers of the items that share a group with any of these, themselves included; any thread may ask."""
+        siblings = self._catalogue.siblings
+        found = self._names.find([other for number in numbers for other in siblings(self._names.text(number))])
+        known: Indices = found[found != NOWHERE].astype(np.int64)
+        return known
 
     def of_chosen(self, number: int | None, stored: StoredList, request: RelatedRequest, *, whole: bool) -> Entries:
         """The entries of a list of admitted items.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from state.count_store import CountStore
     from streams.catalogue.catalogue import Catalogue
     from streams.recommendations.assortment import Assortment
+    from streams.recommendations.leaders import GroupOf
     from streams.recommendations.request import ListRequest
 
     Floats = npt.NDArray[np.float64]
@@ -166,9 +167,20 @@ class LiveAssortment:
             available = snapshot.available.copy()
             for hidden in (self._catalogue.unavailable, self._catalogue.sold_out):
                 available[self._numbers(hidden)] = False
-            self._assortment = replace(snapshot, available=available)
+            self._assortment = replace(snapshot, available=available, groups=self._groups(snapshot.ids))
             self._version = self._catalogue.version
         return self._assortment
+
+    def _groups(self, ids: Sequence[str]) -> GroupOf | None:
+        """The group of each item by its number; None if no item has one."""
+        group_of = self._catalogue.group_of
+        return (lambda number: group_of(ids[number])) if self._catalogue.grouped else None
+
+    def variants_of(self, item_ids: Iterable[str]) -> Integers:
+        """Numbers of the items that share a group with any of these, themselves included."""
+        groups = {group for item_id in item_ids if (group := self._catalogue.group_of(item_id))}
+        members = self._catalogue.having.get("group_id", {})
+        return self._numbers(item_id for group in groups for item_id in members[group])
 
     def recent(self, days: int) -> npt.NDArray[np.int64] | None:
         """(b,) purchases of the last days; None if the background task must count them first with `count_recent`."""

@@ -54,6 +54,7 @@ class Item(TypedDict):
     brand: str | None
     attributes: dict[str, str]
     in_stock: bool
+    group_id: str | None
     buyers: Count
     purchases: Count
     popularity: Share
@@ -72,6 +73,7 @@ class _Described(TypedDict):
     category: NotRequired[str]
     price: NotRequired[str]
     brand: NotRequired[str]
+    group_id: NotRequired[str]
     attributes: NotRequired[dict[str, str]]
 
 
@@ -194,6 +196,7 @@ class BestsellerEntry(TypedDict):
     image: NotRequired[str]
     price: NotRequired[str]
     brand: NotRequired[str]
+    group_id: NotRequired[str]
     attributes: NotRequired[dict[str, str]]
     category: str | None
     purchases: Count
@@ -225,6 +228,7 @@ class FoundItem(TypedDict):
     brand: str | None
     attributes: dict[str, str]
     in_stock: bool
+    group_id: str | None
     purchases: Count
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from state.popularity_table import DAYS
 from streams.engine.popularity import decayed_share
-from streams.recommendations.leaders import leaders
+from streams.recommendations.leaders import distinct_leaders, first_of_groups, leaders
 from streams.recommendations.request import BESTSELLER_DAYS
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from state.popularity_table import PopularityTable
+    from streams.recommendations.leaders import GroupOf
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
@@ -73,6 +74,7 @@ class Assortment:
         recent: (n,) purchases of the last two weeks.
         purchases: (n,) purchases in all.
         available: (n,) whether the item may be recommended.
+        groups: the group of an item number, of which lists show one item; None: no item has one.
     """
 
     ids: Sequence[str]
@@ -81,6 +83,7 @@ class Assortment:
     recent: Integers
     purchases: Integers
     available: Mask
+    groups: GroupOf | None = None
     _fronts: dict[str, Integers] = field(default_factory=dict)
 
     def front(self, column: str) -> Integers:
@@ -91,17 +94,20 @@ class Assortment:
         return self._fronts[column]
 
     def fillers(self, column: str, admitted: Mask, count: int, boost: Floats | None = None) -> Integers:
-        """The best `count` items by `column`, times `boost`, among those for which `admitted` holds."""
-        if boost is not None:
-            items = np.flatnonzero(admitted)
-            score = getattr(self, column)[items] * boost[items]
-            return items[leaders(items, score, self.purchases[items], self.ids, count)]
-        front = self.front(column)
-        best = front[admitted[front]]
-        if len(best) < count and len(front) < len(self.ids):
-            items = np.flatnonzero(admitted)
-            best = items[leaders(items, getattr(self, column)[items], self.purchases[items], self.ids, count)]
-        return best[:count]
+        """The best `count` items by `column`, times `boost`, of those for which `admitted` holds, one of each group."""
+        if boost is None:
+            front = self.front(column)
+            best = front[admitted[front]]
+            best = best[first_of_groups(best, count, self.groups)]
+            if len(best) == count or len(front) == len(self.ids):
+                return best
+        items = np.flatnonzero(admitted)
+        score = getattr(self, column)[items]
+        return items[self.best(items, score if boost is None else score * boost[items], count)]
+
+    def best(self, items: Integers, score: Floats | Integers, count: int) -> Integers:
+        """Indices into `items` of the best `count` by `score`, one of each group, best first."""
+        return distinct_leaders(items, score, self.purchases[items], self.ids, count, self.groups)
 
 
 def current_assortment(table: PopularityTable, bought: Sequence[str], unbought: Sequence[str]) -> Assortment:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from streams.recommendations.leaders import leaders
-
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -31,7 +29,7 @@ def bestsellers(
     limit: int,
     boost: npt.NDArray[np.float64] | None = None,
 ) -> list[Bestseller]:
-    """The items bought most, ties by purchases in all, then by id; without items not bought in these days.
+    """The items bought most, one of each group, ties by purchases in all, then by id; none not bought in these days.
 
     Args:
         purchases: (b,) purchases in these days, by item number.
@@ -42,5 +40,5 @@ def bestsellers(
     """
     items = np.flatnonzero(admitted[: len(purchases)] & (purchases > 0))
     score = purchases[items] if boost is None else purchases[items] * boost[items]
-    best = items[leaders(items, score, assortment.purchases[items], assortment.ids, limit)]
+    best = items[assortment.best(items, score, limit)]
     return [Bestseller(item, int(purchases[item]), float(assortment.popularity[item])) for item in best.tolist()]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from producers.orders import DAY_MS
-from streams.recommendations.leaders import leaders
 from streams.recommendations.merge import Parts, Repeats, contributions, merged
 from streams.recommendations.request import MOST_SEEDS, POPULARITY_SHARE
 
@@ -147,8 +146,8 @@ def recommend(
 ) -> list[Recommendation]:
     """The best `limit` items for a visitor; fewer only if fewer are admitted.
 
-    Ties go to the item with more purchases, then to the smaller id. Without seeds these are the bestsellers of the last
-    two weeks, each with its share of all purchases in them.
+    Of each group it is the best item. Ties go to the item with more purchases, then to the smaller id. Without seeds
+    these are the bestsellers of the last two weeks, each with its share of all purchases in them.
 
     Args:
         held: items that the visitor holds, the source of repeats.
@@ -178,7 +177,7 @@ def recommend(
     scores = np.concatenate([score[admissible], popular * assortment.popularity[fillers]])
     if boost is not None:
         scores = scores * boost[items]
-    best = leaders(items, scores, assortment.purchases[items], assortment.ids, limit)[offset:]
+    best = assortment.best(items, scores, limit)[offset:]
     chosen = items[best]
     parts = contributions(lists, seeds.weight * scale, known, chosen)
     reasons = _reasons(chosen, parts, lists, seeds, own, popular * assortment.popularity[chosen], most_reasons)
