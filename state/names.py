@@ -71,7 +71,10 @@ class Names:
 
     def text(self, number: int) -> str:
         """The string with a number."""
-        return self.texts([number])[0]
+        blob, ends, length = self._blob.data, self._ends, self._length  # as `texts` of one, ten times faster
+        if not 0 <= number < length:
+            raise IndexError(f"number {number} of {length} items")
+        return str(blob[ends[number] : ends[number + 1]], "utf-8")
 
     def texts(self, numbers: Iterable[int]) -> list[str]:
         """The strings with several numbers."""
@@ -183,7 +186,7 @@ class _Texts(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             return self._names.texts(range(self._length)[index])
-        return self._names.text(range(self._length)[index])
+        return self._names.text(index if 0 <= index < self._length else range(self._length)[index])
 
     def __iter__(self) -> Iterator[str]:
         for first in range(0, self._length, 1 << 12):

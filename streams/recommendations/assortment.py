@@ -45,9 +45,10 @@ class AssortmentIds(Sequence[str]):
     def __init__(self, bought: Sequence[str], unbought: Sequence[str]) -> None:
         self._bought = bought
         self._unbought = unbought
+        self._first_unbought = len(bought)
 
     def __len__(self) -> int:
-        return len(self._bought) + len(self._unbought)
+        return self._first_unbought + len(self._unbought)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -56,8 +57,8 @@ class AssortmentIds(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             return [self[number] for number in range(len(self))[index]]
-        number, bought = range(len(self))[index], len(self._bought)
-        return self._bought[number] if number < bought else self._unbought[number - bought]
+        number = index if 0 <= index < self._first_unbought else range(len(self))[index]
+        return self._bought[number] if number < self._first_unbought else self._unbought[number - self._first_unbought]
 
     def __iter__(self) -> Iterator[str]:
         return chain(self._bought, self._unbought)
