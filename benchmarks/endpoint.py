@@ -122,7 +122,7 @@ def measured(bench: Bench, directory: Path, seconds: int) -> list[Figure]:
     with worker:
         ready(worker)
         url = f"http://{worker.admin}"
-        wait_until("it is ready", lambda: _answers(f"{url}/health/ready"), 120)
+        wait_until("it is ready", lambda: answers(f"{url}/health/ready"), 120)
         process = psutil.Process(worker.pid)
         for kind, rate, p90, p99, _ in KINDS:
             load(url, directory / kind, rate, 5)  # lists are read into memory on the first request
@@ -153,7 +153,8 @@ def measured(bench: Bench, directory: Path, seconds: int) -> list[Figure]:
     return figures
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a GET succeeds."""
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own
             return bool(response.status == 200)

@@ -5,8 +5,9 @@
     python -m benchmarks.limited --memory 256MiB
 
 The grocery log is counted and published twice, without a limit and with it. The other log is counted with it; then
-wrk (apt-get install wrk) asks for 200 recommendations a second while 500 orders a second arrive. Logs are appended
-before the worker starts. Peaks are the kernel's, of the worker's process.
+wrk (apt-get install wrk) asks for 200 recommendations a second while 500 orders a second arrive, after five seconds
+of the same that are not measured. Logs are appended before the worker starts. Peaks are the kernel's, of the worker's
+process.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pyarrow.parquet as pq
 
-from benchmarks.endpoint import request_figures, write_paths
+from benchmarks.endpoint import answers, load, request_figures, write_paths
 from benchmarks.figures import table
 from benchmarks.growth import generated
 from benchmarks.kafka import LINES, Bench, Load, cpu_s, lines_of, ready
@@ -72,6 +73,7 @@ def large(bench: Bench, memory: str, log: Path, seconds: int) -> None:
     write_paths(worker.state / topics.generation, bench.directory)
     with worker:
         ready(worker)
+        wait_until("it can answer", lambda: answers(f"http://{worker.admin}/health/ready"), 120)
         _answers(bench, worker, topics, seconds)
         bench.add("  most memory, MiB", _peak_mib(worker), _most(memory))
         worker.stop()
@@ -85,12 +87,13 @@ def _published(bench: Bench, name: str, log: Path, columns: Mapping[str, str]) -
 
 
 def _answers(bench: Bench, worker: WorkerProcess, topics: Topics, seconds: int) -> None:
-    paths, process = bench.directory / "recommendations", psutil.Process(worker.pid)
+    paths, process, url = bench.directory / "recommendations", psutil.Process(worker.pid), f"http://{worker.admin}"
     with Load(bench.broker, topics, ORDERS_RATE):
-        found = request_figures(
-            f"http://{worker.admin}", paths, QUESTIONS_RATE, seconds, process, " while orders arrive"
-        )
-    for name, limit in (("requests/s", None), ("p50 ms", None), ("p99 ms", 40.0), ("errors per 1,000", 1e-9)):
+        load(url, paths, QUESTIONS_RATE, 5)  # lists are read into memory on the first request
+        found = request_figures(url, paths, QUESTIONS_RATE, seconds, process, " while orders arrive")
+    limits = {"p99 ms": 40.0, "errors per 1,000": 1e-9}
+    for name in ("requests/s", "CPU ms a request", "p50 ms", "p99 ms", "errors per 1,000"):
+        limit = limits.get(name)
         bench.add(found[name].name, found[name].value, limit)
 
 

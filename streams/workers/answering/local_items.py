@@ -68,8 +68,8 @@ class LocalItems:
         return StagePartition("tally", item_partition(item_id, self.partitions))
 
     def missing(self) -> list[str]:
-        """Partitions assigned to this worker that cannot answer yet."""
-        ready = self._ready()
+        """Partitions assigned to this worker that cannot answer yet; all of them while there is no home."""
+        ready = self._ready() if self._home is not None else {}
         return [str(StagePartition("tally", number)) for number in sorted(self._membership.assigned - ready.keys())]
 
     def view_of(self, item_id: str) -> ItemPartitionView:
