@@ -1,7 +1,7 @@
 """Customers' rows as bytes: how the history store keeps histories and remembered orders.
 
-A row is a HEAD, the item numbers and ENTRYs of the items held, and the keys and lines of the orders remembered, each
-column on its own. Many rows are packed and read at once.
+A row is a HEAD, the item numbers and ENTRYs or ORDER_LINEs of what is held, and the keys and lines of the orders
+remembered, each column on its own. Many rows are packed and read at once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from state.errors import StateDamaged
 from state.history_table import HistoryTable, move_rows
+from state.settings import CUSTOMER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,9 +97,9 @@ class StoredRows(NamedTuple):
         if impossible >= 0:
             raise self._damaged(impossible, "is garbled")
 
-    def table(self, items: int) -> HistoryTable:
-        """A table of them; the arguments and errors are those of `put_into`."""
-        table = HistoryTable()
+    def table(self, items: int, pairs: str = CUSTOMER) -> HistoryTable:
+        """A table of them, of the kind `pairs`; the other arguments and errors are those of `put_into`."""
+        table = HistoryTable(pairs)
         self.put_into(table, 0, np.zeros(len(self.records), np.int64), items)
         return table
 

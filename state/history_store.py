@@ -82,7 +82,7 @@ class HistoryStore(Store):
             self.documents: dict[str, bytes] = {}
             self.sources: dict[str, int] = {}
             self.hit_counts: dict[int, tuple[int, ...]] = {}
-            self._residents = ResidentHistories()
+            self._residents = ResidentHistories(settings.pairs)
             self.memory.histories.join(self._residents)
             self._moving = threading.Lock()
             """Held while rows are added, dropped or moved."""
@@ -152,20 +152,25 @@ class HistoryStore(Store):
         return StoredRows(self.path, customers, [next(records) if is_known else None for is_known in known.tolist()])
 
     def history(self, customer: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[Any]]:
-        """(k,) item numbers and (k,) ENTRYs of the items that a customer holds, as of the last commit; copies."""
+        """(k,) item numbers and (k,) ENTRYs of the items that a customer holds, as of the last commit; copies.
+
+        Where pairs are of orders, they are summed up over the orders: see `HistoryTable.held`.
+        """
         wanted = np.array([customer], np.uint32)
         with self._moving:
             row = int(self._residents.rows_of(wanted)[0])
             if row >= 0:
-                items, entries = self.table.history.row(row)
-                return items.copy(), entries.copy()
-        items, entries = self._stored_rows(wanted).table(len(self.items)).history.row(0)
-        return items, entries
+                return self.table.held(row)
+        return self._table(self._stored_rows(wanted)).held(0)
+
+    def _table(self, rows: StoredRows) -> HistoryTable:
+        return rows.table(len(self.items), self.settings.pairs)
 
     def histories(self) -> Iterator[tuple[int, npt.NDArray[np.uint32], npt.NDArray[Any]]]:
-        """Each customer's number and history, some of which are empty, as `history` returns it; in no order.
+        """Each customer's number and history, some of which are empty, in no order.
 
-        Takes the memory of a few thousand histories. Nothing may be counted meanwhile.
+        A history is (k,) item numbers and (k,) ENTRYs or, where pairs are of orders, ORDER_LINEs. Takes the memory of
+        a few thousand histories. Nothing may be counted meanwhile.
         """
         for number in range(SLICES):
             changed = self._residents.changed(number)
@@ -180,7 +185,7 @@ class HistoryStore(Store):
             )
             while some := list(itertools.islice(stored, _ROWS_AT_ONCE)):
                 customers = np.array([customer for customer, _ in some], np.uint32)
-                table = StoredRows(self.path, customers, [record for _, record in some]).table(len(self.items))
+                table = self._table(StoredRows(self.path, customers, [record for _, record in some]))
                 for row, (customer, _) in enumerate(some):
                     items, entries = table.history.row(row)
                     yield customer, items, entries

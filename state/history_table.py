@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from state.compiled import compiled
+from state.settings import CUSTOMER, ORDER
 
 ENTRY = np.dtype(
     [
@@ -19,6 +20,22 @@ ENTRY = np.dtype(
     ]
 )
 """A history's entry for an item, besides the item's number: 32 bytes. Times are milliseconds since 1970 UTC."""
+
+
+ORDER_LINE = np.dtype(
+    [
+        ("seq", np.uint32),
+        ("order", np.uint32),
+        ("first", np.int64),
+        ("key", np.uint64),
+        ("quantity", np.int64),
+    ]
+)
+"""The entry for a line of an order, where pairs are of orders: as large as an ENTRY, so rows of both look the same.
+
+`order` numbers the customer's orders, and `seq` the lines of one. `first` is the time of the line. `key` is
+`producers.orders.order_key` of the order id while the order is remembered, else 0.
+"""
 
 
 class Rows:
@@ -163,9 +180,9 @@ class HistoryArrays(NamedTuple):
     item: npt.NDArray[np.uint32]
     """(entries,) store number of the item; the entries of a customer are in the order of seq."""
     entry: npt.NDArray[Any]
-    """(entries,) of ENTRY."""
+    """(entries,) of ENTRY or ORDER_LINE."""
     next_seq: npt.NDArray[np.uint32]
-    """(c,) seq of the next first purchase."""
+    """(c,) seq of the next first purchase; of ORDER_LINEs, number of the next order."""
     order_start: npt.NDArray[np.int64]
     """(c,) index of each customer's first remembered order line."""
     order_length: npt.NDArray[np.int64]
@@ -183,16 +200,21 @@ class HistoryArrays(NamedTuple):
 class HistoryTable:
     """Customers' histories, and the order lines by which duplicates are recognised; a row for each customer in it.
 
+    Args:
+        pairs: CUSTOMER or ORDER of `state.settings`: what the pairs are of that are counted from it.
+
     Attributes:
-        history: item numbers and ENTRYs of the items held, in the order of seq.
+        history: item numbers and ENTRYs of the items held, in the order of seq; where pairs are of orders, item numbers
+            and ORDER_LINEs of the lines held, in the order of `order` and `seq`.
         remembered: order keys and lines (item << 1 | kind) of the orders remembered.
-        next_seq: (rows,) uint32 seq of the next first purchase.
+        next_seq: (rows,) uint32 seq of the next first purchase; or number of the next order.
         order_count: (rows,) uint8 orders remembered.
         changed: (rows,) bool, whether the rows changed since they were last written.
     """
 
-    def __init__(self) -> None:
-        self.history = Rows(np.uint32, ENTRY)
+    def __init__(self, pairs: str = CUSTOMER) -> None:
+        self.pairs = pairs
+        self.history = Rows(np.uint32, ORDER_LINE if pairs == ORDER else ENTRY)
         self.remembered = Rows(np.uint64, np.uint32)
         self.next_seq = np.zeros(0, np.uint32)
         self.order_count = np.zeros(0, np.uint8)
@@ -250,11 +272,17 @@ class HistoryTable:
         Returns:
             The index in `rows` of the first that is impossible, or -1.
         """
-        return _impossible(self.arrays(), rows, items)
+        impossible = _impossible_lines if self.pairs == ORDER else _impossible
+        return impossible(self.arrays(), rows, items)
+
+    def held(self, row: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[Any]]:
+        """(k,) item numbers and (k,) ENTRYs of the items that a customer holds, whatever pairs are of; copies."""
+        items, entries = self.history.row(row)
+        return (items.copy(), entries.copy()) if self.pairs == CUSTOMER else _held(items, entries)
 
     def excerpt(self, row: int) -> HistoryTable:
         """A table with a copy of one row, as number 0."""
-        excerpt = HistoryTable()
+        excerpt = HistoryTable(self.pairs)
         excerpt.grow_to(1)
         excerpt.history.put(0, *self.history.row(row))
         excerpt.remembered.put(0, *self.remembered.row(row))
@@ -294,8 +322,53 @@ def _impossible(table: HistoryArrays, rows: npt.NDArray[np.int64], items: int) -
             least = np.int64(entry.seq) + 1
         if least > table.next_seq[row] or table.order_count[row] > table.order_length[row]:
             return index
-        begin = table.order_start[row]
-        for at in range(begin, begin + table.order_length[row]):
-            if table.order_line[at] >> 1 >= items or table.order_key[at] == 0:
-                return index
+        if not _remembered_possible(table, row, items):
+            return index
     return -1
+
+
+@compiled
+def _impossible_lines(table: HistoryArrays, rows: npt.NDArray[np.int64], items: int) -> int:
+    """The same of rows of ORDER_LINEs."""
+    for index in range(len(rows)):
+        row = rows[index]
+        least, order = np.int64(0), np.int64(0)
+        for at in range(table.start[row], table.start[row] + table.length[row]):
+            line = table.entry[at]
+            if np.int64(line.order) > order:
+                least, order = np.int64(0), np.int64(line.order)
+            if table.item[at] >= items or line.order < order or line.seq < least or line.quantity < 1:
+                return index
+            least = np.int64(line.seq) + 1
+        numbered = table.length[row] == 0 or order < table.next_seq[row]
+        if not numbered or table.order_count[row] > table.order_length[row]:
+            return index
+        if not _remembered_possible(table, row, items):
+            return index
+    return -1
+
+
+@compiled
+def _remembered_possible(table: HistoryArrays, row: int, items: int) -> bool:
+    """Whether the remembered order lines of a row are possible."""
+    begin = table.order_start[row]
+    for at in range(begin, begin + table.order_length[row]):
+        if table.order_line[at] >> 1 >= items or table.order_key[at] == 0:
+            return False
+    return True
+
+
+def _held(items: npt.NDArray[np.uint32], lines: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[Any]]:
+    """The items of order lines, each once, as ENTRYs: a purchase for each order that holds it; seqs without holes."""
+    distinct, begins, code = np.unique(items, return_index=True, return_inverse=True)
+    entries = np.zeros(len(distinct), ENTRY)
+    entries["purchases"] = np.bincount(code, minlength=len(distinct))
+    entries["first"] = lines["first"][begins]
+    entries["last"] = entries["first"]
+    np.minimum.at(entries["first"], code, lines["first"])
+    np.maximum.at(entries["last"], code, lines["first"])
+    np.add.at(entries["quantity"], code, lines["quantity"])
+    order = np.argsort(begins)
+    entries = entries[order]
+    entries["seq"] = np.arange(len(entries))
+    return distinct[order], entries

@@ -25,13 +25,16 @@ _NOBODY = np.uint32(0xFFFFFFFF)
 class ResidentHistories:
     """A table of some customers' histories, and its row of each.
 
+    Args:
+        pairs: the kind of table.
+
     Attributes:
         table: the histories.
         customer: (rows,) uint32 store number of the customer in each row; rows from `len` on are unused.
     """
 
-    def __init__(self) -> None:
-        self.table = HistoryTable()
+    def __init__(self, pairs: str) -> None:
+        self.table = HistoryTable(pairs)
         self.customer = np.zeros(0, np.uint32)
         self._count = 0
         self._used = np.zeros(0, np.uint32)  # (rows,) when each was used last

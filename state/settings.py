@@ -12,13 +12,14 @@ from state.errors import SettingsMismatch, StateDamaged
 if TYPE_CHECKING:
     from state.rocks import Rocks, WriteBatch
 
-FORMAT = 3
-"""Of states written from now on.
+FORMAT, LATEST_FORMAT = 3, 4
+"""Of states written from now on: 3 of those that an earlier version may go on with, 4 of others.
 
 1: names logs otherwise; versions that know no other would count the logs of a later state again. 2: has no rows id ->
-number; versions that know no later one would write none, and leave those of customers whom they erase.
+number; versions that know no later one would write none, and leave those of customers whom they erase. 3: counts pairs
+of customers; versions that know no later one would count those of customers into any state.
 """
-_READABLE = (1, 2, FORMAT)
+_READABLE = (1, 2, FORMAT, LATEST_FORMAT)
 RULES = 2
 """Version of the rules of validation: of everything that decides what a record of a log or a topic counts as.
 
@@ -33,6 +34,8 @@ a missing value; ids and quantities lose what Excel wraps them in; a fraction is
 """
 FIRST_RULES, _RULES_WITH_DOCUMENTS = 1, 2
 """Those of states and deltas that keep no version; and of histories that keep documents about their logs."""
+CUSTOMER, ORDER = "customer", "order"
+PAIR_KINDS = (CUSTOMER, ORDER)
 _KEY = b"msettings"
 _LOG = b"l"
 
@@ -43,14 +46,16 @@ class CountingSettings:
 
     Attributes:
         pair_window: two items of a customer are a pair if their first purchases are at most this far apart, counted in
-            first purchases of the customer; 0: always.
+            first purchases of the customer; of an order, if their lines are, counted in its lines; 0: always.
         item_partitions: number of partitions that the items are divided into.
         rules: version of the rules of validation.
+        pairs: what holds the two items of a pair: one of PAIR_KINDS.
     """
 
     pair_window: int = 100
     item_partitions: int = 1
     rules: int = RULES
+    pairs: str = CUSTOMER
 
 
 def check_settings(rocks: Rocks, kind: str, settings: CountingSettings) -> bool:
@@ -75,7 +80,7 @@ def check_settings(rocks: Rocks, kind: str, settings: CountingSettings) -> bool:
             f"{rocks.path} was written with {name.replace('_', ' ')} {found.get(name)}, this run has {value}: "
             "set it back, or replay the log into a new --state-dir"
         )
-    return bool(found["format"] == FORMAT)
+    return bool(found["format"] >= FORMAT)
 
 
 def _other_rules(rocks: Rocks, found: int, rules: int) -> str:
@@ -90,7 +95,8 @@ def _other_rules(rocks: Rocks, found: int, rules: int) -> str:
 
 def put_settings(batch: WriteBatch, kind: str, settings: CountingSettings) -> None:
     """Record the settings with a store's first commit, or before it is written to in this format."""
-    batch.put(_KEY, json.dumps({"format": FORMAT, "kind": kind, **asdict(settings)}).encode())
+    written = FORMAT if settings.pairs == CUSTOMER else LATEST_FORMAT
+    batch.put(_KEY, json.dumps({"format": written, "kind": kind, **asdict(settings)}).encode())
 
 
 def stored_settings(rocks: Rocks) -> CountingSettings | None:
@@ -99,7 +105,7 @@ def stored_settings(rocks: Rocks) -> CountingSettings | None:
     if stored is None:
         return None
     found = _found(rocks, stored)
-    return CountingSettings(found["pair_window"], found["item_partitions"], found.get("rules", RULES))
+    return CountingSettings(found["pair_window"], found["item_partitions"], found.get("rules", RULES), found["pairs"])
 
 
 def _found(rocks: Rocks, stored: bytes) -> dict[str, Any]:
@@ -122,9 +128,9 @@ def _found(rocks: Rocks, stored: bytes) -> dict[str, Any]:
         ) from None
     if written not in _READABLE:
         raise SettingsMismatch(
-            f"{rocks.path} was written in format {written}, this version of alsobought reads format {FORMAT}: "
+            f"{rocks.path} was written in format {written}, this version of alsobought reads format {LATEST_FORMAT}: "
             "use the version that wrote it, or replay the log into a new --state-dir"
         )
     if written == 1 and found.get("kind") == HISTORIES:
         found["rules"] = _RULES_WITH_DOCUMENTS if next(rocks.scan(_LOG), None) is not None else FIRST_RULES
-    return found
+    return {"pairs": CUSTOMER} | found

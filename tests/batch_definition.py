@@ -197,9 +197,14 @@ def buy(state: State, customer_id: str, time: int, line: Line) -> None:
             purchases=held.purchases + 1,
             quantity=held.quantity + line.quantity,
         )
-    state.purchases[line.item_id] += 1
-    state.purchases_by_epoch[line.item_id, epoch_of(time)] += 1
-    state.purchases_by_day[line.item_id, day_of(time)] += 1
+    add_popularity(state, line.item_id, time)
+
+
+def add_popularity(state: State, item_id: str, time: int) -> None:
+    """A purchase of an item, a repeat or not, in the terms of popularity."""
+    state.purchases[item_id] += 1
+    state.purchases_by_epoch[item_id, epoch_of(time)] += 1
+    state.purchases_by_day[item_id, day_of(time)] += 1
     state.newest = time if state.newest is None else max(state.newest, time)
 
 

@@ -78,6 +78,8 @@ def histories(store: HistoryStore) -> dict[str, dict[str, tuple[int, ...]]]:
     found: dict[str, dict[str, tuple[int, ...]]] = {}
     ids = dict(store.customers.every())
     for customer, items, entries in store.histories():
+        if store.settings.pairs == "order":
+            items, entries = store.history(customer)  # noqa: PLW2901 - the lines of orders, summed up
         if len(items):
             found[ids[customer]] = {
                 store.items.text(item): (

@@ -133,11 +133,11 @@ def put(path: Path, key: bytes, value: bytes) -> None:
 def test_a_newer_format_is_an_error_that_names_both(state_dir: Path, command: str) -> None:
     """Read as the current format, it would give wrong counts without an error."""
     for store in STORES[:2]:
-        put(state_dir / store, b"msettings", json.dumps({"format": 4, "kind": "something new"}).encode())
+        put(state_dir / store, b"msettings", json.dumps({"format": 5, "kind": "something new"}).encode())
 
     message = refused(*(replayed(state_dir) if command == "replay" else ["related", "tea", "--state-dir", state_dir]))
 
-    assert "was written in format 4, this version of alsobought reads format 3" in message
+    assert "was written in format 5, this version of alsobought reads format 4" in message
 
 
 @pytest.mark.parametrize(

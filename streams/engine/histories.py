@@ -15,6 +15,8 @@ from state.compiled import compiled, compiled_nogil
 from streams.engine.epochs import EPOCH_MS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from state.history_table import HistoryArrays, HistoryTable
@@ -117,8 +119,8 @@ class HistoryChanges(NamedTuple):
 
     status: npt.NDArray[np.uint8]
     """(n,) COUNTED, MERGED, DUPLICATE or NOT_HELD, of each line."""
-    holding: npt.NDArray[np.int8]
-    """(m,) change in the number of customers who hold anything, by each order."""
+    holding: npt.NDArray[np.int64]
+    """(m,) change in the number of customers who hold anything, or of orders that do, by each order."""
     runs: Runs
     """Items that entered or left histories."""
     run_ends: npt.NDArray[np.int64]
@@ -136,20 +138,18 @@ class HistoryChanges(NamedTuple):
         )
 
 
-def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) -> HistoryChanges:
-    """Apply `orders` to `table` and return what changed.
+def apply_to_histories(table: HistoryTable, orders: NumberedOrders, pair_window: int) -> HistoryChanges:
+    """Apply `orders` to `table`, whose pairs are of customers, and return what changed.
 
     Args:
         table: the customers' histories; changed in place.
         orders: the next orders of the log, in log order; customers are rows of the table.
         pair_window: the pair window W; 0: no limit.
     """
-    continued = (orders.kind & CONTINUED) != 0
-    orders = orders._replace(kind=orders.kind & ~np.uint8(CONTINUED))
     lines = np.diff(orders.start)
     table.reserve(orders.customer, lines)
     erased = orders.kind == ERASE
-    purchased = orders.kind == PURCHASE
+    purchased = orders.kind & ~np.uint8(CONTINUED) == PURCHASE
     # upper bounds: a purchase order is one run and a return one for each line, each with the items of a full window;
     # an erasure is one run with the whole history
     longest = table.history.length[orders.customer] + lines_before(orders.customer, lines) + lines
@@ -157,6 +157,20 @@ def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) 
     windowed_runs = np.where(purchased, 1, lines)
     most_entries = int((windowed_runs * (window_items + 1)).sum()) + len(orders.item) + int(longest[erased].sum())
     most_runs = int(windowed_runs.sum()) + int(erased.sum())
+    return applied(_apply, table, orders, pair_window, most_runs, most_entries)
+
+
+def applied(
+    loop: Callable[..., int],
+    table: HistoryTable,
+    orders: NumberedOrders,
+    pair_window: int,
+    most_runs: int,
+    most_entries: int,
+) -> HistoryChanges:
+    """What a compiled loop changes, with the arguments of `_apply`, that makes at most so many runs and entries."""
+    continued = (orders.kind & CONTINUED) != 0
+    orders = orders._replace(kind=orders.kind & ~np.uint8(CONTINUED))
     runs = Runs(
         sign=np.empty(most_runs, np.int8),
         window=np.empty(most_runs, np.int64),
@@ -171,9 +185,9 @@ def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) 
     status = np.zeros(len(orders.item), np.uint8)
     quantity = orders.quantity.copy()
     changes = HistoryChanges(
-        status, np.zeros(len(orders.customer), np.int8), runs, np.zeros(len(orders.customer), np.int64)
+        status, np.zeros(len(orders.customer), np.int64), runs, np.zeros(len(orders.customer), np.int64)
     )
-    run_count = _apply(table.arrays(), orders, continued, pair_window, item_code, line_of_item, quantity, changes)
+    run_count = loop(table.arrays(), orders, continued, pair_window, item_code, line_of_item, quantity, changes)
     return changes._replace(runs=runs.cut(0, run_count))
 
 
@@ -229,36 +243,25 @@ def _apply(
         before = table.length[customer]
         if orders.kind[order] == ERASE:
             if before > 0:
-                entry = _emit(table, first, 0, 0, 0, before, before, pair_window, entry, runs)
-                runs.sign[run], runs.window[run], runs.active[run] = -1, 0, before
+                entry = emit_erased(table, first, before, pair_window, run, entry, runs)
                 run += 1
                 changes.holding[order] = -1
-            table.length[customer] = 0
-            table.next_seq[customer] = 0
-            table.order_length[customer] = 0
-            table.order_count[customer] = 0
+            forget(table, customer)
             changes.run_ends[order] = run
             continue
         begin, end = orders.start[order], orders.start[order + 1]
-        for line in range(begin, end):
-            earlier_line = line_of_item[item_code[line]]
-            if earlier_line >= begin:
-                quantity[earlier_line] += quantity[line]
-                status[line] = MERGED
-            else:
-                line_of_item[item_code[line]] = line
-                status[line] = COUNTED
-        known = _remembers(table, customer, orders.key[order])
+        merge_lines(begin, end, item_code, line_of_item, quantity, status)
+        known = remembers(table, customer, orders.key[order])
         counted = 0
         for line in range(begin, end):
             if status[line] != COUNTED:
                 continue
             item = orders.item[line]
-            repeated = known and _remembers_line(table, customer, orders.key[order], item, orders.kind[order])
+            repeated = known and remembers_line(table, customer, orders.key[order], item, orders.kind[order])
             if repeated and not continued[order]:
                 status[line] = DUPLICATE
                 continue
-            at = _find(table, first, table.length[customer], item)
+            at = find(table, first, table.length[customer], item)
             if repeated and (at < 0 or orders.kind[order] == PURCHASE):  # merged into a line that was counted before
                 status[line] = MERGED
                 if at >= 0:
@@ -289,41 +292,20 @@ def _apply(
             if table.entry[at].quantity > 0:
                 continue
             length = table.length[customer]
-            index = at - first
-            low, high = _window_bounds(table, first, length, index, pair_window)
-            runs.sign[run], runs.window[run], runs.active[run] = -1, high - low - 1, 1
+            entry = emit_returned(table, first, at - first, length, pair_window, run, entry, runs)
             run += 1
-            entry = _emit(table, first, low, index, index, index, length, pair_window, entry, runs)
-            entry = _emit(table, first, index + 1, high, index, index, length, pair_window, entry, runs)
-            entry = _emit(table, first, 0, 0, index, index + 1, length, pair_window, entry, runs)
-            for later in range(at, first + length - 1):
-                table.item[later] = table.item[later + 1]
-                table.entry[later] = table.entry[later + 1]
-            table.length[customer] = length - 1
+            remove(table, customer, at)
             if length == 1:
                 changes.holding[order] -= 1
-        for line in range(begin, end):
-            if status[line] == MERGED and status[line_of_item[item_code[line]]] != COUNTED:
-                status[line] = status[line_of_item[item_code[line]]]
+        settle_merged(begin, end, item_code, line_of_item, status)
         if orders.key[order] != 0 and counted > 0:
             if not known:
-                _forget_oldest(table, customer)
-            at = table.order_start[customer] + table.order_length[customer]
-            for line in range(begin, end):
-                if status[line] == COUNTED:
-                    table.order_key[at] = orders.key[order]
-                    table.order_line[at] = (orders.item[line] << 1) | orders.kind[order]
-                    at += 1
-            table.order_length[customer] = at - table.order_start[customer]
+                forget_oldest(table, customer)
+            remember(table, customer, orders, order, status)
         length = table.length[customer]
         if orders.kind[order] == PURCHASE and length > before:
-            low = before
-            seq = np.int64(table.entry[first + before].seq)
-            while low > 0 and (pair_window == 0 or seq - np.int64(table.entry[first + low - 1].seq) <= pair_window):
-                low -= 1
-            runs.sign[run], runs.window[run], runs.active[run] = 1, before - low, length - before
+            entry = emit_bought(table, first, before, length, pair_window, run, entry, runs)
             run += 1
-            entry = _emit(table, first, low, before, before, length, before, pair_window, entry, runs)
             if before == 0:
                 changes.holding[order] += 1
         changes.run_ends[order] = run
@@ -331,7 +313,74 @@ def _apply(
 
 
 @compiled
-def _find(table: HistoryArrays, first: int, length: int, item: int) -> int:
+def merge_lines(
+    begin: int,
+    end: int,
+    item_code: npt.NDArray[np.int64],
+    line_of_item: npt.NDArray[np.int64],
+    quantity: npt.NDArray[np.int64],
+    status: npt.NDArray[np.uint8],
+) -> None:
+    """Merge the lines `begin` up to `end` of an order that name the same item; the other arguments are `_apply`'s."""
+    for line in range(begin, end):
+        earlier_line = line_of_item[item_code[line]]
+        if earlier_line >= begin:
+            quantity[earlier_line] += quantity[line]
+            status[line] = MERGED
+        else:
+            line_of_item[item_code[line]] = line
+            status[line] = COUNTED
+
+
+@compiled
+def settle_merged(
+    begin: int,
+    end: int,
+    item_code: npt.NDArray[np.int64],
+    line_of_item: npt.NDArray[np.int64],
+    status: npt.NDArray[np.uint8],
+) -> None:
+    """Give merged lines the status of the line they were merged into, unless that was counted."""
+    for line in range(begin, end):
+        if status[line] == MERGED and status[line_of_item[item_code[line]]] != COUNTED:
+            status[line] = status[line_of_item[item_code[line]]]
+
+
+@compiled
+def remember(
+    table: HistoryArrays, customer: int, orders: NumberedOrders, order: int, status: npt.NDArray[np.uint8]
+) -> None:
+    """Remember the lines of an order that were counted."""
+    at = table.order_start[customer] + table.order_length[customer]
+    for line in range(orders.start[order], orders.start[order + 1]):
+        if status[line] == COUNTED:
+            table.order_key[at] = orders.key[order]
+            table.order_line[at] = (orders.item[line] << 1) | orders.kind[order]
+            at += 1
+    table.order_length[customer] = at - table.order_start[customer]
+
+
+@compiled
+def forget(table: HistoryArrays, customer: int) -> None:
+    """Empty a customer's row."""
+    table.length[customer] = 0
+    table.next_seq[customer] = 0
+    table.order_length[customer] = 0
+    table.order_count[customer] = 0
+
+
+@compiled
+def remove(table: HistoryArrays, customer: int, at: int) -> None:
+    """Remove an entry, given by its index in the table, from a customer's history."""
+    last = table.start[customer] + table.length[customer] - 1
+    for later in range(at, last):
+        table.item[later] = table.item[later + 1]
+        table.entry[later] = table.entry[later + 1]
+    table.length[customer] -= 1
+
+
+@compiled
+def find(table: HistoryArrays, first: int, length: int, item: int) -> int:
     """The index of an item in the table, or -1. Searched from the latest entry, since repeats tend to be recent."""
     for at in range(first + length - 1, first - 1, -1):
         if table.item[at] == item:
@@ -352,6 +401,44 @@ def _window_bounds(table: HistoryArrays, first: int, length: int, index: int, pa
     while high < length and np.int64(table.entry[first + high].seq) - seq <= pair_window:
         high += 1
     return low, high
+
+
+# A history is `length` entries of the table from index `first` on: all of a customer's, or those of one order. The next
+# three append a run of it, number `run`, whose first entry is number `entry`, and return the number after its last one.
+
+
+@compiled
+def emit_bought(
+    table: HistoryArrays, first: int, before: int, length: int, pair_window: int, run: int, entry: int, runs: Runs
+) -> int:
+    """Append the run of what a purchase added: the entries from index `before` of a history on."""
+    low = before
+    seq = np.int64(table.entry[first + before].seq)
+    while low > 0 and (pair_window == 0 or seq - np.int64(table.entry[first + low - 1].seq) <= pair_window):
+        low -= 1
+    runs.sign[run], runs.window[run], runs.active[run] = 1, before - low, length - before
+    return _emit(table, first, low, before, before, length, before, pair_window, entry, runs)
+
+
+@compiled
+def emit_returned(
+    table: HistoryArrays, first: int, index: int, length: int, pair_window: int, run: int, entry: int, runs: Runs
+) -> int:
+    """Append the run of entry `index` of a history, which is about to leave it."""
+    low, high = _window_bounds(table, first, length, index, pair_window)
+    runs.sign[run], runs.window[run], runs.active[run] = -1, high - low - 1, 1
+    entry = _emit(table, first, low, index, index, index, length, pair_window, entry, runs)
+    entry = _emit(table, first, index + 1, high, index, index, length, pair_window, entry, runs)
+    return _emit(table, first, 0, 0, index, index + 1, length, pair_window, entry, runs)
+
+
+@compiled
+def emit_erased(
+    table: HistoryArrays, first: int, length: int, pair_window: int, run: int, entry: int, runs: Runs
+) -> int:
+    """Append the run of a history that is about to be erased."""
+    runs.sign[run], runs.window[run], runs.active[run] = -1, 0, length
+    return _emit(table, first, 0, 0, 0, length, length, pair_window, entry, runs)
 
 
 @compiled
@@ -409,7 +496,7 @@ def _emit(
 
 
 @compiled
-def _remembers(table: HistoryArrays, customer: int, key: int) -> bool:
+def remembers(table: HistoryArrays, customer: int, key: int) -> bool:
     """Whether an order with this key is among the customer's remembered orders."""
     if key == 0:
         return False
@@ -421,7 +508,7 @@ def _remembers(table: HistoryArrays, customer: int, key: int) -> bool:
 
 
 @compiled
-def _remembers_line(table: HistoryArrays, customer: int, key: int, item: int, kind: int) -> bool:
+def remembers_line(table: HistoryArrays, customer: int, key: int, item: int, kind: int) -> bool:
     """Whether the remembered order with this key has a line of this item and kind."""
     line = (item << 1) | kind
     start = table.order_start[customer]
@@ -432,7 +519,7 @@ def _remembers_line(table: HistoryArrays, customer: int, key: int, item: int, ki
 
 
 @compiled
-def _forget_oldest(table: HistoryArrays, customer: int) -> None:
+def forget_oldest(table: HistoryArrays, customer: int) -> None:
     """Make room for one more remembered order: drop the oldest if there are REMEMBERED_ORDERS."""
     if table.order_count[customer] < REMEMBERED_ORDERS:
         table.order_count[customer] += 1

@@ -14,6 +14,7 @@ from state.count_store import CountChange, CountStore
 from state.errors import StateDamaged
 from state.history_store import HistoryStore
 from state.journal import SLICES
+from state.settings import ORDER
 from streams.engine.deltas import (
     CountedOrders,
     active_entries,
@@ -24,7 +25,8 @@ from streams.engine.deltas import (
     unpack_deltas,
 )
 from streams.engine.epochs import epoch_of
-from streams.engine.histories import NOT_HELD, NumberedOrders, apply_orders, selected
+from streams.engine.histories import NOT_HELD, NumberedOrders, apply_to_histories, selected
+from streams.engine.order_lines import apply_to_order_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from state.memory import Memory
     from state.settings import CountingSettings
     from streams.engine.deltas import Deltas, DeltasRecord
+    from streams.engine.histories import HistoryChanges
 
     OrderScorer = Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]]
     """Scores orders before they are counted.
@@ -50,6 +53,15 @@ _ORDER_COLUMNS = [np.uint32, np.int64, np.uint8, np.uint64, np.int64, np.uint32,
 
 class DeltasOutOfOrder(StateDamaged):
     """A deltas record does not follow the one before it: records are missing, or the log was split differently."""
+
+
+def apply_orders(table: HistoryTable, orders: NumberedOrders, pair_window: int) -> HistoryChanges:
+    """Apply orders to a table of either kind and return what changed; the arguments are those of `apply_to_histories`.
+
+    The loops of the other kind are not compiled.
+    """
+    apply = apply_to_order_lines if table.pairs == ORDER else apply_to_histories
+    return apply(table, orders, pair_window)
 
 
 def open_histories(

@@ -19,6 +19,7 @@ from state.count_rows import EXPOSURES, bucket_exposures, bucket_of, items_of, s
 from state.journal import SLICES
 from state.key_sorting import sort_keys
 from state.popularity_table import DAYS
+from state.settings import CUSTOMER, ORDER
 from streams.engine.epochs import EPOCH_DAYS, EPOCH_MS, epoch_of
 from streams.engine.scores import DEFAULT_SCORE, Scoring
 
@@ -41,13 +42,15 @@ _ENTRIES_AT_ONCE = 1 << 20
 _PAIRS_AT_ONCE = 8_000_000
 _MOST_THREADS = 4  # each takes some 300 MB
 _BUCKETS = bucket_exposures(500)
+_BUYERS = {CUSTOMER: "buyers", ORDER: "orders"}
 _NOTHING = np.zeros(0, np.uint64), np.zeros(0, np.int64)
 
 
 class Histories(NamedTuple):
     """All histories end to end, each by rising seq: k entries."""
 
-    customer: npt.NDArray[np.int64]
+    holder: npt.NDArray[np.int64]
+    """The customer, or the customer's order, that holds the item."""
     seq: npt.NDArray[np.int64]
     item: npt.NDArray[np.int64]
     epoch: npt.NDArray[np.int64]
@@ -133,7 +136,10 @@ def _histories(store: HistoryStore, counts: CountStore) -> Iterator[Histories]:
     size = 0
     for customer, items, entries in store.histories():
         if len(items):
-            parts.append((np.full(len(items), customer), entries["seq"], numbers[items], entries["first"] // EPOCH_MS))
+            holder = np.full(len(items), customer << 32)
+            if store.settings.pairs == ORDER:
+                holder |= entries["order"]
+            parts.append((holder, entries["seq"], numbers[items], entries["first"] // EPOCH_MS))
             size += len(items)
         if size >= _ENTRIES_AT_ONCE:
             yield _joined(parts)
@@ -171,7 +177,7 @@ def _recounted(counts: CountStore, read: Iterator[Histories], window: int, slice
 
 @compiled_nogil
 def _walk(
-    customer: npt.NDArray[np.int64],
+    holder: npt.NDArray[np.int64],
     seq: npt.NDArray[np.int64],
     item: npt.NDArray[np.int64],
     epoch: npt.NDArray[np.int64],
@@ -181,11 +187,11 @@ def _walk(
     ends: npt.NDArray[np.int64],
     keys: npt.NDArray[np.uint64],
 ) -> None:
-    """Walk over all pairs of entries of one customer within the window, once to measure, then to write `keys`.
+    """Walk over all pairs of entries of one holder within the window, once to measure, then to write `keys`.
 
     Args:
-        customer: (k,) those of the histories, each customer's together.
-        seq: (k,) theirs, rising for each customer.
+        holder: (k,) those of the histories, the entries of each together.
+        seq: (k,) theirs, rising for each holder.
         item: (k,) theirs.
         epoch: (k,) theirs.
         window: 0: without a limit.
@@ -196,7 +202,7 @@ def _walk(
     """
     for later in range(len(seq)):
         for earlier in range(later - 1, -1, -1):
-            if customer[earlier] != customer[later] or (window and seq[later] - seq[earlier] > window):
+            if holder[earlier] != holder[later] or (window and seq[later] - seq[earlier] > window):
                 break
             when = max(epoch[earlier], epoch[later])
             if len(keys) == 0:
@@ -257,12 +263,12 @@ def _compare_holders(counts: CountStore, read: Iterator[Histories], window: int,
     """Compare who holds what; returns how many pairs all histories make, each from both sides."""
     known = len(counts.names)
     recounted: dict[int, npt.NDArray[np.int64]] = {}
-    customers = pairs = 0
+    holding = pairs = 0
     for histories in read:
         for epoch in np.unique(histories.epoch).tolist():
             holders = np.bincount(histories.item[histories.epoch == epoch], minlength=known)
             recounted[epoch] = recounted.get(epoch, 0) + holders
-        customers += len(np.unique(histories.customer))
+        holding += len(np.unique(histories.holder))
         everything, ends = np.ones(len(histories.item), bool), np.zeros(EXPOSURES, np.int64)
         _walk(*histories, window, everything, np.zeros(len(everything), np.int64), ends, _NOTHING[0])
         pairs += int(ends.sum())
@@ -275,8 +281,10 @@ def _compare_holders(counts: CountStore, read: Iterator[Histories], window: int,
                 f"holders of item {counts.names.text(item)!r} first bought in epoch {epoch}: "
                 f"{stored[item]} counted, {found[item]} in the histories"
             )
-    if customers != counts.holding:
-        findings.differ(f"customers who hold anything: {counts.holding} counted, {customers} in the histories")
+    if holding != counts.holding:
+        findings.differ(
+            f"{counts.settings.pairs}s holding anything: {counts.holding} counted, {holding} in the histories"
+        )
     return pairs
 
 
@@ -294,10 +302,11 @@ def _compare_rows(counts: CountStore, stored: dict[int, Any], recounted: _Rows, 
         for key in sorted(mine.keys() | theirs.keys()):
             if mine.get(key, 0) != theirs.get(key, 0):
                 item, other = counts.names.text(key >> 32), key & 0xFFFFFFFF
+                holder = counts.settings.pairs
                 what = (
-                    f"buyers of {item!r} with exposure {_BUCKETS[other]}"
+                    f"{_BUYERS[holder]} of {item!r} with exposure {_BUCKETS[other]}"
                     if epoch == EXPOSURES
-                    else f"customers with both {item!r} and {counts.names.text(other)!r} in epoch {epoch}"
+                    else f"{holder}s with both {item!r} and {counts.names.text(other)!r} in epoch {epoch}"
                 )
                 findings.differ(f"{what}: {mine.get(key, 0)} counted, {theirs.get(key, 0)} in the histories")
 

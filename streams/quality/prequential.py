@@ -18,7 +18,8 @@ import numpy as np
 import xxhash
 
 from producers.orders import DAY_MS, PURCHASE
-from streams.engine.histories import COUNTED, apply_orders, selected
+from streams.engine.histories import COUNTED, selected
+from streams.engine.stages import apply_orders
 from streams.recommendations.recommend import Held
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _visit(order: int, orders: NumberedOrders, table: HistoryTable, pair_window:
     earlier[order:] = False
     if earlier.any():
         apply_orders(alone, _as_customer_0(selected(orders, earlier)), pair_window)
-    held = Held.of_row(*alone.history.row(0))
+    held = Held.of_row(*alone.held(0))
     scored = selected(orders, np.arange(len(earlier)) == order)
     status = apply_orders(alone, _as_customer_0(scored), pair_window).status
     bought = scored.item[status == COUNTED].astype(np.int64)

@@ -1,0 +1,141 @@
+"""Pairs of orders: the stream equals their batch definition at every commit, however the log is split."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from state import count_store, history_store
+from state.errors import SettingsMismatch
+from state.rocks import Rocks
+from state.settings import CountingSettings
+from streams.engine.embedded import Embedded, settings_of
+from streams.offline.audit import Findings, audit
+from tests.batch_by_order import batch_by_order
+from tests.batch_definition import Entry, batch
+from tests.log_strategies import ITEMS, logs, long_logs
+from tests.streamed import facts, spread_order, streamed_facts
+from tests.test_batch_definition import order
+from tests.test_embedded import WINDOWS, count
+
+if TYPE_CHECKING:
+    from tests.batch_definition import Order
+
+thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(autouse=True)
+def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write slices after a few orders, as happens after thousands in a real log."""
+    monkeypatch.setattr(count_store, "_PAIRS_PER_SLICE", 5)
+    monkeypatch.setattr(history_store, "_LINES_PER_SLICE", 2)
+
+
+# --- the definition, by hand ------------------------------------------------------------------------------------------
+
+
+def test_repeats_count_and_other_orders_do_not() -> None:
+    """Customers buy bread and butter again and again, and soap some other day."""
+    log = [order("ann", 0, "ab"), order("ann", 1, "ab"), order("ann", 2, "ac"), order("bob", 40, "ab")]
+    state = batch_by_order(log, 0)
+    assert state.pairs == {("a", "b", 0): 2, ("b", "a", 0): 2, ("a", "c", 0): 1, ("c", "a", 0): 1} | {
+        ("a", "b", 1): 1,
+        ("b", "a", 1): 1,
+    }
+    assert state.exposures == {"a": {1: 4}, "b": {1: 3}, "c": {1: 1}}
+    assert state.holders == {("a", 0): 3, ("b", 0): 2, ("c", 0): 1, ("a", 1): 1, ("b", 1): 1}
+    assert state.customers == 4
+    assert batch(log, 0).pairs["a", "b", 0] == 1
+
+
+def test_a_return_takes_from_its_own_order_then_from_the_latest_ones() -> None:
+    log = [order("ann", 0, "ab", order_id="o1"), order("ann", 1, "ab", order_id="o2"), order("ann", 2, "ab")]
+    own = batch_by_order([*log, order("ann", 3, "b", order_id="o1", kind="return")], 0)
+    assert own.histories["ann"]["b"] == Entry(1, first=log[1].time, last=log[2].time, purchases=2, quantity=2)
+    latest = batch_by_order([*log, order("ann", 3, "b", order_id="r1", kind="return")], 0)
+    assert latest.histories["ann"]["b"] == Entry(1, first=log[0].time, last=log[1].time, purchases=2, quantity=2)
+    assert own.pairs == latest.pairs == {("a", "b", 0): 2, ("b", "a", 0): 2}
+    assert own.exposures["a"] == {0: 1, 1: 2}
+    more = batch_by_order([*log, order("ann", 3, "bb", order_id="o1", kind="return")], 0)
+    assert more.histories["ann"]["b"] == Entry(1, first=log[1].time, last=log[1].time, purchases=1, quantity=1)
+
+
+def test_a_later_record_of_an_order_belongs_to_it() -> None:
+    """Some shops send a record for each line."""
+    log = [order("ann", 0, "a", order_id="o1"), order("ann", 0, "c"), order("ann", 40, "b", order_id="o1")]
+    state = batch_by_order(log, 0)
+    assert state.pairs == {("a", "b", 1): 1, ("b", "a", 1): 1}
+    assert state.customers == 2
+    assert batch_by_order([*log, order("ann", 41, "", kind="erase")], 0).pairs == {}
+
+
+# --- the stream -------------------------------------------------------------------------------------------------------
+
+
+def audited(embedded: Embedded) -> Findings:
+    """What an audit of a state finds."""
+    findings = Findings()
+    assert list(audit(embedded, findings))
+    return findings
+
+
+@thorough
+@given(log=logs(), window=WINDOWS, partitions=st.integers(1, 3), data=st.data())
+def test_state_equals_the_batch_definition_at_every_commit_and_after_every_restart(
+    log: list[Order], window: int, partitions: int, data: st.DataObject
+) -> None:
+    """Returns, erasures, duplicates and late lines of an order leave nothing behind, however the log is split."""
+    log = [spread_order(ITEMS), *log]
+    counting = CountingSettings(window, partitions, pairs="order")
+    with tempfile.TemporaryDirectory() as directory:
+        embedded = Embedded(Path(directory), counting)
+        while embedded.purchases_offset < len(log):
+            begin = embedded.purchases_offset
+            end = data.draw(st.integers(begin + 1, len(log)), label="commit up to")
+            count(embedded, log, begin, end)
+
+            expected = facts(batch_by_order(log[:end], window), log[:end])
+            assert streamed_facts(embedded) == expected
+
+            if data.draw(st.booleans(), label="restart"):
+                embedded.close()
+                embedded = Embedded(Path(directory), counting)
+                assert streamed_facts(embedded) == expected
+        assert audited(embedded).differences == []
+        embedded.close()
+
+
+@settings(thorough, max_examples=15)
+@given(log=long_logs(), cut=st.integers(7, 40))
+def test_lines_of_an_order_that_is_no_longer_remembered_are_another_order(log: list[Order], cut: int) -> None:
+    """What is remembered of a customer is bounded, and survives a restart."""
+    with tempfile.TemporaryDirectory() as directory:
+        for begin in range(0, len(log), cut):
+            embedded = Embedded(Path(directory), CountingSettings(pairs="order"))
+            count(embedded, log, begin, min(begin + cut, len(log)))
+            found = streamed_facts(embedded)
+            embedded.close()
+
+    assert found == facts(batch_by_order(log, 100), log)
+
+
+def test_a_state_of_customers_counts_no_orders_and_the_other_way_round(tmp_path: Path) -> None:
+    """Half of each would be pairs that no log gives; earlier versions, which know no orders, refuse the format."""
+    for pairs, other, written in (("customer", "order", 3), ("order", "customer", 4)):
+        embedded = Embedded(tmp_path / pairs, CountingSettings(pairs=pairs))
+        count(embedded, [order("ann", 0, "ab")], 0, 1)
+        embedded.close()
+
+        with pytest.raises(SettingsMismatch, match=f"was written with pairs {pairs}, this run has {other}"):
+            Embedded(tmp_path / pairs, CountingSettings(pairs=other))
+        assert settings_of(tmp_path / pairs) == CountingSettings(pairs=pairs)
+        for store in ("histories-0", "counts-0"):
+            rocks = Rocks(tmp_path / pairs / store, read_only=True)
+            assert json.loads(rocks.get(b"msettings") or b"")["format"] == written
+            rocks.close()
