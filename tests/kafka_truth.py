@@ -14,7 +14,7 @@ from state.count_rows import EXPOSURES, items_of
 from state.directory import COUNTS, HISTORIES, StateDirectory
 from state.errors import StateDamaged
 from state.journal import SLICES
-from state.settings import CountingSettings
+from state.settings import CUSTOMER, CountingSettings
 from streams.engine.documents import related_document
 from streams.engine.embedded import Embedded
 from streams.engine.ranker import Ranker
@@ -47,7 +47,7 @@ class Truth:
         broker: host:port.
         topics: names; those of orders and of rejected records matter.
         directory: for the state.
-        pair_window: as the workers have it.
+        pair_window, pairs: as the workers have them.
         placement: where customers are; by default that is not checked.
         growing: read what was appended since by `grow`, until `close`.
 
@@ -70,11 +70,12 @@ class Truth:
         placement: Placement | None = None,
         *,
         growing: bool = False,
+        pairs: str = CUSTOMER,
     ) -> None:
         self._broker = broker
         self._topics = topics
         self._placement = placement or Placement(1)
-        self._embedded = Embedded(directory, CountingSettings(pair_window))
+        self._embedded = Embedded(directory, CountingSettings(pair_window, pairs=pairs))
         self._end = 0
         self.refused: set[tuple[int, int]] = set()
         self.rejections: list[OutgoingRecord] = []
@@ -117,12 +118,13 @@ class Truth:
     def check(self, states: Iterable[Path], topics: Topics, items: int, pair_window: int = 100) -> None:
         """Compare with the state directories of workers: for each partition, the store with the greatest offset."""
         states = list(states)
+        counting = CountingSettings(pair_window, items, pairs=self._embedded.settings.pairs)
         found_histories: dict[str, Any] = {}
-        for histories_store in newest_histories(states, topics, CountingSettings(pair_window, items)):
+        for histories_store in newest_histories(states, topics, counting):
             found_histories |= histories(histories_store)
             histories_store.close()
         assert found_histories == self.histories, "histories differ"
-        counts = newest_counts(states, topics, CountingSettings(pair_window, items))
+        counts = newest_counts(states, topics, counting)
         found, found_lists = facts(counts), lists(counts)
         for store in counts:
             store.close()

@@ -105,6 +105,20 @@ def test_a_related_list_has_what_its_scores_are_made_of(shop: Shop) -> None:
         assert entry["score"] > 0
 
 
+def test_a_list_of_other_pairs_is_not_passed_off_as_one(shop: Shop) -> None:
+    """Who asks for complements must not get substitutes; the answer says how to get what was asked for."""
+    document = ask(shop, "/v1/items/tea/related", pairs="customer").document
+    assert document["pairs"] == "customer"
+
+    refusal = ask(shop, "/v1/items/tea/related", pairs="order")
+    refused(refusal, 404, "pairs of customers are counted here, not of orders", "--pairs order")
+    assert refusal.document["type"].endswith(":other-pairs")
+    assert refusal.document["parameter"] == "pairs"
+    (result,) = post(shop, "/v1/related", {"items": ["tea"], "pairs": "order"}).document["results"]
+    assert result["problem"]["type"] == refusal.document["type"]
+    refused(ask(shop, "/v1/items/tea/related", pairs="day"), 400, "parameter pairs is 'day', not customer or order")
+
+
 def test_a_list_can_be_rendered_without_another_request(shop: Shop) -> None:
     """A site needs titles, addresses and pictures of what it shows; it names what it needs, and gets no more."""
     fields = "title,url,image,price,colour"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from state import count_store, history_store
 from state.count_rows import EXPOSURES, bundle_key, bundles_of, decode, encode, items_of, row_keys_of, slice_of
 from state.rocks import Rocks, WriteBatch
-from state.settings import CountingSettings
+from state.settings import PAIR_KINDS, CountingSettings
 from streams.engine.embedded import Embedded, open_to_read, open_to_write
 from streams.offline import audit as audits
 from streams.offline.audit import Findings, audit
@@ -59,9 +59,15 @@ def _state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @settings(max_examples=30)
 @given(
-    log=logs(), window=st.sampled_from([0, 1, 3, 100]), partitions=st.integers(1, 3), at_once=st.sampled_from([1, 1000])
+    log=logs(),
+    window=st.sampled_from([0, 1, 3, 100]),
+    pairs=st.sampled_from(PAIR_KINDS),
+    partitions=st.integers(1, 3),
+    at_once=st.sampled_from([1, 1000]),
 )
-def test_a_healthy_state_has_no_difference(log: list[Order], window: int, partitions: int, at_once: int) -> None:
+def test_a_healthy_state_has_no_difference(
+    log: list[Order], window: int, pairs: str, partitions: int, at_once: int
+) -> None:
     """Nobody keeps running an audit that reports false differences, nor one that takes as much memory as histories."""
     log = [spread_order(ITEMS), *log]
     with (
@@ -69,7 +75,7 @@ def test_a_healthy_state_has_no_difference(log: list[Order], window: int, partit
         mock.patch.object(audits, "_ENTRIES_AT_ONCE", at_once),
         mock.patch.object(audits, "_PAIRS_AT_ONCE", at_once),
     ):
-        embedded = Embedded(Path(directory), CountingSettings(window, partitions))
+        embedded = Embedded(Path(directory), CountingSettings(window, partitions, pairs=pairs))
         embedded.count(as_orders(log[: len(log) // 2]), len(log) // 2)
         embedded.count(as_orders(log[len(log) // 2 :], len(log) // 2), len(log))
         list(embedded.publish())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 from state import count_store
 from state.memory import MIB, Memory, MemoryBudget
 from state.rocks import Rocks
-from state.settings import CountingSettings
+from state.settings import PAIR_KINDS, CountingSettings
 from state.waiting_counts import WaitingCounts
 from streams.engine.embedded import Embedded
 from streams.engine.scores import Scoring
 from streams.offline.export import export
+from tests.batch_by_order import DEFINITIONS
 from tests.batch_definition import DAY_MS, Line, Order, batch
 from tests.log_strategies import BEGIN_MS, ITEMS, as_orders, logs
 from tests.streamed import facts, spread_order, streamed_facts
@@ -49,9 +51,13 @@ def exported(embedded: Embedded, path: Path) -> bytes:
     log=logs(min_size=3, max_size=14),
     runs=st.lists(st.tuples(BUDGETS, st.integers(1, 6), st.integers(1, 25)), min_size=1, max_size=5),
     last=BUDGETS,
+    pairs=st.sampled_from(PAIR_KINDS),
 )
-def test_counts_do_not_depend_on_the_budget(log: list[Order], runs: list[tuple[int, int, int]], last: int) -> None:
+def test_counts_do_not_depend_on_the_budget(
+    log: list[Order], runs: list[tuple[int, int, int]], last: int, pairs: str
+) -> None:
     """Each run has another budget and dies at some write, those that make room and those of a recovery included."""
+    counting = replace(COUNTING, pairs=pairs)
     log = [spread_order(ITEMS), *log]
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         write, path = Rocks.write, Path(directory, "state")
@@ -69,7 +75,7 @@ def test_counts_do_not_depend_on_the_budget(log: list[Order], runs: list[tuple[i
             left = writes
             embedded: Embedded | None = None
             try:
-                embedded = Embedded(path, COUNTING, memory=memory(budget))
+                embedded = Embedded(path, counting, memory=memory(budget))
                 while embedded.purchases_offset < len(log):
                     begin = embedded.purchases_offset
                     end = min(begin + orders_per_commit, len(log))
@@ -79,13 +85,13 @@ def test_counts_do_not_depend_on_the_budget(log: list[Order], runs: list[tuple[i
             if embedded is not None:
                 embedded.close()
         left = 0
-        embedded = Embedded(path, COUNTING, memory=memory(last))
+        embedded = Embedded(path, counting, memory=memory(last))
         for begin in range(embedded.purchases_offset, len(log)):
             embedded.count(as_orders(log[begin : begin + 1], begin), begin + 1)
-        plain = Embedded(Path(directory, "plain"), COUNTING)
+        plain = Embedded(Path(directory, "plain"), counting)
         plain.count(as_orders(log, 0), len(log))
 
-        assert streamed_facts(embedded) == facts(batch(log, COUNTING.pair_window), log)
+        assert streamed_facts(embedded) == facts(DEFINITIONS[pairs](log, counting.pair_window), log)
         assert exported(embedded, Path(directory, "one.jsonl")) == exported(plain, Path(directory, "other.jsonl"))
         embedded.close()
         plain.close()

@@ -17,9 +17,9 @@ from state import history_store
 from state.errors import StateDamaged
 from state.memory import MIB, Memory, MemoryBudget
 from state.rocks import WriteBatch
-from state.settings import CountingSettings
+from state.settings import PAIR_KINDS, CountingSettings
 from streams.engine.stages import count_orders, open_histories
-from tests.batch_definition import Order, batch
+from tests.batch_by_order import DEFINITIONS
 from tests.crashes import Crash, Crashes
 from tests.log_strategies import BEGIN_MS, ITEMS, as_orders, logs
 from tests.streamed import facts, histories, spread_order
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from state.history_store import HistoryStore
+    from tests.batch_definition import Order
 
 COUNTING = CountingSettings(pair_window=3)
 
@@ -63,8 +64,10 @@ def count(store: HistoryStore, log: Sequence[Order], end: int) -> bytes:
     return count_orders(store, 0, as_orders(log[begin:end], begin), end)[1][0].packed
 
 
-def deltas_of(path: Path, log: Sequence[Order], ends: Sequence[int]) -> list[bytes]:
-    with closing(open_histories(path, COUNTING)) as store:
+def deltas_of(
+    path: Path, log: Sequence[Order], ends: Sequence[int], counting: CountingSettings = COUNTING
+) -> list[bytes]:
+    with closing(open_histories(path, counting)) as store:
         return [count(store, log, end) for end in ends]
 
 
@@ -74,11 +77,12 @@ def test_deltas_and_histories_are_the_same_whatever_is_in_memory(
     crashes: Crashes, tmp_path_factory: pytest.TempPathFactory, log: list[Order], data: st.DataObject
 ) -> None:
     """Whoever gives a worker less memory must get the same counts; so must whoever kills it."""
+    counting = replace(COUNTING, pairs=data.draw(st.sampled_from(PAIR_KINDS), label="pairs"))
     log = [spread_order(ITEMS), *log]
     ends = [*sorted(data.draw(st.sets(st.integers(1, len(log) - 1)), label="commits")), len(log)]
     directory = tmp_path_factory.mktemp("budgets")
-    expected = deltas_of(directory / "ample", log, ends)
-    store = open_histories(directory / "store", COUNTING, memory=data.draw(MEMORIES))
+    expected = deltas_of(directory / "ample", log, ends, counting)
+    store = open_histories(directory / "store", counting, memory=data.draw(MEMORIES))
     for number, end in enumerate(ends):
         crash = data.draw(st.sampled_from([None, None, "before", "after"]), label="crash at the commit's write")
         if crash is not None:
@@ -91,24 +95,27 @@ def test_deltas_and_histories_are_the_same_whatever_is_in_memory(
             while crash_again:
                 crashes.arm(1, after=data.draw(st.booleans()))
                 try:
-                    open_histories(directory / "store", COUNTING, memory=NOTHING)
+                    open_histories(directory / "store", counting, memory=NOTHING)
                 except Crash:
                     crash_again = data.draw(st.booleans())
                 else:
                     crash_again = False
                 crashes.arm(0, after=False)
                 crashes.let_go()
-            store = open_histories(directory / "store", COUNTING, memory=data.draw(MEMORIES))
+            store = open_histories(directory / "store", counting, memory=data.draw(MEMORIES))
         if store.purchases_offset < end:
             assert count(store, log, end) == expected[number]
         elif data.draw(st.booleans(), label="read only"):
             crashes.let_go()
-            store = open_histories(directory / "store", COUNTING, read_only=True, memory=NOTHING)
-            assert histories(store) == facts(batch(log[:end], COUNTING.pair_window), log[:end])["histories"]
+            store = open_histories(directory / "store", counting, read_only=True, memory=NOTHING)
+            assert (
+                histories(store)
+                == facts(DEFINITIONS[counting.pairs](log[:end], counting.pair_window), log[:end])["histories"]
+            )
             crashes.let_go()
-            store = open_histories(directory / "store", COUNTING, memory=data.draw(MEMORIES))
+            store = open_histories(directory / "store", counting, memory=data.draw(MEMORIES))
 
-        wanted = facts(batch(log[:end], COUNTING.pair_window), log[:end])["histories"]
+        wanted = facts(DEFINITIONS[counting.pairs](log[:end], counting.pair_window), log[:end])["histories"]
         assert histories(store) == wanted
         for customer in wanted:
             items, _ = store.history(store.customers[customer])

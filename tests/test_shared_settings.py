@@ -94,3 +94,12 @@ def test_another_pair_window_is_refused_also_without_state(
     log = refusal(kafka, running[1], tmp_path, "--pair-window", "7")
 
     assert "were counted with pair window 100, this worker has 7: all workers of a generation need the same" in log
+
+
+def test_other_pairs_are_refused_also_without_state(
+    kafka: Broker, tmp_path: Path, running: tuple[WorkerProcess, Topics]
+) -> None:
+    """Deltas of both kinds would add up to counts of neither."""
+    log = refusal(kafka, running[1], tmp_path, "--pairs", "order")
+
+    assert "or only one of them has --rekey or --pairs order: all workers of a generation need the same" in log

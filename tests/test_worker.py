@@ -206,10 +206,10 @@ def test_deleted_restored_and_parallel_states_end_like_any_other(kafka: Broker, 
 
     beside = Topics("next", topics.prefix)
     create_topics(kafka.bootstrap, beside, Partitions(2, 3))
-    with WorkerProcess(kafka.bootstrap, beside, tmp_path / "first", "--pair-window", "5") as worker:
+    with WorkerProcess(kafka.bootstrap, beside, tmp_path / "first", "--pair-window", "5", "--pairs", "order") as worker:
         wait_until_current([worker], truth.lines, 3)
         worker.stop()
-    other = Truth(kafka.bootstrap, beside, tmp_path / "truth beside", pair_window=5)
+    other = Truth(kafka.bootstrap, beside, tmp_path / "truth beside", pair_window=5, pairs="order")
     other.check([worker.state], beside, 3, pair_window=5)
     assert differences(published_lists(kafka.bootstrap, beside), other) == []
     assert differences(published_lists(kafka.bootstrap, topics), truth) == []

@@ -15,6 +15,7 @@ from producers.publish import Pace, publish_logs
 from state.directory import StateDirectory
 from state.errors import SnapshotFailed, StateError, StateLocked
 from state.memory import parse_bytes, shown
+from state.settings import CUSTOMER, PAIR_KINDS
 from state.snapshots import snapshot_directory
 from streams.commands.broker_options import broker_options
 from streams.commands.expected_errors import errors_as_messages
@@ -136,7 +137,17 @@ def topics(
     help="How your producers place customers: murmur2 as Kafka's Java client, crc32 as librdkafka, none: do not check. "
     "Orders in another partition are rejected.",
 )
-@click.option("--pair-window", default=100, help="Pair items at most this many first purchases apart; 0: always.")
+@click.option(
+    "--pair-window",
+    default=100,
+    help="Pair items at most this many first purchases apart, or of an order this many lines; 0: always.",
+)
+@click.option(
+    "--pairs",
+    default=CUSTOMER,
+    type=click.Choice(PAIR_KINDS),
+    help="Count the customers who hold two items, or the orders that do; the same for all workers.",
+)
 @admin_option
 @advertise_option
 @allow_host_option

@@ -30,6 +30,7 @@ def prepare() -> None:
     kept beside the code, or in NUMBA_CACHE_DIR. Images of containers are built with it.
     """
     from state.compiling import compiling
+    from state.settings import PAIR_KINDS
     from streams.endpoint.embedded_answers import EmbeddedAnswers
     from streams.endpoint.serving import first_answers
     from streams.engine.embedded import Embedded
@@ -37,7 +38,8 @@ def prepare() -> None:
 
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="alsobought-") as directory:
-        warm_up(Path(directory, "counted"))
+        for pairs in PAIR_KINDS:
+            warm_up(Path(directory, "counted"), pairs=pairs)
         embedded = Embedded(Path(directory, "served"))
         try:
             embedded.count(*synthetic_orders())

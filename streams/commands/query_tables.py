@@ -18,7 +18,7 @@ _NUMBERS = {"score", "popularity", "purchases", "together", "expected", "trend"}
 def print_related(document: dict[str, Any]) -> None:
     """Print a related list."""
     heading = Text(document.get("title", document["item_id"]), "bold")
-    heading.append(f": {document['buyers']:,} customers; {_stamp(document)}", "")
+    heading.append(f": {document['buyers']:,} {document.get('pairs', 'customer')}s; {_stamp(document)}", "")
     rows = [
         (
             _name(entry),

@@ -47,7 +47,7 @@ def retry_into(
     """Count the repaired lines of a rejects file into a state; stop once `asked` holds something."""
     from state.errors import StateError
     from state.memory import Memory
-    from state.settings import CountingSettings
+    from state.settings import RULES
     from streams.engine.embedded import Embedded, settings_of
     from streams.offline.retrying import retry
 
@@ -57,7 +57,7 @@ def retry_into(
         raise StateError(f"{state_dir} holds no state; name the --state-dir that the logs were counted into")
     embedded = Embedded(
         state_dir,
-        CountingSettings(stored.pair_window, stored.item_partitions),
+        replace(stored, rules=RULES),
         memory=Memory(memory),
     )
     try:

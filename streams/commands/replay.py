@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producers.errors import LogError
+from state.settings import ORDER, PAIR_KINDS
 from streams.commands.broker_options import broker_options, broker_words
 from streams.commands.format_options import format_options, format_settings
 from streams.commands.located import FetchDisplay, brought
@@ -60,7 +61,13 @@ def _interruptible() -> Iterator[list[bool]]:
 @click.option(
     "--pair-window",
     type=click.IntRange(0),
-    help="Pair items of a customer at most this many first purchases apart; 0: always.  [default: 100]",
+    help="Pair items of a customer at most this many first purchases apart, or of an order this many lines; 0: "
+    "always.  [default: 100]",
+)
+@click.option(
+    "--pairs",
+    type=click.Choice(PAIR_KINDS),
+    help="Count the customers who hold two items, or the orders that do, repeats included.  [default: customer]",
 )
 @click.option(
     "--item-partitions", type=click.IntRange(1, 1024), help="Divide the items' counts among this many stores."
@@ -99,6 +106,7 @@ def replay(
     broker: str | None,
     retry_rejects: Path | None,
     pair_window: int | None,
+    pairs: str | None,
     item_partitions: int | None,
     rejects: Path | None,
     memory: MemoryBudget | None,
@@ -154,6 +162,7 @@ def replay(
     settings = CountingSettings(
         stored.pair_window if pair_window is None else pair_window,
         stored.item_partitions if item_partitions is None else item_partitions,
+        pairs=pairs or stored.pairs,
     )
     if retry_rejects is not None:
         with _interruptible() as asked:
@@ -257,7 +266,7 @@ def _count(
                 another=another,
                 erasures=erasures,
                 on_fetch=fetching.show,
-                on_plan=_show_plan,
+                on_plan=partial(_show_plan, settings.pairs),
                 on_commit=lambda progress: display.update(
                     (progress.done + progress.together * progress.fraction) / progress.files, progress.lines
                 ),
@@ -285,8 +294,14 @@ def _count(
         embedded.close()
 
 
-def _show_plan(planned: Planned) -> None:
+def _show_plan(pairs: str, planned: Planned) -> None:
     """Say in one line what was assumed of a file."""
+    if pairs == ORDER and not planned.order_ids:
+        click.echo(
+            f"note: {planned.shown} has no order ids, so each of its records is an order of its own: name their column "
+            "(--columns order_id=...), or count pairs of customers",
+            err=True,
+        )
     if planned.assumed:
         click.echo(f"{planned.shown}: {'; '.join(planned.assumed)}", err=True)
     for warning in planned.warnings:

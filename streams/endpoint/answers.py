@@ -2,6 +2,7 @@
 
 AnswerError                the question cannot be answered
 |-- NotKnown               no such item or customer
+|-- OtherPairs             the state counts pairs of something else
 |-- NotWritable            this process cannot append to the log
 `-- NotReady               no worker can answer at the moment
     `-- PartitionNotLocal  a partition that the answer needs is not open in this process
@@ -36,6 +37,10 @@ class AnswerError(Exception):
 
 class NotKnown(AnswerError):
     """No such item or customer is known."""
+
+
+class OtherPairs(AnswerError):
+    """The state counts pairs of customers and the question is about pairs of orders, or the other way round."""
 
 
 class NotWritable(AnswerError):
@@ -159,7 +164,7 @@ class Answers(Protocol):
         """An item. Raises NotKnown."""
 
     async def related(self, item_id: str, request: RelatedRequest) -> RelatedListAnswer:
-        """An item's related list as published, or computed now. Raises NotKnown."""
+        """An item's related list as published, or computed now. Raises NotKnown, OtherPairs."""
 
     async def related_lists(self, request: RelatedListsRequest) -> list[Result]:
         """The related lists of several items, in their order."""

@@ -135,6 +135,7 @@ class ItemAnswers:
         document = {
             **titled(item_id, self._catalogue),
             **self._volume(number),
+            "pairs": self._counts.settings.pairs,
             "score": self._score,
             "exact": exact,
             "related": entries.document,
@@ -244,7 +245,7 @@ class ItemAnswers:
         return self._stamp
 
     def _volume(self, number: int | None) -> dict[str, int]:
-        """The number of customers who hold an item, and of its purchases."""
+        """The number of customers who hold an item, or of orders that do, and of its purchases."""
         table = self._counts.popularity
         if number is None:
             return {"buyers": 0, "purchases": 0}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 
 from producers.partitioning import item_partition
+from streams.endpoint.answers import OtherPairs
 from streams.endpoint.item_answers import ItemAnswers
 from streams.endpoint.published import LISTS_IN_MEMORY, FreshLists, PublishedLists
 from streams.endpoint.requests import LONGEST_LIST, RelatedRequest
@@ -76,8 +77,16 @@ class ItemPartitionView:
 
         Raises:
             NotKnown: the item is not known.
+            OtherPairs: the counts are of other pairs than asked for.
             PartitionNotLocal: the partition was closed in the meantime.
         """
+        counted = self.counts.settings.pairs
+        if request.pairs not in (None, counted):
+            raise OtherPairs(
+                f"pairs of {counted}s are counted here, not of {request.pairs}s, which take a state of their own: "
+                f"count the log with `alsobought replay LOG... --state-dir DIR --pairs {request.pairs}`, or start "
+                f"workers of another --generation with --pairs {request.pairs}, and ask there"
+            )
         number = self.answers.known(item_id)
         if number is None:
             return self.answers.unlisted(item_id)

@@ -62,6 +62,10 @@ def read_parameter(parameter: Parameter, texts: Sequence[str]) -> Any:  # noqa: 
     text = _decoded(texts[0])
     if parameter.kind == "string":
         return _read_text(parameter, text)
+    if parameter.kind == "choice":
+        if text not in parameter.choices:
+            raise bad_parameter(name, f"is {text[:60]!r}, not {' or '.join(parameter.choices)}")
+        return text
     if parameter.kind == "boolean":
         if text not in ("true", "false"):
             raise bad_parameter(name, f"is {text[:60]!r}, not true or false")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from aiohttp import web
 
-from streams.endpoint.answers import NotKnown, NotReady
+from streams.endpoint.answers import NotKnown, NotReady, OtherPairs
 
 if TYPE_CHECKING:
     from streams.endpoint.answers import AnswerError
@@ -34,6 +34,9 @@ class ProblemType(NamedTuple):
 
 NOT_KNOWN = ProblemType("not-known", HTTPStatus.NOT_FOUND, "No such item or customer is known.")
 ANSWER_TOO_LARGE = ProblemType("answer", HTTPStatus.BAD_REQUEST, "The answer would be too large.")
+OTHER_PAIRS = ProblemType(
+    "other-pairs", HTTPStatus.NOT_FOUND, "This state counts other pairs; the detail says how to count those asked for."
+)
 NOT_READY = ProblemType("not-ready", HTTPStatus.SERVICE_UNAVAILABLE, "No worker can answer at the moment.")
 PROBLEM_TYPES = (
     ProblemType("invalid", HTTPStatus.BAD_REQUEST, "A parameter or the body is invalid; the detail names what."),
@@ -42,6 +45,7 @@ PROBLEM_TYPES = (
     ProblemType("no-token", HTTPStatus.FORBIDDEN, "This process was started without a token."),
     NOT_KNOWN,
     ProblemType("no-route", HTTPStatus.NOT_FOUND, "There is no such path."),
+    OTHER_PAIRS,
     ProblemType("method", HTTPStatus.METHOD_NOT_ALLOWED, "The path has no such method; Allow names those it has."),
     ProblemType("late", HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."),
     ProblemType("read-only", HTTPStatus.CONFLICT, "This process is read-only."),
@@ -120,6 +124,8 @@ def problem_of(error: AnswerError) -> Problem:
     """The problem of a question that cannot be answered."""
     if isinstance(error, NotKnown):
         return Problem(HTTPStatus.NOT_FOUND, str(error), kind=NOT_KNOWN)
+    if isinstance(error, OtherPairs):
+        return Problem(HTTPStatus.NOT_FOUND, str(error), parameter="pairs", kind=OTHER_PAIRS)
     if isinstance(error, NotReady):
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": str(error.retry_after_s)})
     return Problem(HTTPStatus.CONFLICT, str(error))

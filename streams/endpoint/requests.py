@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec.inspect import (
     BoolType,
     FloatType,
     IntType,
+    LiteralType,
     Metadata,
     NoneType,
     StrType,
@@ -54,6 +55,10 @@ class RelatedRequest(ListRequest, frozen=True, kw_only=True, forbid_unknown_fiel
     fresh: Annotated[bool, msgspec.Meta(description="Compute the list now instead of serving the published one.")] = (
         False
     )
+    pairs: Annotated[
+        Literal["customer", "order"] | None,
+        msgspec.Meta(description="Only a list that counts pairs of these: customers, or their orders."),
+    ] = None
 
 
 class RelatedListsRequest(RelatedRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,12 +110,13 @@ class Parameter:
     Attributes:
         name: name of the field.
         description: one sentence.
-        kind: `integer`, `number`, `boolean`, `string`, or `texts` and `names`, of which there may be several; names
-            have no commas.
+        kind: `integer`, `number`, `boolean`, `string`, `choice`, or `texts` and `names`, of which there may be several;
+            names have no commas.
         default: value if it is not given.
         low, high: range of a number; range of the length in characters of a string, or of each text.
         most: how many texts there may be in a query.
         required: whether it must be given.
+        choices: the values that a choice may have.
     """
 
     name: str
@@ -121,6 +127,7 @@ class Parameter:
     high: float | None
     required: bool
     most: int = 1
+    choices: tuple[str, ...] = ()
 
     @property
     def several(self) -> bool:
@@ -135,6 +142,8 @@ class Parameter:
             item |= {"pattern": NAME_PATTERN} if self.kind == "names" else {}
             array = {"type": "array", "items": item, "maxItems": self.most}
             return array | ({"default": list(self.default)} if self.default else {})
+        if self.choices:
+            return {"type": "string", "enum": list(self.choices)}
         schema: dict[str, Any] = {"type": self.kind}
         names = ("minLength", "maxLength") if self.kind == "string" else ("minimum", "maximum")
         schema |= {name: bound for name, bound in zip(names, (self.low, self.high), strict=True) if bound is not None}
@@ -175,7 +184,13 @@ def _parameter(field: msgspec.inspect.Field) -> Parameter:
     description = (annotated.extra_json_schema or {})["description"]
     kind, low, high, most = _constraints(annotated.type)
     default = None if field.required else field.default
-    return Parameter(field.name, description, kind, default, low, high, field.required, min(most, MOST_IN_QUERY))
+    most, choices = min(most, MOST_IN_QUERY), _choices(annotated.type)
+    return Parameter(field.name, description, kind, default, low, high, field.required, most, choices)
+
+
+def _choices(value: msgspec.inspect.Type) -> tuple[str, ...]:
+    alternatives = value.types if isinstance(value, UnionType) else (value,)
+    return tuple(str(one) for each in alternatives if isinstance(each, LiteralType) for one in each.values)
 
 
 def _constraints(value: msgspec.inspect.Type) -> tuple[str, float | None, float | None, int]:
@@ -188,8 +203,8 @@ def _constraints(value: msgspec.inspect.Type) -> tuple[str, float | None, float 
             return "texts" if item.pattern is None else "names", item.min_length, item.max_length, value.max_length or 1
         case StrType():
             return "string", value.min_length, value.max_length, 1
-        case BoolType():
-            return "boolean", None, None, 1
+        case BoolType() | LiteralType():
+            return "boolean" if isinstance(value, BoolType) else "choice", None, None, 1
         case IntType():
             return "integer", value.ge, value.le, 1
         case FloatType():

@@ -5,11 +5,13 @@ from typing import Annotated, NotRequired, TypedDict
 
 import msgspec
 
+from state.settings import PAIR_KINDS
 from streams.engine.scores import SCORES
 from streams.recommendations.request import ItemId, Share
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 ScoreName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(SCORES)})]
+PairKind = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(PAIR_KINDS)})]
 CustomerId = ItemId
 Id = str | int | float
 """As producers write ids: 7, 7.0 and "7" are one."""
@@ -93,6 +95,7 @@ class RelatedList(TypedDict):
     title: NotRequired[str]
     buyers: Count
     purchases: Count
+    pairs: PairKind
     score: ScoreName
     exact: bool
     related: list[RelatedEntry]

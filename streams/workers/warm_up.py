@@ -20,6 +20,7 @@ from producers.synthetic import SyntheticShop
 from producers.wire import OrderDecoder
 from state.compiling import compiling
 from state.key_sorting import sort_keys
+from state.settings import CUSTOMER, CountingSettings
 from streams.engine.embedded import Embedded
 from streams.engine.ranker import Ranker
 from streams.engine.ranking import is_compiled
@@ -43,21 +44,23 @@ class WarmUp(Service):
     Args:
         directory: for a temporary state, which is removed afterwards; if the worker is killed, by the next one.
         memory: of the worker's stores.
+        pairs: what the worker counts pairs of.
     """
 
-    def __init__(self, directory: Path, memory: Memory) -> None:
+    def __init__(self, directory: Path, memory: Memory, pairs: str) -> None:
         super().__init__()
+        self._pairs = pairs
         self._memory = memory
         self._directory = directory
 
     async def on_start(self) -> None:
         """Warm up, while the web server answers."""
         compiling.on_first = logger.info
-        await asyncio.to_thread(warm_up, self._directory, self._memory)
+        await asyncio.to_thread(warm_up, self._directory, self._memory, self._pairs)
 
 
-def warm_up(directory: Path, memory: Memory | None = None) -> None:
-    """Count and rank a few synthetic orders.
+def warm_up(directory: Path, memory: Memory | None = None, pairs: str = CUSTOMER) -> None:
+    """Count and rank a few synthetic orders, with the loops for pairs of customers or of orders.
 
     Compiled code is cached on disk, so this takes some 20 s once per machine and half a second later on. A worker that
     compiled when its first orders arrive would miss heartbeats meanwhile, and lose its partitions.
@@ -67,7 +70,7 @@ def warm_up(directory: Path, memory: Memory | None = None) -> None:
     with (
         compiling.every_loop(),
         _ranking_compiled(directory) as wait,
-        closing(Embedded(directory, memory=memory)) as embedded,
+        closing(Embedded(directory, CountingSettings(pairs=pairs), memory=memory)) as embedded,
     ):
         embedded.count(*synthetic_orders())
         sort_keys([np.zeros(1 << 10, np.uint64)])  # so few orders have few keys, which need no compiled sort

@@ -22,7 +22,7 @@ from faust.web.drivers.aiohttp import Web
 
 from state.directory import StateDirectory
 from state.memory import Memory
-from state.settings import CountingSettings
+from state.settings import CUSTOMER, CountingSettings
 from state.snapshot_places import SnapshotPlace
 from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.admin import add_routes, application_options
@@ -169,7 +169,7 @@ class Worker:
         self._settings = settings
         self._directory = directory
         self._partitions = partitions
-        counting = CountingSettings(settings.pair_window, partitions.items)
+        counting = CountingSettings(settings.pair_window, partitions.items, pairs=settings.pairs)
         skipped = self._skipped = SkippedRecords()
         partitioner = PARTITIONER if settings.topics.rekey else settings.partitioner
         self._placement = Placement(partitions.purchases, partitioner)
@@ -199,12 +199,12 @@ class Worker:
         self.app = _faust_app(settings, options)
         self._web = self.app.web = _AdminWeb(self.app)
         # services start in this order, each after the one before it
-        self.app.service(_named("warm-up", WarmUp, directory.path / "warm-up", memory))
+        self.app.service(_named("warm-up", WarmUp, directory.path / "warm-up", memory, settings.pairs))
         if settings.fencing:
             self._guard_address()
         self._placing = _made("placement", PlacementReader, settings.broker, settings.topics, self._placement)
         self.app.service(self._placing)  # type: ignore[arg-type]  # Faust takes instances too
-        self._add_stages(counting.rules)
+        self._add_stages(counting)
         feed = _made("catalogue", CatalogueFeed, settings.broker, settings.topics.items, self._catalogue, skipped)
         self._snapshots = self._add_snapshots()
         self._watch = _made("topics", TopicWatch, settings.broker, settings.topics, logs, feed.read_again)
@@ -243,9 +243,11 @@ class Worker:
         )
         self.app.service(guard)
 
-    def _add_stages(self, rules: int) -> None:
+    def _add_stages(self, counting: CountingSettings) -> None:
         topics = self._settings.topics
-        shared: dict[str, object] = {"validation rules": rules}
+        shared: dict[str, object] = {"validation rules": counting.rules}
+        if counting.pairs != CUSTOMER:  # of which workers of earlier versions say nothing
+            shared |= {"--pairs": counting.pairs}
         if self._rekey is not None:
             self._add_stage(self._rekey, topics.rekey_group, {})  # its members may be of several generations
         if self._ingest is not None:

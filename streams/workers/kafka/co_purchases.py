@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from state.errors import OtherLog
 from state.log_identity import LogIdentity, check_same
-from state.settings import FIRST_RULES, CountingSettings
+from state.settings import CUSTOMER, FIRST_RULES, CountingSettings
 from streams.workers.kafka.errors import LogLost, TopicsUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SOURCE, BEGIN, END, TOPIC_ID, PARTITIONS = "source", "begin", "end", "topic-id", "partitions"
-PARTITIONER, PAIR_WINDOW, RULES = "partitioner", "pair-window", "rules"
+PARTITIONER, PAIR_WINDOW, RULES, PAIRS = "partitioner", "pair-window", "rules", "pairs"
 PART, PARTS = "part", "parts"
 UNDECIDED = "undecided"
 """Value of the header PARTITIONER while no order has told by which one customers are placed."""
@@ -45,6 +45,8 @@ class DeltaHeaders(NamedTuple):
     """Which part of the deltas the record holds, from 0."""
     parts: int = 1
     """How many there are: more than one if they are larger than a record may be."""
+    counts: str = CUSTOMER
+    """What pairs are counted of."""
 
     @property
     def is_last_part(self) -> bool:
@@ -60,6 +62,8 @@ class DeltaHeaders(NamedTuple):
             values[PARTITIONER] = self.partitioner
         if self.pair_window is not None:
             values[PAIR_WINDOW] = self.pair_window
+        if self.counts != CUSTOMER:
+            values[PAIRS] = self.counts
         if self.parts > 1:
             values |= {PART: self.part, PARTS: self.parts}
         return tuple((name, str(value).encode()) for name, value in values.items())
@@ -78,12 +82,13 @@ def read_headers(record: Any) -> DeltaHeaders | None:  # noqa: ANN401 - the clie
         partitioner = headers[PARTITIONER].decode() if PARTITIONER in headers else None
         pair_window = int(headers[PAIR_WINDOW]) if PAIR_WINDOW in headers else None
         rules = int(headers.get(RULES, FIRST_RULES))
+        counts = headers[PAIRS].decode() if PAIRS in headers else CUSTOMER
         part, parts = (int(headers.get(name, least)) for name, least in ((PART, 0), (PARTS, 1)))
     except (KeyError, ValueError):
         return None
     if not 0 <= part < parts:
         return None  # it would be the first of parts whose last never comes
-    return DeltaHeaders(source, begin, end, purchases, partitioner, pair_window, rules, part, parts)
+    return DeltaHeaders(source, begin, end, purchases, partitioner, pair_window, rules, part, parts, counts)
 
 
 def check_source(
@@ -102,7 +107,7 @@ def check_source(
 
     Raises:
         LogLost: it was counted from another.
-        TopicsUnfit: another worker counts with another pair window, or by other rules of validation.
+        TopicsUnfit: another worker counts with another pair window or other pairs, or by other rules of validation.
     """
     where = f"offset {record.offset} of topic {record.topic} partition {record.partition}"
     if headers.rules != counting.rules:
@@ -116,6 +121,11 @@ def check_source(
             f"the deltas at {where} were counted with pair window {headers.pair_window}, this worker has "
             f"{counting.pair_window}: all workers of a generation need the same. Set --pair-window back, or start a "
             "new --generation"
+        )
+    if headers.counts != counting.pairs:
+        raise TopicsUnfit(
+            f"the deltas at {where} are of pairs of {headers.counts}s, this worker counts those of {counting.pairs}s: "
+            "all workers of a generation need the same. Set --pairs back, or start a new --generation"
         )
     if headers.purchases is None or purchases is None:
         return

@@ -238,7 +238,8 @@ class StageService(Service):
             others = " or ".join(f"other {what} than {value}" for what, value in self._shared.items())
             raise TopicsUnfit(
                 f"consumer group {self._group} has workers with {others}, which this one has, or only one of them has "
-                "--rekey: all workers of a generation need the same. Give this one theirs, or start a new --generation"
+                "--rekey or --pairs order: all workers of a generation need the same. Give this one theirs, or start a "
+                "new --generation"
             ) from None
         except TopicAuthorizationFailedError:
             raise BrokerRefuses(_withdrawn("topic", self.stage.topic)) from None
