@@ -44,6 +44,10 @@ ITEMS = np.array([7, 5000], np.uint32)
         ([2.0, 1.0], [2.04, 1.0], 0.0, True),
         ([2.0, 1.0], [2.0, 1.0], 0.0, False),
         ([2.0, 1.0], [2.2, 1.0], 0.05, True),
+        ([2.0, 1.0], [2.0, 0.97], 0.05, False),
+        ([2.0, 1.0], [2.0, 0.94], 0.05, True),
+        ([2.0, 1e-12], [2.0, 1.1e-12], 0.05, True),
+        ([2.0, 1.0], [2.0, 0.01], 1.5, False),
         ([2.0, 1.0], [2.0], 0.05, True),
         ([], [], 0.0, False),
         ([], [1.0], 0.05, True),
@@ -91,5 +95,5 @@ def test_items_of_other_partitions_take_little() -> None:
     digests.record(items, lists_of(*[[1.0]] * len(items)), np.arange(len(items)))
 
     arrays = [array for array in vars(digests).values() if isinstance(array, np.ndarray)]
-    assert sum(array.nbytes for array in arrays) < 4 * 1.5 * 400_000 + 1.5 * 420 * len(items)
+    assert sum(array.nbytes for array in arrays) < 4 * 1.5 * 400_000 + 1.5 * 120 * len(items)
     assert digests.differing(items, lists_of(*[[1.0]] * len(items)), 0.0).tolist() == []
