@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.history_table import ENTRY, HistoryTable, Rows
+from state.history_table import ENTRY, ORDER_LINE, HistoryTable, Rows
 
 STEPS = st.lists(st.tuples(st.integers(0, 30), st.lists(st.integers(0, 1 << 31), max_size=9)), max_size=40)
 
@@ -66,3 +67,28 @@ def test_new_rows_are_empty_after_the_table_grew() -> None:
     assert table.history.row(9)[0].tolist() == [7]
     assert not table.changed.any()
     assert len(table.next_seq) >= 5000
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("item", 3),
+        ("seq", 0),
+        ("order", 0),
+        ("order", 9),
+        ("quantity", 0),
+    ],
+)
+def test_lines_of_orders_that_cannot_be_are_noticed(column: str, value: int) -> None:
+    """They were read from a disk, and compiled loops look at nothing twice."""
+    table = HistoryTable("order")
+    table.grow_to(2)
+    lines = np.array([(0, 1, 0, 0, 1), (0, 4, 0, 0, 2), (7, 4, 0, 5, 1)], ORDER_LINE)
+    table.history.put(1, np.array([0, 1, 2], np.uint32), lines)
+    table.next_seq[1] = 5
+    assert table.impossible(np.array([0, 1]), 3) == -1
+
+    items, entries = table.history.row(1)
+    (items if column == "item" else entries[column])[2] = value
+
+    assert table.impossible(np.array([0, 1]), 3) == 1

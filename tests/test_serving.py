@@ -147,8 +147,9 @@ def test_orders_are_counted_when_they_are_answered(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_counted_is_refused_and_kept(tmp_path: Path) -> None:
+    """Whatever pairs are of: that is said when the state is made."""
     state = tmp_path / "shop"
-    with serving(state, "--write", ALSOBOUGHT_ADMIN_TOKEN=TOKEN) as server:
+    with serving(state, "--write", "--pairs", "order", ALSOBOUGHT_ADMIN_TOKEN=TOKEN) as server:
         assert server.asked("v1/orders", body("ann", "tea")).status == 401
         assert server.asked("v1/orders", body("ann", "tea"), token="wrong").status == 401  # noqa: S106 - a test's
         for bad in (body("", "tea"), body("ann"), body("ann", "tea", timestamp="yesterday"), "no JSON"):
@@ -157,11 +158,14 @@ def test_what_cannot_be_counted_is_refused_and_kept(tmp_path: Path) -> None:
             assert answer.document["detail"].startswith("the order cannot be counted: ")
         assert server.asked("v1/customers/nobody", method="DELETE", token=TOKEN).status == 404
         assert counted(server) == 0
+        for _ in range(2):
+            assert server.asked("v1/orders", body("ann", "tea", "milk"), token=TOKEN).status == 202
+        assert server.document("v1/items/tea/related?pairs=order")["buyers"] == 2
         server.stopped()
 
     kept = [json.loads(line) for line in (state / "rejected.jsonl").read_text().splitlines()]
     assert [line["file"] for line in kept] == ["POST /orders"] * 4
-    assert (tmp_path / "shop-orders" / "00001.jsonl").read_bytes() == b""
+    assert (tmp_path / "shop-orders" / "00001.jsonl").read_text().count("\n") == 2
 
 
 def test_writing_needs_a_token_and_the_state_alone(tmp_path: Path) -> None:
@@ -169,6 +173,7 @@ def test_writing_needs_a_token_and_the_state_alone(tmp_path: Path) -> None:
     assert "ALSOBOUGHT_ADMIN_TOKEN" in refused("serve", "--state-dir", state, "--write")
     assert "omit --watch" in refused("serve", "--state-dir", state, "--write", "--watch", "--admin-token", TOKEN)
     assert "--write" in refused("serve", "--state-dir", state, "--log", tmp_path)
+    assert "--write" in refused("serve", "--state-dir", state, "--pairs", "order")
     log = tmp_path / "orders.jsonl"
     write_log(log, 10)
     with serving(state, "--write", ALSOBOUGHT_ADMIN_TOKEN=TOKEN):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from state.settings import PAIR_KINDS
 from streams.commands.memory_option import memory_option
 from streams.commands.prepare import compile_first
 from streams.commands.serving_options import (
@@ -39,6 +41,11 @@ USAGE = 2
     "--write", is_flag=True, help="Take orders and erasures, and count them; makes the state if it is missing."
 )
 @click.option(
+    "--pairs",
+    type=click.Choice(PAIR_KINDS),
+    help="With --write: what a state that is missing counts pairs of, customers or orders.  [default: customer]",
+)
+@click.option(
     "--log",
     type=click.Path(file_okay=False, path_type=Path),
     help="With --write: directory of the files that orders are written to before they are counted.  "
@@ -54,6 +61,7 @@ def serve(
     state_dir: Path,
     watch: bool,
     write: bool,
+    pairs: str | None,
     log: Path | None,
     admin: str,
     hosts: tuple[str, ...],
@@ -75,9 +83,10 @@ def serve(
       ALSOBOUGHT_ADMIN_TOKEN=$(openssl rand -hex 16) alsobought serve --state-dir shop --write
     """
     from state.memory import Memory
+    from state.settings import CountingSettings
     from streams.endpoint.handlers import AdminSettings
     from streams.endpoint.serving import CannotListen, serve_state
-    from streams.engine.embedded import Embedded, open_to_read
+    from streams.engine.embedded import Embedded, open_to_read, settings_of
     from streams.offline.order_log import OrderLog
 
     if write and admin_token is None:
@@ -86,11 +95,17 @@ def serve(
         raise click.UsageError("with --write nobody else counts into the state: omit --watch")
     if log is not None and not write:
         raise click.UsageError("--log is written with --write: omit one, or give both")
+    if pairs is not None and not write:
+        raise click.UsageError("--pairs is of a state that --write makes: omit it, the state says what it counts")
     settings = AdminSettings(token=admin_token, hosts=hosts, read_token=read_token, origins=origins)
     held = Memory(memory)
     at = listening_address(admin)
     compile_first()
-    embedded = Embedded(state_dir, memory=held) if write else open_to_read(state_dir, held)
+    if write:
+        stored = settings_of(state_dir) or CountingSettings()
+        embedded = Embedded(state_dir, replace(stored, pairs=pairs or stored.pairs), memory=held)
+    else:
+        embedded = open_to_read(state_dir, held)
     with ExitStack() as opened:
         opened.callback(embedded.close)
         directory = log or state_dir.with_name(f"{state_dir.name}-orders")

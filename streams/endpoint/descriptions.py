@@ -28,7 +28,7 @@ FIELDS = {
     "days": "Days, the last that of the newest purchase.",
     "detail": "What is wrong, what was expected, and what to do.",
     "exact": "Whether every published list equals the one computed from the counts.",
-    "expected": "E: the customers who would hold both by heavy buying alone.",
+    "expected": "E: the customers or orders that would hold both by heavy buying alone.",
     "filler": "Purchases in all of an item that only fills the list up.",
     "first": "Time of the first purchase.",
     "generation": "Name of the generation.",

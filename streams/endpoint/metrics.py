@@ -73,7 +73,11 @@ class _StatusCollector(Collector):
         yield CounterMetricFamily("alsobought_duplicates", "Order lines ignored as duplicates", status.duplicates)
         yield CounterMetricFamily("alsobought_rejects", "Order lines rejected", status.rejected)
         yield CounterMetricFamily("alsobought_commits", "Commits of this state", status.commits)
-        yield GaugeMetricFamily("alsobought_customers", "Customers who hold at least one item", status.customers)
+        yield GaugeMetricFamily(
+            "alsobought_customers",
+            "Customers who hold at least one item; with --pairs order, orders that do",
+            status.customers,
+        )
         yield GaugeMetricFamily("alsobought_items", "Items known", status.items)
         yield GaugeMetricFamily("alsobought_lists", "Related lists published", status.lists)
         scored = total(status.hit_counts.values())
