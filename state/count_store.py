@@ -326,6 +326,7 @@ class CountStore(Store):
         self._rocks.write(batch)
         if not fits:
             self._count_in_parts(self.journal.commit, changes)
+        self.memory.return_freed()
 
     def close(self) -> None:
         """Release the directory, and the memory."""

@@ -292,6 +292,7 @@ class HistoryStore(Store):
         self.items.stored()
         self._stored_customers = len(self.customers)
         self._evict()
+        self.memory.return_freed()
         return self.journal.commit
 
     def outbox(self) -> Iterator[tuple[int, bytes]]:

@@ -10,6 +10,7 @@ import ctypes
 import os
 import re
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cache
@@ -22,12 +23,13 @@ from rocksdict import Cache, WriteBufferManager
 from state.errors import BudgetTooSmall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MIB = 1 << 20
 LEAST_BYTES = 64 * MIB
 """Below it a commit of 5,000 lines, some 10 MB of waiting counts, does not fit into its part."""
 _M_MMAP_THRESHOLD, _M_ARENA_MAX, _GLIBC_MOST = -3, -8, 32 * MIB  # of malloc.h
+_RETURN_EVERY_S = 2.0
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 1 << 10, "MiB": MIB, "GiB": 1 << 30}
 _UNITS["TiB"] = 1 << 40
 _BY_LOWER_CASE = {unit.lower(): size for unit, size in _UNITS.items()}
@@ -215,13 +217,17 @@ class Memory:
 
     def __init__(self, budget: MemoryBudget | None = None) -> None:
         budget = budget or divide(max(available_bytes() // 2, LEAST_BYTES))
-        _give_back(budget.total // 64)
+        self._returning = _Returning(budget.total // 64)
         self.budget = budget
         self.histories = Part(budget.histories)
         self.names = Part(budget.names)
         self.waiting_counts = Part(budget.waiting_counts)
         self.block_cache = Cache(budget.block_cache)
         self.write_buffers = WriteBufferManager(budget.write_buffers, allow_stall=False)
+
+    def return_freed(self) -> None:
+        """Return to the system what was freed, now and then. Stores call it after each commit."""
+        self._returning.gaps()
 
     def parts(self) -> dict[str, PartUse]:
         """Each part by name."""
@@ -235,17 +241,31 @@ class Memory:
         return {part: PartUse(size, getattr(self.budget, part)) for part, size in used.items()}
 
 
-def _give_back(size: int) -> None:
-    """Have the C library return blocks of this many bytes to the system when they are freed, and keep fewer others.
+class _Returning:
+    """Returns freed memory to the system.
 
-    Left to itself, glibc raises that size to 32 MiB as soon as blocks as large are freed, and keeps what is smaller,
-    for each thread apart.
+    Left to itself, glibc keeps what is smaller than 32 MiB as soon as blocks as large are freed, for each thread apart:
+    the gaps between what is in use grow to a fifth of it.
+
+    Args:
+        size: blocks of this many bytes are returned as soon as they are freed; if it is large, nothing is done.
     """
-    if size < _GLIBC_MOST:
-        with suppress(AttributeError):  # another C library
-            libc = ctypes.CDLL(None)
-            libc.mallopt(_M_MMAP_THRESHOLD, size)
-            libc.mallopt(_M_ARENA_MAX, 2)
+
+    def __init__(self, size: int) -> None:
+        self._next = time.monotonic() + _RETURN_EVERY_S
+        self._trim: Callable[[int], int] | None = None
+        if size < _GLIBC_MOST:
+            with suppress(AttributeError):  # another C library
+                libc = ctypes.CDLL(None)
+                libc.mallopt(_M_MMAP_THRESHOLD, size)
+                libc.mallopt(_M_ARENA_MAX, 2)
+                self._trim = libc.malloc_trim
+
+    def gaps(self) -> None:
+        """Return the gaps too, now and then: it takes some 10 ms, and a fault for each page that is needed again."""
+        if self._trim is not None and time.monotonic() >= self._next:
+            self._trim(0)
+            self._next = time.monotonic() + _RETURN_EVERY_S
 
 
 @cache

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,3 +115,33 @@ def test_what_a_store_knows_of_its_files_is_in_the_block_cache(tmp_path: Path) -
     assert store.get(b"00000007") == b"value"
     assert memory.block_cache.get_usage() > 200_000, "1.3 bytes an entry"
     store.close()
+
+
+FREED = """
+import numpy as np
+from state.memory import Memory, divide, parse_bytes
+
+def resident_mib():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 >> 20
+
+memory = Memory(divide(parse_bytes("{budget}")))
+blocks = [np.ones(16_384, np.uint8) for _ in range(8_000)]
+del blocks[1:-1]
+before = resident_mib()
+memory._returning._next = 0.0
+memory.return_freed()
+memory.return_freed()
+print(before - resident_mib())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in its own way")
+@pytest.mark.parametrize(("budget", "returned"), [("64MiB", True), ("8GiB", False)])
+def test_what_is_freed_between_what_is_in_use_is_returned(budget: str, *, returned: bool) -> None:
+    """Glibc keeps it, so that a process grew by a fifth of what it used."""
+    script = FREED.replace("{budget}", budget)
+
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert (int(run.stdout) > 100) == returned
