@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-FETCH_BYTES = 8 << 20
+FETCH_BYTES = 2 << 20
 """Of a partition, fetched at once; a larger batch comes alone."""
+_MOST_FETCHED_BYTES = 16 << 20
+"""Of all partitions; as much again is fetched while these records are counted."""
 
 
 class BoundedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
@@ -29,7 +31,7 @@ class BoundedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     """
 
     def __init__(self, *topics: str, bound: Callable[[int], int] = bound_of, **options: Any) -> None:  # noqa: ANN401
-        super().__init__(*topics, **options)
+        super().__init__(*topics, fetch_max_bytes=_MOST_FETCHED_BYTES, **options)
         send = self._client.send
 
         async def sent(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - the client's requests
