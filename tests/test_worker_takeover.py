@@ -14,6 +14,7 @@ from producers.partitioning import item_partition
 from producers.publish import Publisher
 from state.directory import StateDirectory
 from state.settings import CountingSettings
+from streams.workers import tally as tally_module
 from streams.workers.ingest import Ingest
 from streams.workers.kafka.producers import OutgoingRecord
 from streams.workers.settings import WorkerSettings
@@ -116,6 +117,43 @@ def test_a_worker_behind_another_publishes_nothing(kafka: Broker, tmp_path: Path
     send_orders(kafka, topics, 0, ORDERS)
 
     assert asyncio.run(count_behind_another(kafka, topics, tmp_path)) == (False, 0)
+
+
+async def ask_meanwhile(kafka: Broker, topics: Topics, directory: Path) -> list[int]:
+    """Count deltas that wait, ask at once, and return how many commits were counted then and in the end."""
+    counting, portion = CountingSettings(100, 1), ORDERS // 4
+    settings = WorkerSettings(kafka.bootstrap, directory, topics)
+    with StateDirectory(directory, topics.generation) as state:
+        ingest, tally = Ingest(settings, state, counting), Tally(settings, state, counting)
+        try:
+            await ingest.open(0)
+            orders = read_topic(kafka.bootstrap, topics.purchases)[0]
+            for begin in range(0, ORDERS, portion):
+                await ingest.work({0: orders[begin : begin + portion]}, {})
+                await ingest.flush()
+            await tally.open(0)
+            counted = []
+            partition = tally.partitions[0]
+            working = asyncio.create_task(tally.work({0: read_topic(kafka.bootstrap, topics.co_purchases)[0]}, {0: 1}))
+            await asyncio.sleep(0)  # the first commit has begun
+            async with partition.lock:
+                counted.append(partition.counts.journal.commit)
+            await working
+            return [*counted, partition.counts.journal.commit]
+        finally:
+            await ingest.close(0)
+            await tally.close(0)
+
+
+def test_a_question_waits_for_one_commit_however_many_are_due(
+    kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that was not published yet waited for all deltas at hand: seconds during a replay."""
+    monkeypatch.setattr(tally_module, "_COMMIT_BYTES", 1)
+    topics = made_topics(kafka.bootstrap, "meanwhile", purchases=1, items=1)
+    send_orders(kafka, topics, 0, ORDERS)
+
+    assert asyncio.run(ask_meanwhile(kafka, topics, tmp_path)) == [1, 4]
 
 
 def counted(worker: WorkerProcess) -> int:

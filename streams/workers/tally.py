@@ -15,7 +15,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from aiokafka import TopicPartition
 
 from state.directory import COUNTS, RELATED, StateDirectory
@@ -33,9 +32,10 @@ from streams.workers.publishing.refresh import RateLimit
 from streams.workers.standby import Step, in_parts, no_standby
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    import numpy as np
     import numpy.typing as npt
 
     from state.count_store import CountStore
@@ -235,10 +235,11 @@ class Tally:
     async def _work(self, records: Mapping[int, list[Any]], waiting: Mapping[int, int]) -> Turn:
         for number, batch in records.items():
             partition = self._partitions[number]
-            async with partition.lock:
-                begun = time.monotonic()
-                bought = await asyncio.to_thread(_count, partition.counts, self._deltas(partition, batch))
-                partition.publisher.counted(bought, time.monotonic() - begun)
+            for deltas in _commits(self._deltas(partition, batch)):
+                async with partition.lock:  # for one commit, so that a question waits for no more
+                    begun = time.monotonic()
+                    bought = await asyncio.to_thread(_count, partition.counts, deltas)
+                    partition.publisher.counted(bought, time.monotonic() - begun)
         wait = Turn().wait
         for number, more in waiting.items():
             partition = self._partitions[number]
@@ -289,7 +290,7 @@ class Tally:
             async for records in reader.records(self.topic, number, first, end):
                 for some in in_parts(records, _MOST_RECORDS):
                     lag = lists_left + end - some[-1].offset - 1
-                    yield Step(partial(_count, counts, self._deltas(partition, some)), lag)
+                    yield Step(partial(_count_all, counts, self._deltas(partition, some)), lag)
             partition.co_purchases_offset = end
         if not lists_due:
             return
@@ -319,16 +320,26 @@ class Tally:
             closed.related.close()
 
 
-def _count(counts: CountStore, batch: list[WholeDeltas]) -> npt.NDArray[np.uint32]:
-    """Count deltas in small commits; return the partition's own items that were bought."""
-    bought = np.zeros(0, np.uint32)
+def _commits(batch: list[WholeDeltas]) -> Iterator[list[WholeDeltas]]:
+    """Deltas in small commits."""
     first = size = 0
     for last, deltas in enumerate(batch, 1):
         size += len(deltas.value)
         if size >= _COMMIT_BYTES or last == len(batch):
-            counts.co_purchases_offset = deltas.resume
-            bought = np.union1d(bought, _committed(counts, batch[first:last]))
+            yield batch[first:last]
             first, size = last, 0
+
+
+def _count_all(counts: CountStore, batch: list[WholeDeltas]) -> None:
+    """Count deltas in small commits."""
+    for deltas in _commits(batch):
+        _count(counts, deltas)
+
+
+def _count(counts: CountStore, records: list[WholeDeltas]) -> npt.NDArray[np.uint32]:
+    """Count deltas in one commit; return the partition's own items that were bought."""
+    counts.co_purchases_offset = records[-1].resume
+    bought = _committed(counts, records)
     own: npt.NDArray[np.uint32] = bought[counts.owned[bought]]
     return own
 
