@@ -372,6 +372,20 @@ def decode(
     return keys[:length], counts[:length]
 
 
+def rows_of(addends: Addends) -> list[tuple[Keys, Counts]]:
+    """The row of one item in each epoch of its `addends`, its exposures last: neighbours, rising, and their counts."""
+    rows = []
+    for epoch in range(len(addends.begin)):
+        length = int(addends.end[epoch, 0] - addends.begin[epoch, 0])
+        neighbours, counts = np.empty(length, np.uint64), np.empty(length, np.int64)
+        no_item = np.zeros(1, np.uint64)
+        filled = _decode(no_item, addends.blob, addends.begin[epoch], addends.end[epoch], neighbours, counts)
+        changed = slice(addends.start[epoch], addends.start[epoch + 1])
+        more = addends.keys[changed] & np.uint64(0xFFFFFFFF)
+        rows.append(add(neighbours[:filled], counts[:filled], more, addends.changes[changed]))
+    return rows
+
+
 def locate(
     row_keys: Keys, bundles: npt.NDArray[np.uint64], values: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -216,7 +216,7 @@ def samples(text: str) -> dict[str, set[str]]:
 
 FULL = Status(
     *(1,) * 7,
-    partitions=[PartitionStatus("items", 0, "worker", 1, 0, 1, 0)],
+    partitions=[PartitionStatus("items", 0, "worker", 1, 0, 1, 0, 1)],
     newest_ms=1,
     skipped={"items": 1},
     snapshot_age_s=1.0,

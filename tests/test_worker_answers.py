@@ -17,7 +17,7 @@ from state.settings import CountingSettings
 from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.answers import FORWARDED_BY
 from streams.endpoint.embedded_answers import EmbeddedAnswers
-from streams.endpoint.requests import BestsellersRequest, RelatedListsRequest, RelatedRequest
+from streams.endpoint.requests import BestsellersRequest, CatalogueRequest, RelatedListsRequest, RelatedRequest
 from streams.engine.embedded import Embedded
 from streams.engine.scores import Scoring
 from streams.recommendations.request import RecommendationRequest, RecommendationsRequest
@@ -97,6 +97,14 @@ def test_items_are_what_one_process_says_of_them(shop: LiveShop, whole: Embedded
             assert said(ask(worker, of_item(item_id, "related"))) == meant(listed.document)
 
 
+def test_pairs_are_what_one_process_says_of_them(shop: LiveShop, whole: EmbeddedAnswers) -> None:
+    for item_id, other_id in (("tea", "milk"), ("milk", "tea"), ("soap", HOSTILE_IDS[0]), (HOSTILE_IDS[0], "tea")):
+        expected = meant(asyncio.run(whole.pair(item_id, other_id)))
+        assert expected["epochs"]
+        for worker in shop.two:
+            assert said(ask(worker, of_item(item_id, "related", other_id))) == expected
+
+
 def test_customers_are_what_one_process_says_of_them(shop: LiveShop, whole: EmbeddedAnswers) -> None:
     for customer_id in CUSTOMERS:
         expected = meant(asyncio.run(whole.customer(customer_id, 5)))
@@ -113,12 +121,15 @@ def test_what_is_about_no_partition_is_the_same_at_each(shop: LiveShop, whole: E
     basket = meant(asyncio.run(whole.recommendations(request)))
     known = meant(asyncio.run(whole.recommendations(of_c3)))
     found = meant(asyncio.run(whole.search("c3", 12)))
+    listed = meant(asyncio.run(whole.catalogue(CatalogueRequest(offset=3, limit=5))))
 
     for worker in shop.two:
         assert said(ask(worker, "/bestsellers", days=7, limit=5)) == best
         assert said(post(worker, "/recommendations", BASKET)) == basket
         assert said(post(worker, "/recommendations", {**BASKET, "customer_id": "c3"})) == known
         assert said(ask(worker, "/search", q="c3")) == found
+        assert said(ask(worker, "/catalogue", offset=3, limit=5)) == listed
+        assert ask(worker, "/rates").document["worker"] == worker.admin
         assert found["customers"] == ["c3"]
 
 
@@ -157,7 +168,14 @@ def test_recommendations_for_several_are_those_for_each_at_each(shop: LiveShop, 
 
 
 @pytest.mark.parametrize(
-    "kind", [{"offset": 2, "limit": 3}, {"where_not": ["a,b:c", "d:e"]}, {"in_stock": False}, {"where": ["price:..2"]}]
+    "kind",
+    [
+        {"offset": 2, "limit": 3},
+        {"where_not": ["a,b:c", "d:e"]},
+        {"in_stock": False},
+        {"where": ["price:..2"]},
+        {"score": "raw"},
+    ],
 )
 def test_filters_and_pages_travel_to_the_owner(shop: LiveShop, whole: EmbeddedAnswers, kind: dict[str, Any]) -> None:
     query: dict[str, Any] = {

@@ -23,6 +23,7 @@ from streams.endpoint.metrics import Metrics
 from streams.endpoint.openapi import describe
 from streams.endpoint.parameters import check_path_part, read_query
 from streams.endpoint.problems import Problem, problem_of
+from streams.endpoint.rates import Rates
 from streams.endpoint.routes import ROUTES
 from streams.endpoint.tokens import FROM_WORKER, TokenGuard
 from streams.endpoint.transfer import allow_origin, compress, preflights
@@ -68,12 +69,13 @@ def add_routes(
         routes: the routes to serve and describe.
     """
     metrics = Metrics(answers.status, settings.version)
+    rates = Rates()
     description = msgspec.json.encode(describe(routes, settings.version))
     writers = TokenGuard(settings.token)
     readers = None if settings.read_token is None else TokenGuard(settings.read_token, option="--read-token")
 
     def handler(route: Route) -> Handle:
-        return _handle(route, answers, settings, metrics, description, writers if route.guarded else readers)
+        return _handle(route, answers, settings, metrics, rates, description, writers if route.guarded else readers)
 
     app.router.add_routes(
         [
@@ -94,6 +96,7 @@ def add_routes(
         answers.changes.close()
 
     app.on_shutdown.append(close_watchers)
+    app.cleanup_ctx.append(rates.reading(answers.status))
 
 
 def _handle(
@@ -101,6 +104,7 @@ def _handle(
     answers: Answers,
     settings: AdminSettings,
     metrics: Metrics,
+    rates: Rates,
     description: bytes,
     tokens: TokenGuard | None,
 ) -> Handle:
@@ -113,7 +117,7 @@ def _handle(
             if tokens is not None and not (route.guarded or route.open or request.get(FROM_WORKER, False)):
                 tokens.check(request)
             query = _read_request(route, request)
-            context = RequestContext(request, query, answers, settings, metrics, description)
+            context = RequestContext(request, query, answers, settings, metrics, rates, description)
             if route.guarded and tokens is not None:
                 _check_may_write(request, answers, tokens)
             response = await route.handler(context)

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from streams.catalogue.catalogue import SHOWN_FIELDS
-from streams.engine.documents import timestamp_text
+from streams.engine.documents import day_text, timestamp_text
+from streams.engine.epochs import EPOCH_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from state.history_store import HistoryStore
     from state.related_store import StoredList
     from streams.catalogue.catalogue import Catalogue
+    from streams.engine.pair_epochs import PairEpoch
     from streams.recommendations.assortment import Assortment
     from streams.recommendations.bestsellers import Bestseller
     from streams.recommendations.recommend import Reason, Recommendation
@@ -91,6 +93,21 @@ def related_entries(
         entry["trend"] = trend
         entries.append(entry)
     return entries
+
+
+def pair_entries(epochs: Sequence[PairEpoch]) -> list[dict[str, Any]]:
+    """The epochs of a pair, the oldest first."""
+    return [
+        {
+            "first_day": day_text(row.epoch * EPOCH_DAYS),
+            "last_day": day_text(row.epoch * EPOCH_DAYS + EPOCH_DAYS - 1),
+            "new_customers": row.customers,
+            "bought_together": row.together,
+            "expected": row.expected,
+            "difference": row.together - row.expected,
+        }
+        for row in epochs
+    ]
 
 
 def history_entries(store: HistoryStore, customer: int, catalogue: Catalogue, limit: int) -> dict[str, Any]:

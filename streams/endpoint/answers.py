@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from state.memory import PartUse
     from streams.endpoint.answer_documents import Document, Result
     from streams.endpoint.changes import Changes
-    from streams.endpoint.requests import BestsellersRequest, RelatedListsRequest, RelatedRequest
+    from streams.endpoint.requests import (
+        BestsellersRequest,
+        CatalogueRequest,
+        RelatedListsRequest,
+        RelatedRequest,
+    )
     from streams.recommendations.request import RecommendationRequest, RecommendationsRequest
 
 READS_ONLY = "this process serves a stored state read-only: send orders and erasures to a worker"
@@ -86,6 +91,8 @@ class PartitionStatus(NamedTuple):
     state_bytes: int
     oldest_unpublished_ms: int
     """Age of the oldest change that no published list reflects yet; 0 if there is none."""
+    commits: int
+    """Commits of its store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,9 @@ class Status:
 
     standby_lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
     """By kind and partition on standby here: records that its owner has counted, and this worker has not."""
+
+    published: int = 0
+    """Lists published since the start; 0 where they are computed when they are asked for."""
 
     memory: Mapping[str, PartUse] = field(default_factory=dict)
     """By part: what the stores take and may take."""
@@ -169,6 +179,9 @@ class Answers(Protocol):
     async def related_lists(self, request: RelatedListsRequest) -> list[Result]:
         """The related lists of several items, in their order."""
 
+    async def pair(self, item_id: str, other_id: str) -> Document:
+        """How an item and another came to be related, epoch by epoch. Raises NotKnown."""
+
     async def customer(self, customer_id: str, limit: int) -> Document:
         """A customer and the items bought last. Raises NotKnown."""
 
@@ -180,6 +193,12 @@ class Answers(Protocol):
 
     async def bestsellers(self, request: BestsellersRequest) -> Document:
         """What was bought most in the last days."""
+
+    async def catalogue(self, request: CatalogueRequest) -> Document:
+        """The items that are asked for, the most bought first."""
+
+    async def categories(self, limit: int) -> Document:
+        """The categories of the catalogue that have most items."""
 
     async def search(self, text: str, limit: int) -> Document:
         """Items whose id or title contains every word of `text`, and the customer of that id."""

@@ -11,13 +11,16 @@ FIELDS = {
     "attributes": "Attributes of the catalogue, value by name.",
     "available": "Whether it may be shown now.",
     "because": "The reasons, the largest share first.",
+    "begin": "Its first second.",
     "bestseller_hit_rate": "Running rate at the end of the day.",
     "bestseller_hits": "Scored orders that contained a bestseller.",
     "bestsellers": "The items, best first.",
     "bought_together": "N: customers who hold both items, or orders that do.",
     "brand": "Brand in the catalogue.",
     "buyers": "Customers who hold the item, or orders that do.",
+    "categories": "Those with most items first.",
     "category": "Category in the catalogue, or the one asked for.",
+    "commits": "Commits of the store, or of all stores in the minute.",
     "complete": "Whether the search looked at every item.",
     "current": "By item partition: whether every published list is exact.",
     "customer_id": "Id of the customer.",
@@ -27,10 +30,13 @@ FIELDS = {
     "day": "UTC day, as 2024-02-29.",
     "days": "Days, the last that of the newest purchase.",
     "detail": "What is wrong, what was expected, and what to do.",
+    "difference": "N - E.",
+    "epochs": "Spans of 30 days, the oldest first.",
     "exact": "Whether every published list equals the one computed from the counts.",
     "expected": "E: the customers or orders that would hold both by heavy buying alone.",
     "filler": "Purchases in all of an item that only fills the list up.",
     "first": "Time of the first purchase.",
+    "first_day": "First UTC day of the epoch.",
     "generation": "Name of the generation.",
     "group_id": "Group in the catalogue: the product that it is a variant of.",
     "history": "Items held, the last bought first.",
@@ -41,6 +47,7 @@ FIELDS = {
     "in_stock": "Whether the catalogue has this very item in stock.",
     "ingest": "Stage A, if it runs here.",
     "instance": "Path of the request.",
+    "item_count": "Items of the category, also those that may not be shown.",
     "item_id": "Id of the item, compared exactly.",
     "items": "The items found.",
     "items_held": "How many items the customer holds.",
@@ -48,8 +55,12 @@ FIELDS = {
     "known": "Whether there was a history or a basket to go by.",
     "lag": "Records waiting to be counted.",
     "last": "Time of the last purchase.",
+    "last_day": "Last UTC day of the epoch.",
     "lines": "Order lines.",
-    "lists_published": "Lists published since the start.",
+    "lists_published": "Lists published, since the start or in the minute.",
+    "matching": "How many there are on all pages.",
+    "minutes": "Minutes of the process's clock, the latest last.",
+    "new_customers": "Customers who hold both since this epoch.",
     "next_offset": "The offset of the next page, if there is one.",
     "offset": "Position in the log.",
     "offsets": "Position in the log, by partition.",
@@ -57,6 +68,8 @@ FIELDS = {
     "oldest_unpublished_ms": "Age of the oldest change that no published list reflects yet.",
     "order_id": "Id of the order, by which repeated lines are recognised.",
     "orders": "Scored orders.",
+    "other": "The other item.",
+    "other_id": "Id of the other item, compared exactly.",
     "others": "How many further reasons share this part.",
     "owner": "The worker that answers for it; empty if there is none.",
     "parameter": "Name of the invalid parameter.",
@@ -101,7 +114,7 @@ BODIES: dict[str, Any] = {
     "snapshot": {"to": "2024-02-29"},
 }
 """Examples of bodies, by handler."""
-PARTS = {"item_id": "1082185", "customer_id": "2070"}
+PARTS = {"item_id": "1082185", "other_id": "1029743", "customer_id": "2070"}
 """Examples of variable parts of paths."""
 PARAMETERS: dict[str, Any] = {
     "basket": ["1082185", "1029743"],
@@ -120,10 +133,12 @@ TAGS = {
     "State": "How the process stands: health, metrics, partitions.",
 }
 _TAG_OF = {
-    **dict.fromkeys(("items", "related", "search"), "Items"),
+    **dict.fromkeys(("items", "related", "search", "catalogue", "categories"), "Items"),
     **dict.fromkeys(("customers", "recommendations", "bestsellers"), "Visitors"),
     **dict.fromkeys(("orders", "snapshot"), "Log"),
-    **dict.fromkeys(("partitions", "quality", "events", "health", "metrics", "openapi.json", "status"), "State"),
+    **dict.fromkeys(
+        ("partitions", "quality", "rates", "events", "health", "metrics", "openapi.json", "status"), "State"
+    ),
 }
 
 

@@ -170,9 +170,11 @@ class _EmbeddedStatus:
         """The current status."""
         embedded = self.embedded
         histories_bytes, *items_bytes = self._size_bytes()
-        partitions = [PartitionStatus("purchases", 0, self._worker, embedded.purchases_offset, 0, histories_bytes, 0)]
+        commits, offset = embedded.histories.journal.commit, embedded.purchases_offset
+        partitions = [PartitionStatus("purchases", 0, self._worker, offset, 0, histories_bytes, 0, commits)]
         for number, (counts, size) in enumerate(zip(embedded.counts, items_bytes, strict=True)):
-            partitions.append(PartitionStatus("items", number, self._worker, counts.purchases_offset_sum, 0, size, 0))
+            commits, offset = counts.journal.commit, counts.purchases_offset_sum
+            partitions.append(PartitionStatus("items", number, self._worker, offset, 0, size, 0, commits))
         first = embedded.counts[0]
         return Status(
             lines=first.lines,

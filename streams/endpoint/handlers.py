@@ -25,9 +25,10 @@ from streams.recommendations.request import RecommendationsRequest
 
 if TYPE_CHECKING:
     from streams.endpoint.answer_documents import Document
-    from streams.endpoint.answers import Answers
+    from streams.endpoint.answers import Answers, Status
     from streams.endpoint.metrics import Metrics
-    from streams.endpoint.requests import CustomerRequest, SearchRequest
+    from streams.endpoint.rates import Rates
+    from streams.endpoint.requests import CategoriesRequest, CustomerRequest, SearchRequest
 
 JSON = "application/json"
 LARGEST_ANSWER_BYTES = 16 << 20
@@ -79,6 +80,7 @@ class RequestContext:
         answers: answers the question.
         settings: settings of the endpoint.
         metrics: metrics of this process.
+        rates: what this process did in the last hour.
         description: the OpenAPI document.
     """
 
@@ -87,6 +89,7 @@ class RequestContext:
     answers: Answers
     settings: AdminSettings
     metrics: Metrics
+    rates: Rates
     description: bytes
 
     def part(self, name: str) -> str:
@@ -143,6 +146,11 @@ async def related_lists(context: RequestContext) -> web.StreamResponse:
     return answer({"results": LISTED.within(results, LARGEST_RESULTS_BYTES)})
 
 
+async def pair(context: RequestContext) -> web.StreamResponse:
+    """GET /v1/items/{item_id}/related/{other_id}."""
+    return answer(await context.answers.pair(context.part("item_id"), context.part("other_id")))
+
+
 async def customer(context: RequestContext) -> web.StreamResponse:
     """GET /v1/customers/{customer_id}."""
     query: CustomerRequest = context.query
@@ -173,6 +181,17 @@ async def bestsellers(context: RequestContext) -> web.StreamResponse:
     return answer(await context.answers.bestsellers(context.query))
 
 
+async def catalogue(context: RequestContext) -> web.StreamResponse:
+    """GET /v1/catalogue."""
+    return answer(await context.answers.catalogue(context.query))
+
+
+async def categories(context: RequestContext) -> web.StreamResponse:
+    """GET /v1/categories."""
+    query: CategoriesRequest = context.query
+    return answer(await context.answers.categories(query.limit))
+
+
 async def search(context: RequestContext) -> web.StreamResponse:
     """GET /v1/search."""
     query: SearchRequest = context.query
@@ -187,8 +206,20 @@ async def partitions(context: RequestContext) -> web.StreamResponse:
 async def quality(context: RequestContext) -> web.StreamResponse:
     """GET /v1/quality."""
     status = context.answers.status()
-    stamp = {"as_of": {"timestamp": timestamp_text(status.newest_ms), "lines": status.lines}}
-    return answer({**quality_entries(status.hit_counts), **stamp, "worker": context.answers.worker})
+    return answer({**quality_entries(status.hit_counts), **_stamp(context, status)})
+
+
+async def rates(context: RequestContext) -> web.StreamResponse:
+    """GET /v1/rates."""
+    status = context.answers.status()
+    context.rates.read(status)
+    return answer({"minutes": context.rates.entries(), **_stamp(context, status)})
+
+
+def _stamp(context: RequestContext, status: Status) -> dict[str, Any]:
+    """The log prefix that this process has counted, and its name."""
+    as_of = {"timestamp": timestamp_text(status.newest_ms), "lines": status.lines}
+    return {"as_of": as_of, "worker": context.answers.worker}
 
 
 async def erase(context: RequestContext) -> web.StreamResponse:

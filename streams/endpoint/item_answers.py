@@ -12,24 +12,32 @@ import numpy as np
 
 from state.popularity_table import DAYS
 from state.related_store import StoredList
-from streams.endpoint.answer_documents import bestseller_entries, item_facts, recommendation_entries, titled
+from streams.endpoint.answer_documents import (
+    bestseller_entries,
+    described,
+    item_facts,
+    pair_entries,
+    recommendation_entries,
+    titled,
+)
 from streams.endpoint.answers import NotKnown, NotReady, RelatedListAnswer
 from streams.endpoint.list_entries import ListEntries
 from streams.endpoint.live_assortment import LiveAssortment
-from streams.endpoint.requests import RelatedRequest
+from streams.endpoint.requests import MOST_PAGED, RelatedRequest
 from streams.engine.documents import as_of, day_text
 from streams.recommendations.bestsellers import bestsellers
 from streams.recommendations.recommend import Blend, Held, Seeds, choose_seeds, recommend
 from streams.recommendations.search import LiveSearch, TooManySearches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from state.count_store import CountStore
     from state.popularity_table import Column
     from streams.catalogue.catalogue import Catalogue
     from streams.endpoint.list_entries import Entries
-    from streams.endpoint.requests import BestsellersRequest
+    from streams.endpoint.requests import BestsellersRequest, CatalogueRequest
+    from streams.engine.pair_epochs import PairEpoch
     from streams.recommendations.bestsellers import Bestseller
     from streams.recommendations.merge import SeedLists
     from streams.recommendations.request import RecommendationRequest
@@ -130,19 +138,50 @@ class ItemAnswers:
             **self.stamp(),
         }
 
-    def listed(self, item_id: str, number: int | None, entries: Entries, *, exact: bool) -> RelatedListAnswer:
-        """The document of a related list with these entries."""
+    def listed(
+        self, item_id: str, number: int | None, entries: Entries, *, exact: bool, score: str | None = None
+    ) -> RelatedListAnswer:
+        """The document of a related list with these entries; `score` ranks it, if another one than the lists'."""
         document = {
             **titled(item_id, self._catalogue),
             **self._volume(number),
             "pairs": self._counts.settings.pairs,
-            "score": self._score,
+            "score": score or self._score,
             "exact": exact,
             "related": entries.document,
             **entries.more,
             **self.stamp(),
         }
         return RelatedListAnswer(document, entries.version)
+
+    def pair(self, item_id: str, other_id: str, epochs: Sequence[PairEpoch]) -> dict[str, Any]:
+        """The document of a pair of items."""
+        return {
+            **titled(item_id, self._catalogue),
+            **self._volume(self.known(item_id)),
+            "other": {**titled(other_id, self._catalogue), **self._volume(self.known(other_id))},
+            "epochs": pair_entries(epochs),
+            **self.stamp(),
+        }
+
+    def catalogue(self, request: CatalogueRequest) -> dict[str, Any]:
+        """The items that are asked for, the most bought first, and how many there are."""
+        admitted, boost = self.live.chosen(request)
+        assortment = self.live.assortment()
+        end = request.offset + request.limit
+        page = assortment.fillers("purchases", admitted, end, boost)[request.offset :]
+        matching = int(np.count_nonzero(admitted))
+        items = [
+            {
+                **described(assortment.ids[number], self._catalogue, request.fields),
+                "category": self._catalogue.get(assortment.ids[number]).category,
+                "in_stock": self._catalogue.get(assortment.ids[number]).in_stock,
+                "purchases": int(assortment.purchases[number]),
+            }
+            for number in page.tolist()
+        ]
+        more = {"next_offset": end} if end < min(matching, MOST_PAGED + 1) else {}
+        return {"category": request.category, "matching": matching, "items": items, **more, **self.stamp()}
 
     def unlisted(self, item_id: str) -> RelatedListAnswer:
         """The document of an item without a list, which only the catalogue knows."""

@@ -11,6 +11,7 @@ from streams.endpoint.answers import OtherPairs
 from streams.endpoint.item_answers import ItemAnswers
 from streams.endpoint.published import LISTS_IN_MEMORY, FreshLists, PublishedLists
 from streams.endpoint.requests import LONGEST_LIST, RelatedRequest
+from streams.engine.pair_epochs import pair_epochs
 from streams.recommendations.leaders import first_of_groups
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from state.count_store import CountStore
     from state.related_store import RelatedStore, StoredList
     from streams.catalogue.catalogue import Catalogue
+    from streams.endpoint.answer_documents import Document
     from streams.endpoint.answers import RelatedListAnswer
     from streams.endpoint.list_entries import Entries
+    from streams.engine.pair_epochs import PairEpoch
     from streams.engine.relatedness import Floats
     from streams.engine.scores import Scoring
     from streams.recommendations.leaders import GroupOf
@@ -69,11 +72,12 @@ class ItemPartitionView:
         self.counts = stores[0][0]
         self.answers = ItemAnswers(self.counts, catalogue, worker, scoring.score, refreshed=exclusive is not None)
         self.published = PublishedLists(self._read_published, room)
+        self._score = scoring.score
         self._stores = [(counts, related, FreshLists(counts, scoring)) for counts, related in stores]
         self._exclusive = exclusive
 
     async def related(self, item_id: str, request: RelatedRequest) -> RelatedListAnswer:
-        """An item's list as published; computed now if it should be fresh, or if none was published.
+        """An item's list as published; computed now if it should be fresh or by another score, or none was published.
 
         Raises:
             NotKnown: the item is not known.
@@ -90,6 +94,9 @@ class ItemPartitionView:
         number = self.answers.known(item_id)
         if number is None:
             return self.answers.unlisted(item_id)
+        if request.score not in (None, self._score):
+            by_score = await self._computed_entries(number, request, request.score)
+            return self.answers.listed(item_id, number, by_score, exact=True, score=request.score)
         if not request.fresh and self._is_published(number):
             entries = self._published_entries(number, request)
             if entries is not None:
@@ -121,8 +128,8 @@ class ItemPartitionView:
                 lists.keep(number, request, entries)
         return entries
 
-    async def _computed_entries(self, number: int, request: RelatedRequest) -> Entries:
-        """The entries of the list of all items that are admitted, computed now."""
+    async def _computed_entries(self, number: int, request: RelatedRequest, score: str | None = None) -> Entries:
+        """The entries of the list of all items that are admitted, computed now; by another score, if one is given."""
         weight = self.answers.live.chosen_bought(request).weight
         lists = self.answers.entries
         groups = lists.groups
@@ -130,13 +137,15 @@ class ItemPartitionView:
 
         def compute() -> StoredList:
             if groups is None:
-                return fresh_lists.list_of(number, weight)
-            return self._list_of_groups(number, fresh_lists, weight, groups)
+                return fresh_lists.list_of(number, weight, score)
+            return self._list_of_groups(number, fresh_lists, weight, groups, score)
 
         stored = await self.exclusively(compute)
         return lists.of_chosen(number, stored, request, whole=len(stored.item) < LONGEST_LIST)
 
-    def _list_of_groups(self, number: int, fresh_lists: FreshLists, weight: Floats, groups: GroupOf) -> StoredList:
+    def _list_of_groups(
+        self, number: int, fresh_lists: FreshLists, weight: Floats, groups: GroupOf, score: str | None
+    ) -> StoredList:
         """A list with the best item of each group, and none of the item's own group.
 
         Siblings of what is listed leave it until there are none. What takes their places scores less than what stays.
@@ -146,11 +155,12 @@ class ItemPartitionView:
             fresh_lists: make its list.
             weight: of items, as of `Ranker.lists`; changed.
             groups: the group of an item number.
+            score: as of `FreshLists.list_of`.
         """
         siblings = self.answers.entries.siblings
         weight[_below(len(weight), siblings([number]))] = 0.0
         while True:
-            stored = fresh_lists.list_of(number, weight)
+            stored = fresh_lists.list_of(number, weight, score)
             places = first_of_groups(stored.item, len(stored.item), groups)
             if len(places) == len(stored.item) or len(stored.item) < LONGEST_LIST:
                 return stored.taken(np.array(places, np.int64))
@@ -158,6 +168,20 @@ class ItemPartitionView:
             stays = weight[listed]
             weight[_below(len(weight), siblings(listed.tolist()))] = 0.0
             weight[listed] = stays
+
+    async def pair(self, item_id: str, other_id: str) -> Document:
+        """How an item and another came to be related, epoch by epoch.
+
+        Raises:
+            NotKnown: one of them is not known.
+            PartitionNotLocal: the partition was closed in the meantime.
+        """
+        number, other = self.answers.known(item_id), self.answers.known(other_id)
+        epochs: list[PairEpoch] = []
+        if number is not None and other is not None:
+            counts, _, __ = self._store_of(number)
+            epochs = await self.exclusively(lambda: pair_epochs(counts, number, other))
+        return self.answers.pair(item_id, other_id, epochs)
 
     async def count_recent(self, days: int) -> None:
         """Count the purchases of the last days, for bestsellers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
     from streams.endpoint.answers import AnswerError, RelatedListAnswer, Status
     from streams.endpoint.customers import OpenHistories
     from streams.endpoint.item_partitions import ItemPartitionView, OpenItems
-    from streams.endpoint.requests import BestsellersRequest, RelatedListsRequest, RelatedRequest
+    from streams.endpoint.requests import (
+        BestsellersRequest,
+        CatalogueRequest,
+        RelatedListsRequest,
+        RelatedRequest,
+    )
     from streams.recommendations.merge import SeedLists
     from streams.recommendations.recommend import Held
     from streams.recommendations.request import RecommendationRequest
@@ -110,6 +116,10 @@ class LocalAnswers:
 
         return await LISTED.each(item_ids, ask, elsewhere)
 
+    async def pair(self, item_id: str, other_id: str) -> Document:
+        """How an item and another came to be related, epoch by epoch."""
+        return await self._open_items.view_of(item_id).pair(item_id, other_id)
+
     async def customer(self, customer_id: str, limit: int) -> Document:
         """A customer and the items bought last."""
         async with self._open_histories.histories(customer_id) as store:
@@ -142,6 +152,17 @@ class LocalAnswers:
                 return home.answers.bestsellers(request)
             except NotCounted as missing:
                 await home.count_recent(missing.days)
+
+    async def catalogue(self, request: CatalogueRequest) -> Document:
+        """The items that are asked for, the most bought first."""
+        return self._open_items.home().answers.catalogue(request)
+
+    async def categories(self, limit: int) -> Document:
+        """The categories of the catalogue that have most items."""
+        having = self._catalogue.having.get("category", {})
+        most = heapq.nsmallest(limit, ((-len(ids), category) for category, ids in having.items()))
+        entries = [{"category": category, "item_count": -fewer} for fewer, category in most]
+        return {"categories": entries, "matching": len(having), **self.stamp()}
 
     async def search(self, text: str, limit: int) -> Document:
         """Items whose id or title contains every word of `text`, and the customer of that id."""

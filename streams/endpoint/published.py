@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from state.related_store import StoredList
 from streams.engine.ranker import Ranker
 from streams.engine.ranking import LIST_LENGTH, NO_WEIGHT
+from streams.engine.scores import Scoring
 from streams.recommendations.merge import SeedLists
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from state.count_store import CountStore
     from streams.engine.relatedness import Floats
-    from streams.engine.scores import Scoring
 
 LISTS_IN_MEMORY = 32_768  # 59 MB once all are in use
 
@@ -111,16 +111,37 @@ class FreshLists:
     def __init__(self, counts: CountStore, scoring: Scoring) -> None:
         self._counts = counts
         self._scoring = scoring
-        self._ranker: Ranker | None = None
-        self._commit = -1
+        self._own: _Ranking | None = None
+        self._other: _Ranking | None = None
 
-    def list_of(self, number: int, weight: Floats = NO_WEIGHT) -> StoredList:
-        """An item's list, by `weight` as of `Ranker.lists`.
+    def list_of(self, number: int, weight: Floats = NO_WEIGHT, score: str | None = None) -> StoredList:
+        """An item's list.
 
         The first of a commit takes a pass over the popularity of all items; others are cheap.
+
+        Args:
+            number: of the item.
+            weight: as of `Ranker.lists`.
+            score: another score to rank by, without a half-life; None: the scoring of these lists.
         """
-        commit = self._counts.journal.commit
-        if self._ranker is None or self._commit != commit:
-            self._ranker, self._commit = Ranker(self._counts, self._scoring), commit
-        _, lists = self._ranker.lists(np.array([number], np.uint32), weight)
+        if score is None:
+            ranking = self._own = self._current(self._own, self._scoring)
+        else:  # one is kept: whoever compares two scores looks at one item after the other
+            ranking = self._other = self._current(self._other, Scoring(score, trend=self._scoring.trend))
+        _, lists = ranking.ranker.lists(np.array([number], np.uint32), weight)
         return StoredList(*lists.cut(0, int(lists.length[0])))
+
+    def _current(self, ranking: _Ranking | None, scoring: Scoring) -> _Ranking:
+        """A ranking as of the last commit: this one, if it still is."""
+        commit = self._counts.journal.commit
+        if ranking is None or (ranking.scoring, ranking.commit) != (scoring, commit):
+            return _Ranking(scoring, commit, Ranker(self._counts, scoring))
+        return ranking
+
+
+class _Ranking(NamedTuple):
+    """What ranks lists, as of a commit."""
+
+    scoring: Scoring
+    commit: int
+    ranker: Ranker

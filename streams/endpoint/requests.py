@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec.inspect import (
@@ -25,6 +25,7 @@ from msgspec.inspect import (
     type_info,
 )
 
+from streams.engine.scores import SCORES
 from streams.recommendations.request import (
     BESTSELLER_DAYS,
     MOST_RECOMMENDATIONS,
@@ -44,8 +45,16 @@ LONGEST_HISTORY = 10_000
 MOST_SEARCH_RESULTS = 100
 MOST_ITEMS = 200
 """Whose related lists may be asked for at once."""
+MOST_PAGED = 10_000
+"""Entries of the catalogue that can be left out."""
+MOST_CATEGORIES = 1000
 MOST_IN_QUERY = 20
 """Limit on the values of a query parameter, since URLs are short; in a body, the field's own limit applies."""
+
+if TYPE_CHECKING:
+    ScoreName = str
+else:
+    ScoreName = Literal[tuple(SCORES)]
 
 
 class RelatedRequest(ListRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +67,10 @@ class RelatedRequest(ListRequest, frozen=True, kw_only=True, forbid_unknown_fiel
     pairs: Annotated[
         Literal["customer", "order"] | None,
         msgspec.Meta(description="Only a list that counts pairs of these: customers, or their orders."),
+    ] = None
+    score: Annotated[
+        ScoreName | None,
+        msgspec.Meta(description="Rank by this score, computed now, instead of the one of the published lists."),
     ] = None
 
 
@@ -85,6 +98,23 @@ class BestsellersRequest(ListRequest, frozen=True, kw_only=True, forbid_unknown_
         ),
     ] = BESTSELLER_DAYS
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_RECOMMENDATIONS, description="How many items at most.")] = 20
+
+
+class CatalogueRequest(ListRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which items, the most bought first."""
+
+    offset: Annotated[
+        int, msgspec.Meta(ge=0, le=MOST_PAGED, description="How many entries to leave out, the most bought ones.")
+    ] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_RECOMMENDATIONS, description="How many items at most.")] = 50
+
+
+class CategoriesRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many categories."""
+
+    limit: Annotated[
+        int, msgspec.Meta(ge=1, le=MOST_CATEGORIES, description="How many categories at most, those with most items.")
+    ] = 100
 
 
 class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

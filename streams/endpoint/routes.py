@@ -14,6 +14,8 @@ from streams.endpoint.page_files import page, page_file
 from streams.endpoint.requests import (
     API,
     BestsellersRequest,
+    CatalogueRequest,
+    CategoriesRequest,
     CustomerRequest,
     EventsRequest,
     RelatedListsRequest,
@@ -128,6 +130,14 @@ ROUTES = (
         problems=(400, 404, 503),
     ),
     Route(
+        "GET",
+        "/v1/items/{item_id}/related/{other_id}",
+        handlers.pair,
+        "How an item and another came to be related, epoch by epoch.",
+        schemas.Pair,
+        problems=(400, 404, 503),
+    ),
+    Route(
         "POST",
         "/v1/related",
         handlers.related_lists,
@@ -188,6 +198,23 @@ ROUTES = (
     ),
     Route(
         "GET",
+        "/v1/catalogue",
+        handlers.catalogue,
+        "Items that may be shown, the most bought first, page by page.",
+        schemas.CatalogueItems,
+        CatalogueRequest,
+    ),
+    Route(
+        "GET",
+        "/v1/categories",
+        handlers.categories,
+        "The categories of the catalogue.",
+        schemas.Categories,
+        CategoriesRequest,
+        problems=(400,),
+    ),
+    Route(
+        "GET",
         "/v1/partitions",
         handlers.partitions,
         "The status of every partition: owner, offset, lag, size, freshness.",
@@ -199,6 +226,14 @@ ROUTES = (
         handlers.quality,
         "Hit rates of recommendations and bestsellers, scored before each order was counted.",
         schemas.Quality,
+        problems=(400,),
+    ),
+    Route(
+        "GET",
+        "/v1/rates",
+        handlers.rates,
+        "What this process did in each minute of the last hour.",
+        schemas.Rates,
         problems=(400,),
     ),
     Route(

@@ -119,6 +119,39 @@ class RelatedResults(TypedDict):
     results: list[RelatedResult]
 
 
+class OtherItem(TypedDict):
+    """The other item of a pair."""
+
+    item_id: ItemId
+    title: NotRequired[str]
+    buyers: Count
+    purchases: Count
+
+
+class PairEpoch(TypedDict):
+    """A pair up to the end of an epoch: N, E and their difference; and the customers whose pair it became in it."""
+
+    first_day: str
+    last_day: str
+    new_customers: Count
+    bought_together: Count
+    expected: float
+    difference: float
+
+
+class Pair(TypedDict):
+    """How an item and another came to be related."""
+
+    item_id: ItemId
+    title: NotRequired[str]
+    buyers: Count
+    purchases: Count
+    other: OtherItem
+    epochs: list[PairEpoch]
+    as_of: AsOf
+    worker: str
+
+
 class HistoryEntry(TypedDict):
     """An item held."""
 
@@ -248,6 +281,48 @@ class SearchResults(TypedDict):
     worker: str
 
 
+class CatalogueEntry(TypedDict):
+    """An item that may be shown."""
+
+    item_id: ItemId
+    title: NotRequired[str]
+    url: NotRequired[str]
+    image: NotRequired[str]
+    price: NotRequired[str]
+    brand: NotRequired[str]
+    attributes: NotRequired[dict[str, str]]
+    category: str | None
+    in_stock: bool
+    purchases: Count
+
+
+class CatalogueItems(TypedDict):
+    """A page of the items that may be shown, the most bought first."""
+
+    category: str | None
+    matching: Count
+    items: list[CatalogueEntry]
+    next_offset: NotRequired[Count]
+    as_of: AsOf
+    worker: str
+
+
+class CategoryEntry(TypedDict):
+    """A category of the catalogue."""
+
+    category: str
+    item_count: Count
+
+
+class Categories(TypedDict):
+    """The categories of the catalogue, those with most items first."""
+
+    categories: list[CategoryEntry]
+    matching: Count
+    as_of: AsOf
+    worker: str
+
+
 class Partition(TypedDict):
     """The status of a partition."""
 
@@ -258,6 +333,7 @@ class Partition(TypedDict):
     lag: Count
     state_bytes: Count
     oldest_unpublished_ms: Count
+    commits: Count
 
 
 class Partitions(TypedDict):
@@ -288,6 +364,25 @@ class Quality(TypedDict):
     bestseller_hits: Count
     running_half_life_days: Count
     days: list[QualityDay]
+    as_of: AsOf
+    worker: str
+
+
+class Minute(TypedDict):
+    """What the process did in a minute of its clock, and how it stood at the end."""
+
+    begin: str
+    lines: Count
+    commits: Count
+    lists_published: Count
+    lag: Count
+    oldest_unpublished_ms: Count
+
+
+class Rates(TypedDict):
+    """The last hour, the latest minute last; it is not over yet."""
+
+    minutes: list[Minute]
     as_of: AsOf
     worker: str
 

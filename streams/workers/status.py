@@ -113,6 +113,7 @@ class WorkerStatus:
                 for number, lag in sorted(self._standby_lag(stage).items())
             },
             snapshot_failures=0 if self._snapshots is None else self._snapshots.failures,
+            published=0 if self._tally is None else self._tally.published,
             rekeyed=None if self._rekey is None else self._rekey.records,
             memory={} if self._memory is None else self._memory.parts(),
             rekey_lag=dict(self._memberships["rekey"].lag) if "rekey" in self._memberships else {},
@@ -131,6 +132,7 @@ class WorkerStatus:
                     lag=membership.lag.get(number, 0),
                     state_bytes=self._size(StagePartition("ingest", number), partition.store.size_bytes),
                     oldest_unpublished_ms=0,
+                    commits=partition.store.journal.commit,
                 )
 
     def _item_rows(self, partitions: Mapping[int, ItemPartition]) -> Iterator[PartitionStatus]:
@@ -146,6 +148,7 @@ class WorkerStatus:
                     lag=membership.lag.get(number, 0),
                     state_bytes=self._size(StagePartition("tally", number), partition.size_bytes),
                     oldest_unpublished_ms=round(1000 * partition.publisher.age_s(now)),
+                    commits=partition.counts.journal.commit,
                 )
 
     def _size(self, partition: StagePartition, measure: Callable[[], int]) -> int:
@@ -213,6 +216,6 @@ def partition_rows(
     for stage, count in (("ingest", purchases), ("tally", items)):
         for number in range(count):
             owner = owners.get(StagePartition(stage, number), "")
-            unknown = PartitionStatus(_KINDS[stage], number, owner, 0, 0, 0, 0)._asdict()
+            unknown = PartitionStatus(_KINDS[stage], number, owner, 0, 0, 0, 0, 0)._asdict()
             every.append(reported.get((_KINDS[stage], number), unknown))
     return every

@@ -39,7 +39,12 @@ if TYPE_CHECKING:
     from streams.catalogue.catalogue import Catalogue
     from streams.endpoint.answer_documents import Document, Result
     from streams.endpoint.item_partitions import ItemPartitionView
-    from streams.endpoint.requests import BestsellersRequest, RelatedListsRequest, RelatedRequest
+    from streams.endpoint.requests import (
+        BestsellersRequest,
+        CatalogueRequest,
+        RelatedListsRequest,
+        RelatedRequest,
+    )
     from streams.recommendations.merge import SeedLists
     from streams.recommendations.request import RecommendationRequest, RecommendationsRequest
     from streams.workers.answering.local_customers import LocalCustomers
@@ -99,7 +104,7 @@ class WorkerAnswers(LocalAnswers):
 
         async def ask_owner(owner: str) -> RelatedListAnswer:
             path = path_of(API, "items", item_id, "related")
-            timeout_s = COMPUTING_S if request.fresh or request.filtered else ANSWERING_S
+            timeout_s = COMPUTING_S if request.fresh or request.filtered or request.score else ANSWERING_S
             reply = await self._peers.get(owner, path, query_of(request), timeout_s=timeout_s)
             return RelatedListAnswer(reply.document, reply.version)
 
@@ -117,6 +122,12 @@ class WorkerAnswers(LocalAnswers):
             path_of(API, "related"),
             lambda items: msgspec.json.encode(msgspec.structs.replace(request, items=tuple(items))),
         )
+
+    async def pair(self, item_id: str, other_id: str) -> Document:
+        """How an item and another came to be related, epoch by epoch."""
+        ask_owner = partial(self._compute, path_of(API, "items", item_id, "related", other_id))
+        answer_locally = partial(super().pair, item_id, other_id)
+        return await self._router.ask(self._items.partition_of(item_id), answer_locally, ask_owner)
 
     async def customer(self, customer_id: str, limit: int) -> Document:
         """A customer and the items bought last."""
@@ -206,6 +217,11 @@ class WorkerAnswers(LocalAnswers):
         ask_other = partial(self._get, path_of(API, "bestsellers"), query=query_of(request))
         return await self._router.ask_any("tally", partial(super().bestsellers, request), ask_other)
 
+    async def catalogue(self, request: CatalogueRequest) -> Document:
+        """The items that are asked for, the most bought first."""
+        ask_other = partial(self._get, path_of(API, "catalogue"), query=query_of(request))
+        return await self._router.ask_any("tally", partial(super().catalogue, request), ask_other)
+
     async def search(self, text: str, limit: int) -> Document:
         """Items whose id or title contains every word of `text`, and the customer of that id."""
         ask_other = partial(self._get, path_of(API, "search"), query={"q": text, "limit": limit})
@@ -285,6 +301,9 @@ class WorkerAnswers(LocalAnswers):
 
     async def _get(self, path: str, owner: str, query: Mapping[str, object] | None = None) -> Document:
         return (await self._peers.get(owner, path, query)).document
+
+    async def _compute(self, path: str, owner: str) -> Document:
+        return (await self._peers.get(owner, path, timeout_s=COMPUTING_S)).document
 
     async def _home_of(self, customer_id: str) -> StagePartition:
         """The partition with a customer's history."""
