@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -61,6 +62,17 @@ def save_screenshot(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the screen"
+
+
+def check_accessible(page: Page, name: str) -> None:
+    """Check that axe-core finds nothing, in light and in dark colours: nothing but contrasts differs in the latter."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="what axe-core finds needs it").Axe()
+    contrasts: dict[str, Any] = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+    for colours, options in (("light", {}), ("dark", contrasts)):
+        page.emulate_media(color_scheme="dark" if colours == "dark" else "light", reduced_motion="reduce")
+        found = axe.run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
+        wrong = {rule["id"]: [(node["html"], node["failureSummary"]) for node in rule["nodes"]] for rule in found}
+        assert not wrong, f"{name} in {colours} colours: {json.dumps(wrong, indent=1)}"
 
 
 def choose_colours(page: Page, colours: str) -> None:

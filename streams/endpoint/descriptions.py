@@ -69,7 +69,6 @@ FIELDS = {
     "order_id": "Id of the order, by which repeated lines are recognised.",
     "orders": "Scored orders.",
     "other": "The other item.",
-    "other_id": "Id of the other item, compared exactly.",
     "others": "How many further reasons share this part.",
     "owner": "The worker that answers for it; empty if there is none.",
     "parameter": "Name of the invalid parameter.",
@@ -114,7 +113,7 @@ BODIES: dict[str, Any] = {
     "snapshot": {"to": "2024-02-29"},
 }
 """Examples of bodies, by handler."""
-PARTS = {"item_id": "1082185", "other_id": "1029743", "customer_id": "2070"}
+PARTS = {"item_id": "1082185", "other": "1029743", "customer_id": "2070"}
 """Examples of variable parts of paths."""
 PARAMETERS: dict[str, Any] = {
     "basket": ["1082185", "1029743"],

@@ -147,8 +147,8 @@ async def related_lists(context: RequestContext) -> web.StreamResponse:
 
 
 async def pair(context: RequestContext) -> web.StreamResponse:
-    """GET /v1/items/{item_id}/related/{other_id}."""
-    return answer(await context.answers.pair(context.part("item_id"), context.part("other_id")))
+    """GET /v1/items/{item_id}/related/{other}."""
+    return answer(await context.answers.pair(context.part("item_id"), context.part("other")))
 
 
 async def customer(context: RequestContext) -> web.StreamResponse:

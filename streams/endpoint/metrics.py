@@ -80,6 +80,9 @@ class _StatusCollector(Collector):
         )
         yield GaugeMetricFamily("alsobought_items", "Items known", status.items)
         yield GaugeMetricFamily("alsobought_lists", "Related lists published", status.lists)
+        yield CounterMetricFamily(
+            "alsobought_published_lists", "Related lists published since the start", status.published
+        )
         scored = total(status.hit_counts.values())
         yield CounterMetricFamily("alsobought_scored_orders", "Orders scored before they were counted", scored.orders)
         yield CounterMetricFamily(

@@ -131,7 +131,7 @@ ROUTES = (
     ),
     Route(
         "GET",
-        "/v1/items/{item_id}/related/{other_id}",
+        "/v1/items/{item_id}/related/{other}",
         handlers.pair,
         "How an item and another came to be related, epoch by epoch.",
         schemas.Pair,

@@ -66,10 +66,22 @@ export async function ask(parts, query = {}) {
 // What the worker waits for.
 async function missing(error) {
   try {
-    const response = await get("/health/ready");
-    const document = await response.json();
-    return response.ok ? error.message : document.detail;
+    return (await readiness()) ?? error.message;
   } catch {
     return error.message;
   }
+}
+
+// Null if the worker can answer, else what is missing.
+export async function readiness() {
+  const response = await get("/health/ready");
+  return response.ok ? null : (await response.json()).detail;
+}
+
+let names;
+
+// The scores that there are, by which lists can be ranked.
+export async function scores() {
+  names ??= get("/openapi.json").then((response) => response.json()).then((api) => api.components.schemas.RelatedList.properties.score.enum);
+  return names;
 }

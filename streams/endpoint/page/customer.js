@@ -1,7 +1,14 @@
 // A customer: the history beside the recommendations, with the purchases that led to each.
 
 import { ask } from "./api.js";
-import { count, date, decimal, h, named, percent, plural } from "./elements.js";
+import { download } from "./csv.js";
+import { choice, count, date, decimal, h, named, percent, plural, problem } from "./elements.js";
+
+const KINDS = [
+  ["New items", {}],
+  ["With repeats", { repeats_share: 0.6 }],
+  ["Lists only", { popularity_share: 0 }],
+];
 
 export async function customer(view, id) {
   const [person, first] = await Promise.all([
@@ -11,12 +18,8 @@ export async function customer(view, id) {
   const list = h("ol", { class: "rows recommended" });
   const history = h("ol", { class: "rows history" }, person.history.map((entry) => h("li", { class: "row", "data-item": entry.item_id },
     named(entry), h("span", { class: "figures" }, h("b", {}, `${count(entry.purchases)}\u2009\u00d7`), h("small", {}, date(entry.last))))));
-  const kinds = [
-    ["New items", {}],
-    ["With repeats", { repeats_share: 0.6 }],
-    ["Lists only", { popularity_share: 0 }],
-  ];
-  const choices = kinds.map(([name, query], at) => h("button", { type: "button", "aria-pressed": String(at === 0), onclick: () => again(at, query) }, name));
+  if (!person.history.length) history.append(h("li", { class: "quiet" }, "Nothing is held: everything was returned."));
+  let shown = [];
   view.replaceChildren(
     h("section", { class: "card hero" },
       h("div", { class: "who" }, h("p", { class: "eyebrow" }, "customer"), h("h1", {}, person.customer_id)),
@@ -26,20 +29,32 @@ export async function customer(view, id) {
         h("div", {}, h("dt", {}, "last"), h("dd", {}, h("b", {}, date(person.history[0]?.last)))))),
     h("div", { class: "columns even" },
       h("section", { class: "card" },
-        h("div", { class: "head" }, h("h2", {}, "Recommended"), h("div", { class: "choice", role: "group", "aria-label": "What to recommend" }, choices)),
+        h("div", { class: "head" }, h("h2", {}, "Recommended"),
+          h("div", { class: "tools" }, choice("What to recommend", KINDS.map(([name]) => name), 0, again),
+            download(`recommendations ${id}`, ["rank", "item_id", "title", "score"], () => shown.map((entry, at) => ({ rank: at + 1, ...entry }))))),
         h("p", { class: "legend" }, h("span", {}, h("i", { class: "key seed" }), "because of an item bought"), h("span", {}, h("i", { class: "key popularity" }), "popularity"), h("span", {}, h("i", { class: "key repeats" }), "own repeats"), h("span", {}, h("i", { class: "key others" }), "other items bought")),
         list),
       h("section", { class: "card" },
-        h("div", { class: "head" }, h("h2", {}, "Bought"), h("span", { class: "hint" }, person.items_held > person.history.length ? `the last ${person.history.length} of ${plural(person.items_held, "item", "items")}` : "latest first")),
+        h("div", { class: "head" }, h("h2", {}, "Bought"), h("div", { class: "tools" }, h("span", { class: "hint" }, person.items_held > person.history.length ? `the last ${person.history.length} of ${plural(person.items_held, "item", "items")}` : "latest first"),
+          download(`history ${id}`, ["item_id", "title", "purchases", "first", "last"], () => person.history))),
         history)));
   show(first);
+  return { title: `Customer ${id}` };
 
-  async function again(which, query) {
-    choices.forEach((choice, at) => choice.setAttribute("aria-pressed", String(at === which)));
-    show(await ask(["customers", id, "recommendations"], { limit: 20, reasons: 5, ...query }));
+  async function again(which) {
+    list.setAttribute("aria-busy", "true");
+    try {
+      show(await ask(["customers", id, "recommendations"], { limit: 20, reasons: 5, ...KINDS[which][1] }));
+    } catch (error) {
+      list.replaceChildren(h("li", {}, problem(error, () => again(which))));
+    } finally {
+      list.removeAttribute("aria-busy");
+    }
   }
 
   function show(answer) {
+    shown = answer.recommendations;
+    if (!shown.length) return list.replaceChildren(h("li", { class: "quiet" }, "Nothing can be recommended: no item may be shown."));
     const best = Math.max(1e-12, ...answer.recommendations.map((entry) => entry.score));
     list.replaceChildren(...answer.recommendations.map((entry, at) => h("li", { class: "row" },
       h("span", { class: "rank" }, at + 1), named(entry),

@@ -39,6 +39,7 @@ export const date = (text) => (text ? day.format(new Date(text)) : "never");
 export const moment = (text) => (text ? `${day.format(new Date(text))}, ${minute.format(new Date(text))}` : "none yet");
 
 export const itemLink = (id) => `#/items/${encodeURIComponent(id)}`;
+export const pairLink = (id, other) => `#/items/${encodeURIComponent(id)}/related/${encodeURIComponent(other)}`;
 export const customerLink = (id) => `#/customers/${encodeURIComponent(id)}`;
 
 // An item's name: its title, if it has one, and its id.
@@ -58,14 +59,36 @@ export function bars(values, label) {
     })));
 }
 
+// In place of a view that is on its way.
+export function loading() {
+  const lines = [62, 88, 74, 91, 68, 80].map((width) => h("span", { class: "bone", "--width": `${width}%` }));
+  return h("div", { class: "card loading", role: "status" }, h("p", { class: "hint" }, "Loading\u2026"), lines);
+}
+
 // In place of a view that waits for the worker.
 export function notYet(missing) {
   return h("div", { class: "card empty", role: "status" }, h("h1", {}, "Not ready yet"), h("p", {}, missing), h("p", { class: "hint" }, "The page goes on by itself."));
 }
 
-export function problem(error) {
+// In place of what cannot be shown; `again` tries it again.
+export function problem(error, again) {
   if (error.status === 401) return askForToken();
-  return h("div", { class: "card empty" }, h("h2", {}, error.status === 404 ? "Not found" : "Something went wrong"), h("p", {}, error.message));
+  if (error.status === 404) {
+    return h("div", { class: "card empty", role: "alert" }, h("h1", {}, "Not found"), h("p", {}, error.message),
+      h("p", {}, "Search for it above, or look through ", h("a", { href: "#/catalogue", class: "link" }, "the catalogue"), "."));
+  }
+  return h("div", { class: "card empty", role: "alert" }, h("h1", {}, "This could not be loaded"), h("p", {}, error.message),
+    again ? h("p", {}, h("button", { type: "button", class: "small", onclick: again }, "Try again")) : null);
+}
+
+// Buttons of which one is pressed; `choose` is called with the number of another one.
+export function choice(label, names, chosen, choose) {
+  const buttons = names.map((name, at) => h("button", { type: "button", "aria-pressed": String(at === chosen), onclick: () => press(at) }, name));
+  const press = (which) => {
+    buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(at === which)));
+    choose(which);
+  };
+  return h("div", { class: "choice", role: "group", "aria-label": label }, buttons);
 }
 
 // Asks for the token of readers, and loads the page again with it.
@@ -73,6 +96,6 @@ function askForToken() {
   const input = h("input", { type: "password", id: "token", autocomplete: "off", "aria-label": "token" });
   const keep = () => { if (input.value) keepToken(input.value.trim()); };
   input.addEventListener("keydown", (event) => { if (event.key === "Enter") keep(); });
-  return h("div", { class: "card empty" }, h("h2", {}, "A token is needed"), h("p", {}, "This worker was started with --read-token."),
-    h("p", {}, input, " ", h("button", { type: "button", onclick: keep }, "Show")));
+  return h("div", { class: "card empty" }, h("h1", {}, "A token is needed"), h("p", {}, "This worker was started with --read-token."),
+    h("p", {}, input, " ", h("button", { type: "button", class: "small", onclick: keep }, "Show")));
 }

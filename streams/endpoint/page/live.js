@@ -4,7 +4,7 @@ import { request } from "./api.js";
 import { bytes, count, decimal, h, moment, short, svg } from "./elements.js";
 
 const rates = new Array(60).fill(0); // the last minute, one per second
-const listeners = { orders: new Set(), related: new Set() };
+const listeners = { orders: new Set(), related: new Set(), status: new Set() };
 const AGAIN_MS = 2000;
 let source = null;
 let watched;
@@ -44,7 +44,19 @@ async function read(reader) {
 function tell(event) {
   const [, kind, data] = event.match(/^event: (\w+)\ndata: (.*)$/s) ?? [];
   if (kind === "status") show(JSON.parse(data));
-  else listeners[kind]?.forEach((listener) => listener(JSON.parse(data)));
+  listeners[kind]?.forEach((listener) => listener(JSON.parse(data)));
+}
+
+// Does the work now and then while the page is seen, never twice at once, until the returned function is called.
+export function repeat(work, everyMs) {
+  let timer;
+  let stopped = false;
+  const turn = async () => {
+    if (!document.hidden) await work().catch(() => {}); // the next turn is soon
+    if (!stopped) timer = setTimeout(turn, everyMs);
+  };
+  timer = setTimeout(turn, everyMs);
+  return () => { stopped = true; clearTimeout(timer); };
 }
 
 // Calls `listener` with each event of a kind until the returned function is called.

@@ -7,10 +7,12 @@ const DAY_MS = 86400000;
 const WIDTH = 100;
 const HEIGHT = 40;
 
-// The card, or null while no order has been scored.
+// The content of the card.
 export async function quality() {
   const answer = await ask(["quality"]);
-  if (!answer.orders) return null;
+  if (!answer.orders) {
+    return [h("h2", {}, "Hit rate"), h("p", { class: "quiet" }, "No order was scored yet. A worker scores a sample of the orders before it counts them if it is started with ", h("code", {}, "--score-one-in 20"), "; ", h("code", {}, "alsobought replay --prequential"), " scores those of a log.")];
+  }
   const { days } = answer;
   const last = days.at(-1);
   const begin = Date.parse(days[0].day);
@@ -21,7 +23,7 @@ export async function quality() {
     return `M${points.join("L")}${days.length === 1 ? `H${WIDTH}` : ""}`;
   };
   const summary = `Running hit rates: recommended ${percent(last.hit_rate, 1)}, bestsellers ${percent(last.bestseller_hit_rate, 1)}`;
-  return h("section", { class: "card quality" },
+  return [
     h("h2", {}, "Hit rate"),
     h("p", { class: "legend" },
       h("span", {}, h("i", { class: "key surplus" }), "recommended ", h("b", {}, percent(last.hit_rate, 1))),
@@ -31,5 +33,6 @@ export async function quality() {
         svg("path", { class: "bestsellers", d: curve("bestseller_hit_rate") }),
         svg("path", { class: "recommended", d: curve("hit_rate") })),
       h("figcaption", {}, h("span", {}, date(days[0].day)), h("span", {}, `0 to ${percent(most, 1)}`), h("span", {}, date(last.day)))),
-    h("p", { class: "hint" }, `How often an order contained, among the items new to its customer, one of the top ${count(answer.at)} recommendations, or one of the top ${count(answer.at)} bestsellers. Running rates with a half-life of ${count(answer.running_half_life_days)} days. Orders are scored before they are counted: ${count(answer.orders)} so far, with ${count(answer.hits)} hits by recommendations and ${count(answer.bestseller_hits)} by bestsellers.`));
+    h("p", { class: "hint" }, `How often an order contained, among the items new to its customer, one of the top ${count(answer.at)} recommendations, or one of the top ${count(answer.at)} bestsellers. Running rates with a half-life of ${count(answer.running_half_life_days)} days. Orders are scored before they are counted: ${count(answer.orders)} so far, with ${count(answer.hits)} hits by recommendations and ${count(answer.bestseller_hits)} by bestsellers.`),
+  ];
 }

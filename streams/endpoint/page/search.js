@@ -5,6 +5,8 @@ import { count, customerLink, h, itemLink } from "./elements.js";
 
 const input = document.getElementById("search");
 const list = document.getElementById("found");
+const results = document.getElementById("results");
+const remark = document.getElementById("remark");
 let latest = 0;
 let timer;
 
@@ -12,7 +14,7 @@ const options = () => [...list.querySelectorAll("[role=option]")];
 const chosen = () => list.querySelector("[aria-selected=true]");
 
 function open(yes) {
-  list.hidden = !yes;
+  results.hidden = !yes;
   input.setAttribute("aria-expanded", String(yes));
 }
 
@@ -52,8 +54,11 @@ async function find() {
     h("span", { class: "much" }, `${count(item.purchases)}\u2009\u00d7`)));
   const exact = found.items[0]?.item_id === text;
   list.replaceChildren(...(exact ? [...items.slice(0, 1), ...customers, ...items.slice(1)] : [...customers, ...items]));
-  if (!list.children.length) list.append(h("li", { class: "none" }, found.reason ?? "No item has this in its title or id, and no customer has this id."));
-  if (found.complete === false) list.append(h("li", { class: "none" }, "Not every item was looked at: type more of the word."));
+  list.hidden = !list.children.length;
+  remark.textContent = [
+    list.hidden && (found.reason ?? "No item has this in its title or id, and no customer has this id."),
+    found.complete === false && "Not every item was looked at: type more of the word.",
+  ].filter(Boolean).join(" ");
   choose(options()[0]);
   open(true);
 }
