@@ -116,6 +116,7 @@ def test_the_demo_shows_a_page_counts_everything_and_cleans_up(tmp_path: Path) -
         related = json.loads(fetched(f"{address}/items/1082185/related"))
         assert (related["title"], related["exact"]) == ("Bananas, 40 lb", True)
         assert related["related"]
+        assert json.loads(fetched(f"{address}/quality"))["orders"] > 0
         assert re.search(r"^29,\d\d\d lines of [\d,]+ orders counted in \d+ s$", demo.said, re.MULTILINE), demo.said
         assert len(demo.children) >= 3
 

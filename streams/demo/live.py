@@ -39,6 +39,7 @@ PORT = 6066
 PARTITIONS = Partitions(purchases=1, items=1)
 # Each list takes 6 KB of the broker's memory: without a limit, a replay of two minutes publishes 350,000 of them.
 LISTS_PER_SECOND = 500
+SCORE_ONE_IN = 4  # at most two orders of a commit are: enough for a curve, and nothing beside counting
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.5
 
@@ -133,7 +134,7 @@ def _worker(broker: str, address: str, directory: Path, memory: MemoryBudget | N
     # -P: a folder of the user's that is called like a package of ours is not taken for it
     command = [sys.executable, "-P", "-m", "streams.commands.kafka", "worker"]
     command += ["--broker", broker, "--state-dir", str(directory / "state"), "--admin", address]
-    command += ["--no-fencing", "--lists-per-second", str(LISTS_PER_SECOND)]
+    command += ["--no-fencing", "--lists-per-second", str(LISTS_PER_SECOND), "--score-one-in", str(SCORE_ONE_IN)]
     if memory is not None:
         command += ["--memory", f"{memory.total}B"]
     # the environment may hold settings of the user's own workers

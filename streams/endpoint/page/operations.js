@@ -9,10 +9,10 @@ const AGAIN_MS = 5000;
 const HOUR = 60;
 const COLUMNS = ["kind", "partition", "owner", "offset", "lag", "commits", "state_bytes", "oldest_unpublished_ms"];
 const SERIES = [
-  ["lines", "order lines"],
-  ["commits", "commits"],
-  ["lists_published", "lists published"],
-  ["lag", "records waiting, at the end"],
+  ["lines", "order lines a minute"],
+  ["commits", "commits a minute"],
+  ["lists_published", "lists published a minute"],
+  ["lag", "records waiting"],
 ];
 
 export async function operations(view) {
@@ -22,8 +22,9 @@ export async function operations(view) {
   const whose = h("p", { class: "hint" });
   const trouble = h("p", { class: "hint warn", role: "status" });
   let partitions = [];
-  let before = new Map();
+  let looks = [new Map(), new Map()]; // offsets at the look before, and at this one
   let standing = "";
+  let unready = null;
   view.replaceChildren(
     h("section", { class: "card" }, h("div", { class: "head" }, h("h1", {}, "Operations"), trouble), h("h2", {}, "What waits"), reasons),
     h("section", { class: "card" }, h("h2", {}, "The last hour"), whose, charts),
@@ -35,21 +36,29 @@ export async function operations(view) {
           body))));
 
   function show(answer, rates, missing) {
-    const now = performance.now();
     partitions = answer.partitions;
-    reasons.replaceChildren(...waiting(partitions, before, now, missing, standing).map(([kind, text]) => h("li", { class: kind }, text)));
-    before = new Map(partitions.map((row) => [key(row), { offset: row.offset, at: now }]));
+    unready = missing;
+    looks = [looks[1], new Map(partitions.map((row) => [key(row), { offset: row.offset, at: performance.now() }]))];
+    explain();
     body.replaceChildren(...partitions.map((row) => h("tr", {},
       h("th", { scope: "row" }, key(row)), h("td", {}, row.owner || h("b", { class: "warn" }, "nobody")), h("td", {}, count(row.offset)),
       h("td", {}, row.lag ? h("b", {}, count(row.lag)) : "0"), h("td", {}, count(row.commits)),
       h("td", {}, row.oldest_unpublished_ms ? age(row.oldest_unpublished_ms) : "none"), h("td", {}, bytes(row.state_bytes)))));
-    whose.textContent = `By minute, of worker ${rates.worker} alone; /metrics has the same for Prometheus.`;
+    whose.textContent = `Of worker ${rates.worker} alone, the last whole minute in figures; /metrics has the same for Prometheus.`;
     charts.replaceChildren(...SERIES.map(([member, name]) => chart(rates.minutes, member, name)));
+  }
+
+  function explain() {
+    reasons.replaceChildren(...waiting(partitions, looks, unready, standing).map(([kind, text]) => h("li", { class: kind }, text)));
   }
 
   const [answer, rates, missing] = await Promise.all([ask(["partitions"]), ask(["rates"]), readiness()]);
   show(answer, rates, missing);
-  const unlisten = on("status", ({ state }) => { standing = state; });
+  const unlisten = on("status", ({ state }) => {
+    if (state === standing) return;
+    standing = state;
+    explain();
+  });
   const stop = repeat(async () => {
     try {
       show(...(await Promise.all([askOnce(["partitions"]), askOnce(["rates"]), readiness()])));
@@ -64,14 +73,14 @@ export async function operations(view) {
 const key = (row) => `${row.kind} ${row.partition}`;
 const age = (ms) => (ms < 1000 ? `${count(ms)}\u2009ms` : `${decimal(ms / 1000)}\u2009s`);
 
-// What waits, each with its reason; `before` has the offsets of the last look.
-function waiting(partitions, before, now, missing, standing) {
+// What waits, each with its reason.
+function waiting(partitions, looks, missing, standing) {
   const reasons = missing ? [["warn", `This worker cannot answer yet: ${missing}.`]] : [];
   for (const row of partitions) {
     if (!row.owner) {
       reasons.push(["warn", `${key(row)} has no owner, so nothing of it is counted or answered. Its worker has ended or partitions are moving: if this stays, start a worker.`]);
     } else if (row.lag) {
-      reasons.push(["", `${plural(row.lag, "record waits", "records wait")} to be counted in ${key(row)}, at ${row.owner}${pace(row, before.get(key(row)), now)}`]);
+      reasons.push(["", `${plural(row.lag, "record waits", "records wait")} to be counted in ${key(row)}, at ${row.owner}${pace(row, ...looks.map((look) => look.get(key(row))))}`]);
     }
   }
   for (const row of partitions.filter((one) => one.owner && one.oldest_unpublished_ms >= 1000)) {
@@ -84,7 +93,7 @@ function waiting(partitions, before, now, missing, standing) {
 
 function pace(row, before, now) {
   if (before === undefined) return ".";
-  const rate = 1000 * (row.offset - before.offset) / Math.max(now - before.at, 1);
+  const rate = 1000 * (now.offset - before.offset) / Math.max(now.at - before.at, 1);
   if (rate <= 0) return ", and its offset has not moved since the last look. If this stays, look at that worker's log: it says what it waits for.";
   return `: ${short(rate)} a second are counted, so that takes ${duration(row.lag / rate)} if no more come.`;
 }
@@ -100,6 +109,6 @@ function chart(minutes, member, name) {
   const most = Math.max(...values);
   return h("figure", {},
     h("p", { class: "series" }, h("span", {}, name), h("b", {}, short(now))),
-    bars(values, `${name} by minute: ${count(now)} now, ${count(most)} at most in an hour`),
+    bars(values, `${name}: ${count(now)}, at most ${count(most)} in an hour`),
     h("figcaption", {}, h("span", {}, "an hour ago"), h("span", {}, `most: ${short(most)}`), h("span", {}, "now")));
 }
