@@ -131,6 +131,20 @@ def test_the_catalogue_is_filtered_and_hides_what_may_not_be_shown(shop: Shop) -
         shop.catalogue.put("milk", CATALOGUE["milk"])
 
 
+def test_the_catalogue_has_every_variant_of_a_product(shop: Shop) -> None:
+    for number in range(7):
+        shop.catalogue.put(f"odd{number}", CatalogueItem(group_id="odd", category="odd"))
+    try:
+        odd = ask(shop, "/v1/catalogue", category="odd", fields="group_id").document
+        assert ask(shop, "/v1/bestsellers", category="odd").document["bestsellers"][0]["item_id"] == "odd1"
+    finally:
+        for number in range(7):
+            shop.catalogue.put(f"odd{number}", None)
+
+    assert odd["matching"] == len(odd["items"]) == 7
+    assert {entry["group_id"] for entry in odd["items"]} == {"odd"}
+
+
 def test_categories_are_those_with_most_items(shop: Shop) -> None:
     whole = ask(shop, "/v1/categories").document
 

@@ -6,6 +6,7 @@ Whatever takes a pass over all items comes from a `LiveAssortment`, a snapshot o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -165,9 +166,9 @@ class ItemAnswers:
         }
 
     def catalogue(self, request: CatalogueRequest) -> dict[str, Any]:
-        """The items that are asked for, the most bought first, and how many there are."""
+        """The items that are asked for, each variant of a product, the most bought first, and how many there are."""
         admitted, boost = self.live.chosen(request)
-        assortment = self.live.assortment()
+        assortment = replace(self.live.assortment(), groups=None)
         end = request.offset + request.limit
         page = assortment.fillers("purchases", admitted, end, boost)[request.offset :]
         matching = int(np.count_nonzero(admitted))

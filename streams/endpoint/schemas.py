@@ -290,6 +290,7 @@ class CatalogueEntry(TypedDict):
     image: NotRequired[str]
     price: NotRequired[str]
     brand: NotRequired[str]
+    group_id: NotRequired[str]
     attributes: NotRequired[dict[str, str]]
     category: str | None
     in_stock: bool
