@@ -21,7 +21,7 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 )
 SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
-PATIENCE_MS = 10_000
+PATIENCE_MS = 60_000
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; apt-get install chromium")
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from streams.catalogue.catalogue import CatalogueItem
-from tests.browsers import PATIENCE_MS, check_accessible, choose_colours, needs_chromium, save_screenshot, watched_page
+from tests.browsers import check_accessible, choose_colours, needs_chromium, save_screenshot, watched_page
 from tests.live_shop import HOSTILE_IDS, TOKEN, Shop, open_shop
 
 if TYPE_CHECKING:
@@ -316,7 +316,7 @@ def test_operations_say_what_waits_and_why(shop: Shop, browser: Page, monkeypatc
     monkeypatch.setattr(shop.answers, "ready", lambda: "items 0: not open yet")
     reasons = browser.locator(".reasons li")
     stuck = reasons.filter(has_text="its offset has not moved since the last look")
-    stuck.filter(has_text="70 records wait to be counted in purchases 0, at shop").wait_for(timeout=6 * PATIENCE_MS)
+    stuck.filter(has_text="70 records wait to be counted in purchases 0, at shop").wait_for()
     reasons.filter(has_text="the oldest change that none reflects is 3.2 s old").wait_for()
     reasons.filter(has_text="cannot answer yet: items 0: not open yet").wait_for()
 
