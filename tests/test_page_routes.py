@@ -34,7 +34,7 @@ def test_a_pair_ends_where_the_list_is(shop: Shop) -> None:
     assert (pair["title"], pair["other"]["title"]) == ("Green tea", "Whole milk")
     first, last = pair["epochs"]
     assert (first["first_day"], first["last_day"]) == ("2024-02-17", "2024-03-17")
-    assert (last["first_day"], last["new_customers"]) == ("2024-03-18", 1)
+    assert (last["first_day"], last["new_pairs"]) == ("2024-03-18", 1)
     assert last["bought_together"] == first["bought_together"] + 1 == listed["milk"]["bought_together"]
     assert last["expected"] == pytest.approx(listed["milk"]["expected"])
     assert last["difference"] == last["bought_together"] - last["expected"]

@@ -101,7 +101,7 @@ def pair_entries(epochs: Sequence[PairEpoch]) -> list[dict[str, Any]]:
         {
             "first_day": day_text(row.epoch * EPOCH_DAYS),
             "last_day": day_text(row.epoch * EPOCH_DAYS + EPOCH_DAYS - 1),
-            "new_customers": row.customers,
+            "new_pairs": row.customers,
             "bought_together": row.together,
             "expected": row.expected,
             "difference": row.together - row.expected,

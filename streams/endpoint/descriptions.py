@@ -60,7 +60,7 @@ FIELDS = {
     "lists_published": "Lists published, since the start or in the minute.",
     "matching": "How many there are on all pages.",
     "minutes": "Minutes of the process's clock, the latest last.",
-    "new_customers": "Customers who hold both since this epoch.",
+    "new_pairs": "Customers who hold both since this epoch, or orders that do.",
     "next_offset": "The offset of the next page, if there is one.",
     "offset": "Position in the log.",
     "offsets": "Position in the log, by partition.",

@@ -160,6 +160,7 @@ class ItemAnswers:
         return {
             **titled(item_id, self._catalogue),
             **self._volume(self.known(item_id)),
+            "pairs": self._counts.settings.pairs,
             "other": {**titled(other_id, self._catalogue), **self._volume(self.known(other_id))},
             "epochs": pair_entries(epochs),
             **self.stamp(),

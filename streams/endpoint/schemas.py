@@ -129,11 +129,11 @@ class OtherItem(TypedDict):
 
 
 class PairEpoch(TypedDict):
-    """A pair up to the end of an epoch: N, E and their difference; and the customers whose pair it became in it."""
+    """A pair up to the end of an epoch: N, E and their difference; and how many it was new of in it."""
 
     first_day: str
     last_day: str
-    new_customers: Count
+    new_pairs: Count
     bought_together: Count
     expected: float
     difference: float
@@ -146,6 +146,7 @@ class Pair(TypedDict):
     title: NotRequired[str]
     buyers: Count
     purchases: Count
+    pairs: PairKind
     other: OtherItem
     epochs: list[PairEpoch]
     as_of: AsOf

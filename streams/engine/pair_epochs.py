@@ -23,7 +23,7 @@ class PairEpoch(NamedTuple):
 
     epoch: int
     customers: int
-    """Whose pair it became in this epoch."""
+    """Whose pair it became in this epoch; orders, if pairs are of those."""
     together: int
     """N up to the epoch, this one included."""
     expected: float
