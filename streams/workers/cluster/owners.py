@@ -74,8 +74,8 @@ class GroupOwners:
     """The owners of all partitions, as Kafka's group coordinators know them.
 
     The coordinators are asked at most once a second, in the background; until they reply, the last reply is used. After
-    `forget`, the next call waits for a new reply. During a rebalance the previous owners are kept: they answer until
-    partitions are assigned again.
+    `forget`, the next call waits for a new reply, unless they did not reply within the last second. During a rebalance
+    the previous owners are kept: they answer until partitions are assigned again.
 
     Args:
         broker: host:port.
@@ -87,7 +87,7 @@ class GroupOwners:
         self._stages = {group: stage for stage, group in groups.items()}
         self._owners: dict[StagePartition, str] = {}
         self._reported_shared: set[str] = set()
-        self._read_at = -OWNERS_VALID_S
+        self._read_at = self._failed_at = -OWNERS_VALID_S
         self._forgotten = True
         self._request: asyncio.Task[None] | None = None
         self._admin: Any = None
@@ -108,7 +108,8 @@ class GroupOwners:
 
     async def _refresh(self) -> None:
         now = time.monotonic()
-        if self._request is None and (self._forgotten or now - self._read_at > OWNERS_VALID_S):
+        due = now - (self._failed_at if self._forgotten else self._read_at) > OWNERS_VALID_S
+        if self._request is None and due:
             self._request = asyncio.create_task(self._read_groups())
         if self._forgotten and self._request is not None:
             await asyncio.shield(self._request)
@@ -128,6 +129,7 @@ class GroupOwners:
             self._forgotten = False
         except (KafkaError, TimeoutError, OSError) as error:
             logger.warning("the owners of partitions are unknown: %r", error)
+            self._failed_at = time.monotonic()
             await self.close()
         finally:
             self._read_at = time.monotonic()
