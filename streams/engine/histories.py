@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from producers.orders import CONTINUED, ERASE, PURCHASE
-from state.compiled import compiled, compiled_nogil
+from state.compiled import ZERO, compiled, compiled_nogil
 from streams.engine.epochs import EPOCH_MS
 
 if TYPE_CHECKING:
@@ -234,8 +234,7 @@ def _apply(
         The number of runs.
     """
     status, runs = changes.status, changes.runs
-    run = 0
-    entry = 0
+    run = entry = ZERO
     for order in range(len(orders.customer)):
         customer = orders.customer[order]
         table.changed[customer] = True
@@ -429,7 +428,7 @@ def emit_returned(
     runs.sign[run], runs.window[run], runs.active[run] = -1, high - low - 1, 1
     entry = _emit(table, first, low, index, index, index, length, pair_window, entry, runs)
     entry = _emit(table, first, index + 1, high, index, index, length, pair_window, entry, runs)
-    return _emit(table, first, 0, 0, index, index + 1, length, pair_window, entry, runs)
+    return _emit(table, first, ZERO, ZERO, index, index + 1, length, pair_window, entry, runs)
 
 
 @compiled
@@ -438,7 +437,7 @@ def emit_erased(
 ) -> int:
     """Append the run of a history that is about to be erased."""
     runs.sign[run], runs.window[run], runs.active[run] = -1, 0, length
-    return _emit(table, first, 0, 0, 0, length, length, pair_window, entry, runs)
+    return _emit(table, first, ZERO, ZERO, ZERO, length, length, pair_window, entry, runs)
 
 
 @compiled

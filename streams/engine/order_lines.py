@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from producers.orders import CONTINUED, ERASE, PURCHASE
-from state.compiled import compiled, compiled_nogil
+from state.compiled import ZERO, compiled, compiled_nogil
 from streams.engine.histories import (
     COUNTED,
     DUPLICATE,
@@ -75,8 +75,7 @@ def _apply(
 ) -> int:
     """Apply the orders to the table; arguments and result are those of the loop in `histories`."""
     status, runs = changes.status, changes.runs
-    run = 0
-    entry = 0
+    run = entry = ZERO
     for order in range(len(orders.customer)):
         customer = orders.customer[order]
         table.changed[customer] = True
