@@ -20,6 +20,7 @@ from kafka.errors import KafkaError
 from streams.demo import ports
 from streams.demo.child_process import ChildProcess
 from streams.demo.embedded_broker import NoEmbeddedBroker, broker_command
+from tests.downloads import cached, mvn
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 KAFKA_VERSION = re.findall(r"<kafka.version>(.+?)</kafka.version>", POM.read_text())[0]
@@ -313,27 +314,22 @@ def kafka_home() -> Path:
 
     Its name has a digest of the pom, so that another pom has another directory.
     """
-    cache = Path.home() / ".cache" / "alsobought"
-    home = cache / f"kafka-{KAFKA_VERSION}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
-    if home.exists():
-        return home
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as directory:
-        unfinished = Path(directory) / "jars"
-        command = ["mvn", "--batch-mode", "--quiet", "--file", str(POM), "dependency:copy-dependencies"]
-        command += ["-DincludeScope=runtime", f"-DoutputDirectory={unfinished}"]
-        _run(command, f"get Apache Kafka {KAFKA_VERSION}")
-        try:
-            unfinished.rename(home)
-        except OSError:
-            if not home.exists():  # if it exists, another process was faster
-                raise
-        # Class loading is half of a start. The archive has the paths of the jars, so it is created after the renaming.
-        archive = Path(directory) / ARCHIVE
-        with ApacheKafka(Path(directory) / "broker", home=home, jvm_options=(f"-XX:ArchiveClassesAtExit={archive}",)):
-            pass
-        archive.rename(home / ARCHIVE)
-    return home
+
+    def fill(directory: Path) -> None:
+        goals = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={directory}"]
+        mvn("--file", POM, *goals)
+
+    def archive_classes(home: Path) -> None:
+        # Class loading is half of a start. The archive has the paths of the jars, so it is made where they stay.
+        with tempfile.TemporaryDirectory(dir=home.parent) as directory:
+            archive = Path(directory) / ARCHIVE
+            options = (f"-XX:ArchiveClassesAtExit={archive}",)
+            with ApacheKafka(Path(directory) / "broker", home=home, jvm_options=options):
+                pass
+            archive.rename(home / ARCHIVE)
+
+    digest = hashlib.sha256(POM.read_bytes()).hexdigest()[:8]
+    return cached(f"kafka-{KAFKA_VERSION}-{digest}", fill, archive_classes)
 
 
 def _answers(bootstrap: str) -> bool:

@@ -6,24 +6,23 @@ import base64
 import functools
 import json
 import struct
-import subprocess
 import tarfile
-import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from streams.demo import ports
 from streams.demo.child_process import ChildProcess
+from tests.downloads import artifact, cached
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 VERSION = "2.6.13.Final"
 ARTIFACT = f"io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all"
@@ -90,26 +89,14 @@ def framed(number: int, payload: bytes) -> bytes:
 @functools.cache
 def registry_home() -> Path:
     """The unpacked registry in the user's cache, which mvn fills the first time (142 MB)."""
-    cache = Path.home() / ".cache" / "alsobought"
-    home = cache / f"apicurio-registry-{VERSION}"
-    if home.exists():
-        return home
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as directory:
-        unfinished = Path(directory) / "registry"
-        unfinished.mkdir()
-        command = ["mvn", "--batch-mode", "--quiet", "dependency:copy", f"-Dartifact={ARTIFACT}"]
-        done = subprocess.run([*command, f"-DoutputDirectory={directory}"], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        [archive] = Path(directory).glob("*.tar.gz")
+
+    def fill(directory: Path) -> None:
+        archive = artifact(ARTIFACT, directory)
         with tarfile.open(archive) as packed:
-            packed.extractall(unfinished, filter="data")
-        try:
-            unfinished.rename(home)
-        except OSError:
-            if not home.exists():  # if it exists, another process was faster
-                raise
-    return home
+            packed.extractall(directory, filter="data")
+        archive.unlink()
+
+    return cached(f"apicurio-registry-{VERSION}", fill)
 
 
 @contextmanager

@@ -157,7 +157,7 @@ async def customer(context: RequestContext) -> web.StreamResponse:
     return private(await context.answers.customer(context.part("customer_id"), query.limit))
 
 
-async def recommendations(context: RequestContext) -> web.StreamResponse:
+async def recommend_customer(context: RequestContext) -> web.StreamResponse:
     """GET /v1/customers/{customer_id}/recommendations."""
     return private(await context.answers.recommendations(context.query))
 

@@ -39,6 +39,7 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "info": {
             "title": "alsobought",
             "version": version,
+            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
             "description": "Related items and recommendations, current as purchases arrive, and the state behind them. "
             "What a request may be answered instead are problem documents (RFC 9457); their types are:\n\n"
             + "\n".join(f"- `{kind.uri}` ({kind.status}): {kind.description}" for kind in PROBLEM_TYPES),
@@ -84,8 +85,8 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, "content": content}
     if route.guarded:
         operation["security"] = [{"adminToken": []}]
-    elif not route.open:
-        operation["security"] = [{}, {"readToken": []}]
+    else:
+        operation["security"] = [] if route.open else [{}, {"readToken": []}]
     return operation
 
 
@@ -93,7 +94,7 @@ def _answer(route: Route) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object" if route.content_type == "application/json" else "string"}
     if route.schemas:
         references = [_reference(document) for document in route.schemas]
-        schema = references[0] if len(references) == 1 else {"anyOf": references}
+        schema = references[0] if len(references) == 1 else {"oneOf": references}
     return {"description": route.summary, "content": {route.content_type: {"schema": schema}}}
 
 
@@ -126,4 +127,14 @@ def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
     for schema in components.values():
         for name, field in schema["properties"].items():
             field.setdefault("description", FIELDS.get(name))
+            _exclude_each_other(field)
     return components
+
+
+def _exclude_each_other(schema: dict[str, Any]) -> None:
+    """Have exactly one of a field's types hold: generators make a union of `oneOf`, and nothing of `anyOf`."""
+    types: list[dict[str, Any]] = schema.pop("anyOf", [])
+    if {"type": "number"} in types:
+        types = [one for one in types if one != {"type": "integer"}]  # which is a number, too
+    if types:
+        schema["oneOf"] = types

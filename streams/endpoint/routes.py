@@ -158,7 +158,7 @@ ROUTES = (
     Route(
         "GET",
         "/v1/customers/{customer_id}/recommendations",
-        handlers.recommendations,
+        handlers.recommend_customer,
         "Recommendations for a customer with their reasons; bestsellers for a customer without history.",
         schemas.Recommendations,
         RecommendationRequest,
