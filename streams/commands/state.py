@@ -95,9 +95,9 @@ def related(
 ) -> None:
     """What is bought together with ITEM, more often than its buyers' other purchases explain.
 
-    Lists each related item with the number of customers who bought both, the number expected by chance (Smith and
-    Linden's correction for heavy buyers), and the score. Items that the catalogue marks as unavailable are left out.
-    Exit code 1 if the item was never bought.
+    Lists each related item with the number of customers who bought both (of orders, if the state counts pairs of
+    orders), the number expected by chance (Smith and Linden's correction for heavy buyers), and the score. Items that
+    the catalogue marks as unavailable are left out. Exit code 1 if the item was never bought.
 
     \b
       alsobought related 1082185 --state-dir shop
