@@ -63,6 +63,7 @@ def test_related_as_json_has_the_shape_that_scripts_rely_on(state_dir: Path) -> 
         "item_id": "tea",
         "buyers": 2,
         "purchases": 3,
+        "pairs": "customer",
         "as_of": {"timestamp": "2024-03-05T10:00:00Z", "lines": 8},
         "score": "raw",
         "exact": True,
@@ -71,7 +72,8 @@ def test_related_as_json_has_the_shape_that_scripts_rely_on(state_dir: Path) -> 
         ],
         "worker": str(state_dir),
     }
-    assert list(document) == ["item_id", "buyers", "purchases", "score", "exact", "related", "as_of", "worker"]
+    names = ["item_id", "buyers", "purchases", "pairs", "score", "exact", "related", "as_of", "worker"]
+    assert list(document) == names
 
 
 def test_numbers_in_json_are_not_rounded(state_dir: Path) -> None:

@@ -25,9 +25,11 @@ from tests.test_batch_definition import order
 from tests.test_embedded import WINDOWS, count
 
 if TYPE_CHECKING:
-    from tests.batch_definition import Order
+    from collections.abc import Sequence
 
-thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    from tests.batch_definition import Order, State
+
+thorough = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +39,25 @@ def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_store, "_LINES_PER_SLICE", 2)
 
 
-# --- the definition, by hand ------------------------------------------------------------------------------------------
+# --- by hand ----------------------------------------------------------------------------------------------------------
 
 
-def test_repeats_count_and_other_orders_do_not() -> None:
+def counted(directory: Path, log: Sequence[Order]) -> State:
+    """The state of a log by its definition, which the streamed one equals."""
+    state = batch_by_order(log, 0)
+    with tempfile.TemporaryDirectory(dir=directory) as path:
+        embedded = Embedded(Path(path), CountingSettings(0, pairs="order"))
+        for begin in range(0, len(log), 5):
+            count(embedded, log, begin, min(begin + 5, len(log)))
+        assert streamed_facts(embedded) == facts(state, log)
+        embedded.close()
+    return state
+
+
+def test_repeats_count_and_other_orders_do_not(tmp_path: Path) -> None:
     """Customers buy bread and butter again and again, and soap some other day."""
     log = [order("ann", 0, "ab"), order("ann", 1, "ab"), order("ann", 2, "ac"), order("bob", 40, "ab")]
-    state = batch_by_order(log, 0)
+    state = counted(tmp_path, log)
     assert state.pairs == {("a", "b", 0): 2, ("b", "a", 0): 2, ("a", "c", 0): 1, ("c", "a", 0): 1} | {
         ("a", "b", 1): 1,
         ("b", "a", 1): 1,
@@ -54,25 +68,39 @@ def test_repeats_count_and_other_orders_do_not() -> None:
     assert batch(log, 0).pairs["a", "b", 0] == 1
 
 
-def test_a_return_takes_from_its_own_order_then_from_the_latest_ones() -> None:
+def test_a_return_takes_from_its_own_order_then_from_the_latest_ones(tmp_path: Path) -> None:
     log = [order("ann", 0, "ab", order_id="o1"), order("ann", 1, "ab", order_id="o2"), order("ann", 2, "ab")]
-    own = batch_by_order([*log, order("ann", 3, "b", order_id="o1", kind="return")], 0)
+    own = counted(tmp_path, [*log, order("ann", 3, "b", order_id="o1", kind="return")])
     assert own.histories["ann"]["b"] == Entry(1, first=log[1].time, last=log[2].time, purchases=2, quantity=2)
-    latest = batch_by_order([*log, order("ann", 3, "b", order_id="r1", kind="return")], 0)
+    latest = counted(tmp_path, [*log, order("ann", 3, "b", order_id="r1", kind="return")])
     assert latest.histories["ann"]["b"] == Entry(1, first=log[0].time, last=log[1].time, purchases=2, quantity=2)
     assert own.pairs == latest.pairs == {("a", "b", 0): 2, ("b", "a", 0): 2}
     assert own.exposures["a"] == {0: 1, 1: 2}
-    more = batch_by_order([*log, order("ann", 3, "bb", order_id="o1", kind="return")], 0)
+    more = counted(tmp_path, [*log, order("ann", 3, "bb", order_id="o1", kind="return")])
     assert more.histories["ann"]["b"] == Entry(1, first=log[1].time, last=log[1].time, purchases=1, quantity=1)
 
 
-def test_a_later_record_of_an_order_belongs_to_it() -> None:
+def test_a_later_record_of_an_order_belongs_to_it(tmp_path: Path) -> None:
     """Some shops send a record for each line."""
     log = [order("ann", 0, "a", order_id="o1"), order("ann", 0, "c"), order("ann", 40, "b", order_id="o1")]
-    state = batch_by_order(log, 0)
+    state = counted(tmp_path, log)
     assert state.pairs == {("a", "b", 1): 1, ("b", "a", 1): 1}
     assert state.customers == 2
-    assert batch_by_order([*log, order("ann", 41, "", kind="erase")], 0).pairs == {}
+    assert counted(tmp_path, [*log, order("ann", 41, "", kind="erase")]).pairs == {}
+
+
+def test_a_forgotten_order_takes_no_more_lines_and_is_no_return_s_own(tmp_path: Path) -> None:
+    """Its id may be given again, to an order that is empty when a line comes; no drawn log is as long as that."""
+    others = [order("ann", number, "x", order_id=f"other{number}") for number in range(64)]
+    log = [order("ann", 0, "abc", order_id="o1"), *others, order("ann", 64, "e", order_id="o1")]
+    log += [order("ann", 65, "e", order_id="r1", kind="return"), order("ann", 66, "df", order_id="o1")]
+    log += [order("ann", 67, "abf", order_id="o2"), order("ann", 68, "ab", order_id="o1", kind="return")]
+
+    state = counted(tmp_path, log)
+
+    assert {pair for pair in state.pairs if pair[0] < pair[1]} == {("a", "b", 0), ("a", "c", 0), ("b", "c", 0)} | {
+        ("d", "f", 2)
+    }
 
 
 # --- the stream -------------------------------------------------------------------------------------------------------
