@@ -31,7 +31,7 @@ export async function item(view, id) {
         h("p", { class: "id" }, facts.item_id, facts.available ? null : h("span", { class: "chip warn" }, "unavailable"),
           facts.url ? h("a", { href: facts.url, rel: "noopener noreferrer", class: "chip" }, "in the shop") : null)),
       h("dl", { class: "facts" },
-        h("div", {}, h("dt", {}, "customers"), h("dd", {}, buyers)),
+        h("div", {}, h("dt", {}, `${listed.pairs}s`), h("dd", {}, buyers)),
         h("div", {}, h("dt", {}, "purchases"), h("dd", {}, purchases))),
       h("figure", {}, bars(days.map((day) => day.purchases), `purchases per day, ${days.length} days`),
         h("figcaption", {}, h("span", {}, days.length ? date(days[0].day) : ""), h("span", {}, "purchases per day"), h("span", {}, days.length ? date(days.at(-1).day) : "")))),
@@ -134,7 +134,7 @@ function row(id, entry, at, most, best) {
         h("i", { class: "expected" }), h("i", { class: "surplus" })),
       h("span", { class: "track thin", "--score": `${100 * entry.score / best}%` }, h("i", { class: "score" }))),
     h("span", { class: "figures" },
-      h("a", { class: "counts", href: pairLink(id, entry.item_id), title: "N, customers who bought both, and E, expected by chance: month by month" }, h("b", {}, count(entry.bought_together)), h("small", {}, ` vs ${decimal(entry.expected)}`, h("span", { class: "wide" }, " expected"))),
+      h("a", { class: "counts", href: pairLink(id, entry.item_id), title: "N, customers or orders with both, and E, expected by chance: month by month" }, h("b", {}, count(entry.bought_together)), h("small", {}, ` vs ${decimal(entry.expected)}`, h("span", { class: "wide" }, " expected"))),
       h("small", {}, h("span", { class: `trend ${trend}`, title: "trend: recent share of purchases over overall share" }, `${trend === "up" ? "\u25b2" : trend === "down" ? "\u25bc" : "\u25cf"} ${decimal(entry.trend, 2)}`), h("span", {}, ` \u00b7 score ${decimal(entry.score, 2)}`))));
 }
 
@@ -149,7 +149,7 @@ function changes(before, entries, document) {
     else if (old.entry.bought_together !== entry.bought_together) news.push([link, ` ${count(old.entry.bought_together)} \u2192 `, h("b", {}, count(entry.bought_together)), " together"]);
     else if (old.at !== at) news.push([link, ` moves ${old.at + 1} \u2192 ${at + 1}`]);
   });
-  if (!news.length) news.push([`scores changed; ${plural(document.buyers, "customer", "customers")}`]);
+  if (!news.length) news.push([`scores changed; ${plural(document.buyers, document.pairs, `${document.pairs}s`)}`]);
   const rows = news.slice(0, 8).map((what) => h("li", { class: "fresh" }, h("time", {}, time), h("span", {}, what)));
   if (news.length > 8) rows.push(h("li", {}, h("time", {}, time), h("span", {}, `and ${news.length - 8} more`)));
   return rows;
