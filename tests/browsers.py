@@ -52,7 +52,8 @@ def watched_page(profile: Path, url: Callable[[], str], unless: str | None = Non
         page.on("request", lambda request: origins.add("/".join(request.url.split("/")[:3])))
         yield page
         context.close()
-    assert [error for error in errors if unless is None or unless not in error] == []
+    unexpected = [error for error in errors if unless is None or unless not in error]
+    assert not unexpected, unexpected
     assert origins == {url()}
 
 

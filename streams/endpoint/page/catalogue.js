@@ -16,8 +16,7 @@ export async function catalogue(view, category) {
   const soldOut = h("input", { type: "checkbox", id: "sold-out", onchange: () => restart() });
   let shown = [];
   let turn = 0;
-  const first = load(category, false, 0);
-  const known = await ask(["categories"], { limit: MOST_CATEGORIES });
+  const [known, first] = await Promise.all([ask(["categories"], { limit: MOST_CATEGORIES }), load(category, false, 0)]);
   const names = known.categories.map((entry) => entry.category);
   if (category && !names.includes(category)) known.categories.unshift({ category, item_count: 0 });
   select.append(h("option", { value: "" }, "All categories"), ...known.categories.map((entry) => h("option", { value: entry.category, selected: entry.category === category }, `${entry.category} (${count(entry.item_count)})`)));
@@ -30,7 +29,7 @@ export async function catalogue(view, category) {
     total,
     known.matching > names.length ? h("p", { class: "hint" }, `The ${count(names.length)} largest of ${count(known.matching)} categories can be chosen.`) : null,
     list, more));
-  show(await first);
+  show(first);
   return { title: category ?? "Catalogue" };
 
   function load(name, whole, offset) {
