@@ -137,9 +137,9 @@ def test_a_list_that_had_to_be_computed_is_kept_until_it_changes(shop: Shop, mon
     computed: list[int] = []
     list_of = FreshLists.list_of
 
-    def counted(lists: FreshLists, number: int, weight: np.ndarray) -> StoredList:
+    def counted(lists: FreshLists, number: int, *by: Any) -> StoredList:  # noqa: ANN401
         computed.append(number)
-        return list_of(lists, number, weight)
+        return list_of(lists, number, *by)
 
     monkeypatch.setattr(FreshLists, "list_of", counted)
     first = related(shop, where="brand:b4", limit=40)
