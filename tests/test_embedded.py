@@ -18,6 +18,7 @@ from state.settings import CountingSettings
 from streams.engine.embedded import Embedded
 from streams.engine.ranker import Ranker
 from streams.engine.scores import SCORES, Scoring
+from tests.batch_by_order import batch_by_order
 from tests.batch_definition import NOT_HELD, Order, Score, batch, related
 from tests.log_strategies import ITEMS, as_orders, logs, long_logs
 from tests.streamed import facts, spread_order, streamed_facts
@@ -25,6 +26,8 @@ from tests.streamed import facts, spread_order, streamed_facts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+DEFINITIONS = {"customer": batch, "order": batch_by_order}
+"""By kind of pairs."""
 WINDOWS = st.sampled_from([0, 1, 2, 5, 100])
 thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -41,14 +44,15 @@ def count(embedded: Embedded, log: Sequence[Order], begin: int, end: int) -> Non
     embedded.count(as_orders(log[begin:end], begin), end, 0, {})
 
 
+@pytest.mark.parametrize("pairs", DEFINITIONS)
 @thorough
 @given(log=logs(), window=WINDOWS, partitions=st.integers(1, 3), data=st.data())
 def test_state_equals_the_batch_definition_at_every_commit_and_after_every_restart(
-    log: list[Order], window: int, partitions: int, data: st.DataObject
+    pairs: str, log: list[Order], window: int, partitions: int, data: st.DataObject
 ) -> None:
     """Everything else depends on this."""
     log = [spread_order(ITEMS), *log]
-    counting = CountingSettings(window, partitions)
+    counting = CountingSettings(window, partitions, pairs=pairs)
     with tempfile.TemporaryDirectory() as directory:
         embedded = Embedded(Path(directory), counting)
         while embedded.purchases_offset < len(log):
@@ -56,7 +60,7 @@ def test_state_equals_the_batch_definition_at_every_commit_and_after_every_resta
             end = data.draw(st.integers(begin + 1, len(log)), label="commit up to")
             count(embedded, log, begin, end)
 
-            expected = facts(batch(log[:end], window), log[:end])
+            expected = facts(DEFINITIONS[pairs](log[:end], window), log[:end])
             assert streamed_facts(embedded) == expected
 
             if data.draw(st.booleans(), label="restart"):
@@ -66,18 +70,19 @@ def test_state_equals_the_batch_definition_at_every_commit_and_after_every_resta
         embedded.close()
 
 
+@pytest.mark.parametrize("pairs", DEFINITIONS)
 @settings(thorough, max_examples=15)
 @given(log=long_logs(), cut=st.integers(7, 40))
-def test_the_last_64_orders_of_a_customer_are_remembered_and_no_more(log: list[Order], cut: int) -> None:
+def test_the_last_64_orders_of_a_customer_are_remembered_and_no_more(pairs: str, log: list[Order], cut: int) -> None:
     """A redelivered order is ignored if it is remembered; the memory is bounded and survives a restart."""
     with tempfile.TemporaryDirectory() as directory:
         for begin in range(0, len(log), cut):
-            embedded = Embedded(Path(directory), CountingSettings())
+            embedded = Embedded(Path(directory), CountingSettings(pairs=pairs))
             count(embedded, log, begin, min(begin + cut, len(log)))
             found = streamed_facts(embedded)
             embedded.close()
 
-    assert found == facts(batch(log, 100), log)
+    assert found == facts(DEFINITIONS[pairs](log, 100), log)
 
 
 @thorough

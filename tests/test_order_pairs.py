@@ -1,4 +1,4 @@
-"""Pairs of orders: the stream equals their batch definition at every commit, however the log is split."""
+"""Pairs of orders: examples by hand, states, commands. `test_embedded` holds the stream to their definition."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from state import count_store, history_store
 from state.errors import SettingsMismatch
@@ -19,17 +17,14 @@ from streams.engine.embedded import Embedded, settings_of
 from tests.batch_by_order import batch_by_order
 from tests.batch_definition import Entry, batch
 from tests.commands import called, output_of, refused
-from tests.log_strategies import ITEMS, logs, long_logs
-from tests.streamed import facts, spread_order, streamed_facts
+from tests.streamed import facts, streamed_facts
 from tests.test_batch_definition import order
-from tests.test_embedded import WINDOWS, count
+from tests.test_embedded import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.batch_definition import Order, State
-
-thorough = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)
@@ -103,46 +98,7 @@ def test_a_forgotten_order_takes_no_more_lines_and_is_no_return_s_own(tmp_path: 
     }
 
 
-# --- the stream -------------------------------------------------------------------------------------------------------
-
-
-@thorough
-@given(log=logs(), window=WINDOWS, partitions=st.integers(1, 3), data=st.data())
-def test_state_equals_the_batch_definition_at_every_commit_and_after_every_restart(
-    log: list[Order], window: int, partitions: int, data: st.DataObject
-) -> None:
-    """Returns, erasures, duplicates and late lines of an order leave nothing behind, however the log is split."""
-    log = [spread_order(ITEMS), *log]
-    counting = CountingSettings(window, partitions, pairs="order")
-    with tempfile.TemporaryDirectory() as directory:
-        embedded = Embedded(Path(directory), counting)
-        while embedded.purchases_offset < len(log):
-            begin = embedded.purchases_offset
-            end = data.draw(st.integers(begin + 1, len(log)), label="commit up to")
-            count(embedded, log, begin, end)
-
-            expected = facts(batch_by_order(log[:end], window), log[:end])
-            assert streamed_facts(embedded) == expected
-
-            if data.draw(st.booleans(), label="restart"):
-                embedded.close()
-                embedded = Embedded(Path(directory), counting)
-                assert streamed_facts(embedded) == expected
-        embedded.close()
-
-
-@settings(thorough, max_examples=15)
-@given(log=long_logs(), cut=st.integers(7, 40))
-def test_lines_of_an_order_that_is_no_longer_remembered_are_another_order(log: list[Order], cut: int) -> None:
-    """What is remembered of a customer is bounded, and survives a restart."""
-    with tempfile.TemporaryDirectory() as directory:
-        for begin in range(0, len(log), cut):
-            embedded = Embedded(Path(directory), CountingSettings(pairs="order"))
-            count(embedded, log, begin, min(begin + cut, len(log)))
-            found = streamed_facts(embedded)
-            embedded.close()
-
-    assert found == facts(batch_by_order(log, 100), log)
+# --- states -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_state_of_customers_counts_no_orders_and_the_other_way_round(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka import KafkaProducer
@@ -32,7 +33,7 @@ from tests.workers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from streams.workers.kafka.topics import Topics
@@ -90,22 +91,29 @@ def test_an_open_transaction_of_another_partition_hides_no_deltas_from_the_next_
 
 async def count_behind_another(kafka: Broker, topics: Topics, directory: Path) -> tuple[bool, int]:
     """Count deltas while the topic has a list of later ones; return whether it caught up, and what it published."""
-    counting = CountingSettings(100, 1)
+    with Publisher(kafka.bootstrap, topics.related_items) as publisher:
+        publisher.send(b"an item of later orders", b'{"score": "blend", "related": []}', partition=0)
+    async with with_deltas(kafka, topics, directory, commits=2) as (tally, deltas):
+        await tally.work({0: deltas[:1]}, {0: 0})
+        await tally.flush()
+        return tally.partitions[0].caught_up, tally.published
+
+
+@asynccontextmanager
+async def with_deltas(kafka: Broker, topics: Topics, directory: Path, commits: int) -> AsyncIterator[tuple[Tally, Any]]:
+    """Stage B with an open partition, and what stage A wrote for it in so many commits."""
+    counting, portion = CountingSettings(100, 1), ORDERS // commits
     settings = WorkerSettings(kafka.bootstrap, directory, topics)
     with StateDirectory(directory, topics.generation) as state:
         ingest, tally = Ingest(settings, state, counting), Tally(settings, state, counting)
         try:
             await ingest.open(0)
             orders = read_topic(kafka.bootstrap, topics.purchases)[0]
-            for some in (orders[: ORDERS // 2], orders[ORDERS // 2 :]):
-                await ingest.work({0: some}, {})
+            for begin in range(0, ORDERS, portion):
+                await ingest.work({0: orders[begin : begin + portion]}, {})
                 await ingest.flush()
-            with Publisher(kafka.bootstrap, topics.related_items) as publisher:
-                publisher.send(b"an item of later orders", b'{"score": "blend", "related": []}', partition=0)
             await tally.open(0)
-            await tally.work({0: read_topic(kafka.bootstrap, topics.co_purchases)[0][:1]}, {0: 0})
-            await tally.flush()
-            return tally.partitions[0].caught_up, tally.published
+            yield tally, read_topic(kafka.bootstrap, topics.co_purchases)[0]
         finally:
             await ingest.close(0)
             await tally.close(0)
@@ -119,30 +127,16 @@ def test_a_worker_behind_another_publishes_nothing(kafka: Broker, tmp_path: Path
     assert asyncio.run(count_behind_another(kafka, topics, tmp_path)) == (False, 0)
 
 
-async def ask_meanwhile(kafka: Broker, topics: Topics, directory: Path) -> list[int]:
+async def ask_meanwhile(kafka: Broker, topics: Topics, directory: Path) -> tuple[int, int]:
     """Count deltas that wait, ask at once, and return how many commits were counted then and in the end."""
-    counting, portion = CountingSettings(100, 1), ORDERS // 4
-    settings = WorkerSettings(kafka.bootstrap, directory, topics)
-    with StateDirectory(directory, topics.generation) as state:
-        ingest, tally = Ingest(settings, state, counting), Tally(settings, state, counting)
-        try:
-            await ingest.open(0)
-            orders = read_topic(kafka.bootstrap, topics.purchases)[0]
-            for begin in range(0, ORDERS, portion):
-                await ingest.work({0: orders[begin : begin + portion]}, {})
-                await ingest.flush()
-            await tally.open(0)
-            counted = []
-            partition = tally.partitions[0]
-            working = asyncio.create_task(tally.work({0: read_topic(kafka.bootstrap, topics.co_purchases)[0]}, {0: 1}))
-            await asyncio.sleep(0)  # the first commit has begun
-            async with partition.lock:
-                counted.append(partition.counts.journal.commit)
-            await working
-            return [*counted, partition.counts.journal.commit]
-        finally:
-            await ingest.close(0)
-            await tally.close(0)
+    async with with_deltas(kafka, topics, directory, commits=4) as (tally, deltas):
+        partition = tally.partitions[0]
+        working = asyncio.create_task(tally.work({0: deltas}, {0: 1}))
+        await asyncio.sleep(0)  # the first commit has begun
+        async with partition.lock:
+            then = partition.counts.journal.commit
+        await working
+        return then, partition.counts.journal.commit
 
 
 def test_a_question_waits_for_one_commit_however_many_are_due(
@@ -153,7 +147,7 @@ def test_a_question_waits_for_one_commit_however_many_are_due(
     topics = made_topics(kafka.bootstrap, "meanwhile", purchases=1, items=1)
     send_orders(kafka, topics, 0, ORDERS)
 
-    assert asyncio.run(ask_meanwhile(kafka, topics, tmp_path)) == [1, 4]
+    assert asyncio.run(ask_meanwhile(kafka, topics, tmp_path)) == (1, 4)
 
 
 def counted(worker: WorkerProcess) -> int:
