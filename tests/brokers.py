@@ -95,8 +95,8 @@ class Broker:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory.resolve()
-        self.port = ports.free_port()
         self._process: ChildProcess | None = None
+        self._choose_ports()
 
     @property
     def bootstrap(self) -> str:
@@ -137,11 +137,21 @@ class Broker:
         self.start()
 
     def __enter__(self) -> Self:
-        self.start()
+        for attempt in range(3):
+            try:
+                self.start()
+                break
+            except BrokerError as error:  # its ports were free when it chose them
+                if "ddress already in use" not in str(error) or attempt == 2:
+                    raise
+                self._choose_ports()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+
+    def _choose_ports(self) -> None:
+        self.port = ports.free_port()
 
     def _wait_for_answer(self, child: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -198,11 +208,15 @@ class ApacheKafka(Broker):
         jvm_options: tuple[str, ...] = (),
         proxies: Sequence[int] = (),
     ) -> None:
-        super().__init__(directory)
-        self._controller_port = ports.free_port()
+        self._proxies = proxies
         self._home = home
         self._jvm_options = jvm_options
-        self.behind = {proxy: ports.free_port() for proxy in proxies}
+        super().__init__(directory)
+
+    def _choose_ports(self) -> None:
+        super()._choose_ports()
+        self._controller_port = ports.free_port()
+        self.behind = {proxy: ports.free_port() for proxy in self._proxies}
 
     def __str__(self) -> str:
         return f"Apache Kafka {KAFKA_VERSION}"

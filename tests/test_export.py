@@ -127,7 +127,7 @@ def test_json_lines_are_what_related_prints(states: dict[str, Path], tmp_path: P
         printed = output_of("related", item, "--state-dir", states["three partitions"], "--limit", "50", "--json")
         document, exported_list = json.loads(printed), json.loads(line)
         assert document | exported_list == document
-        assert document.keys() - exported_list.keys() == {"exact", "worker"}
+        assert document.keys() - exported_list.keys() == {"exact", "pairs", "worker"}
     ids = [json.loads(line)["item_id"] for line in lines]
     assert ids == sorted(set(ids))
 

@@ -39,7 +39,7 @@ OPEN = {"/", "/page/{file}", "/openapi.json", "/health/live", "/health/ready"}
 
 def test_whoever_reads_needs_the_token_but_for_health_and_the_page(shop: Shop) -> None:
     """Every route, so that none is forgotten."""
-    values = {"item_id": "tea", "customer_id": "c1", "file": "app.js"}
+    values = {"item_id": "tea", "other": "milk", "customer_id": "c1", "file": "app.js"}
     for route in ROUTES:
         if route.method != "GET" or route.path == "/v1/events":
             continue

@@ -98,7 +98,7 @@ class ListEntries:
         if request.boost:
             return None
         admitted = self._admitted(number, stored, request)
-        if len(admitted.item) < min(request.offset + request.limit, LONGEST_LIST):
+        if len(admitted.item) < min(request.offset + request.limit + 1, LONGEST_LIST):  # one more says there are more
             return None
         return self.of_chosen(number, admitted, request, whole=False)
 
