@@ -8,10 +8,12 @@ records.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from producers.errors import OrderError
+from producers.event_types import LONGEST_EVENT_TYPE, PURCHASES, event_type, is_event_type, seed_kind
 from producers.log_format import MISSING_TEXTS, PURCHASE_TEXTS, RETURN_TEXTS, LogFormat
 from producers.orders import ERASE, LARGEST_QUANTITY, LONGEST_ID_BYTES, PURCHASE, RETURN
 from producers.timestamps import TimestampReader
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LARGEST_EXACT_FLOAT = 2.0**53
-NOT_A_PURCHASE = -3
-"""What `FieldReader.kind` says of an event that is neither purchase nor return: its line is skipped, not rejected."""
+NOT_COUNTED = -3
+"""What `FieldReader.kind` says of an event of a type that is not counted: its line is skipped, not rejected."""
+
+_MOST_TYPES = 20
+"""So many are told apart, and the rest together."""
 
 ERASES_ALL = "type 'erase' erases a whole customer and takes no items"
 
@@ -47,7 +52,8 @@ class FieldReader:
     Attributes:
         timestamps: reads the times.
         fractions: how many quantities were fractions, each read as one piece.
-        events: how many lines were neither purchase nor return, and skipped.
+        untyped: the kind of an order that names no type.
+        types: how many lines were skipped, by their type, which is not counted.
         excluded: how many lines were of excluded items, and skipped.
     """
 
@@ -55,11 +61,11 @@ class FieldReader:
         self.log_format = log_format = log_format or LogFormat()
         self.timestamps = TimestampReader(latest_ms, log_format)
         self.fractions = 0
-        self.events = 0
+        self.types: Counter[str] = Counter()
         self.excluded = 0
         self.missing_ids = frozenset(_plain(text) for text in log_format.missing)
         self.kinds = _kinds(log_format)
-        self.others_skipped = bool(log_format.purchases)
+        self.untyped = NOT_COUNTED if log_format.purchases else _kind_of_type(PURCHASES, log_format)
         self._excluded_names = frozenset(name for name in log_format.excluded_items if not _is_pattern(name))
         self._excluded_patterns = tuple(name for name in log_format.excluded_items if _is_pattern(name))
         units = sorted(log_format.quantity_units, key=len, reverse=True)
@@ -172,28 +178,46 @@ class FieldReader:
         """What kind of order it is: a purchase where nothing is said; case does not matter.
 
         Returns:
-            PURCHASE, RETURN, ERASE, or NOT_A_PURCHASE if the format names which events are purchases.
+            PURCHASE for the type that is counted, RETURN, ERASE, `seed_kind` for a type that is kept as a seed, or
+            NOT_COUNTED for any other.
 
         Raises:
-            OrderError: none of them.
+            OrderError: it is no type, and the format does not name which values are purchases.
 
-        >>> reader = FieldReader(LogFormat(purchases=("transaction",)))
-        >>> reader.kind("Transaction") == PURCHASE, reader.kind("view") == NOT_A_PURCHASE
+        >>> reader = FieldReader(LogFormat(purchases=("transaction",), seeds=("product_viewed",)))
+        >>> reader.kind("Transaction") == PURCHASE, reader.kind("Product Viewed") == seed_kind(0)
         (True, True)
-        >>> FieldReader().kind("PURCHASE") == PURCHASE, FieldReader().kind("refund") == RETURN
+        >>> FieldReader().kind("PURCHASE") == PURCHASE, FieldReader().kind("view") == NOT_COUNTED
         (True, True)
-        >>> FieldReader().kind("simple")
+        >>> FieldReader(LogFormat(events="view")).kind("View") == PURCHASE
+        True
+        >>> FieldReader().kind("2 for 1")
         Traceback (most recent call last):
-        producers.errors.OrderError: type 'simple' is none of purchase, return, erase
+        producers.errors.OrderError: type '2 for 1' is neither purchase, return, erase nor another word of a to z
         """
         if self.is_missing("type", value):
-            return NOT_A_PURCHASE if self.others_skipped else PURCHASE
+            return self.untyped
         text = as_text(value).strip().lower()
-        if text in self.kinds:
-            return self.kinds[text]
-        if self.others_skipped:
-            return NOT_A_PURCHASE
-        raise OrderError(f"type {shown(value)} is none of purchase, return, erase")
+        kind = self.kinds.get(text)
+        if kind is None:
+            kind = self.kinds.get(event_type(text), NOT_COUNTED)
+        if kind == NOT_COUNTED and not self.log_format.purchases and text not in self.kinds and not is_event_type(text):
+            raise OrderError(f"type {shown(value)} is neither purchase, return, erase nor another word of a to z")
+        return kind
+
+    def skip(self, value: Value, lines: int = 1) -> None:
+        """Note that lines are skipped, since this type is not counted.
+
+        >>> reader = FieldReader()
+        >>> reader.skip("Product Viewed", 2)
+        >>> reader.types
+        Counter({'product_viewed': 2})
+        """
+        if self.is_missing("type", value):
+            name = "none" if self.log_format.purchases else PURCHASES
+        else:
+            name = event_type(as_text(value))[:LONGEST_EVENT_TYPE]
+        self.types[name if name in self.types or len(self.types) < _MOST_TYPES else "others"] += lines
 
     def is_excluded(self, item_id: str) -> bool:
         """Whether the format says that this is no item, such as postage.
@@ -231,4 +255,15 @@ def _kinds(log_format: LogFormat) -> Mapping[str, int]:
     """The values of the field type, in lower case."""
     purchases = frozenset(map(_plain, log_format.purchases)) or PURCHASE_TEXTS
     returns = frozenset(map(_plain, log_format.returns)) or (frozenset() if log_format.purchases else RETURN_TEXTS)
-    return {"erase": ERASE} | dict.fromkeys(returns, RETURN) | dict.fromkeys(purchases, PURCHASE)
+    types = {name: _kind_of_type(name, log_format) for name in (*log_format.seeds, log_format.events)}
+    if log_format.purchases:
+        types.pop(PURCHASES, None)  # what is called so is one only if the format says so
+    returned = RETURN if log_format.events == PURCHASES else NOT_COUNTED
+    bought = dict.fromkeys(purchases, _kind_of_type(PURCHASES, log_format))
+    return types | {"erase": ERASE} | dict.fromkeys(returns, returned) | bought
+
+
+def _kind_of_type(name: str, log_format: LogFormat) -> int:
+    if name == log_format.events:
+        return PURCHASE
+    return seed_kind(log_format.seeds.index(name)) if name in log_format.seeds else NOT_COUNTED

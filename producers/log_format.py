@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import msgspec
 
 from producers.errors import LogError
+from producers.event_types import EVENT, MOST_SEED_TYPES, PURCHASES, seed_place
+from producers.orders import CONTINUED, ERASE, RETURN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,9 +95,11 @@ class LogFormat:
         start: first day (ISO 8601) of a log whose days are counted or which names no year; None: it needs none.
         number_columns: fields of ids whose column holds nothing but numbers, so that 17001.0 is 17001.
         missing: texts that mean a missing value beside `MISSING_TEXTS`.
-        purchases: values of the field type that are purchases; empty: the usual words. If there are any, lines with a
-            value that is neither purchase nor return are skipped rather than rejected.
+        purchases: values of the field type that are purchases; empty: the usual words. If there are any, a line
+            without a type is none.
         returns: values of the field type that are returns; empty: the usual words, none if `purchases` are named.
+        events: the event type that is counted; lines of other types are skipped.
+        seeds: other types that are kept as seeds, at most 16, each once.
         typed: whether a column for the field type is looked at.
         negative_is_return: whether a quantity below 0 is a return of so many.
         quantity_units: texts behind a quantity to take off, such as "pcs".
@@ -134,6 +138,8 @@ class LogFormat:
     missing: tuple[str, ...] = ()
     purchases: tuple[str, ...] = ()
     returns: tuple[str, ...] = ()
+    events: str = PURCHASES
+    seeds: tuple[str, ...] = ()
     typed: bool = True
     negative_is_return: bool = False
     quantity_units: tuple[str, ...] = ()
@@ -159,6 +165,8 @@ class LogFormat:
             raise LogError(f"'{pattern}' is no regular expression: {error}") from None
         if self.item_pattern and "item" not in re.compile(self.item_pattern).groupindex:
             raise LogError(f"item_pattern '{self.item_pattern}' has no group named item: (?P<item>...)")
+        if len(self.seeds) > MOST_SEED_TYPES:
+            raise LogError(f"{len(self.seeds)} event types are too many seeds: {MOST_SEED_TYPES} at most")
         choices = {"container": Container, "compression": Compression, "guests": Guests, "order": Order}
         for name, choice in choices.items():
             if getattr(self, name) not in get_args(choice):
@@ -167,6 +175,22 @@ class LogFormat:
     def column_of(self, field_name: str) -> tuple[str, ...]:
         """The columns or paths that hold a field: its own name if nothing else was said."""
         return self.columns.get(field_name, (field_name,))
+
+    def type_of(self, kind: int) -> str:
+        """The type of an order of this kind.
+
+        >>> [LogFormat(events="view", seeds=("cart",)).type_of(kind) for kind in (0, 2, 8)]
+        ['view', 'erase', 'cart']
+        """
+        kind &= ~CONTINUED
+        if kind & EVENT:
+            return self.seeds[seed_place(kind)]
+        return {RETURN: "return", ERASE: "erase"}.get(kind, self.events)
+
+    @property
+    def names_events(self) -> bool:
+        """Whether it says what is counted of a log that holds events of several types."""
+        return bool(self.purchases or self.seeds) or self.events != PURCHASES
 
     @property
     def years_missing(self) -> bool:

@@ -228,7 +228,7 @@ def publish_logs(
                 name = identity.name(digest)
                 for order in range(len(batch.orders)):
                     pace.wait(int(batch.orders.time[order]))
-                    count = _send(publisher, batch.orders, order, name, rows)
+                    count = _send(publisher, batch.orders, order, log_format, name, rows)
                     sent += count > 0
                     lines += count
                 yield Published(path, identity.log, log.fraction, sent, lines, batch.rejected)
@@ -236,18 +236,18 @@ def publish_logs(
                     return
 
 
-def _send(publisher: Publisher, orders: Orders, order: int, log: str, rows: list[int]) -> int:
+def _send(publisher: Publisher, orders: Orders, order: int, log_format: LogFormat, log: str, rows: list[int]) -> int:
     """Send one order unless it is there; return how many lines it has."""
     partition = publisher.partition_of(orders.customers[orders.customer[order]].encode())
     after = int(orders.after[order])
     if after <= rows[partition]:
         return 0
-    key, record = encoded_order(orders, order)
+    key, record = encoded_order(orders, order, log_format)
     publisher.send(key, record, partition=partition, headers=[(LOG_HEADER, f"{log}:{after}".encode())])
     return int(orders.start[order + 1] - orders.start[order]) or 1
 
 
-def encoded_order(orders: Orders, order: int) -> tuple[bytes, bytes]:
+def encoded_order(orders: Orders, order: int, log_format: LogFormat) -> tuple[bytes, bytes]:
     """Key and value of the record of one of some orders; its order id is the number that stands for it."""
     customer_id = orders.customers[orders.customer[order]]
     begin, end = orders.start[order], orders.start[order + 1]
@@ -259,17 +259,18 @@ def encoded_order(orders: Orders, order: int) -> tuple[bytes, bytes]:
         zip(ids, orders.quantity[begin:end].tolist(), strict=True),
         order_id=str(number) if number else None,
         kind=int(orders.kind[order]),
+        log_format=log_format,
     )
     return customer_id.encode(), record
 
 
-def send_repaired(publisher: Publisher, orders: Orders, order: int, ids: Sequence[str]) -> None:
-    """Send one of some orders, of rejected lines with these ids.
+def send_repaired(publisher: Publisher, log_format: LogFormat, orders: Orders, order: int, ids: Sequence[str]) -> None:
+    """Send one of some orders, of rejected lines with these ids; the format says of which types they are.
 
     Raises:
         PublishingFailed: an earlier record was not taken.
     """
-    key, record = encoded_order(orders, order)
+    key, record = encoded_order(orders, order, log_format)
     publisher.send(key, record, partition=publisher.partition_of(key), headers=again_headers(ids))
 
 

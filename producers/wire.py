@@ -1,8 +1,9 @@
 """Orders as JSON: the records of the topic `purchases`, and the lines of a JSON lines log.
 
 A record is `{"customer_id", "timestamp", "order_id"?, "type"?, "lines": [{"item_id", "quantity"?}, ...]}` or, for a
-single line, `{"customer_id", "timestamp", "order_id"?, "type"?, "item_id", "quantity"?}`. The type is purchase, return
-or erase; erase has no lines. Ids are text or whole numbers, timestamps what `producers.timestamps` reads.
+single line, `{"customer_id", "timestamp", "order_id"?, "type"?, "item_id", "quantity"?}`. The type is purchase, return,
+erase, or another event, such as view; erase has no lines. Ids are text or whole numbers, timestamps what
+`producers.timestamps` reads.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import msgspec
 import numpy as np
 
 from producers.errors import OrderError
-from producers.fields import ERASES_ALL, NOT_A_PURCHASE, FieldReader
+from producers.event_types import PURCHASES
+from producers.fields import ERASES_ALL, NOT_COUNTED, FieldReader
+from producers.log_format import LogFormat
 from producers.orders import (
     ERASE,
     LARGEST_ORDER_LINES,
@@ -43,7 +46,7 @@ LARGEST_RECORD_BYTES = 512 << 10
 """Of an order on the topic `purchases`, and of a body that is posted to /orders."""
 MOST_LINES_ALONE = 100
 """Invalid lines of a record that are rejected each by itself, with the record's other fields."""
-KINDS = {"purchase": PURCHASE, "return": RETURN, "erase": ERASE}
+KINDS = {PURCHASES: PURCHASE, "return": RETURN, "erase": ERASE}
 
 
 _CUSTOMER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("Customer", ORDER[:1], gc=False))
@@ -182,9 +185,9 @@ class _Gathered:
             OrderError: the order is invalid, or all of its lines.
         """
         reader = self._reader
-        kind = PURCHASE if order.type is None and not reader.others_skipped else reader.kind(order.type)
-        if kind == NOT_A_PURCHASE:
-            reader.events += 1
+        kind = reader.untyped if order.type is None else reader.kind(order.type)
+        if kind == NOT_COUNTED:
+            reader.skip(order.type)
             return None
         order_id, lines = order.order_id, order.lines
         customer = self._customer(order)
@@ -200,7 +203,7 @@ class _Gathered:
                 raise OrderError(ERASES_ALL)
         else:
             kind = self._add_lines(kind, lines, faults)
-            if kind == NOT_A_PURCHASE:
+            if kind == NOT_COUNTED:
                 return None
         self._start.append(len(self._item))
         self._heads.append((customer, time_ms, kind, key, position))
@@ -253,7 +256,7 @@ class _Gathered:
         if len(self._item) == begin:
             if faults:
                 raise OrderError(faults[0][1])
-            return NOT_A_PURCHASE
+            return NOT_COUNTED
         return RETURN if returned and kind == PURCHASE else kind
 
     def _line(self, line: Any) -> tuple[int, int]:  # noqa: ANN401
@@ -319,6 +322,22 @@ def decode_orders(
     return orders, rejected
 
 
+def decode_alone(record: bytes, latest_ms: int | None = None) -> tuple[Decoded, LogFormat]:
+    """One record, valid whatever the type of its event, and the format that names its kind.
+
+    >>> record = b'{"customer_id": "ann", "timestamp": "2017-01-01", "type": "view", "item_id": 7}'
+    >>> decoded, log_format = decode_alone(record)
+    >>> log_format.type_of(int(decoded.orders.kind[0]))
+    'view'
+    """
+    decoder, reader = OrderDecoder(), FieldReader(latest_ms=latest_ms)
+    decoded = decoder.decode([record], [0], reader)
+    if not reader.types:
+        return decoded, reader.log_format
+    log_format = LogFormat(seeds=tuple(reader.types))
+    return decoder.decode([record], [0], FieldReader(log_format, latest_ms)), log_format
+
+
 def customer_of(record: bytes, reader: FieldReader) -> str | None:
     """The customer of a record, whatever else is wrong with it; None: none can be told.
 
@@ -341,6 +360,7 @@ def encode_order(
     *,
     order_id: str | None = None,
     kind: int = PURCHASE,
+    log_format: LogFormat = LogFormat(),  # noqa: B008 - frozen
 ) -> bytes:
     """An order as a record.
 
@@ -349,7 +369,8 @@ def encode_order(
         time_ms: event time, milliseconds since 1970 UTC.
         lines: item_id and quantity of each; none to erase the customer.
         order_id: by which a repetition of the order is recognised.
-        kind: PURCHASE, RETURN or ERASE.
+        kind: PURCHASE, RETURN, ERASE, or that of another event.
+        log_format: says which type that is.
 
     >>> encode_order("ann", 1_483_228_800_000, [("milk", 2), ("eggs", 1)])
     b'{"customer_id":"ann","timestamp":1483228800000,"lines":[{"item_id":"milk","quantity":2},{"item_id":"eggs"}]}'
@@ -357,8 +378,8 @@ def encode_order(
     record: dict[str, object] = {"customer_id": customer_id, "timestamp": time_ms}
     if order_id is not None:
         record["order_id"] = order_id
-    if kind != PURCHASE:
-        record["type"] = next(name for name, number in KINDS.items() if number == kind)
+    if (event := log_format.type_of(kind)) != PURCHASES:
+        record["type"] = event
     if kind != ERASE:
         record["lines"] = [
             {"item_id": item_id} if quantity == 1 else {"item_id": item_id, "quantity": quantity}

@@ -12,6 +12,7 @@ import numpy as np
 from state.columns import pack, pack_ids, unpack, unpack_ids
 from state.history_rows import StoredRows, packed_rows
 from state.journal import SLICES, Journal
+from state.kept_events import Kept, KeptEvents
 from state.resident_histories import ResidentHistories
 from state.rocks import WriteBatch
 from state.settings import CountingSettings, check_settings, put_settings
@@ -57,6 +58,7 @@ class HistoryStore(Store):
 
     Attributes:
         customers, items: ids and their store numbers.
+        kept_events: those that are kept as seeds; None: none are.
         purchases_offset: log position up to which orders are counted.
         documents: name -> document; what the caller stores about the logs that it counts, written with its commits.
         sources: name -> log position; the same in states written before `documents`.
@@ -78,6 +80,7 @@ class HistoryStore(Store):
             names = self.memory.names
             self.customers = StoredNames(self._rocks, "customer", b"n", b"N", names, forgettable=True)
             self.items = StoredNames(self._rocks, "item", b"i", b"I", names)
+            self.kept_events = KeptEvents(self._rocks, settings.seeds, names) if settings.seeds else None
             self.purchases_offset = 0
             self.documents: dict[str, bytes] = {}
             self.sources: dict[str, int] = {}
@@ -245,6 +248,7 @@ class HistoryStore(Store):
         erased: Sequence[int],
         documents: Mapping[str, bytes],
         hit_counts: Mapping[int, Sequence[int]],
+        kept: tuple[npt.NDArray[np.uint32], Kept] | None = None,
     ) -> int:
         """Write what was applied to the table, together with the log position it is valid for.
 
@@ -257,6 +261,7 @@ class HistoryStore(Store):
             erased: customers whose ids to delete.
             documents: name -> document; updates `documents`.
             hit_counts: UTC day -> numbers to add to that day's hit counts.
+            kept: customers whose kept events change, and all that they keep then.
 
         Returns:
             The commit's number, which identifies its deltas in the outbox.
@@ -272,6 +277,8 @@ class HistoryStore(Store):
         for number in erased:
             self.customers.forget(batch, number)
             batch.delete(_row_key(number))
+        if self.kept_events is not None and kept is not None:
+            self.kept_events.put(batch, *kept)
         self._put_slices(batch, [number for number, _ in due_slices])
         for number, deltas in enumerate(outbox):
             batch.put(_outbox_key(self.journal.commit, number), deltas)
@@ -290,6 +297,8 @@ class HistoryStore(Store):
         self._rocks.write(batch)
         self.customers.stored()
         self.items.stored()
+        if self.kept_events is not None:
+            self.kept_events.stored()
         self._stored_customers = len(self.customers)
         self._evict()
         self.memory.return_freed()
@@ -320,6 +329,8 @@ class HistoryStore(Store):
         self.memory.histories.leave(self._residents)
         self.memory.names.leave(self.customers)
         self.memory.names.leave(self.items)
+        if self.kept_events is not None:
+            self.memory.names.leave(self.kept_events.items)
         super().close()
 
 

@@ -21,15 +21,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 DAY_MS = 86_400_000
 EPOCH_DAYS = 30
 DAYS_KEPT = 60
 ORDERS_REMEMBERED = 64
+EVENTS_KEPT = 100
 NOT_HELD = "return of an item not held"
 
-Kind = Literal["purchase", "return", "erase"]
 Score = Literal["blend", "difference", "significance", "lift", "naive", "raw", "cosine"]
 
 
@@ -48,7 +48,8 @@ class Order:
     """Event time, milliseconds since 1970 UTC."""
     lines: tuple[Line, ...]
     order_id: str | None = None
-    type: Kind = "purchase"
+    type: str = "purchase"
+    """purchase, return, erase, or another event, such as view."""
     continued: bool = False
     """Whether its first lines are an order before it: the log was counted while it was written, and ended between."""
 
@@ -73,6 +74,16 @@ class Rejected(NamedTuple):
     reason: str
 
 
+class Event(NamedTuple):
+    """An event that is kept as a seed."""
+
+    time: int
+    place: int
+    """Among all of its customer."""
+    item_id: str
+    type: str
+
+
 @dataclass
 class State:
     """The state of a log. A count of 0 has no key, but `histories` may have an empty history."""
@@ -81,7 +92,7 @@ class State:
     """customer: item: entry; {} for a customer who has returned everything."""
     next_seq: dict[str, int] = field(default_factory=dict)
     """customer: seq of their next first purchase; the same customers as in `histories`."""
-    remembered: dict[str, dict[str, set[tuple[str, Kind]]]] = field(default_factory=dict)
+    remembered: dict[str, dict[str, set[tuple[str, str]]]] = field(default_factory=dict)
     """customer: order id, oldest first: what was accepted of that order."""
     pairs: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     """(X, Y, epoch) and (Y, X, epoch): customers with that pair."""
@@ -102,6 +113,8 @@ class State:
     """Counted lines. Here and in the next two, lines of an order with the same item are one."""
     duplicates: int = 0
     rejected: list[Rejected] = field(default_factory=list)
+    kept: dict[str, list[Event]] = field(default_factory=dict)
+    """customer: events that are kept, the newest last."""
 
 
 def day_of(time: int) -> int:
@@ -117,14 +130,24 @@ def epoch_of(time: int) -> int:
 # --- from a log to its state ------------------------------------------------------------------------------------------
 
 
-def batch(orders: Sequence[Order], pair_window: int) -> State:
-    """The state of a log; a `pair_window` of 0 is no limit."""
+def batch(orders: Sequence[Order], pair_window: int, events: str = "purchase", seeds: Collection[str] = ()) -> State:
+    """The state of a log.
+
+    Args:
+        orders: the log.
+        pair_window: 0 is no limit.
+        events: the type that is counted.
+        seeds: types that are kept; those of any other are skipped.
+    """
     state = State()
     for index, order in enumerate(orders):
         if order.type == "erase":
             erase(state, order.customer_id)
-        else:
+        elif order.type == events or (order.type == "return" and events == "purchase"):
             count_order(state, index, order)
+        elif order.type in seeds:
+            happen(state, order)
+    keep_newest_events(state)
     keep_newest_days(state)
     count_histories(state, pair_window)
     return state
@@ -150,7 +173,7 @@ def count_order(state: State, index: int, order: Order) -> None:
         held = line.item_id in state.histories.get(order.customer_id, {})
         if is_duplicate(state, order, line.item_id) and not order.continued:
             state.duplicates += 1
-        elif is_duplicate(state, order, line.item_id) and (order.type == "purchase" or not held):
+        elif is_duplicate(state, order, line.item_id) and (order.type != "return" or not held):
             add_to_line(state, order.customer_id, line)
         elif order.type == "return" and not held:
             state.rejected.append(Rejected(index, position, line.item_id, NOT_HELD))
@@ -231,6 +254,21 @@ def erase(state: State, customer_id: str) -> None:
     state.histories.pop(customer_id, None)
     state.next_seq.pop(customer_id, None)
     state.remembered.pop(customer_id, None)
+    state.kept.pop(customer_id, None)
+
+
+def happen(state: State, order: Order) -> None:
+    """Events of a type that is kept."""
+    events = state.kept.setdefault(order.customer_id, [])
+    for line in order.lines:
+        events.append(Event(order.time, len(events), line.item_id, order.type))
+
+
+def keep_newest_events(state: State) -> None:
+    """Of each item the newest event stays, and of these the newest 100; ties go to the later in the log."""
+    for customer_id, events in state.kept.items():
+        newest = {event.item_id: event for event in sorted(events)}
+        state.kept[customer_id] = sorted(newest.values())[-EVENTS_KEPT:]
 
 
 def keep_newest_days(state: State) -> None:

@@ -12,7 +12,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.engine.embedded import Embedded
-from tests.batch_definition import Kind, Line, Order, batch
+from tests.batch_definition import Line, Order, batch
 from tests.commands import called, refused
 from tests.streamed import facts, streamed_facts
 
@@ -66,7 +66,7 @@ def orders_of(text: str) -> list[Order]:
     found = []
     for row in filter(None, map(str.strip, text.split("\n"))):
         customer, *words = row.split(" ")
-        kind: Kind = "return" if words[0] == "returns" else "erase" if words[0] == "erase" else "purchase"
+        kind = "return" if words[0] == "returns" else "erase" if words[0] == "erase" else "purchase"
         time, *items = words if kind == "purchase" else words[1:]
         lines = [item.partition("*") for item in items]
         bought = tuple(Line(name.replace("~", " "), int(count or 1)) for name, _, count in lines)

@@ -100,7 +100,7 @@ class Truth:
 
     def _count(self, partition: int, batch: list[Any]) -> None:
         self._end += len(batch)
-        orders, rejections = read_orders(batch, partial(self._placement.misplaced, partition=partition))
+        orders, rejections, _ = read_orders(batch, partial(self._placement.misplaced, partition=partition))
         not_held = self._embedded.count(orders, self._end, len(rejections)).tolist()
         self.refused |= {(partition, offset) for offset in not_held}
         self.refused |= {(partition, rejection.position) for rejection in rejections}

@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import SearchStrategy
 
-    from tests.batch_definition import Kind, Score
+    from tests.batch_definition import Score
 
 
-def order(customer: str, day: int, items: str, order_id: str | None = None, kind: Kind = "purchase") -> Order:
+def order(customer: str, day: int, items: str, order_id: str | None = None, kind: str = "purchase") -> Order:
     """An order at the beginning of a day of items with one-letter names, one of each."""
     return Order(customer, day * DAY_MS, tuple(Line(item) for item in items), order_id, kind)
 

@@ -195,7 +195,7 @@ BAD_LINES = {
     "ann,milk,yesterday,1,": "timestamp 'yesterday' is not a date",
     "ann,milk,2024-01-01,two,": "quantity 'two' is not a number",
     "ann,milk,2024-01-01,0,": "quantity '0' is below 1",
-    "ann,milk,2024-01-01,1,gift": "type 'gift' is none of purchase, return, erase",
+    "ann,milk,2024-01-01,1,a gift": "type 'a gift' is neither purchase, return, erase nor another word of a to z",
     "ann,4.00638E+12,2024-01-01,1,": "item_id '4.00638E+12' is in scientific notation: export it as text",
     f"ann,{'x' * 513},2024-01-01,1,": "item_id is longer than 512 bytes",
     "ann,soap,2024-01-01,1,return": "return of an item not held",

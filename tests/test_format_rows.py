@@ -267,7 +267,7 @@ def test_a_record_means_on_the_wire_what_it_means_in_a_file(name: str, tmp_path:
 def _sent(records: list[dict[str, Any]], state: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The counts of some records as a worker decodes them, and what it writes to `purchases-rejected`."""
     kept = [Record(json.dumps(record).encode(), offset) for offset, record in enumerate(records)]
-    orders, rejections = read_orders(kept)
+    orders, rejections, _ = read_orders(kept)
     embedded = Embedded(state, CountingSettings())
     embedded.count(orders, len(records), len(rejections))
     found = streamed_facts(embedded)

@@ -121,7 +121,7 @@ def test_a_record_that_was_cut_is_rejected_whatever_is_left_of_it() -> None:
     order = b'{"customer_id": "ann", "timestamp": 1600000000, "lines": [{"item_id": "tea"}]}'
     batch = compressed([order, order + b" " * (80 * MIB)], "gzip")
 
-    orders, rejections = read_orders(read(inflated(batch)))
+    orders, rejections, _ = read_orders(read(inflated(batch)))
 
     assert len(orders.customer) == 1
     assert [rejection.position for rejection in rejections] == [1]

@@ -31,7 +31,7 @@ def test_an_order_from_the_future_is_rejected_by_the_time_at_which_the_broker_ap
         Record(7, order(APPENDED + 2 * DAY_MS), APPENDED + DAY_MS),
     ]
 
-    orders, rejections = read_orders(records)
+    orders, rejections, _ = read_orders(records)
 
     assert (orders.after - 1).tolist() == [3, 7]
     assert [rejection.position for rejection in rejections] == [4]
@@ -47,14 +47,14 @@ def test_rejections_of_every_kind_come_in_the_order_of_the_log() -> None:
         Record(4, b"{}"),
     ]
 
-    orders, rejections = read_orders(records)
+    orders, rejections, _ = read_orders(records)
 
     assert (orders.after - 1).tolist() == [1]
     assert [rejection.position for rejection in rejections] == [0, 2, 3, 4]
 
 
 def test_no_records_are_no_orders() -> None:
-    orders, rejections = read_orders([])
+    orders, rejections, _ = read_orders([])
 
     assert len(orders) == 0
     assert rejections == []

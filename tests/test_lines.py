@@ -358,4 +358,4 @@ def test_quantities_of_events_that_are_no_purchases_are_no_fractions() -> None:
 
     orders, rejected = read_lines(lines, np.arange(3), reader)
 
-    assert (len(orders), rejected, reader.fractions, reader.events) == (1, [], 1, 2)
+    assert (len(orders), rejected, reader.fractions, reader.types) == (1, [], 1, {"view": 2})

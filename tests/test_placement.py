@@ -73,7 +73,7 @@ def test_a_misplaced_record_is_rejected_whole() -> None:
     ]
     records = [Record(offset, value) for offset, value in enumerate(values)]
 
-    orders, rejections = read_orders(records, lambda ids: placement.misplaced(ids, 0))
+    orders, rejections, _ = read_orders(records, lambda ids: placement.misplaced(ids, 0))
 
     assert {orders.customers[code] for code in orders.customer.tolist()} == here
     whole = [rejection for rejection in rejections if not rejection.partial]

@@ -72,12 +72,12 @@ def test_records_in_columns_are_what_a_decoder_makes_of_them(found: list[Any], l
     orders, flat, rejected = decoder.decode(written, positions.tolist(), slow)
 
     if quick is None:
-        assert (reader.fractions, reader.events) == (0, 0)
+        assert (reader.fractions, reader.types) == (0, {})
         return
     assert rejected == []
     assert plainly(quick[0]) == plainly(orders)
     assert quick[1].tolist() == flat.tolist()
-    assert (reader.fractions, reader.events) == (slow.fractions, slow.events)
+    assert (reader.fractions, reader.types) == (slow.fractions, slow.types)
 
 
 @given(st.lists(valid, min_size=1, max_size=5))

@@ -273,8 +273,8 @@ REMEDIES = [
     (",tea,,1,3,", "customer_id is missing", ["--fill-down"]),
     ("ann,,2024-01-05,1,,", "item_id is missing", None),
     ("ann,tea,2024-01-05,2 pcs,,", "quantity is not a number", ["--quantity-units", "pcs"]),
-    ("ann,tea,2024-01-05,1,,verkauf", "type is none of purchase, return, erase", ["--purchases", "verkauf"]),
-    ("ann,tea,2024-01-05,1,,simple", "type is none of purchase, return, erase", ["--columns", "type="]),
+    ("ann,tea,2024-01-05,1,,2 verkauft", "type is neither purchase", ["--purchases", "2 verkauft"]),
+    ("ann,tea,2024-01-05,1,,2 for 1", "type is neither purchase", ["--columns", "type="]),
     ("ann,tea,2024-01-05,0,,", "quantity is 0", None),
 ]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from producers.orders import Orders, Rejection
 
 LATEST_MS = 1_800_000_000_000
-OUTCOMES_OF_RULES = {2: "4fbc00557128b3b7"}
+OUTCOMES_OF_RULES = {2: "1ee13ed538fbacc5"}
 """Version of the rules -> a digest of what `outcomes` are by it."""
 
 VALUES: dict[str, list[object]] = {

@@ -148,7 +148,10 @@ def test_which_cloud_events_are_purchases_is_for_the_user_to_say() -> None:
 
     assert isinstance(made, list)
     [rejected] = decode_orders(made, [0])[1]
-    assert rejected.reason == "type 'com.example.order.placed' is none of purchase, return, erase"
+    assert (
+        rejected.reason
+        == "type 'com.example.order.placed' is neither purchase, return, erase nor another word of a to z"
+    )
 
 
 def test_a_profile_of_files_is_refused() -> None:

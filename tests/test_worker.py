@@ -76,7 +76,7 @@ POISON = {
     "more than 512": b'{"customer_id": "c", "timestamp": 1700000000, "item_id": "%s"}' % (b"x" * 600),
     "before 1990": b'{"customer_id": "c", "timestamp": "1989-12-31", "item_id": "x"}',
     "later than an order can be": encode_order("c", NOW_MS + 2 * DAY_MS, [("x", 1)]),
-    "none of purchase": b'{"customer_id": "c", "timestamp": 1700000000, "item_id": "x", "type": "gift"}',
+    "neither purchase": b'{"customer_id": "c", "timestamp": 1700000000, "item_id": "x", "type": "a gift"}',
     "bytes, more than": encode_order("c", NOW_MS, [("x" * 500, 1)] * 1200),
     "does not hold": encode_order("c", NOW_MS, [("never bought", 1)], kind=1),
     "Expected `object`": b'"an order of another time"',

@@ -56,7 +56,7 @@ LINES = [
     line("cy", "milk", "2", timestamp="2017-13-01"),
     line("cy", "eggs", "2", timestamp="1483264800"),
     line("cy", "milk", "2"),
-    line("cy", "milk", "2", type="gift"),
+    line("cy", "milk", "2", type="a gift"),
 ]
 REASONS = {
     0: "item_id is missing",
@@ -64,7 +64,7 @@ REASONS = {
     9: "customer_id is missing",
     10: "customer_id is missing",
     11: "timestamp '2017-13-01' is not a date",
-    14: "type 'gift' is none of purchase, return, erase",
+    14: "type 'a gift' is neither purchase, return, erase nor another word of a to z",
 }
 
 

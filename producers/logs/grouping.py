@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 
 from producers.errors import LogError
+from producers.log_format import LogFormat
 from producers.logs.chunks import Chunk, Content
 from producers.orders import (
     CONTINUED,
     LARGEST_ORDER_LINES,
     ORDER,
-    PURCHASE,
     Orders,
     Rejection,
     compacted,
@@ -71,7 +71,12 @@ class OpenOrder(NamedTuple):
 
 
 def whole_orders(
-    chunks: Iterable[Chunk], path: Path | str, place: Callable[[int], str], start: int, before: OpenOrder | None = None
+    chunks: Iterable[Chunk],
+    path: Path | str,
+    place: Callable[[int], str],
+    start: int,
+    before: OpenOrder | None = None,
+    log_format: LogFormat = LogFormat(),  # noqa: B008 - frozen
 ) -> Iterator[LogBatch]:
     """Lines and records as orders, none of which is cut by the end of a batch.
 
@@ -81,6 +86,7 @@ def whole_orders(
         place: how people find a position.
         start: a position.
         before: the last order before it, if it may go on there.
+        log_format: how they were read.
 
     Raises:
         LogError: an order has more than a million lines, or reading fails.
@@ -92,7 +98,7 @@ def whole_orders(
             before = None
         batch, held = _split(chunk if held is None else _behind(held, chunk), begin)
         if batch.end > begin:
-            yield _capped(continued(batch, before))
+            yield _capped(continued(batch, before), log_format)
             before = None if len(batch.orders) else before
         begin, end = batch.end, chunk.end
         if held is not None and len(held.orders) > LONGEST_ORDER_LINES:
@@ -103,7 +109,7 @@ def whole_orders(
     if held is not None:
         whole = _joined(held.orders, _opens(held), end)
         batch = continued(LogBatch(whole, held.rejected, begin, end, held.content), before)
-        yield _capped(batch)._replace(last=_open_order(held, batch))
+        yield _capped(batch, log_format)._replace(last=_open_order(held, batch))
 
 
 def _behind(held: Chunk, chunk: Chunk) -> Chunk:
@@ -176,7 +182,12 @@ def _joined(orders: Orders, opens: Mask, end: int) -> Orders:
     return replace(joined(orders, opens), after=after)
 
 
-def reject_line(orders: Orders, row: int, reason: str) -> Rejection:
+def reject_line(
+    orders: Orders,
+    row: int,
+    reason: str,
+    log_format: LogFormat = LogFormat(),  # noqa: B008 - frozen
+) -> Rejection:
     """The rejection of a line of an order; without its order id, of which only a hash is kept."""
     order = int(np.searchsorted(orders.start, row, "right")) - 1
     line = {
@@ -184,12 +195,12 @@ def reject_line(orders: Orders, row: int, reason: str) -> Rejection:
         "item_id": orders.items[orders.item[row]],
         "timestamp": int(orders.time[order]),
         "quantity": int(orders.quantity[row]),
-        "type": "purchase" if orders.kind[order] & ~np.uint8(CONTINUED) == PURCHASE else "return",
+        "type": log_format.type_of(int(orders.kind[order])),
     }
     return Rejection(int(orders.position[row]), reason, msgspec.json.encode(line).decode(), form=ORDER)
 
 
-def _capped(batch: LogBatch) -> LogBatch:
+def _capped(batch: LogBatch, log_format: LogFormat) -> LogBatch:
     """The batch with the lines of each order that has too many of them rejected."""
     orders = batch.orders
     lines = np.diff(orders.start)
@@ -200,7 +211,7 @@ def _capped(batch: LogBatch) -> LogBatch:
     for order in np.flatnonzero(~keep).tolist():
         reason = too_many_lines(int(lines[order]))
         rows = range(int(orders.start[order]), int(orders.start[order + 1]))
-        rejected += [reject_line(orders, row, reason) for row in rows]
+        rejected += [reject_line(orders, row, reason, log_format) for row in rows]
     begin = np.append(batch.begin, orders.after)[:-1][keep]
     after = np.append(begin[1:], [batch.end] if len(begin) else []).astype(np.int64)
     return batch._replace(orders=replace(kept(orders, keep), after=after), rejected=sorted(rejected))

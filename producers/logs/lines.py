@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from producers.arrays import Mask, Whole, floats, is_number, numerals, plain, present, texts, values, whole_numbers
 from producers.errors import LogError, OrderError
-from producers.fields import ERASES_ALL, NOT_A_PURCHASE
+from producers.fields import ERASES_ALL, NOT_COUNTED
 from producers.log_format import MISSING_TEXTS
 from producers.orders import (
     ERASE,
@@ -62,15 +62,17 @@ def read_lines(lines: pa.RecordBatch, positions: Whole, reader: FieldReader) -> 
     time, timely = _times(columns["timestamp"], reader)
     quantity = np.ones(len(lines), np.int64)
     key = np.zeros(len(lines), np.uint64)
-    kind = np.zeros(len(lines), np.int64)
+    kind = np.full(len(lines), reader.untyped, np.int64)
     good = timely
     if "type" in columns:
         kind = _kinds(columns["type"], reader)
         good &= kind != FAULTY
+    elif reader.untyped == NOT_COUNTED:
+        reader.skip(None, len(lines))
     erases = kind == ERASE
     good &= np.where(erases, item == ABSENT, item >= 0)
     if "quantity" in columns:
-        quantities, events = columns["quantity"], kind == NOT_A_PURCHASE
+        quantities, events = columns["quantity"], kind == NOT_COUNTED
         if events.any():  # nothing is said about their fractions
             quantities = pc.if_else(pa.array(events), pa.scalar(None, quantities.type), quantities)
         quantity, countable = _quantities(quantities, reader)
@@ -116,9 +118,8 @@ def _orders(
 
 
 def _skipped(kind: Whole, items: list[str], item: Whole, reader: FieldReader) -> Mask:
-    """(n,) which lines are neither counted nor rejected: events other than purchases, and excluded items."""
-    skipped: Mask = kind == NOT_A_PURCHASE
-    reader.events += int(skipped.sum())
+    """(n,) which lines are neither counted nor rejected: events of other types, and excluded items."""
+    skipped: Mask = kind == NOT_COUNTED
     if reader.excludes:
         excluded = np.array([*map(reader.is_excluded, items), False, False])[item] & ~skipped
         reader.excluded += int(excluded.sum())
@@ -282,16 +283,23 @@ def _mended(
 
 
 def _kinds(column: pa.Array, reader: FieldReader) -> Whole:
-    """PURCHASE, RETURN, ERASE, NOT_A_PURCHASE or FAULTY for each row."""
+    """What `FieldReader.kind` says of each row, or FAULTY."""
     encoded = column.dictionary_encode()
+    index = encoded.indices.fill_null(ABSENT).to_numpy()
     kinds = []
-    for value in [*values(encoded.dictionary), None]:  # None is what nulls, at -1, are read as
+    distinct = [*values(encoded.dictionary), None]  # None is what nulls, at -1, are read as
+    for value in distinct:
         try:
             kinds.append(reader.kind(value))
         except OrderError:
             kinds.append(FAULTY)
-    kind: Whole = np.array(kinds, np.int64)[encoded.indices.fill_null(ABSENT).to_numpy()]
-    return kind
+    if NOT_COUNTED in kinds:
+        lines = np.bincount(index % len(distinct), minlength=len(distinct)).tolist()
+        for value, kind, count in zip(distinct, kinds, lines, strict=True):
+            if kind == NOT_COUNTED and count:
+                reader.skip(value, count)
+    found: Whole = np.array(kinds, np.int64)[index]
+    return found
 
 
 def _rejections(

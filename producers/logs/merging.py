@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,9 +99,14 @@ class MergedLog:
         return sum(reader.fractions for reader in self._readers.values())
 
     @property
-    def skipped(self) -> int:
-        """How many lines were no purchases, or of items left out."""
-        return sum(reader.events + reader.excluded for reader in self._readers.values())
+    def excluded(self) -> int:
+        """How many lines were of items left out, and skipped."""
+        return sum(reader.excluded for reader in self._readers.values())
+
+    @property
+    def types(self) -> Counter[str]:
+        """How many lines were skipped, by their type, which is not counted."""
+        return sum((reader.types for reader in self._readers.values()), Counter())
 
     def place(self, position: int) -> str:
         """How people find a position."""
@@ -138,7 +143,9 @@ class MergedLog:
         """
         self._stretches.clear()
         waiting = {log.number for log in self._logs if log.source.before is not None}
-        for batch in whole_orders(self._chunks(), self.path, self.place, self.start_row):
+        for batch in whole_orders(
+            self._chunks(), self.path, self.place, self.start_row, log_format=self._logs[0].source.log_format
+        ):
             yield self._noted(batch._replace(last=None), waiting)
 
     def _noted(self, batch: LogBatch, waiting: set[int]) -> LogBatch:

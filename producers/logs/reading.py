@@ -20,6 +20,7 @@ from producers.logs.plain_json import JsonLinesLog
 from producers.logs.plain_parquet import ParquetLog, is_flat
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator, Mapping, Sequence
 
     from producers.log_format import Compression, Container
@@ -72,9 +73,14 @@ class Log:
         return self.reader.fractions
 
     @property
-    def skipped(self) -> int:
-        """How many lines were no purchases, or of items left out."""
-        return self.reader.events + self.reader.excluded
+    def excluded(self) -> int:
+        """How many lines were of items left out, and skipped."""
+        return self.reader.excluded
+
+    @property
+    def types(self) -> Counter[str]:
+        """How many lines were skipped, by their type, which is not counted."""
+        return self.reader.types
 
     @property
     def utc_assumed(self) -> bool:
@@ -98,7 +104,7 @@ class Log:
                 `start_row`, or has an order of more than a million lines.
         """
         chunks = read_chunks(self._source, self.path, self.start_row, self._batch_rows, self.reader, self._limits)
-        yield from whole_orders(chunks, self.path, self.place, self.start_row, self._before)
+        yield from whole_orders(chunks, self.path, self.place, self.start_row, self._before, self.reader.log_format)
 
     def origin(self, position: int) -> Origin:
         """Where the row at a position is from."""

@@ -5,6 +5,7 @@ A decoder reads one value after the other. Here the values of many records are r
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import reduce
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -150,14 +151,14 @@ def read_records(
     lines = {} if found is None else found.of_lines()
     if found is None or not {"customer_id", "item_id", "timestamp"} <= set(lines):
         return None
-    fractions, events = reader.fractions, reader.events
+    fractions, types = reader.fractions, Counter(reader.types)
     batch = pa.RecordBatch.from_pydict(lines)
     orders, rejected = read_lines(batch, positions[found.parents], reader)
-    skipped = reader.events - events
+    skipped = reader.types.total() - types.total()
     flat = bool(found.flat.all())
     alike = flat or not (skipped or ("quantity" in lines and _any_negative(lines["quantity"])))
     if rejected or not alike or len(orders) + skipped < len(batch) or (orders.kind == ERASE).any():
-        reader.fractions, reader.events = fractions, events
+        reader.fractions, reader.types = fractions, types
         return None
     return (orders, np.ones(len(orders), bool)) if flat else (joined_records(orders)[0], found.flat)
 

@@ -272,30 +272,38 @@ def _plain(path: Path, settings: Mapping[str, Any]) -> LogFormat | None:
         for content in islice(log.contents(), 1):
             orders, _, rejected = log.read(content.cut(0, FIRST_ROWS), reader)
             first = [line for line in [*rejected, *content.rejected] if line.position < FIRST_ROWS]
+            nothing = not len(orders) and reader.types and not log_format.names_events
             lines = len(orders.item) + len(first)
             bad = [line for line in first if line.reason != "customer_id is missing"]
             times = content.columns.get("timestamp")
             timeless = times is not None and not present(times).any()
-            if len(bad) > lines / 2 or timeless or _are_long([orders.items[item] for item in orders.item]):
+            if nothing or len(bad) > lines / 2 or timeless or _are_long([orders.items[item] for item in orders.item]):
                 return None
-        return None if _has_odd_lines(path, log_format) else log_format
+        return None if _has_odd_lines(path, log_format, typed="type" in log.names) else log_format
     except (LogError, *READ_ERRORS):
         return None
 
 
-def _has_odd_lines(path: Path, log_format: LogFormat) -> bool:
+def _has_odd_lines(path: Path, log_format: LogFormat, *, typed: bool) -> bool:
     """Whether a file seems to hold events other than purchases, comments, totals or its header once more.
 
     Its beginning is looked at, and the end of a CSV file.
+
+    Args:
+        path: the file.
+        log_format: how it is read.
+        typed: whether it has the field type.
     """
     from producers.logs.inspection.dialect import find_comment, find_footers  # noqa: PLC0415 - it takes a while to load
 
+    events = typed and (log_format.names_events or log_format.container == "jsonl")  # on a topic, others are skipped
+    events = events or bool(log_format.purchases)
     if log_format.container == "parquet":
-        return not log_format.purchases and any(map(_VIEW.fullmatch, _first_texts(path)))
+        return not events and any(map(_VIEW.fullmatch, _first_texts(path)))
     source = Source(path, log_format.compression)
     with source.open() as stream:
         text = stream.read(HEAD_BYTES)
-        if not log_format.purchases and _VIEW.search(text.decode("utf-8", "replace")):
+        if not events and _VIEW.search(text.decode("utf-8", "replace")):
             return True
         if log_format.container == "jsonl":
             return False

@@ -9,14 +9,15 @@ import msgspec
 import pyarrow as pa
 
 from producers.errors import LogError, OrderError
-from producers.fields import NOT_A_PURCHASE, WHOLE_FLOAT, FieldReader
+from producers.event_types import PURCHASES
+from producers.fields import NOT_COUNTED, WHOLE_FLOAT, FieldReader
 from producers.logs.columns import FIELDS
 from producers.logs.shaping import MIDNIGHT
 from producers.logs.tables.records import as_cell, dug, keys_of
 from producers.logs.tables.unwrapping import Unwrapping
-from producers.orders import PURCHASE, RETURN
+from producers.orders import RETURN
 from producers.values import as_text, shown
-from producers.wire import KINDS, LARGEST_RECORD_BYTES
+from producers.wire import LARGEST_RECORD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _OF_LINES = ("item_id", "quantity")
 _LIST = "[]"
-_WORDS = {kind: word for word, kind in KINDS.items()}
 _INTEGER = 1 << 63
 _OF_FILES = ("fill_down", "item_pattern")
 _midnight = re.compile(MIDNIGHT)
@@ -140,10 +140,10 @@ class RecordMapping:
         word = self._kinds.get(value)
         if word is None:
             kind = self._fields.kind(value)
-            word = "" if kind == NOT_A_PURCHASE else _WORDS[kind]
+            word = "" if kind == NOT_COUNTED else self._format.type_of(kind)
             if len(self._kinds) < 1000:
                 self._kinds[value] = word
-        if word not in ("", _WORDS[PURCHASE]):
+        if word not in ("", PURCHASES):
             order["type"] = word
         return word != ""
 
@@ -184,7 +184,7 @@ class RecordMapping:
                     returned.append(line)
         if not returned or "type" in order:
             return [order]
-        kind = {"type": _WORDS[RETURN]}
+        kind = {"type": self._format.type_of(RETURN)}
         if "lines" not in order:
             return [order | kind]
         kept = [line for line in lines if not any(line is each for each in returned)]

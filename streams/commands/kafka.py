@@ -18,6 +18,7 @@ from state.memory import parse_bytes, shown
 from state.settings import CUSTOMER, PAIR_KINDS
 from state.snapshots import snapshot_directory
 from streams.commands.broker_options import broker_options
+from streams.commands.event_options import check_events, event_options
 from streams.commands.expected_errors import errors_as_messages
 from streams.commands.imports import import_
 from streams.commands.memory_option import memory_option
@@ -148,6 +149,7 @@ def topics(
     type=click.Choice(PAIR_KINDS),
     help="Count the customers who hold two items, or the orders that do; the same for all workers.",
 )
+@event_options(stored=False)
 @admin_option
 @advertise_option
 @allow_host_option
@@ -241,6 +243,7 @@ def worker(
         )
     if rest["standby"] and not rest["fencing"]:
         raise click.UsageError("--standby follows other workers, of which there are none with --no-fencing")
+    check_events(rest["events"], rest["seed_weights"])
     check_snapshots(topics.generation, **rest)
     set_up_logs(as_json=log_json)
     with errors_as_messages():

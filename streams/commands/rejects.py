@@ -45,6 +45,8 @@ def retry_into(
     asked: list[bool],
 ) -> None:
     """Count the repaired lines of a rejects file into a state; stop once `asked` holds something."""
+    from dataclasses import replace
+
     from state.errors import StateError
     from state.memory import Memory
     from state.settings import RULES
@@ -70,10 +72,19 @@ def retry_into(
     _exit_if(asked)
 
 
-def retry_onto(broker: str, topics: Topics, path: Path, options: dict[str, Any], left: Path, asked: list[bool]) -> None:
+def retry_onto(
+    broker: str,
+    topics: Topics,
+    path: Path,
+    options: dict[str, Any],
+    events: dict[str, Any],
+    left: Path,
+    asked: list[bool],
+) -> None:
     """Send the repaired lines of a rejects file to the topic of the orders; stop once `asked` holds something."""
     from functools import partial
 
+    from producers.log_format import LogFormat
     from producers.publish import Publisher, send_repaired
     from producers.resending import sent_before
     from streams.commands.expected_errors import errors_as_messages
@@ -83,8 +94,18 @@ def retry_onto(broker: str, topics: Topics, path: Path, options: dict[str, Any],
     copy = replace(topics, rekey=True).log
     with errors_as_messages(), Publisher(broker, topics.purchases) as publisher:
         ids, logs = sent_before(broker, topics.purchases, copy)
-        send = partial(send_repaired, publisher)
-        done = resend(path, settings, send, publisher.flush, ids=ids, logs=logs, left=left, stop=lambda: bool(asked))
+        send = partial(send_repaired, publisher, LogFormat.from_settings(events))
+        done = resend(
+            path,
+            settings,
+            send,
+            publisher.flush,
+            events=events,
+            ids=ids,
+            logs=logs,
+            left=left,
+            stop=lambda: bool(asked),
+        )
     _tell(done, path, left, "sent")
     _exit_if(asked)
 

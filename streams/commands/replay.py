@@ -15,6 +15,7 @@ import click
 from producers.errors import LogError
 from state.settings import ORDER, PAIR_KINDS
 from streams.commands.broker_options import broker_options, broker_words
+from streams.commands.event_options import check_events, event_options
 from streams.commands.format_options import format_options, format_settings
 from streams.commands.located import FetchDisplay, brought
 from streams.commands.memory_option import memory_option
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from producers.publish import Published
     from state.memory import MemoryBudget
     from state.settings import CountingSettings
+    from streams.commands.event_options import SeedWeights
     from streams.offline.known_logs import Planned
     from streams.offline.replay import Progress
     from streams.workers.kafka.topics import Topics
@@ -72,6 +74,7 @@ def _interruptible() -> Iterator[list[bool]]:
 @click.option(
     "--item-partitions", type=click.IntRange(1, 1024), help="Divide the items' counts among this many stores."
 )
+@event_options(stored=True)
 @click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="File for rejected lines.")
 @memory_option
 @click.option("--commit-lines", default=5000, type=click.IntRange(1), help="Order lines per commit.")
@@ -108,6 +111,8 @@ def replay(
     pair_window: int | None,
     pairs: str | None,
     item_partitions: int | None,
+    events: str | None,
+    seed_weights: SeedWeights | None,
     rejects: Path | None,
     memory: MemoryBudget | None,
     commit_lines: int,
@@ -141,21 +146,25 @@ def replay(
       zcat orders.csv.gz | alsobought replay - --state-dir shop
       alsobought replay orders.csv --broker 127.0.0.1:9092 --speed 60
     """
-    from state.settings import CountingSettings
+    from state.settings import PURCHASES, CountingSettings
     from streams.engine.embedded import settings_of
+    from streams.engine.events import events_read
 
     if (state_dir is None) == (broker is None):
         raise click.UsageError("name --state-dir, to count here, or --broker, to send to Kafka: one of the two")
     if (retry_rejects is None) == (not logs):
         raise click.UsageError("name the logs to read, or a file of lines to --retry-rejects: one of the two")
     if broker is not None:
+        chosen = CountingSettings(events=events or PURCHASES, seed_weights=seed_weights or ())
+        check_events(chosen.events, chosen.seed_weights)
+        read = events_read(chosen)
         if retry_rejects is not None:
             with _interruptible() as asked:
-                retry_onto(broker, topics, retry_rejects, options, rejects or _left_of(retry_rejects), asked)
+                retry_onto(broker, topics, retry_rejects, options, read, rejects or _left_of(retry_rejects), asked)
             return
         if prequential:
             raise click.UsageError("--prequential needs --state-dir: a worker scores what it counts by itself")
-        _send(logs, broker, options, rejects or Path("rejected.jsonl"), speed, topics)
+        _send(logs, broker, options, read, rejects or Path("rejected.jsonl"), speed, topics)
         return
     assert state_dir is not None
     stored = settings_of(state_dir) or CountingSettings()
@@ -163,7 +172,10 @@ def replay(
         stored.pair_window if pair_window is None else pair_window,
         stored.item_partitions if item_partitions is None else item_partitions,
         pairs=pairs or stored.pairs,
+        events=events or stored.events,
+        seed_weights=stored.seed_weights if seed_weights is None else seed_weights,
     )
+    check_events(settings.events, settings.seed_weights)
     if retry_rejects is not None:
         with _interruptible() as asked:
             retry_into(
@@ -182,7 +194,13 @@ def _left_of(rejects: Path) -> Path:
 
 
 def _send(
-    logs: tuple[str, ...], broker: str, options: dict[str, Any], rejects: Path, speed: str, topics: Topics
+    logs: tuple[str, ...],
+    broker: str,
+    options: dict[str, Any],
+    events: dict[str, Any],
+    rejects: Path,
+    speed: str,
+    topics: Topics,
 ) -> None:
     """Send logs to Kafka."""
     from producers.logs.readable import readable_logs
@@ -192,6 +210,7 @@ def _send(
     from streams.progress import ProgressDisplay
 
     given, profile = format_settings(options)
+    given |= events
     if given.get("order") == "sort":
         raise LogError("--sort needs --state-dir: what is on a topic already cannot be put in order")
     with brought(logs) as (files, scratch):
@@ -317,12 +336,12 @@ def _tell_replay(progress: Progress, lines: int, rejects: Path, state_dir: Path,
         )
     if progress.lines == 0 and not interrupted:
         click.echo(f"nothing new: {state_dir} already stands at the end, {lines:,} lines")
+        _tell_skipped(progress)
         return
     counted = progress.lines - progress.rejected
     rate = progress.lines / max(sum(progress.commits_ms) / 1000, 1e-9)
     click.echo(f"{progress.lines:,} lines read, {counted:,} counted or duplicate, at {rate:,.0f} lines/s")
-    if progress.events:
-        click.echo(f"{progress.events:,} lines skipped: no purchases, or items left out")
+    _tell_skipped(progress)
     if progress.erased:
         click.echo(f"{progress.erased:,} lines of erased customers left out")
     if progress.fractions:
@@ -338,3 +357,11 @@ def _tell_replay(progress: Progress, lines: int, rejects: Path, state_dir: Path,
         )
     if interrupted:
         click.echo(f"stopped at line {lines:,}, committed; the same command goes on from there")
+
+
+def _tell_skipped(progress: Progress) -> None:
+    if progress.types:
+        counts = ", ".join(f"{count:,} {name}" for name, count in progress.types.most_common())
+        click.echo(f"{progress.types.total():,} lines skipped, of types that are not counted here: {counts}")
+    if progress.excluded:
+        click.echo(f"{progress.excluded:,} lines skipped, of items left out")

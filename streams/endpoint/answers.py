@@ -115,6 +115,9 @@ class Status:
     skipped: Mapping[str, int] = field(default_factory=dict)
     """By topic: records that were skipped since the start, as invalid or not written by a worker."""
 
+    skipped_types: Mapping[str, int] = field(default_factory=dict)
+    """By event type that is not counted: records of `purchases` that were skipped since the start."""
+
     damaged_stores: int = 0
     """That were set aside and are kept."""
 

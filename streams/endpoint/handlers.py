@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from producers.fields import FieldReader
 from producers.orders import DAY_MS
-from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
+from producers.wire import LARGEST_RECORD_BYTES, decode_alone
 from streams.endpoint.bodies import ARRIVING_S, LARGEST_BODY_BYTES, read_body
 from streams.endpoint.metrics import METRICS_TYPE
 from streams.endpoint.problems import ANSWER_TOO_LARGE, Problem
@@ -233,7 +232,7 @@ async def order(context: RequestContext) -> web.StreamResponse:
     if len(body) > LARGEST_RECORD_BYTES:
         raise web.HTTPRequestEntityTooLarge(LARGEST_RECORD_BYTES, len(body))
     latest_ms = time.time_ns() // 1_000_000 + DAY_MS  # as when it is counted
-    decoded = OrderDecoder().decode([body], [0], FieldReader(latest_ms=latest_ms))
+    decoded, _ = decode_alone(body, latest_ms)  # other generations may count it, if this one does not
     if decoded.rejected:
         context.answers.refused(body, decoded.rejected[0].reason)
         raise Problem(HTTPStatus.BAD_REQUEST, f"the order cannot be counted: {decoded.rejected[0].reason}")

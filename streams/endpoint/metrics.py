@@ -116,6 +116,12 @@ class _StatusCollector(Collector):
         for topic, count in sorted(status.skipped.items()):
             skipped.add_metric([topic], count)
         yield skipped
+        types = CounterMetricFamily(
+            "alsobought_skipped_events", "Records skipped since their event type is not counted", labels=["type"]
+        )
+        for name, count in sorted(status.skipped_types.items()):
+            types.add_metric([name], count)
+        yield types
         lag = GaugeMetricFamily("alsobought_lag_records", "Records waiting to be counted", labels=["kind", "partition"])
         size = GaugeMetricFamily("alsobought_state_bytes", "State on disk", labels=["kind", "partition"])
         age = GaugeMetricFamily(

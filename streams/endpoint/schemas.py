@@ -427,12 +427,14 @@ class Order(TypedDict):
 class IngestFigures(TypedDict):
     """Stage A of one worker: the offset up to which each open purchases partition is counted; lines since its start.
 
-    Of each partition on standby, `standby` has how many records it is behind its owner.
+    Of each partition on standby, `standby` has how many records it is behind its owner. `skipped` has the records of
+    each event type that is not counted.
     """
 
     offsets: dict[int, Count]
     lines: Count
     rejected: Count
+    skipped: dict[str, Count]
     standby: dict[int, Count]
 
 

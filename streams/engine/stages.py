@@ -25,6 +25,7 @@ from streams.engine.deltas import (
     unpack_deltas,
 )
 from streams.engine.epochs import epoch_of
+from streams.engine.events import ERASED, keep_events, split
 from streams.engine.histories import NOT_HELD, NumberedOrders, apply_to_histories, selected
 from streams.engine.order_lines import apply_to_order_lines
 
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
 
     from producers.orders import Orders
     from state.history_table import HistoryTable
+    from state.kept_events import Kept
     from state.memory import Memory
     from state.settings import CountingSettings
     from streams.engine.deltas import Deltas, DeltasRecord
+    from streams.engine.events import EventLines
     from streams.engine.histories import HistoryChanges
 
     OrderScorer = Callable[[Orders, NumberedOrders, HistoryTable], Mapping[int, Sequence[int]]]
@@ -151,6 +154,8 @@ def count_orders(
     Returns:
         The commit's number, the records of its deltas, and the log positions of returned lines whose item was not held.
     """
+    whole = orders
+    orders, places, seen = split(orders)
     first_item = len(store.items)
     numbered = NumberedOrders(
         customer=_store_numbers(store.customers.number, orders.customers, orders.customer),
@@ -170,20 +175,36 @@ def count_orders(
     records = delta_records(counted, most_bytes)
     erasures = (numbered.kind == ERASE) & (store.table.next_seq[loaded.customer] == 0)  # others bought again since
     erased = np.unique(numbered.customer[erasures])
+    kept = _kept(store, whole, seen)
+    if kept is not None:
+        erased = np.setdiff1d(erased, kept[1].customer)
     not_held = np.flatnonzero(changes.status == NOT_HELD)
-    on_refused(not_held)
+    on_refused(places[not_held])
     refused = orders.position[not_held]
     commit = store.commit(
         record=pack(numbered),
-        lines=len(numbered.item),
+        lines=len(whole.item),
         purchases_offset=end,
         outbox=[record.packed for record in records],
         refused=refused,
         erased=erased.tolist(),
         documents=documents or {},
         hit_counts=hit_counts,
+        kept=kept,
     )
     return commit, records, refused
+
+
+def _kept(store: HistoryStore, orders: Orders, seen: EventLines) -> tuple[npt.NDArray[np.uint32], Kept] | None:
+    """The customers of events and erasures, and the events that they keep after these; None if the store keeps none."""
+    if store.kept_events is None or not len(seen.customer):
+        return None
+    happened = seen.type != ERASED
+    item = np.zeros(len(seen.item), np.uint32)
+    item[happened] = _store_numbers(store.kept_events.items.number, orders.items, seen.item[happened])
+    seen = seen._replace(customer=_store_numbers(store.customers.number, orders.customers, seen.customer), item=item)
+    customers = np.unique(seen.customer)
+    return customers, keep_events(store.kept_events.of(customers), seen)
 
 
 def count_deltas(store: CountStore, records: Sequence[bytes]) -> npt.NDArray[np.uint32]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -27,9 +28,10 @@ from producers.logs.survey import RowDigest
 from producers.orders import DAY_MS, ERASE
 from producers.orders import RECORD as WHOLE_RECORD
 from producers.values import as_text
-from producers.wire import OrderDecoder, encode_order
+from producers.wire import OrderDecoder, decode_alone, encode_order
 from state.errors import StorageFailed
 from state.private_files import append_privately, private_directory
+from streams.engine.events import events_read
 from streams.offline.erasures import Erasures
 from streams.offline.known_logs import Planned, known_logs
 from streams.offline.reject_reasons import NOT_HELD_REASON
@@ -78,6 +80,7 @@ class OrderLog:
     ) -> None:
         self.directory = directory
         self._embedded = embedded
+        self._format = replace(_FORMAT, **events_read(embedded.settings))
         self._state_dir = state_dir
         self._file_bytes = file_bytes
         self._rejects = RejectsFile(state_dir / "rejected.jsonl")
@@ -161,14 +164,14 @@ class OrderLog:
         """Count records that were just appended, and return what they say."""
         end = self._rows + len(records)
         latest_ms = int(time.time() * 1000) + DAY_MS
-        orders = OrderDecoder().decode(records, range(self._rows, end), FieldReader(_FORMAT, latest_ms)).orders
+        orders = OrderDecoder().decode(records, range(self._rows, end), FieldReader(self._format, latest_ms)).orders
         if self._known is None:
             self._replay([self.path])  # it finds out that the state does not know the file, and names it
             self._open(self.path)
         else:
             name, known = self._known
             self._note(name, known, records, latest_ms)
-            batch = self._erasures.left_out(LogBatch(orders, [], self._rows, end), lambda _: _FORMAT)
+            batch = self._erasures.left_out(LogBatch(orders, [], self._rows, end), lambda _: self._format)
             self._embedded.count(
                 batch.orders,
                 self._embedded.purchases_offset + len(records),
@@ -188,7 +191,9 @@ class OrderLog:
         found = self.path.stat()
         known.size, known.modified_ns, known.total_rows = found.st_size, found.st_mtime_ns, end
         known.limits[-1:] = [(end, latest_ms)]  # what could be counted before can be counted later
-        Planned(self.path, name, _FORMAT, self.path, _FORMAT, known, self._digest).advance(self._digest, _ROWS_APART)
+        Planned(self.path, name, self._format, self.path, self._format, known, self._digest).advance(
+            self._digest, _ROWS_APART
+        )
 
     def _writer(self, name: str, orders: Orders) -> Callable[[npt.NDArray[np.int64]], None]:
         """Keeps the returns among some orders of which nothing is held."""
@@ -196,7 +201,7 @@ class OrderLog:
         def write(refused: npt.NDArray[np.int64]) -> None:
             lines = [reject_line(orders, line, NOT_HELD_REASON) for line in refused.tolist()]
             placed = [(f"line {line.position + 1:,}", line) for line in lines]
-            self._rejects.append(rejects_of(str(self.path), name, _FORMAT, placed))
+            self._rejects.append(rejects_of(str(self.path), name, self._format, placed))
 
         return write
 
@@ -235,9 +240,9 @@ def as_record(record: bytes) -> bytes:
     >>> as_record(b'{"customer_id": "ann", "timestamp": "2017-01-01", "item_id": 7, "email": "ann@shop.example"}')
     b'{"customer_id":"ann","timestamp":1483228800000,"lines":[{"item_id":"7"}]}'
     """
-    decoder, reader = OrderDecoder(), FieldReader()
-    orders = decoder.decode([record], [0], reader).orders
-    order_id = decoder.structure(record).order_id
+    (orders, _, _), log_format = decode_alone(record)
+    order_id = OrderDecoder().structure(record).order_id
+    reader = FieldReader()
     lines = zip([orders.items[item] for item in orders.item.tolist()], orders.quantity.tolist(), strict=True)
     return encode_order(
         orders.customers[0],
@@ -245,6 +250,7 @@ def as_record(record: bytes) -> bytes:
         lines,
         order_id=None if reader.is_missing("order_id", order_id) else reader.id("order_id", order_id),
         kind=int(orders.kind[0]),
+        log_format=log_format,
     )
 
 

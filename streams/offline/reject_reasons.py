@@ -37,8 +37,8 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "--timestamp-format, if they are read wrongly, or --missing, if they mean none",
     ),
     (
-        r"type '.*' is none of purchase, return, erase",
-        "type is none of purchase, return, erase",
+        r"type '.*' is neither purchase, return, erase nor another word of a to z",
+        "type is neither purchase, return, erase nor another word of a to z",
         "--purchases and --returns name its values; --columns type= ignores the column",
     ),
     (r"(\w+) .* is not UTF-8", r"\1 is not UTF-8", "--encoding"),

@@ -15,6 +15,7 @@ from producers.errors import LogError
 from producers.logs.grouping import reject_line
 from producers.logs.log_file import Stopped
 from producers.orders import DAY_MS
+from streams.engine.events import events_read
 from streams.offline.counted_logs import CountedLogs, open_planned
 from streams.offline.erasures import Erasures
 from streams.offline.known_logs import known_rows
@@ -59,7 +60,8 @@ class Progress:
         together: files that are read now; several if they are sorted.
         files: how many there are.
         fractions: quantities that were fractions, each counted as one piece.
-        events: lines that were no purchases, or items left out, and skipped.
+        excluded: lines of items left out, and skipped.
+        types: lines that were skipped, by their type, which is not counted.
         erased: lines of erased customers, left out.
         reasons: how many lines were rejected, by reason.
         busy: customers with many of a file's lines, and their shares.
@@ -78,8 +80,9 @@ class Progress:
     files: int = 0
     utc_assumed: bool = False
     fractions: int = 0
-    events: int = 0
+    excluded: int = 0
     erased: int = 0
+    types: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     busy: list[tuple[str, float]] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
@@ -126,6 +129,7 @@ def replay(
     progress = Progress()
     file = RejectsFile(rejects)
     latest_ms = int(time.time() * 1000) + DAY_MS
+    settings = {**settings, **events_read(embedded.settings)}
     histories = embedded.histories
     erased = Erasures(histories.documents)
     if erasures is not None:
@@ -174,7 +178,7 @@ def _count(
     counted = CountedLogs(planned, log)
     names = [one.name for one in planned]
     busiest = Busiest()
-    fractions, events = progress.fractions, progress.events
+    fractions, excluded, types = progress.fractions, progress.excluded, progress.types
     batches = (erasures.left_out(batch, lambda position: log.origin(position).log_format) for batch in _hopeful(log))
     for batch in whole_windows(batches) if prequential else batches:
         busiest.look_at(batch.orders)
@@ -197,7 +201,8 @@ def _count(
             progress.reasons[NOT_HELD_REASON] += len(not_held)
             progress.fraction, progress.erased = log.fraction, erasures.lines
             progress.utc_assumed |= log.utc_assumed
-            progress.fractions, progress.events = fractions + log.fractions, events + log.skipped
+            progress.fractions, progress.excluded = fractions + log.fractions, excluded + log.excluded
+            progress.types = types + log.types
             on_commit(progress)
             if stop():
                 return

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from producers.errors import LogError
+from producers.event_types import PURCHASES
 from producers.fields import FieldReader
 from producers.log_format import LogFormat, with_settings
 from producers.logs.chunks import Content
@@ -27,6 +28,7 @@ from producers.logs.plain_json import RECORD as ROW
 from producers.logs.reading import Log
 from producers.orders import DAY_MS, ORDER, Orders, Rejection, concatenated
 from producers.wire import OrderDecoder
+from streams.engine.events import events_read
 from streams.offline.erasures import Erasures
 from streams.offline.known_logs import known_rows
 from streams.offline.reject_reasons import NOT_HELD_REASON
@@ -92,9 +94,12 @@ class RepairedLines:
     names: list[str]
     unfinished = False
 
-    def __init__(self, rejects: Sequence[Reject], settings: Mapping[str, Any], latest_ms: int) -> None:
+    def __init__(
+        self, rejects: Sequence[Reject], settings: Mapping[str, Any], events: Mapping[str, Any], latest_ms: int
+    ) -> None:
         self._rejects = rejects
         self._settings = settings
+        self._events = {"events": PURCHASES, "seeds": (), **events}
         self._latest_ms = latest_ms
         self.rows_total = len(rejects)
         self.names = []
@@ -126,7 +131,7 @@ class RepairedLines:
         left = records.keys() - {rejection.position for rejection in rejected}
         for (form, settled), group in groupby(sorted(left), self._reading):
             reject = Reject(file="", reason="", row=0, record="", form=form, format=msgspec.json.decode(settled))
-            asked = {} if form == ORDER else self._settings
+            asked = self._events if form == ORDER else {**self._settings, **self._events}
             reader = FieldReader(with_settings(LogFormat.from_settings(reject.format), asked), self._latest_ms)
             wanted = list(group)
             found = OrderDecoder(reject.names).decode([records[place] for place in wanted], wanted, reader)
@@ -172,7 +177,9 @@ def retry(
         embedded.count(orders, end, 0, commit.documents, commit.divide)
 
     unfit = _unfit(embedded.histories.documents)
-    return _retried(path, settings, left, unfit, count, commit_lines=commit_lines, stop=stop)
+    return _retried(
+        path, settings, events_read(embedded.settings), left, unfit, count, commit_lines=commit_lines, stop=stop
+    )
 
 
 def resend(
@@ -181,6 +188,7 @@ def resend(
     send: Callable[[Orders, int, list[str]], None],
     flush: Callable[[], None],
     *,
+    events: Mapping[str, Any],
     ids: Collection[str],
     logs: Collection[str],
     left: Path,
@@ -193,6 +201,7 @@ def resend(
         settings: attributes of the logs' formats to set otherwise for these lines.
         send: sends one of some orders, of lines with these ids.
         flush: returns once all that was sent is there.
+        events: which are sent, as attributes of the logs' formats.
         ids: of lines that were sent before.
         logs: names of the logs that were sent.
         left: where lines are kept that are still wrong.
@@ -215,12 +224,13 @@ def resend(
             send(orders, order, commit.ids_of(lines or [int(orders.after[order]) - 1]))
         flush()
 
-    return _retried(path, settings, left, unfit, publish, commit_lines=_ROWS_AT_ONCE, stop=stop)
+    return _retried(path, settings, events, left, unfit, publish, commit_lines=_ROWS_AT_ONCE, stop=stop)
 
 
 def _retried(
     path: Path,
     settings: Mapping[str, Any],
+    events: Mapping[str, Any],
     left: Path,
     unfit: Callable[[Reject], str],
     take: Callable[[Outcome], None],
@@ -235,7 +245,7 @@ def _retried(
     rejects, skipped = load(path, unfit)
     result = Retried(skipped=skipped)
     latest_ms = int(time.time() * 1000) + DAY_MS
-    lines = RepairedLines([reject for _, reject in rejects], settings, latest_ms)
+    lines = RepairedLines([reject for _, reject in rejects], settings, events, latest_ms)
     kept = RejectsFile(left)
     there = {reject.id for reject in map(decoded, kept.lines()) if reject is not None}
     for batch in Log(path, lines, FieldReader(latest_ms=latest_ms), 0, _ROWS_AT_ONCE):

@@ -126,7 +126,7 @@ class CommitRecords:
         counting, length = self._counting, self.most_bytes
         headers = DeltaHeaders(
             number, deltas.begin, deltas.end, self._purchases, partitioner, counting.pair_window, counting.rules
-        )._replace(counts=counting.pairs)
+        )._replace(counts=counting.pairs, events=counting.events)
         values = [deltas.packed[first : first + length] for first in range(0, len(deltas.packed), length)]
         parts = [(headers._replace(part=part, parts=len(values)).pairs(), value) for part, value in enumerate(values)]
         return [

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -30,9 +31,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from aiokafka import TopicPartition
 
+from producers.log_format import LogFormat
 from producers.orders import PURCHASE
 from state.log_identity import check_same
 from state.recovery import marking_damage
+from streams.engine.events import events_read
 from streams.engine.stages import count_orders
 from streams.workers.commit_records import CommitRecords, OutboxEntry, outbox_of, undelivered
 from streams.workers.history_stores import HistoryStores
@@ -40,7 +43,7 @@ from streams.workers.kafka.co_purchases import check_source, read_headers
 from streams.workers.kafka.errors import LogLost
 from streams.workers.kafka.placement import UNCHECKED, Placement, decide_placement, read_partitioner, votes
 from streams.workers.kafka.producers import OutboxSender, make_producer
-from streams.workers.kafka.purchases import read_orders
+from streams.workers.kafka.purchases import ReadOrders, read_orders
 from streams.workers.kafka.reading import TopicReader
 from streams.workers.kafka.sources import original
 from streams.workers.kafka.stage_service import Turn, check_offset
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from producers.orders import Orders, Rejection
+    from producers.orders import Orders
     from state.directory import StateDirectory
     from state.errors import StateDamaged
     from state.history_store import HistoryStore
@@ -105,6 +108,7 @@ class Ingest:
     Attributes:
         on_counted: (item ids) called on the event loop with what was just bought; of many items only with some.
         scorer: makes the function that scores a partition's orders before they are counted; None: none are scored.
+        skipped: how many records were skipped since the start, by their type, which is not counted.
         take_standby: (partition) called when one is opened; returns it if it is on standby here.
     """
 
@@ -122,12 +126,14 @@ class Ingest:
         self.topic = settings.topics.log
         self.lines = 0
         self.rejected = 0
+        self.skipped: Counter[str] = Counter()
         self.on_counted: Callable[[list[str]], None] = lambda _: None
         self.scorer: Callable[[HistoryStore], OrderScorer] | None = None
         self.take_standby: Callable[[int], Awaitable[PurchasesPartition | None]] = no_standby
         self._settings = settings
         self._stores = HistoryStores(directory, counting, logs, settings.restores_from, memory)
         self._counting = counting
+        self._log_format = LogFormat(container="jsonl", **events_read(counting))
         self._logs = logs
         self._placement = placement or Placement(1)
         self._commit_records = CommitRecords(
@@ -297,7 +303,8 @@ class Ingest:
             if any(deltas.rejected for deltas in entry.deltas):
                 async for some in reader.records(self.topic, number, entry.begin, entry.end):
                     records += self._originals(some)
-            rejections = read_orders(records, self._misplaced(number, partition.store))[1]
+            misplaced = self._misplaced(number, partition.store)
+            rejections = read_orders(records, misplaced, self._log_format).rejected
             await partition.outbox_sender.put(
                 self._commit_records.delivery(number, entry, records, rejections, refused)
             )
@@ -361,16 +368,18 @@ class Ingest:
         scorer = self.scorer(partition.store) if self.scorer is not None and scored else _no_score
         async with partition.lock:
             partition.touched = frozenset(record.key for record in records)
-            (commit, deltas, refused), rejections, lines, bought = await asyncio.to_thread(
-                _count, partition.store, number, records, end, scorer, misplaced
+            (commit, deltas, refused), (orders, rejections, types) = await asyncio.to_thread(
+                _count, partition.store, number, records, end, scorer, misplaced, self._log_format
             )
             partition.touched = frozenset()
+        lines = len(orders.item) + len(rejections)
         self.lines += lines
         if end <= partition.delivered_offset:
             partition.store.acknowledge([commit])
             return lines
         self.rejected += len(rejections) + len(refused)
-        if bought:
+        self.skipped += types
+        if bought := _bought(orders):
             self.on_counted(bought)
         if partition.outbox_sender is not None:
             entry = OutboxEntry(commit, deltas)
@@ -380,7 +389,8 @@ class Ingest:
 
     async def _decide_placement(self, number: int, partition: PurchasesPartition, records: list[Any]) -> None:
         """Decide where customers are if the customers of these records tell."""
-        ids = (await asyncio.to_thread(read_orders, records))[0].customers
+        read = partial(read_orders, records, log_format=self._log_format)
+        ids = (await asyncio.to_thread(read)).orders.customers
         counts = votes(ids, number, self._placement.partitions)
         if any(counts.values()):
             if partition.outbox_sender is not None:
@@ -434,7 +444,9 @@ class Ingest:
 
     def _count_delivered(self, number: int, store: HistoryStore, records: list[Any]) -> None:
         misplaced = self._misplaced(number, store)
-        (commit, _, _), _, _, _ = _count(store, number, records, records[-1].offset + 1, _no_score, misplaced)
+        (commit, _, _), _ = _count(
+            store, number, records, records[-1].offset + 1, _no_score, misplaced, self._log_format
+        )
         store.acknowledge([commit])
 
     # Releasing partitions
@@ -464,15 +476,13 @@ def _count(
     end: int,
     scorer: OrderScorer,
     misplaced: Callable[[list[str]], Mapping[str, str]],
-    most_bytes: int | None = None,
-) -> tuple[tuple[int, list[DeltasRecord], npt.NDArray[np.int64]], list[Rejection], int, list[str]]:
+    log_format: LogFormat,
+) -> tuple[tuple[int, list[DeltasRecord], npt.NDArray[np.int64]], ReadOrders]:
     """Decode and count in a thread, so that heartbeats continue."""
-    orders, rejections = read_orders(records, misplaced)
-    rejected_at = [rejection.position for rejection in rejections]
-    counted = count_orders(
-        store, number, orders, end, len(rejections), scorer=scorer, rejected_at=rejected_at, most_bytes=most_bytes
-    )
-    return counted, rejections, len(orders.item) + len(rejections), _bought(orders)
+    read = read_orders(records, misplaced, log_format)
+    rejected_at = [rejection.position for rejection in read.rejected]
+    counted = count_orders(store, number, read.orders, end, len(read.rejected), scorer=scorer, rejected_at=rejected_at)
+    return counted, read
 
 
 def _no_score(*_: object) -> dict[int, Sequence[int]]:

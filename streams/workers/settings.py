@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from state.settings import CUSTOMER
+from state.settings import CUSTOMER, PURCHASES
 from streams.engine.scores import DEFAULT_SCORE, Scoring
 from streams.workers.kafka.topics import RECORD_BYTES, Topics
 
@@ -30,6 +30,8 @@ class WorkerSettings:
             `streams.workers.kafka.placement.PARTITIONER_SETTINGS`.
         pair_window: items of a customer are paired when at most this many first purchases apart; 0: always.
         pairs: whether the pairs are of customers or of orders: one of `state.settings.PAIR_KINDS`.
+        events: the event type that is counted.
+        seed_weights: of each other type that is kept as seeds of recommendations, by name; a purchase weighs 1.
         score: what related lists are ranked by, a name in `streams.engine.scores.SCORES`.
         commit_interval_ms: orders wait at most this long for others to be committed with.
         commit_lines: order lines after which a commit does not wait for more.
@@ -70,6 +72,8 @@ class WorkerSettings:
     partitioner: str = "auto"
     pair_window: int = 100
     pairs: str = CUSTOMER
+    events: str = PURCHASES
+    seed_weights: tuple[tuple[str, float], ...] = ()
     score: str = DEFAULT_SCORE
     commit_interval_ms: int = 100
     commit_lines: int = 5_000

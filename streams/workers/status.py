@@ -105,6 +105,7 @@ class WorkerStatus:
             newest_ms=first.newest if first else -1,
             hit_counts=united([dict(store.hit_counts) for store in histories]),  # copies: a commit may add a day
             skipped=self._skipped.by_topic,
+            skipped_types={} if self._ingest is None else dict(self._ingest.skipped),
             damaged_stores=0 if self._directory is None else len(stores_aside(self._directory.path)),
             snapshot_age_s=None if self._snapshots is None else self._snapshots.age_s(),
             standby_lag={
@@ -173,6 +174,7 @@ class WorkerStatus:
                 "offsets": self._ingest.offsets(),
                 "lines": self._ingest.lines,
                 "rejected": self._ingest.rejected,
+                "skipped": dict(self._ingest.skipped),
                 "standby": self._standby_lag("ingest"),
             }
         if self._tally is not None:

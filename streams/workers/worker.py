@@ -22,7 +22,7 @@ from faust.web.drivers.aiohttp import Web
 
 from state.directory import StateDirectory
 from state.memory import Memory
-from state.settings import CUSTOMER, CountingSettings
+from state.settings import CUSTOMER, PURCHASES, CountingSettings
 from state.snapshot_places import SnapshotPlace
 from streams.catalogue.catalogue import Catalogue
 from streams.endpoint.admin import add_routes, application_options
@@ -169,7 +169,13 @@ class Worker:
         self._settings = settings
         self._directory = directory
         self._partitions = partitions
-        counting = CountingSettings(settings.pair_window, partitions.items, pairs=settings.pairs)
+        counting = CountingSettings(
+            settings.pair_window,
+            partitions.items,
+            pairs=settings.pairs,
+            events=settings.events,
+            seed_weights=settings.seed_weights,
+        )
         skipped = self._skipped = SkippedRecords()
         partitioner = PARTITIONER if settings.topics.rekey else settings.partitioner
         self._placement = Placement(partitions.purchases, partitioner)
@@ -246,13 +252,17 @@ class Worker:
     def _add_stages(self, counting: CountingSettings) -> None:
         topics = self._settings.topics
         shared: dict[str, object] = {"validation rules": counting.rules}
-        if counting.pairs != CUSTOMER:  # of which workers of earlier versions say nothing
-            shared |= {"--pairs": counting.pairs}
+        # workers of versions that know neither say nothing of them
+        if counting.pairs != CUSTOMER:
+            shared["--pairs"] = counting.pairs
+        if counting.events != PURCHASES:
+            shared["--events"] = counting.events
+        seeds = {"types of --seed-weights": ":".join(counting.seeds)} if counting.seeds else {}
         if self._rekey is not None:
             self._add_stage(self._rekey, topics.rekey_group, {})  # its members may be of several generations
         if self._ingest is not None:
             log = {"topic of orders": topics.log} if topics.rekey else {}
-            self._add_stage(self._ingest, topics.group(self._ingest.name), shared | log)
+            self._add_stage(self._ingest, topics.group(self._ingest.name), shared | log | seeds)
         if self._tally is not None:
             self._add_stage(self._tally, topics.group(self._tally.name), {"--score": self._settings.score} | shared)
 

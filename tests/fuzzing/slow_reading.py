@@ -134,6 +134,12 @@ def kind_of(value: Any) -> int:  # noqa: ANN401
         raise Bad from None
 
 
+def is_other_event(value: Any) -> bool:  # noqa: ANN401
+    """Whether it names an event type that is not counted, so that the line is skipped."""
+    text = str(value).strip().lower()
+    return not is_missing(value) and text not in KINDS and bool(re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", text))
+
+
 def line_of(fields: dict[str, Any]) -> tuple[str, int, int, int, str, int]:
     """Customer, time, kind, key of the order, item ("" for an erasure) and quantity."""
     kind = kind_of(fields.get("type"))
@@ -176,7 +182,8 @@ def read_csv(data: bytes, separator: str = ",") -> SlowReading | None:
         for position, row in rows
         if row != []
     ]
-    return _joined([(position, _line(fields)) for position, fields in found])
+    wanted = [(at, fields) for at, fields in found if fields is None or not is_other_event(fields.get("type"))]
+    return _joined([(position, _line(fields)) for position, fields in wanted])
 
 
 def _record(lines: list[str], at: int, width: int, time_place: int, separator: str) -> tuple[list[str] | None, int]:
@@ -273,6 +280,8 @@ def _add(orders: list[tuple[bool, SlowOrder]], rejected: list[int], record: dict
     lines = record.get("lines")
     if any(map(_is_deep, known.values())) or not isinstance(lines, list | None):
         rejected.append(position)
+        return
+    if is_other_event(known["type"]):
         return
     if lines is None:
         line = _line(known)

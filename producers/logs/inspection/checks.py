@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from producers.log_format import FILLED_DOWN, RETURN_TEXTS
+from producers.event_types import PURCHASES, event_type
+from producers.log_format import FILLED_DOWN, PURCHASE_TEXTS, RETURN_TEXTS
 from producers.logs.columns import FIELDS
 from producers.logs.inspection.roles import (
     DONE_TEXTS,
@@ -61,7 +62,7 @@ def check_events(
             found.options += ["type="]  # joined with the other columns
             found.unconfirmed = True
         return
-    if column is None:
+    if column is None or _check_named_events(column, events, roles, settings, decided):
         return
     if given := settings.get("purchases"):
         roles.columns.setdefault("type", (column,))
@@ -97,6 +98,22 @@ def check_events(
     others = [event for event in events if event not in purchases and not words([event]) & KIND_TEXTS]
     found.assumed.append(f"lines with {column} {', '.join(others[:6])} are no purchases")
     found.unconfirmed = True
+
+
+def _check_named_events(
+    column: str, events: Sequence[str], roles: Roles, settings: Mapping[str, Any], decided: dict[str, Any]
+) -> bool:
+    """Whether the column holds an event type that is named, and purchases are plain too if they are counted."""
+    counted = settings.get("events", PURCHASES)
+    named = {counted, *settings.get("seeds", ())} - {PURCHASES}
+    purchases = [event for event in events if words([event]) & PURCHASE_EVENTS]
+    if not named & set(map(event_type, events)) or (counted == PURCHASES and not purchases):
+        return False
+    roles.columns.setdefault("type", (column,))
+    if not settings.get("purchases") and not words(purchases) <= PURCHASE_TEXTS:
+        returns = [event for event in events if words([event]) & words(list(RETURN_TEXTS))]
+        decided["purchases"], decided["returns"] = tuple(purchases), tuple(returns)
+    return True
 
 
 def _check_status(found: Inspection, column: str, roles: Roles, decided: dict[str, Any]) -> None:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from state.errors import OtherLog
 from state.log_identity import LogIdentity, check_same
-from state.settings import CUSTOMER, FIRST_RULES, CountingSettings
+from state.settings import CUSTOMER, FIRST_RULES, PURCHASES, CountingSettings
 from streams.workers.kafka.errors import LogLost, TopicsUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SOURCE, BEGIN, END, TOPIC_ID, PARTITIONS = "source", "begin", "end", "topic-id", "partitions"
-PARTITIONER, PAIR_WINDOW, RULES, PAIRS = "partitioner", "pair-window", "rules", "pairs"
+PARTITIONER, PAIR_WINDOW, RULES, PAIRS, EVENTS = "partitioner", "pair-window", "rules", "pairs", "events"
 PART, PARTS = "part", "parts"
 UNDECIDED = "undecided"
 """Value of the header PARTITIONER while no order has told by which one customers are placed."""
@@ -47,6 +47,8 @@ class DeltaHeaders(NamedTuple):
     """How many there are: more than one if they are larger than a record may be."""
     counts: str = CUSTOMER
     """What pairs are counted of."""
+    events: str = PURCHASES
+    """The event type that is counted."""
 
     @property
     def is_last_part(self) -> bool:
@@ -64,6 +66,8 @@ class DeltaHeaders(NamedTuple):
             values[PAIR_WINDOW] = self.pair_window
         if self.counts != CUSTOMER:
             values[PAIRS] = self.counts
+        if self.events != PURCHASES:
+            values[EVENTS] = self.events
         if self.parts > 1:
             values |= {PART: self.part, PARTS: self.parts}
         return tuple((name, str(value).encode()) for name, value in values.items())
@@ -84,11 +88,12 @@ def read_headers(record: Any) -> DeltaHeaders | None:  # noqa: ANN401 - the clie
         rules = int(headers.get(RULES, FIRST_RULES))
         counts = headers[PAIRS].decode() if PAIRS in headers else CUSTOMER
         part, parts = (int(headers.get(name, least)) for name, least in ((PART, 0), (PARTS, 1)))
+        events = headers.get(EVENTS, PURCHASES.encode()).decode()
     except (KeyError, ValueError):
         return None
     if not 0 <= part < parts:
         return None  # it would be the first of parts whose last never comes
-    return DeltaHeaders(source, begin, end, purchases, partitioner, pair_window, rules, part, parts, counts)
+    return DeltaHeaders(source, begin, end, purchases, partitioner, pair_window, rules, part, parts, counts, events)
 
 
 def check_source(
@@ -107,7 +112,8 @@ def check_source(
 
     Raises:
         LogLost: it was counted from another.
-        TopicsUnfit: another worker counts with another pair window or other pairs, or by other rules of validation.
+        TopicsUnfit: another worker counts other events or pairs, with another pair window, or by other rules of
+            validation.
     """
     where = f"offset {record.offset} of topic {record.topic} partition {record.partition}"
     if headers.rules != counting.rules:
@@ -126,6 +132,11 @@ def check_source(
         raise TopicsUnfit(
             f"the deltas at {where} are of pairs of {headers.counts}s, this worker counts those of {counting.pairs}s: "
             "all workers of a generation need the same. Set --pairs back, or start a new --generation"
+        )
+    if headers.events != counting.events:
+        raise TopicsUnfit(
+            f"the deltas at {where} count events of type {headers.events}, this worker has {counting.events}: all "
+            "workers of a generation need the same. Set --events back, or start a new --generation"
         )
     if headers.purchases is None or purchases is None:
         return

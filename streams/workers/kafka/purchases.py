@@ -18,6 +18,7 @@ from producers.connection import polled, quieten_client, wait_for_broker
 from producers.errors import TopicMissing
 from producers.fields import FieldReader
 from producers.kafka_config import client_options
+from producers.log_format import LogFormat
 from producers.orders import DAY_MS, ERASE, Orders, Rejection, compacted
 from producers.values import as_text
 from producers.wire import LARGEST_RECORD_BYTES, OrderDecoder
@@ -27,6 +28,7 @@ from streams.workers.kafka.sources import imported_from
 from streams.workers.kafka.topics import RECORD_BYTES
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from streams.workers.kafka.topics import Topics
@@ -47,35 +49,45 @@ _SILENCE_MS = 10_000  # without a record for this long, reading ends
 _decoder = OrderDecoder()
 
 
+class ReadOrders(NamedTuple):
+    """What some records are."""
+
+    orders: Orders
+    rejected: list[Rejection]
+    """The invalid records with their reasons, in the order of the records."""
+    types: Counter[str]
+    """How many records were skipped, by their type, which is not counted."""
+
+
 def read_orders(
-    records: Sequence[Any], misplaced: Callable[[list[str]], Mapping[str, str]] = lambda _: {}
-) -> tuple[Orders, list[Rejection]]:
+    records: Sequence[Any],
+    misplaced: Callable[[list[str]], Mapping[str, str]] = lambda _: {},
+    log_format: LogFormat = LogFormat(),  # noqa: B008 - frozen
+) -> ReadOrders:
     """Decode Kafka records, one order each.
 
     Args:
         records: of one partition, by rising offset.
         misplaced: called with customer ids; returns those that do not belong to the partition, with the reason.
-
-    Returns:
-        The orders, and the invalid records with their reasons, both in the order of the records.
+        log_format: says which events are read.
     """
     latest = _latest(records)
     rejected = [rejection for record in records if (rejection := too_large(record)) is not None]
     large = {rejection.position for rejection in rejected}
     small = [record for record in records if record.offset not in large] if large else records
-    decoded = _decode(small, None)
-    if len(decoded[0].time) and decoded[0].time.max() > latest:
-        small, premature = _by_event_time(small, decoded[0])
-        decoded = _decode(small, None)
+    decoded = _decode(small, FieldReader(log_format))
+    if len(decoded.orders.time) and decoded.orders.time.max() > latest:
+        small, premature = _by_event_time(small, decoded.orders)
+        decoded = _decode(small, FieldReader(log_format))
         for record in premature:
-            rejected.extend(_decode([record], record.timestamp + DAY_MS)[1])
-    reasons = misplaced(compacted(decoded[0]).customers)
+            rejected.extend(_decode([record], FieldReader(log_format, record.timestamp + DAY_MS)).rejected)
+    reasons = misplaced(compacted(decoded.orders).customers)
     if reasons:
-        at = _offsets_of(decoded[0], reasons)
+        at = _offsets_of(decoded.orders, reasons)
         wrong = [record for record in small if record.offset in at]
         rejected += [Rejection(record.offset, at[record.offset], as_text(record.value)) for record in wrong]
-        decoded = _decode([record for record in small if record.offset not in at], None)
-    return decoded[0], sorted([*rejected, *decoded[1]])
+        decoded = _decode([record for record in small if record.offset not in at], FieldReader(log_format))
+    return decoded._replace(rejected=sorted([*rejected, *decoded.rejected]))
 
 
 def _offsets_of(orders: Orders, reasons: Mapping[str, str]) -> dict[int, str]:
@@ -90,11 +102,11 @@ def is_erasure(record: bytes) -> bool:
     return bool((_decoder.decode([record], [0], FieldReader()).orders.kind == ERASE).any())
 
 
-def _decode(records: Sequence[Any], latest_ms: int | None) -> tuple[Orders, list[Rejection]]:
+def _decode(records: Sequence[Any], reader: FieldReader) -> ReadOrders:
     values = [record.value or b"" for record in records]
     offsets = [record.offset for record in records]
-    orders, _, rejected = _decoder.decode(values, offsets, FieldReader(latest_ms=latest_ms))
-    return orders, rejected
+    orders, _, rejected = _decoder.decode(values, offsets, reader)
+    return ReadOrders(orders, rejected, reader.types)
 
 
 def _latest(records: Sequence[Any]) -> int:
