@@ -22,7 +22,7 @@ from tests.batch_definition import DAY_MS, Line, Order, batch, day_of, decayed_s
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from tests.batch_definition import Entry, State
+    from tests.batch_definition import Entry, Event, State
 
 __all__ = ["Line", "Order", "Recommended", "batch", "recommendations"]
 
@@ -45,11 +45,22 @@ def recency(history: Mapping[str, Entry]) -> dict[str, float]:
     return {item: 0.5 ** ((newest - entry.last) / DAY_MS / 90) for item, entry in history.items()}
 
 
-def seeds_of(history: Mapping[str, Entry], basket: Sequence[str]) -> dict[str, float]:
-    """Weights by item, of the basket and the items bought last, a hundred in all."""
+def seeds_of(
+    history: Mapping[str, Entry],
+    basket: Sequence[str],
+    events: Sequence[Event] = (),
+    weight_of: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, float]:
+    """Weights by item, a hundred in all: of the basket, and of what is held or of an event, those that weigh most."""
+    times = {item: entry.last for item, entry in history.items()}
+    types = dict.fromkeys(history, 1.0)
+    for event in events:
+        if event.item_id not in (*history, *basket) and weight_of[event.type] > 0:
+            times[event.item_id], types[event.item_id] = event.time, weight_of[event.type]
+    newest = max(times.values(), default=0)
+    weights = {item: types[item] * 0.5 ** ((newest - time) / DAY_MS / 90) for item, time in times.items()}
     seeds = dict.fromkeys(basket, 1.0)
-    weights = recency(history)
-    for item in sorted(history, key=lambda item: (-history[item].last, -history[item].seq)):
+    for item in sorted(weights, key=lambda item: -weights[item]):
         seeds.setdefault(item, weights[item])
     return dict(list(seeds.items())[:100])
 
@@ -67,10 +78,12 @@ def recommendations(
     popularity_share: float = 0.4,
     repeats_share: float = 0.0,
     groups: Mapping[str, str] = MappingProxyType({}),
+    weight_of: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Recommended]:
     """The best `limit` items, without `hidden`; with `only`, of these; `unbought` ones come last; one of each group."""
     history = state.histories.get(customer_id, {})
-    seeds = seeds_of(history, basket)
+    events = [event for event in state.kept.get(customer_id, []) if event.item_id in state.purchases]
+    seeds = seeds_of(history, basket, events, weight_of)
     universe = set(state.purchases) | set(unbought)
     if only is not None:
         universe &= set(only)

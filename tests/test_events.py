@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,16 +24,21 @@ from state.errors import SettingsMismatch, StateDamaged
 from state.kept_events import Kept
 from state.rocks import WriteBatch
 from state.settings import CountingSettings
+from streams.endpoint.embedded_answers import EmbeddedAnswers
 from streams.engine import events
 from streams.engine.embedded import Embedded, settings_of
 from streams.engine.events import events_read
 from streams.engine.stages import count_orders, open_histories
+from streams.recommendations.request import RecommendationRequest
 from tests import batch_definition
 from tests.batch_definition import Line, Order, State, batch
+from tests.commands import output_of, refused
 from tests.crashes import Crash, Crashes
 from tests.log_strategies import BEGIN_MS, CUSTOMERS, ITEMS, logs
+from tests.recommendation_definition import recommendations
 from tests.streamed import facts, streamed_facts
 from tests.test_histories_on_demand import AMPLE, MEMORIES
+from tests.test_recommend import agree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +131,7 @@ def count(store: HistoryStore, log: Sequence[Order], end: int, counting: Countin
     return [deltas.packed for deltas in made]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=event_logs(), data=st.data())
 def test_kept_events_are_those_of_the_batch_definition_and_purchases_count_as_without(
     crashes: Crashes, tmp_path_factory: pytest.TempPathFactory, log: list[Order], data: st.DataObject
@@ -152,18 +159,16 @@ def test_kept_events_are_those_of_the_batch_definition_and_purchases_count_as_wi
     crashes.let_go()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(log=event_logs(), counted=st.sampled_from(TYPES), cut=st.integers(1, 9))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(log=event_logs(), counted=st.sampled_from(TYPES), cut=st.integers(3, 20))
 def test_a_generation_counts_its_type_alone(log: list[Order], counted: str, cut: int) -> None:
     """Viewed together is what bought together would be, had all views been purchases; erasures are of all types."""
     counting = CountingSettings(WINDOW, events=counted)
-    with TemporaryDirectory() as directory:
+    with TemporaryDirectory() as directory, closing(Embedded(Path(directory), counting)) as embedded:
         for begin in range(0, len(log), cut):
-            with closing(Embedded(Path(directory), counting)) as embedded:
-                end = min(begin + cut, len(log))
-                embedded.count(read(log[begin:end], begin, counting), end)
-        with closing(Embedded(Path(directory), counting)) as embedded:
-            found = streamed_facts(embedded)
+            end = min(begin + cut, len(log))
+            embedded.count(read(log[begin:end], begin, counting), end)
+        found = streamed_facts(embedded)
 
     expected = facts(batch(log, WINDOW, counted), log)
     own = [order for order in log if order.type == counted or (order.type == "return" and counted == "purchase")]
@@ -241,3 +246,83 @@ def test_no_events_keep_what_was_kept() -> None:
     again = events.keep_events(kept, events.EventLines(*(np.zeros(0, kind) for kind in ("u4", "u4", "u1", "i8"))))
 
     assert [column.tolist() for column in again] == [column.tolist() for column in kept]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(log=event_logs(), basket=st.lists(st.sampled_from(ITEMS), max_size=2, unique=True))
+def test_kept_events_are_seeds_of_recommendations_and_reasons_say_so(log: list[Order], basket: list[str]) -> None:
+    """They are not held, so what was viewed may be recommended."""
+    state = batch(log, WINDOW, seeds=dict(SEEDS))
+    counting = replace(COUNTING, item_partitions=2)
+    with TemporaryDirectory() as directory, closing(Embedded(Path(directory), counting)) as embedded:
+        embedded.count(read(log, 0, counting), len(log))
+        list(embedded.publish())
+        answers = EmbeddedAnswers(embedded)
+        for customer in CUSTOMERS:
+            known = tuple(item for item in basket if item in state.purchases)
+            request = RecommendationRequest(customer_id=customer, basket=known, limit=20, reasons=100)
+            document = msgspec.json.decode(msgspec.json.encode(asyncio.run(answers.recommendations(request))))
+            everything = recommendations(state, customer, 1000, basket=known, weight_of=dict(SEEDS))
+
+            agree(document["recommendations"], everything[:20], everything)
+            type_of = {event.item_id: event.type for event in state.kept.get(customer, [])}
+            held = {*state.histories.get(customer, {}), *known}
+            for reason in (reason for entry in document["recommendations"] for reason in entry["because"]):
+                if "item_id" in reason:
+                    event = None if reason["item_id"] in held else type_of[reason["item_id"]]
+                    assert reason.get("event") == event
+
+
+def test_what_is_kept_of_a_customer_is_shown(tmp_path: Path) -> None:
+    """A customer may ask what is stored."""
+    log = shopper(("purchase", "bread"), ("view", "apple"), ("cart", "cake"))
+    with closing(Embedded(tmp_path, COUNTING)) as embedded:
+        embedded.count(read(log, 0, COUNTING), 3)
+        answered = asyncio.run(EmbeddedAnswers(embedded).customer("ann", 10))
+    document = msgspec.json.decode(msgspec.json.encode(answered))
+
+    assert [(entry["item_id"], entry["type"]) for entry in document["events"]] == [("cake", "cart"), ("apple", "view")]
+    assert document["events"][1]["timestamp"] == "2024-02-17T00:01:00Z"
+
+
+LOG = """customer_id,item_id,timestamp,event
+ann,tea,2024-01-01,Product Viewed
+ann,tea,2024-01-02,Order Completed
+ann,milk,2024-01-02,Order Completed
+bob,tea,2024-01-03,Order Completed
+bob,milk,2024-01-03,Product Viewed
+bob,rye,2024-01-03,Product Rated
+"""
+
+
+def test_a_replay_reads_events_of_a_shop_and_says_what_it_skips(tmp_path: Path) -> None:
+    log = tmp_path / "events.csv"
+    log.write_text(LOG)
+
+    bought = output_of("replay", log, "--state-dir", tmp_path / "bought", "--seed-weights", "product_viewed=0.2")
+    viewed = output_of("replay", log, "--state-dir", tmp_path / "viewed", "--events", "product_viewed")
+
+    assert "1 lines skipped, of types that are not counted here: 1 product_rated" in bought
+    assert "4 lines skipped, of types that are not counted here: 3 purchase, 1 product_rated" in viewed
+    assert not (tmp_path / "bought" / "rejected.jsonl").exists()
+    found = json.loads(output_of("customer", "bob", "--state-dir", tmp_path / "bought", "--json"))
+    assert [entry["item_id"] for entry in found["history"]] == ["tea"]
+    assert [entry["item_id"] for entry in found["events"]] == ["milk"]
+    assert "written with events product_viewed" in refused(
+        "replay", log, "--state-dir", tmp_path / "viewed", "--events", "cart"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--events", "to cart"), "'to cart' is no event type: a type is a letter of a to z, and up to 31 more"),
+        (("--events", "return"), "'return' is no event type: a return goes with purchases"),
+        (("--seed-weights", "view"), "'view' has no weight: view=0.2"),
+        (("--seed-weights", "view=much"), "'much' is no weight of view: a number from 0 to 100"),
+        (("--seed-weights", "view=1,view=2"), "'view=2' is there twice: view=0.2"),
+        (("--seed-weights", "purchase=2"), "--seed-weights names purchase, which is counted"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(tmp_path: Path, given: tuple[str, str], told: str) -> None:
+    assert told in refused("replay", tmp_path / "none.csv", "--state-dir", tmp_path / "state", *given)

@@ -59,7 +59,8 @@ def print_bestsellers(document: dict[str, Any]) -> None:
 def _reason(reason: dict[str, Any]) -> str:
     if "item_id" in reason:
         name = reason.get("title", reason["item_id"])
-        return f"{name} ({reason['bought_together']:,.0f}, {reason['expected']:,.0f})"
+        event = f"{reason['event']}: " if "event" in reason else ""
+        return f"{event}{name} ({reason['bought_together']:,.0f}, {reason['expected']:,.0f})"
     if "repeats" in reason:
         return f"bought {reason['repeats']:,} times before"
     if "filler" in reason:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from state.history_store import HistoryStore
+    from state.kept_events import KeptEvents
     from state.related_store import StoredList
     from streams.catalogue.catalogue import Catalogue
     from streams.engine.pair_epochs import PairEpoch
@@ -121,7 +122,22 @@ def history_entries(store: HistoryStore, customer: int, catalogue: Catalogue, li
         entry["first"] = timestamp_text(int(entries[row]["first"]))
         entry["last"] = timestamp_text(int(entries[row]["last"]))
         history.append(entry)
-    return {"items_held": len(items), "purchases": int(entries["purchases"].sum()), "history": history}
+    document: dict[str, Any] = {"items_held": len(items), "purchases": int(entries["purchases"].sum())}
+    document["history"] = history
+    if store.kept_events is not None:
+        document["events"] = _event_entries(store.kept_events, customer, catalogue, limit)
+    return document
+
+
+def _event_entries(events: KeptEvents, customer: int, catalogue: Catalogue, limit: int) -> list[dict[str, Any]]:
+    """The `limit` latest events of a customer that are kept, latest first."""
+    kept = events.of(np.array([customer], np.uint32))
+    item, kind, time = (column[::-1][:limit].tolist() for column in (kept.item, kept.type, kept.time))
+    found = zip(events.items.texts(item), kind, time, strict=True)
+    return [
+        {**titled(item_id, catalogue), "type": events.types[place], "timestamp": timestamp_text(time_ms)}
+        for item_id, place, time_ms in found
+    ]
 
 
 def recommendation_entries(
@@ -147,7 +163,7 @@ def _reason(reason: Reason, popularity: float, assortment: Assortment, catalogue
     entry["share"] = reason.share
     entry["bought_together"] = count_of(reason.together)
     entry["expected"] = reason.expected
-    return entry
+    return entry | ({"event": reason.event} if reason.event else {})
 
 
 def bestseller_entries(

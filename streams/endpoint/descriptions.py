@@ -33,6 +33,8 @@ FIELDS = {
     "difference": "N - E.",
     "epochs": "Spans of 30 days, the oldest first.",
     "exact": "Whether every published list equals the one computed from the counts.",
+    "event": "Type of the event by which the item is a seed, if it is not held.",
+    "events": "Events that are kept as seeds, latest first.",
     "expected": "E: the customers or orders that would hold both by heavy buying alone.",
     "filler": "Purchases in all of an item that only fills the list up.",
     "first": "Time of the first purchase.",

@@ -201,10 +201,15 @@ class ItemAnswers:
         basket = {
             item_id: self.names[item_id] for item_id in request.basket if self.names.get(item_id, bought) < bought
         }
-        held = Held(*[column[held.item < bought] for column in held])
+        held = held.among(held.item < bought)
         ignored = [item_id for item_id in request.basket if item_id not in basket]
         basket_numbers = list(basket.values())
-        return Visitor(held, basket_numbers, ignored, choose_seeds(held, basket_numbers))
+
+        def number(item_id: str) -> int:
+            found = self.names.get(item_id, -1)
+            return found if found < bought else -1
+
+        return Visitor(held, basket_numbers, ignored, choose_seeds(held, basket_numbers, number))
 
     def recommended(self, visitor: Visitor, lists: SeedLists, request: RecommendationRequest) -> dict[str, Any]:
         """The document of a visitor's recommendations; `lists` are the related lists of the visitor's seeds."""

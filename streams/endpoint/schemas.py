@@ -163,13 +163,23 @@ class HistoryEntry(TypedDict):
     last: str | None
 
 
+class EventEntry(TypedDict):
+    """An event that is kept as a seed of recommendations."""
+
+    item_id: ItemId
+    title: NotRequired[str]
+    type: str
+    timestamp: str | None
+
+
 class Customer(TypedDict):
-    """A customer and the items held, the last bought first."""
+    """A customer and the items held, the last bought first; and the events that are kept, if any are."""
 
     customer_id: CustomerId
     items_held: Count
     purchases: Count
     history: list[HistoryEntry]
+    events: NotRequired[list[EventEntry]]
     as_of: AsOf
     worker: str
 
@@ -185,6 +195,7 @@ class Because(TypedDict):
     title: NotRequired[str]
     bought_together: NotRequired[float]
     expected: NotRequired[float]
+    event: NotRequired[str]
     popularity: NotRequired[Share]
     repeats: NotRequired[Count]
     others: NotRequired[Count]

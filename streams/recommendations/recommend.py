@@ -16,7 +16,7 @@ from streams.recommendations.merge import Parts, Repeats, contributions, merged
 from streams.recommendations.request import MOST_SEEDS, POPULARITY_SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -31,8 +31,22 @@ SEED_HALF_LIFE_DAYS = 90
 _NO_ITEMS = np.zeros(0, np.int64)
 
 
+class Events(NamedTuple):
+    """The e events of a visitor that are kept as seeds, by the id of the item, which need not be known."""
+
+    item_id: Sequence[str] = ()
+    type: Sequence[str] = ()
+    time: Sequence[int] = ()
+    """Milliseconds since 1970 UTC."""
+    weight: Sequence[float] = ()
+    """Of the type; a purchase weighs 1."""
+
+
+NO_EVENTS = Events()
+
+
 class Held(NamedTuple):
-    """The k items that a visitor holds, by number."""
+    """The k items that a visitor holds, by number, and the events that are kept."""
 
     item: Integers
     """(k,)"""
@@ -42,12 +56,18 @@ class Held(NamedTuple):
     """(k,) ordinal of the first purchase in the history."""
     purchases: Integers
     """(k,)"""
+    events: Events = NO_EVENTS
+
+    def among(self, wanted: Mask) -> Held:
+        """Some of the items, and all events."""
+        item, last, seq, purchases = (column[wanted] for column in (self.item, self.last, self.seq, self.purchases))
+        return Held(item, last, seq, purchases, self.events)
 
     @classmethod
     def of_row(cls, items: npt.NDArray[Any], entries: npt.NDArray[Any]) -> Held:
         """A copy of a customer's row of a history table, in the table's item numbers."""
-        columns = (entries[name].astype(np.int64) for name in ("last", "seq", "purchases"))
-        return cls(items.astype(np.int64), *columns)
+        last, seq, purchases = (entries[name].astype(np.int64) for name in ("last", "seq", "purchases"))
+        return cls(items.astype(np.int64), last, seq, purchases)
 
 
 class Seeds(NamedTuple):
@@ -56,7 +76,9 @@ class Seeds(NamedTuple):
     item: Integers
     """(s,)"""
     weight: Floats
-    """(s,) in (0, 1]"""
+    """(s,) above 0, unless it is immeasurably small; 1 of the newest item held, or in the basket"""
+    event: Sequence[str] = ()
+    """(s,) the event type of each, "" of items held and in the basket; perhaps none, if there are no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +107,8 @@ class Reason(NamedTuple):
     all purchases of the item."""
     expected: float = 0.0
     """E of seed and item."""
+    event: str = ""
+    """Type of the event by which the item is a seed; "" of one that is held or in the basket."""
 
 
 class Recommendation(NamedTuple):
@@ -99,14 +123,17 @@ class Recommendation(NamedTuple):
 NOTHING_HELD = Held(_NO_ITEMS, _NO_ITEMS, _NO_ITEMS, _NO_ITEMS)
 
 
-def choose_seeds(held: Held, basket: Sequence[int] = ()) -> Seeds:
-    """The basket, then the items bought last, a hundred in all.
+def choose_seeds(held: Held, basket: Sequence[int] = (), number: Callable[[str], int] = lambda _: -1) -> Seeds:
+    """The basket, then the items that weigh most, a hundred in all.
 
     An item's weight is 0.5 ** (age / 90 days), its age relative to the newest item held; items in the basket weigh 1.
+    That of an item that is neither is the weight of its event's type, times the same; then age is relative to the
+    newest item or event.
 
     Args:
-        held: items that the visitor holds.
+        held: items that the visitor holds, and the events that are kept.
         basket: numbers of the items in the basket.
+        number: returns the number of an item of an event, -1 if it is not known.
 
     >>> held = Held(np.array([7, 8]), np.array([0, 90 * DAY_MS]), np.array([0, 1]), np.array([1, 1]))
     >>> seeds = choose_seeds(held, basket=[9])
@@ -114,6 +141,8 @@ def choose_seeds(held: Held, basket: Sequence[int] = ()) -> Seeds:
     ([9, 8, 7], [1.0, 1.0, 0.5])
     """
     first = np.array(list(dict.fromkeys(basket)), np.int64)[:MOST_SEEDS]
+    if held.events.item_id:
+        return _with_events(held, first, np.array([*map(number, held.events.item_id)], np.int64))
     latest = np.lexsort((-held.seq, -held.last))
     if len(first):
         latest = latest[~np.isin(held.item[latest], first)]
@@ -124,10 +153,32 @@ def choose_seeds(held: Held, basket: Sequence[int] = ()) -> Seeds:
     )
 
 
+def _with_events(held: Held, first: Integers, numbers: Integers) -> Seeds:
+    """The seeds of a visitor with events, whose items have these numbers; `first` are those in the basket."""
+    weights = np.array(held.events.weight, np.float64)
+    new = np.flatnonzero((numbers >= 0) & (weights > 0) & ~np.isin(numbers, held.item) & ~np.isin(numbers, first))
+    own = np.flatnonzero(~np.isin(held.item, first))
+    item = np.concatenate([held.item[own], numbers[new]])
+    last = np.concatenate([held.last[own], np.array(held.events.time, np.int64)[new]])
+    seq = np.concatenate([held.seq[own], np.full(len(new), -1)])
+    newest = max(int(held.last.max(initial=0)), int(last.max(initial=0)))
+    weight = _halved(newest - last) * np.concatenate([np.ones(len(own)), weights[new]])
+    event = ["" for _ in own] + [held.events.type[place] for place in new.tolist()]
+    best = np.lexsort((item, -seq, -last, -weight))[: MOST_SEEDS - len(first)]
+    return Seeds(
+        np.concatenate([first, item[best]]),
+        np.concatenate([np.ones(len(first)), weight[best]]),
+        ("",) * len(first) + tuple(event[place] for place in best.tolist()),
+    )
+
+
 def _recency(held: Held) -> Floats:
     """(k,) 1 for the item bought last, halved with every 90 days of age."""
-    age_days = (held.last.max(initial=0) - held.last) / DAY_MS
-    weights: Floats = 0.5 ** (age_days / SEED_HALF_LIFE_DAYS)
+    return _halved(held.last.max(initial=0) - held.last)
+
+
+def _halved(age_ms: Integers) -> Floats:
+    weights: Floats = 0.5 ** (age_ms / DAY_MS / SEED_HALF_LIFE_DAYS)
     return weights
 
 
@@ -229,7 +280,8 @@ def _reasons(
         cells = parts.seed[named], parts.entry[named]
         shares, numbers = parts.share[named].tolist(), seeds.item[cells[0]].tolist()
         facts = lists.together[cells].tolist(), lists.expected[cells].tolist()
-        reasons = [Reason("seed", *fact) for fact in zip(shares, numbers, *facts, strict=True)]
+        events = [seeds.event[seed] for seed in cells[0].tolist()] if seeds.event else [""] * len(shares)
+        reasons = [Reason("seed", *fact) for fact in zip(shares, numbers, *facts, events, strict=True)]
         if item in repeats and repeats[item][0] > 0:
             reasons.append(Reason("repeats", repeats[item][0], together=repeats[item][1]))
         if popularity[index] > 0:

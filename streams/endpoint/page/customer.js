@@ -90,6 +90,6 @@ function text(reason) {
 function because(reason, entry) {
   if ("filler" in reason) return [text(reason)];
   const share = h("b", {}, percent(reason.share / entry.score));
-  if ("item_id" in reason) return [share, " ", named({ ...reason, title: reason.title ?? reason.item_id }), h("small", {}, ` ${count(reason.bought_together)} vs ${decimal(reason.expected)}`)];
+  if ("item_id" in reason) return [share, " ", named({ ...reason, title: reason.title ?? reason.item_id }), h("small", {}, ` ${reason.event ? `${reason.event}, ` : ""}${count(reason.bought_together)} vs ${decimal(reason.expected)}`)];
   return [share, ` ${"popularity" in reason ? "popularity" : text(reason)}`];
 }
