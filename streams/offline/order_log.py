@@ -25,13 +25,13 @@ from producers.logs.grouping import LogBatch, reject_line
 from producers.logs.plain_json import RECORD
 from producers.logs.reading import open_format
 from producers.logs.survey import RowDigest
-from producers.orders import DAY_MS, ERASE
+from producers.orders import DAY_MS, ERASE, compacted
 from producers.orders import RECORD as WHOLE_RECORD
 from producers.values import as_text
 from producers.wire import OrderDecoder, decode_alone, encode_order
 from state.errors import StorageFailed
 from state.private_files import append_privately, private_directory
-from streams.engine.events import events_read
+from streams.engine.events import events_read, split
 from streams.offline.erasures import Erasures
 from streams.offline.known_logs import Planned, known_logs
 from streams.offline.reject_reasons import NOT_HELD_REASON
@@ -161,7 +161,7 @@ class OrderLog:
                 raise StorageFailed(f"{self.path} cannot be synced: {error.strerror}") from error
 
     def count(self, records: Sequence[bytes]) -> Orders:
-        """Count records that were just appended, and return what they say."""
+        """Count records that were just appended, and return what they say but for events that are kept."""
         end = self._rows + len(records)
         latest_ms = int(time.time() * 1000) + DAY_MS
         orders = OrderDecoder().decode(records, range(self._rows, end), FieldReader(self._format, latest_ms)).orders
@@ -181,7 +181,7 @@ class OrderLog:
             self._rows = end
         for order in np.flatnonzero(orders.kind == ERASE).tolist():
             self._forget(orders.customers[orders.customer[order]])
-        return orders
+        return compacted(split(orders)[0])
 
     def _note(self, name: str, known: KnownLog, records: Sequence[bytes], latest_ms: int) -> None:
         """Note that the file is counted up to the end of some records, as a replay of it would."""
