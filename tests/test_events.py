@@ -303,7 +303,7 @@ def test_a_replay_reads_events_of_a_shop_and_says_what_it_skips(tmp_path: Path) 
     viewed = output_of("replay", log, "--state-dir", tmp_path / "viewed", "--events", "product_viewed")
 
     assert "1 lines skipped, of types that are not counted here: 1 product_rated" in bought
-    assert "4 lines skipped, of types that are not counted here: 3 purchase, 1 product_rated" in viewed
+    assert "4 lines skipped, of types that are not counted here: 3 order_completed, 1 product_rated" in viewed
     assert not (tmp_path / "bought" / "rejected.jsonl").exists()
     found = json.loads(output_of("customer", "bob", "--state-dir", tmp_path / "bought", "--json"))
     assert [entry["item_id"] for entry in found["history"]] == ["tea"]
