@@ -123,7 +123,7 @@ def check(row: Row, directory: Path) -> None:
 def _check_alone(row: Row, directory: Path, log: str, piped: bytes | None, command: Sequence[str]) -> None:
     """Check that `replay` without options of its own goes on if nothing must be confirmed.
 
-    Else it counts nothing, or rejects the lines that an option would take, and names the options.
+    Else it counts the same, or counts nothing or rejects the lines that an option would take, and names the options.
     """
     given = ["replay", log, *row.given, *row.answers]
     if list(command) == given:
@@ -135,11 +135,12 @@ def _check_alone(row: Row, directory: Path, log: str, piped: bytes | None, comma
         return
     result = called(*given, "--state-dir", state, stdin=piped)
     message = " ".join(result.output.split())
+    if result.exit_code == 0 and "lines rejected" not in message:  # what it skips are events in a field of ours
+        _compare(row, state, given)
+        return
     for option in row.confirmed:
         assert shlex.quote(option) in message, message
-    if result.exit_code == 0:
-        assert "lines rejected" in message
-    else:
+    if result.exit_code:
         assert counted(state)["histories"] == {}
 
 
