@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from state.memory import PartUse
     from streams.endpoint.answers import Status
+    from streams.quality.prequential import HitCounts
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCIES_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -83,16 +84,7 @@ class _StatusCollector(Collector):
         yield CounterMetricFamily(
             "alsobought_published_lists", "Related lists published since the start", status.published
         )
-        scored = total(status.hit_counts.values())
-        yield CounterMetricFamily("alsobought_scored_orders", "Orders scored before they were counted", scored.orders)
-        yield CounterMetricFamily(
-            "alsobought_scored_hits", "Scored orders with one of the six items recommended", scored.hits
-        )
-        yield CounterMetricFamily(
-            "alsobought_scored_bestseller_hits",
-            "Scored orders with one of the six bestsellers of two weeks",
-            scored.bestseller_hits,
-        )
+        yield from _score_metrics(total(status.hit_counts.values()))
         yield GaugeMetricFamily(
             "alsobought_newest_timestamp_seconds", "Newest purchase", max(status.newest_ms, 0) / 1000
         )
@@ -160,3 +152,15 @@ def _rekey_metrics(records: int, waiting: Mapping[int, int]) -> Iterable[Metric]
     for partition, count in sorted(waiting.items()):
         lag.add_metric([str(partition)], count)
     yield lag
+
+
+def _score_metrics(scored: HitCounts) -> Iterable[Metric]:
+    yield CounterMetricFamily("alsobought_scored_orders", "Orders scored before they were counted", scored.orders)
+    yield CounterMetricFamily(
+        "alsobought_scored_hits", "Scored orders with one of the six items recommended", scored.hits
+    )
+    yield CounterMetricFamily(
+        "alsobought_scored_bestseller_hits",
+        "Scored orders with one of the six bestsellers of two weeks",
+        scored.bestseller_hits,
+    )
