@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DEFINITIONS = {"customer": batch, "order": batch_by_order}
 """By kind of pairs."""
 WINDOWS = st.sampled_from([0, 1, 2, 5, 100])
-thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+thorough = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)

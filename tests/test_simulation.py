@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streams.workers.kafka.reading import TopicReader
     from tests.simulation.broker import Broker
 
-SECONDS = 60 if os.environ.get("CI") else 10
+SECONDS = 30 if os.environ.get("CI") else 10
 ENOUGH_SEEDS = 60
 
 
