@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from tests.brokers import ApacheKafka, Broker, choose_broker, describe_choice
 from tests.commands import ran
+from tests.crashes import Crashes
 from tests.groceries import write_prefix
 
 if TYPE_CHECKING:
@@ -182,3 +183,11 @@ def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredK
 
     with SecuredKafka(tmp_path_factory.mktemp("secured")) as broker:
         yield broker
+
+
+@pytest.fixture
+def crashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crashes]:
+    """Crashes at the steps of commits."""
+    crashes = Crashes(monkeypatch)
+    yield crashes
+    crashes.let_go()

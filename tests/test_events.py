@@ -33,7 +33,7 @@ from streams.recommendations.request import RecommendationRequest
 from tests import batch_definition
 from tests.batch_definition import Line, Order, State, batch
 from tests.commands import output_of, refused
-from tests.crashes import Crash, Crashes
+from tests.crashes import Crash
 from tests.log_strategies import BEGIN_MS, CUSTOMERS, ITEMS, logs
 from tests.recommendation_definition import recommendations
 from tests.streamed import facts, streamed_facts
@@ -41,10 +41,11 @@ from tests.test_histories_on_demand import AMPLE, MEMORIES
 from tests.test_recommend import agree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from producers.orders import Orders
     from state.history_store import HistoryStore
+    from tests.crashes import Crashes
 
 WINDOW = 3
 VIEWED = (*ITEMS, "ice", "jam", "kale")
@@ -77,13 +78,6 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MOST_KEPT", 4)
     monkeypatch.setattr(batch_definition, "EVENTS_KEPT", 4)
     monkeypatch.setattr(history_store, "_LINES_PER_SLICE", 2)
-
-
-@pytest.fixture(name="crashes")
-def _crashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crashes]:
-    crashes = Crashes(monkeypatch)
-    yield crashes
-    crashes.let_go()
 
 
 def record_of(order: Order) -> bytes:

@@ -20,16 +20,17 @@ from state.rocks import WriteBatch
 from state.settings import PAIR_KINDS, CountingSettings
 from streams.engine.stages import count_orders, open_histories
 from tests.batch_by_order import DEFINITIONS
-from tests.crashes import Crash, Crashes
+from tests.crashes import Crash
 from tests.log_strategies import BEGIN_MS, ITEMS, as_orders, logs
 from tests.streamed import facts, histories, spread_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from state.history_store import HistoryStore
     from tests.batch_definition import Order
+    from tests.crashes import Crashes
 
 COUNTING = CountingSettings(pair_window=3)
 
@@ -49,13 +50,6 @@ def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write slices after a few orders, and read a few rows at once, as happens with thousands in a real log."""
     monkeypatch.setattr(history_store, "_LINES_PER_SLICE", 2)
     monkeypatch.setattr(history_store, "_ROWS_AT_ONCE", 3)
-
-
-@pytest.fixture(name="crashes")
-def _crashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crashes]:
-    crashes = Crashes(monkeypatch)
-    yield crashes
-    crashes.let_go()
 
 
 def count(store: HistoryStore, log: Sequence[Order], end: int) -> bytes:

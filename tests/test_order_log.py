@@ -20,13 +20,15 @@ from streams.offline.rejects import POSTED
 from streams.offline.replay import replay
 from streams.offline.retrying import retry
 from tests.batch_definition import DAY_MS, Line, Order, batch
-from tests.crashes import Crash, Crashes
+from tests.crashes import Crash
 from tests.log_strategies import BEGIN_MS
 from tests.streamed import facts, streamed_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from tests.crashes import Crashes
 
 
 def order(customer: str, day: int, items: str, order_id: str | None = None, kind: Any = "purchase") -> Order:  # noqa: ANN401 - a literal
@@ -72,13 +74,6 @@ class Opened:
     def close(self) -> None:
         self.log.close()
         self.embedded.close()
-
-
-@pytest.fixture(name="crashes")
-def _crashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crashes]:
-    crashes = Crashes(monkeypatch)
-    yield crashes
-    crashes.let_go()
 
 
 def counted_facts(embedded: Embedded) -> dict[str, Any]:
